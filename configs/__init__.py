@@ -1,0 +1,1 @@
+"""Pipelines in YAML, readable from an installed wheel through `importlib.resources`."""
