@@ -1,0 +1,43 @@
+"""Errors a user can act on.
+
+The command line prints `message` and `hint` and exits with `exit_code`; anything else that escapes is our bug and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class SynthForgeError(Exception):
+    """What went wrong, where, and what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class UserError(SynthForgeError):
+    """The input is wrong: a key, a name, a path, a file that is not what it should be."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """The pipeline YAML or an override is wrong."""
+
+
+class DataError(UserError):
+    """A file on disk is missing, truncated or not in the format it should have."""
+
+
+class AssetError(UserError):
+    """A licensed file is missing, has the wrong checksum or was refused."""
+
+
+class PluginError(UserError):
+    """A plugin is unknown, broken, duplicated, of the wrong type or incompatible."""
