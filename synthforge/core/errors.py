@@ -41,3 +41,7 @@ class AssetError(UserError):
 
 class PluginError(UserError):
     """A plugin is unknown, broken, duplicated, of the wrong type or incompatible."""
+
+
+class AnnotationError(UserError):
+    """A rendering lacks the geometry that an annotator reads."""

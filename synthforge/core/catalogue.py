@@ -1,0 +1,119 @@
+"""Catalogues own the names: what is registered, by whom, and how it is built from a mapping in YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .errors import PluginError
+
+KINDS = ("head", "generator", "annotator", "task", "benchmark")
+
+
+class Register(Protocol):
+    """What a hook is given to offer a plugin with."""
+
+    def __call__(
+        self,
+        name: str,
+        factory: Callable[[Any], Any],
+        *,
+        config: type,
+        summary: str,
+        licence: str = "Apache-2.0",
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered plugin.
+
+    `factory(config)` builds it; `config` is the dataclass OmegaConf merges and checks; `distribution` and `origin` say
+    who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs.
+    """
+
+    kind: str
+    name: str
+    factory: Callable[[Any], Any]
+    config: type
+    summary: str
+    licence: str
+    distribution: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin module that could not be used, and why."""
+
+    origin: str
+    distribution: str
+    reason: str
+    names: tuple[str, ...] = ()
+
+
+class Catalogue:
+    """All plugins of one kind, by name."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take in a plugin; a name taken already is an error that names both distributions."""
+        taken = self._entries.get(entry.name)
+        if taken is not None:
+            raise PluginError(
+                f"two plugins register the {self.kind} '{entry.name}': {taken.distribution} ({taken.origin}) "
+                f"and {entry.distribution} ({entry.origin})",
+                hint="Uninstall one of them or rename it.",
+            )
+        self._entries[entry.name] = entry
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def names(self) -> list[str]:
+        """Registered names, sorted."""
+        return sorted(self._entries)
+
+    def get(self, name: str, *, where: str = "", broken: tuple[Broken, ...] = ()) -> Entry:
+        """The entry called `name`; raises PluginError with the nearest name, `where` being the YAML path and file."""
+        if name in self._entries:
+            return self._entries[name]
+        place = f"{where}: " if where else ""
+        hints = []
+        near = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
+        if near:
+            hints.append(f"Did you mean '{near[0]}'?")
+        hints.append(f"Known: {', '.join(self.names()) or 'none'}.")
+        hints += [
+            f"Not usable: {item.origin} ({item.distribution}): {item.reason}"
+            for item in broken
+            if name in item.names or not item.names
+        ]
+        raise PluginError(f"{place}there is no {self.kind} called '{name}'", hint=" ".join(hints))
+
+
+def config_keys(config: type) -> list[str]:
+    """Names of the keys a plugin's configuration takes."""
+    return [field.name for field in dataclasses.fields(config)]
+
+
+def describe(entry: Entry) -> Mapping[str, Any]:
+    """A plugin as data, for `synthforge plugins --json`."""
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "summary": entry.summary,
+        "licence": entry.licence,
+        "distribution": entry.distribution,
+        "origin": entry.origin,
+        "config": config_keys(entry.config),
+    }

@@ -1,0 +1,43 @@
+"""The five doors a plugin can come through.
+
+Each hook receives `register(name, factory, *, config, summary, ...)` (see `catalogue.Catalogue.register`) and calls it
+once for every plugin it offers. Keep the module that holds the hooks light: import torch and the like inside `factory`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .catalogue import Register
+
+PROJECT = "synthforge"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def register_heads(register: Register) -> None:
+    """Offer parametric head models (`interfaces.HeadModel`): shared geometry for generators and annotators."""
+
+
+@hookspec
+def register_generators(register: Register) -> None:
+    """Offer generators (`interfaces.Generator`): scenes into renderings."""
+
+
+@hookspec
+def register_annotators(register: Register) -> None:
+    """Offer annotators (`interfaces.Annotator`): labels read off a rendering's own geometry."""
+
+
+@hookspec
+def register_tasks(register: Register) -> None:
+    """Offer tasks (`interfaces.Task`): a head, a loss and a metric for one kind of label."""
+
+
+@hookspec
+def register_benchmarks(register: Register) -> None:
+    """Offer benchmarks (`interfaces.Benchmark`): a real dataset with its labels, crop and metric."""

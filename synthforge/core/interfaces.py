@@ -1,0 +1,153 @@
+"""What a plugin implements. One small class a kind; subclass it, set the attributes, write the methods.
+
+The contract suite in `synthforge.testing` runs over every registered plugin of each kind.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from .records import Field, PublishedRow, RealItem, RealSample, Rendering, Scene, Scores
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Contour = Literal["static", "visible"]
+
+
+class HeadModel(ABC):
+    """A parametric head: geometry that generators drive and annotators read.
+
+    faces (F,3) int32, counter-clockwise seen from outside; num_vertices V; region_schema: name of the class schema
+    (`core.schemas`) that `regions_at` answers in; point_schema: that of `landmarks`.
+    """
+
+    faces: np.ndarray
+    num_vertices: int
+    region_schema: str
+    point_schema: str = "ibug68"
+
+    @abstractmethod
+    def landmarks(
+        self, vertices: torch.Tensor, camera_position: torch.Tensor | None = None, contour: Contour = "static"
+    ) -> torch.Tensor:
+        """Landmarks (B,N,3) on a mesh of this head: vertices (B,V,3), camera_position (B,3), both in the world frame.
+
+        `visible` moves the jaw line to the contour seen from the camera; it needs camera_position (ValueError).
+        """
+
+    @abstractmethod
+    def regions_at(self, face_id: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
+        """Class ids (N,) uint8 of the surface points given by face_id (N,) and barycentric (N,3)."""
+
+
+class Generator(ABC):
+    """Turns (seed, index) into a scene, and scenes into renderings. Both are pure: no state, no global randomness."""
+
+    #: how many scenes `render` likes to be given at once; part of what makes pixels reproducible
+    batch_size: int = 8
+
+    @abstractmethod
+    def sample(self, seed: int, index: int) -> Scene:
+        """Draw a scene. Cheap, on the CPU, bit-identical everywhere for the same (seed, index)."""
+
+    @abstractmethod
+    def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
+        """Render scenes to square images of `resolution` pixels, in the same order.
+
+        A rendering does not depend on the other scenes of its batch beyond the last bits of floating point.
+        """
+
+    def provenance(self) -> dict[str, Any]:
+        """What the manifest says of where the pixels come from: checkpoint hash, edition, licence ..."""
+        return {}
+
+
+class Annotator(ABC):
+    """Reads annotations off a rendering's own geometry."""
+
+    #: what `annotate` returns, described
+    fields: tuple[Field, ...]
+
+    @abstractmethod
+    def annotate(self, rendering: Rendering) -> dict[str, Any]:
+        """The annotations of one rendering, one value for each of `fields`, by name.
+
+        Raises AnnotationError when the rendering lacks the geometry this annotator reads.
+        """
+
+
+class Task(ABC):
+    """A head on the shared feature map, its loss and its metric, for one kind of label.
+
+    name: `keypoints`, `segmentation`, `depth` ...; fields: the dataset fields it learns from; weight: of its loss.
+    Tensors: image (B,3,H,W) in [0,1]; features (B,C,h,w), the backbone's map at full or part resolution.
+    Predictions are mappings so that heads can give several: `points` (B,N,2) in [0,1] of width and height (pixel
+    centre i is at (i + 0.5) / size), `heatmaps` (B,N,h,w); `logits` (B,K,H,W); `depth` (B,1,H,W).
+    """
+
+    name: ClassVar[str]
+    fields: tuple[str, ...]
+    weight: float = 1.0
+
+    @abstractmethod
+    def build_head(self, channels: int) -> nn.Module:
+        """The head: features (B,channels,h,w) -> prediction."""
+
+    @abstractmethod
+    def build_adapter(self, schema: str, channels: int) -> nn.Module:
+        """The label fine-tuning network: (prediction, features or None) -> prediction in the benchmark's `schema`.
+
+        channels is that of the feature map when it takes one ("w/ features"), else 0.
+        """
+
+    @abstractmethod
+    def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """A scalar. Target: `points` (B,N,2) in [0,1] and `visible` (B,N); `label` (B,H,W) int64, 255 ignored;
+        `depth` (B,1,H,W) metres and `mask` (B,1,H,W) bool."""
+
+    @abstractmethod
+    def metrics(
+        self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Validation figures of a batch as (value, weight) pairs stacked in tensors (2,), summed over batches."""
+
+
+class Benchmark(ABC):
+    """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
+
+    task: the name of the task it scores; schema: name of its point or class schema; crop_scale: side of the square
+    crop given to a network, in units of the box's larger side.
+    """
+
+    task: str
+    schema: str
+    splits: tuple[str, ...]
+    crop_scale: float = 1.0
+    published: tuple[PublishedRow, ...] = ()
+
+    @abstractmethod
+    def items(self, split: str) -> list[RealItem]:
+        """The faces of a split, in a fixed order. Raises DataError when the folder is not what it should be."""
+
+    @abstractmethod
+    def load(self, item: RealItem) -> RealSample:
+        """Read one face. Raises DataError, naming the file, when it is truncated or malformed."""
+
+    @abstractmethod
+    def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
+        """Score predictions, each in the form and pixels of its sample's `target`."""
+
+
+INTERFACES: dict[str, type] = {
+    "head": HeadModel,
+    "generator": Generator,
+    "annotator": Annotator,
+    "task": Task,
+    "benchmark": Benchmark,
+}

@@ -1,0 +1,142 @@
+"""What flows between plugins: scenes, renderings, field descriptions and real samples.
+
+Frames and units, everywhere: world right-handed, y up, metres, the head faces +z and the subject's left is +x; camera
+with OpenCV axes (x right, y down, z forward); pixels with centres at i + 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from .camera import Camera
+
+if TYPE_CHECKING:
+    from .interfaces import HeadModel
+
+FieldKind = Literal["image", "label", "depth", "normals", "points2d", "points3d", "flags", "json"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One annotation of a dataset: what it is called, how it is stored and what its numbers mean.
+
+    kind: `image` (H,W,3) uint8; `label` (H,W) uint8 class ids of `schema`; `depth` (H,W) float32 metres, 0 where
+    there is none; `normals` (H,W,3) float32 unit vectors, 0 where there is none; `points2d` (N,2) and `points3d`
+    (N,3) float32; `flags` (N,) bool; `json` anything JSON can hold.
+    """
+
+    name: str
+    kind: FieldKind
+    unit: str = ""
+    frame: str = ""
+    schema: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything a rendering depends on, drawn from (seed, index) alone.
+
+    `parameters` holds the generator's own numbers (arrays, numbers, strings or nested mappings of these); they are
+    stored with the sample, so that any factor can be studied afterwards.
+    """
+
+    seed: int
+    index: int
+    parameters: Mapping[str, Any]
+
+
+@dataclass
+class Surface:
+    """The meshes of a rendering and what each pixel sees of them.
+
+    vertices (V,3) float32 world metres and normals (V,3) float32 unit, the head's own vertices first; faces (F,3)
+    int32, counter-clockwise seen from outside, the head's own faces first; face_id (H,W) int32, -1 where there is
+    none; barycentric (H,W,3) float32, perspective-correct; z (H,W) float32 camera z in metres, 0 where there is none.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    faces: np.ndarray
+    face_id: np.ndarray
+    barycentric: np.ndarray
+    z: np.ndarray
+    head_vertices: int
+    head_faces: int
+
+
+@dataclass
+class Rendering:
+    """An image with the geometry that made it. Annotators read the labels off this and nothing else.
+
+    image (H,W,3) uint8 sRGB. head: the parametric model the landmarks and regions are defined on, or None.
+    surface: the meshes, or None for a generator without any. labels: class-id maps (H,W) uint8 by schema name, where
+    the generator knows the class of a pixel better than the mesh does (hair, brows, glasses). depth: (H,W) float32
+    camera z in metres from a volume, 0 where there is none. points: named 3-D points (N,3) world metres that the
+    generator knows itself. stored: finished annotations, for generators that replay an existing dataset.
+    """
+
+    scene: Scene
+    camera: Camera
+    image: np.ndarray
+    head: HeadModel | None = None
+    surface: Surface | None = None
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
+    depth: np.ndarray | None = None
+    points: dict[str, np.ndarray] = field(default_factory=dict)
+    stored: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RealItem:
+    """One face of a benchmark, before it is read: a key that is unique in its benchmark, and where its files lie."""
+
+    key: str
+    image: Path
+    annotation: Path
+    subset: str = ""
+
+
+@dataclass
+class RealSample:
+    """One annotated photograph of a benchmark.
+
+    image (H,W,3) uint8 sRGB; box (x0, y0, x1, y1) in pixels of the image, the face box the crop protocol starts from;
+    target: points (N,2) float64 in pixels (centres at i + 0.5), a label map (H,W) uint8, or depth (H,W) float32,
+    according to the benchmark's task; mask (H,W) bool, where a label counts, or None for everywhere.
+    """
+
+    item: RealItem
+    image: np.ndarray
+    box: tuple[float, float, float, float]
+    target: np.ndarray
+    mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One row of a published table: method, its source and the numbers by metric name (`common/nme`, `f1/nose` ...)."""
+
+    method: str
+    source: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one model on one split.
+
+    values: by metric name (`nme`, `auc@8`, `f1/nose` ...); units: `%`, `m`, `` ... by the same names; per_item:
+    one error per face by its key, lower is better, for picking best, median and worst cases; primary: the metric
+    that ranks models.
+    """
+
+    values: Mapping[str, float]
+    units: Mapping[str, str]
+    per_item: Mapping[str, float]
+    primary: str

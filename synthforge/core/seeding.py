@@ -1,0 +1,41 @@
+"""Randomness as a pure function of (seed, index, stream name); no global state.
+
+Every stream is a `numpy.random.SeedSequence` keyed by the seed, the sample's index and a hash of the stream's name, so
+that adding a draw to one stream (say `light`) leaves every other stream (say `identity`) as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def seed_sequence(seed: int, index: int, stream: str) -> np.random.SeedSequence:
+    """The root of all randomness of one stream of one sample.
+
+    Raises ValueError for a negative seed or index.
+    """
+    if seed < 0 or index < 0:
+        raise ValueError(f"seed and index must not be negative, got seed={seed}, index={index}")
+    name = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:8], "little")
+    return np.random.SeedSequence([seed, index, name])
+
+
+def numpy_rng(seed: int, index: int, stream: str) -> np.random.Generator:
+    """A NumPy generator for one stream of one sample."""
+    return np.random.Generator(np.random.PCG64(seed_sequence(seed, index, stream)))
+
+
+def torch_rng(seed: int, index: int, stream: str) -> torch.Generator:
+    """A CPU torch generator for one stream of one sample."""
+    import torch
+
+    state = seed_sequence(seed, index, stream).generate_state(1, np.uint64)[0]
+    generator = torch.Generator(device="cpu")
+    generator.manual_seed(int(state >> np.uint64(1)))
+    return generator
