@@ -52,7 +52,7 @@ class Camera:
         pose = _matrix("world_to_camera", self.world_to_camera, 4)
         if intrinsics[0, 0] <= 0 or intrinsics[1, 1] <= 0:
             raise CameraError(
-                f"camera focal lengths must be positive, got fx={intrinsics[0, 0]:g}, fy={intrinsics[1, 1]:g}",
+                f"focal lengths must be positive, got fx={intrinsics[0, 0]:g}, fy={intrinsics[1, 1]:g}",
                 hint="flip the camera axes (OpenCV: x right, y down, z forward) instead of the focal length",
             )
         if intrinsics[1, 0] != 0 or not np.array_equal(intrinsics[2], [0, 0, 1]):
@@ -127,12 +127,15 @@ class Camera:
         return (in_camera - self.world_to_camera[:3, 3]) @ self.world_to_camera[:3, :3]
 
     def resized(self, width: int, height: int) -> Camera:
-        """The same view on another pixel grid; the aspect ratio may change (pixels then stop being square)."""
+        """The same view on another pixel grid; a new aspect ratio makes pixels that are not square."""
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return Camera(width, height, scale @ self.intrinsics, self.world_to_camera)
 
     def crop(self, left: float, top: float, width: int, height: int) -> Camera:
-        """The window of `width` x `height` pixels whose upper left corner is at (left, top); it may reach outside."""
+        """The window of `width` x `height` pixels with its upper left corner at (left, top).
+
+        The corner may be fractional and the window may reach outside the image.
+        """
         shifted = self.intrinsics.copy()
         shifted[:2, 2] -= (left, top)
         return Camera(width, height, shifted, self.world_to_camera)

@@ -231,10 +231,9 @@ CLASS_MAPPINGS: dict[tuple[str, str], dict[str, str]] = {
         "lens": "eye_g",
     },
     ("flame20", "lapa11"): {
-        **{
-            name: "skin"
-            for name in ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead")
-        },
+        **dict.fromkeys(
+            ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead"), "skin"
+        ),
         "right_eyeball": "left_eye",
         "left_eyeball": "right_eye",
         "left_eyebrow": "right_brow",
@@ -242,10 +241,9 @@ CLASS_MAPPINGS: dict[tuple[str, str], dict[str, str]] = {
         "scalp": "hair",
     },
     ("flame20", "celebamask19"): {
-        **{
-            name: "skin"
-            for name in ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead")
-        },
+        **dict.fromkeys(
+            ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead"), "skin"
+        ),
         "right_eyeball": "r_eye",
         "left_eyeball": "l_eye",
         "left_eyebrow": "l_brow",
