@@ -188,6 +188,10 @@ FLAME20 = ClassSchema(
 POINT_SCHEMAS: dict[str, PointSchema] = {IBUG68.name: IBUG68}
 CLASS_SCHEMAS: dict[str, ClassSchema] = {s.name: s for s in (SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20)}
 
+_FLAME_SKIN = dict.fromkeys(
+    ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead"), "skin"
+)
+
 # Source class -> target class. What is not named keeps its name; a class unknown to the target becomes background.
 # LaPa's "left" lies at image left, so it is the subject's right; its classes are mapped crosswise.
 # CelebAMask-HQ's "l_lip" is the lower lip: it must not be flipped with the sides (see `flip` tests).
@@ -231,9 +235,7 @@ CLASS_MAPPINGS: dict[tuple[str, str], dict[str, str]] = {
         "lens": "eye_g",
     },
     ("flame20", "lapa11"): {
-        **dict.fromkeys(
-            ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead"), "skin"
-        ),
+        **_FLAME_SKIN,
         "right_eyeball": "left_eye",
         "left_eyeball": "right_eye",
         "left_eyebrow": "right_brow",
@@ -241,9 +243,7 @@ CLASS_MAPPINGS: dict[tuple[str, str], dict[str, str]] = {
         "scalp": "hair",
     },
     ("flame20", "celebamask19"): {
-        **dict.fromkeys(
-            ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead"), "skin"
-        ),
+        **_FLAME_SKIN,
         "right_eyeball": "r_eye",
         "left_eyeball": "l_eye",
         "left_eyebrow": "l_brow",
