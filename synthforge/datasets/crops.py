@@ -1,0 +1,132 @@
+"""Square crops of photographs and the affine maps that tie them to their pixels.
+
+One convention, everywhere: coordinates are continuous, pixel i covers [i, i + 1) and its centre lies at i + 0.5. A
+crop maps the box's corners to the crop's corners, so there is no half-pixel term to remember or to forget. Every matrix
+here is (2,3) float64 and takes image pixel coordinates to crop pixel coordinates.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from ..core.schemas import IGNORE
+
+Box = tuple[float, float, float, float]
+Padding = Literal["zero", "edge"]
+
+# A box this large is a mistake, and the padding around it would fill the memory.
+MAX_SIDE = 20_000
+
+
+def square_box(box: Box, scale: float = 1.0) -> Box:
+    """The square around `box` (x0, y0, x1, y1), same centre, whose side is `scale` times the box's larger side.
+
+    Raises ValueError for a box that is empty or not finite, or a scale that is not positive.
+    """
+    x0, y0, x1, y1 = (float(value) for value in box)
+    side = max(x1 - x0, y1 - y0) * scale
+    if not (math.isfinite(side) and side > 0 and scale > 0):
+        raise ValueError(f"no square around the box {box} at scale {scale}")
+    cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    return cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
+
+
+def box_matrix(box: Box, size: int) -> np.ndarray:
+    """The map (2,3) float64 from image pixels to a crop of `size` pixels that shows exactly `box`."""
+    x0, y0, x1, y1 = (float(value) for value in box)
+    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x1 > x0 and y1 > y0):
+        raise ValueError(f"the box {box} is empty or not finite")
+    sx, sy = size / (x1 - x0), size / (y1 - y0)
+    return np.array([[sx, 0.0, -sx * x0], [0.0, sy, -sy * y0]])
+
+
+def crop(
+    image: np.ndarray, box: Box, size: int, antialias: bool = True, padding: Padding = "zero"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut `box` out of `image` (H,W,3) uint8 and resample it to (size,size,3) uint8.
+
+    Returns the crop and its matrix (2,3) float64: image pixel coordinates -> crop pixel coordinates. With `antialias`
+    each crop pixel is a triangle-weighted mean over its whole footprint; without, it is plain bilinear interpolation.
+    What lies outside of the image is black (`zero`) or repeats the nearest pixel (`edge`). Raises ValueError for an
+    empty, endless or absurdly large box.
+    """
+    matrix = box_matrix(box, size)
+    x0, y0, x1, y1 = (float(value) for value in box)
+    if max(x1 - x0, y1 - y0) > MAX_SIDE:
+        raise ValueError(f"the box {box} is larger than {MAX_SIDE} pixels")
+    # Keep only what the filter can reach: the box and the filter's support around it.
+    reach_x, reach_y = (math.ceil(max(1.0, 1.0 / matrix[axis, axis])) + 1 for axis in (0, 1))
+    left, right = math.floor(x0) - reach_x, math.ceil(x1) + reach_x
+    top, bottom = math.floor(y0) - reach_y, math.ceil(y1) + reach_y
+    region = Image.fromarray(_region(image, left, top, right, bottom, padding))
+    if antialias:
+        local = (x0 - left, y0 - top, x1 - left, y1 - top)
+        resized = region.resize((size, size), Image.Resampling.BILINEAR, box=local)
+    else:
+        a, b = 1.0 / matrix[0, 0], 1.0 / matrix[1, 1]
+        coefficients = (a, 0.0, x0 - left, 0.0, b, y0 - top)
+        resized = region.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    return np.array(resized), matrix
+
+
+def _region(image: np.ndarray, left: int, top: int, right: int, bottom: int, padding: Padding) -> np.ndarray:
+    """Pixels [top, bottom) x [left, right) of an image, padded where they lie outside of it."""
+    height, width = image.shape[:2]
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return np.ascontiguousarray(image[top:bottom, left:right])
+    if padding == "edge":
+        rows = np.clip(np.arange(top, bottom), 0, height - 1)
+        columns = np.clip(np.arange(left, right), 0, width - 1)
+        return image[np.ix_(rows, columns)]
+    if padding != "zero":
+        raise ValueError(f"padding must be 'zero' or 'edge', not {padding!r}")
+    out = np.zeros((bottom - top, right - left, *image.shape[2:]), image.dtype)
+    y0, y1, x0, x1 = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
+    if y0 < y1 and x0 < x1:
+        out[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
+    return out
+
+
+def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (...,2) mapped by `matrix` (2,3); float64."""
+    matrix = np.asarray(matrix, np.float64)
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverse (2,3) float64 of an affine map; raises ValueError when it has none."""
+    matrix = np.asarray(matrix, np.float64)
+    try:
+        linear = np.linalg.inv(matrix[:, :2])
+    except np.linalg.LinAlgError:
+        raise ValueError(f"the map {matrix.tolist()} has no inverse") from None
+    return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1)
+
+
+def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: int = IGNORE) -> np.ndarray:
+    """A label map (H,W) seen through `matrix`: (size,size), the label under each crop pixel's centre.
+
+    Crop pixels whose centre lies outside of the label map get `fill`, by default the id that losses ignore.
+    """
+    back = invert(matrix)
+    centres = np.arange(size) + 0.5
+    height, width = label.shape
+    if back[0, 1] == 0.0 and back[1, 0] == 0.0:  # no rotation: rows and columns are independent
+        columns = np.floor(back[0, 0] * centres + back[0, 2])
+        rows = np.floor(back[1, 1] * centres + back[1, 2])
+        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
+        picked = label[np.ix_(_index(rows, height), _index(columns, width))]
+    else:
+        grid = np.stack(np.meshgrid(centres, centres), axis=-1)
+        at = np.floor(apply(back, grid))
+        inside = ((at >= 0) & (at < (width, height))).all(axis=-1)
+        picked = label[_index(at[..., 1], height), _index(at[..., 0], width)]
+    return np.where(inside, picked, np.asarray(fill, label.dtype))
+
+
+def _index(values: np.ndarray, length: int) -> np.ndarray:
+    return np.clip(values, 0, length - 1).astype(np.intp)
