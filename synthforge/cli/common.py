@@ -1,0 +1,108 @@
+"""What several commands share: options, finding a configuration, printing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..core.pipeline import StageResult
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def pipeline_options(function: F) -> F:
+    """CONFIG, --set, --out and --json, for commands that run a pipeline or a part of one."""
+    for option in (
+        click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was done here as JSON."),
+        click.option("--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/CONFIG]."),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. seed=3; repeatable."
+        ),
+        click.argument("config"),
+    ):
+        function = option(function)
+    return function
+
+
+def find_config(name: str) -> Path:
+    """A pipeline by path, or a shipped one by name: `quickstart`, `paper/sb_lf`."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    shipped = shipped_configs()
+    stem = name.removeprefix("configs/").removesuffix(".yaml")
+    if stem in shipped:
+        return shipped[stem]
+    import difflib
+
+    near = difflib.get_close_matches(stem, shipped, n=1)
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    raise ConfigError(f"there is no configuration {name}", hint=f"{guess}Shipped: {', '.join(sorted(shipped))}.")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Configurations that come with the installation, by name."""
+    root = Path(str(files("synthforge_configs")))
+    return {str(path.relative_to(root).with_suffix("")): path for path in sorted(root.rglob("*.yaml"))}
+
+
+def run_folder(config: Path, out: Path | None) -> Path:
+    """Where a run goes when --out does not say."""
+    return out if out is not None else Path("runs") / config.stem
+
+
+def say(text: str) -> None:
+    """Print a line of progress, with rich markup, to stderr: stdout is for results."""
+    from rich.console import Console
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+
+
+def write_results(results: Sequence[StageResult], json_file: Path | None) -> None:
+    """The results of a run as JSON, where asked for."""
+    rows = [
+        {
+            "stage": r.name,
+            "kind": r.kind,
+            "status": r.status,
+            "folder": str(r.out),
+            "fingerprint": r.fingerprint,
+            "seconds": round(r.seconds, 3),
+        }
+        for r in results
+    ]
+    write_json_to({"stages": rows}, json_file)
+
+
+def write_json_to(data: Mapping[str, Any], json_file: Path | None) -> None:
+    """Write JSON to a file; `-` is stdout, None is nowhere."""
+    if json_file is None:
+        return
+    if str(json_file) == "-":
+        json.dump(data, sys.stdout, indent=2, sort_keys=True, default=str)
+        sys.stdout.write("\n")
+        return
+    from ..core.files import write_json
+
+    write_json(json_file, data)
+
+
+def run_part(
+    kinds: Sequence[str], config: str, overrides: Sequence[str], out: Path | None, json_file: Path | None
+) -> None:
+    """Run the stages of the given kinds and all they depend on."""
+    from ..core.pipeline import load_pipeline, run_pipeline
+    from ..stages import KINDS
+
+    path = find_config(config)
+    pipeline = load_pipeline(path, KINDS, overrides=overrides).only(kinds)
+    write_results(run_pipeline(pipeline, run_folder(path, out), say=say), json_file)
