@@ -1,7 +1,8 @@
-"""Placing cameras around a head, other projects' camera records, depth conventions, batched projection in torch.
+"""Placing cameras around a head, other projects' camera records, depth conventions, projection in torch.
 
-Frames and units as in `synthforge.core.camera`: world y up, metres, the head faces +z and the subject's left is
-+x; camera axes are OpenCV's (x right, y down, z forward); angles are radians unless the name says degrees.
+Frames and units as in `synthforge.core.camera`: world y up, metres, the head faces +z and the subject's
+left is +x; camera axes are OpenCV's (x right, y down, z forward); angles are radians unless the name says
+degrees.
 """
 
 from __future__ import annotations
@@ -34,15 +35,16 @@ def orbit_camera(
     """A camera on a sphere around `target`, looking at it.
 
     Args:
-        azimuth: radians about the world's y axis; 0 looks at the face from +z, positive moves the camera to the
-            subject's left (+x).
-        elevation: radians; positive moves the camera up (+y). In [-pi/2, pi/2]; at the poles "up" in the image
-            is the limit of approaching the pole at this azimuth.
+        azimuth: radians about the world's y axis; 0 looks at the face from +z, positive moves the camera to
+            the subject's left (+x).
+        elevation: radians in [-pi/2, pi/2]; positive moves the camera up (+y). At the poles the picture is
+            the limit of approaching the pole at this azimuth.
         radius: distance from camera to target, metres, positive.
-        fov_degrees: full horizontal field of view in degrees, in (0, 180): fx = fy = width / (2 tan(fov / 2)).
+        fov_degrees: full horizontal field of view in degrees, in (0, 180);
+            fx = fy = width / (2 tan(fov / 2)).
         width, height: pixels. The principal point is the image centre (width / 2, height / 2).
         target: the point looked at, world metres; it projects to the image centre.
-        roll: radians about the viewing axis; positive turns the camera clockwise as seen from behind it, so that
+        roll: radians about the viewing axis; positive turns the camera clockwise as seen from behind it, so
             the picture turns counter-clockwise.
 
     Raises:
@@ -87,7 +89,7 @@ def camera_from_eg3d(label: npt.ArrayLike, width: int, height: int) -> Camera:
     if numbers.shape != (25,):
         raise CameraError(f"an EG3D camera has 25 numbers, got {numbers.size}")
     camera_to_world = numbers[:16].reshape(4, 4)
-    # Not a general inverse: labels stored as float32 are rigid only to about 1e-7, and a transpose keeps them so.
+    # Not a general inverse: float32 labels are rigid only to about 1e-7, and a transpose keeps them so.
     rotation = camera_to_world[:3, :3].T
     pose = np.eye(4)
     pose[:3, :3] = rotation
@@ -116,7 +118,7 @@ def z_to_distance(z: npt.NDArray[Any], camera: Camera) -> npt.NDArray[Any]:
 
 
 def distance_to_z(distance: npt.NDArray[Any], camera: Camera) -> npt.NDArray[Any]:
-    """Distance from the camera centre (..., height, width) in metres to z depth; inverse of `z_to_distance`."""
+    """Distance from the camera centre (..., height, width) in metres to z depth."""
     _same_size(distance, camera)
     return distance / ray_lengths(camera).astype(distance.dtype)
 
@@ -132,7 +134,7 @@ def _same_size(depth: npt.NDArray[Any], camera: Camera) -> None:
 def stack_cameras(
     cameras: Sequence[Camera], device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cameras as tensors: intrinsics (B, 3, 3) in pixels and world_to_camera (B, 4, 4); float32 by default."""
+    """Cameras as tensors: intrinsics (B, 3, 3) pixels, world_to_camera (B, 4, 4); float32 by default."""
     import torch
 
     intrinsics = np.stack([camera.intrinsics for camera in cameras])
@@ -142,7 +144,7 @@ def stack_cameras(
 
 
 def to_camera_torch(points: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:
-    """World points (B, N, 3) or (N, 3) to the camera frames of `world_to_camera` (B, 4, 4): (B, N, 3) metres."""
+    """World points (B, N, 3) or (N, 3) into the camera frames of `world_to_camera` (B, 4, 4): (B, N, 3)."""
     return points @ world_to_camera[:, :3, :3].mT + world_to_camera[:, None, :3, 3]
 
 
@@ -170,7 +172,7 @@ def project_torch(
 def unproject_torch(
     pixels: torch.Tensor, z: torch.Tensor, intrinsics: torch.Tensor, world_to_camera: torch.Tensor
 ) -> torch.Tensor:
-    """Inverse of `project_torch`: pixels (B, N, 2), z depth (B, N) metres to world points (B, N, 3) metres."""
+    """Inverse of `project_torch`: pixels (B, N, 2) at z depth (B, N) metres to world points (B, N, 3)."""
     import torch
 
     homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)

@@ -1,0 +1,41 @@
+"""Running warp kernels on torch tensors: no copies, torch's stream, no banner."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+import warp as wp
+
+
+@cache
+def start() -> None:
+    """Initialise warp once. Silent: a library does not print to its caller's terminal."""
+    # Older releases of warp have a flag where newer ones have a level.
+    name, value = ("log_level", wp.LOG_WARNING) if hasattr(wp.config, "log_level") else ("quiet", True)
+    setattr(wp.config, name, value)
+    wp.init()
+
+
+def as_warp(tensor: torch.Tensor, dtype: Any = None) -> Any:
+    """`tensor` seen by warp, sharing its memory; `dtype` for vectors, for example `wp.vec3`."""
+    start()
+    return wp.from_torch(tensor, dtype=dtype)
+
+
+def launch(kernel: Any, dim: tuple[int, ...], inputs: list[Any], device: torch.device) -> None:
+    """Run `kernel` on `device`; on CUDA in order with torch's own work on its current stream."""
+    start()
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
+
+
+def span(count: int, device: torch.device) -> int:
+    """How many neighbouring items one thread handles: see `warp_kernels`."""
+    return 1 if device.type == "cuda" else max(count, 1)
+
+
+def chunks(count: int, size: int) -> int:
+    """Threads needed for `count` items, `size` a thread."""
+    return -(-count // size)
