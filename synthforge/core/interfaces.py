@@ -5,8 +5,10 @@ The contract suite in `synthforge.testing` runs over every registered plugin of 
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -122,7 +124,8 @@ class Benchmark(ABC):
     """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
 
     task: the name of the task it scores; schema: name of its point or class schema; crop_scale: side of the square
-    crop given to a network, in units of the box's larger side.
+    crop given to a network, in units of the box's larger side; stand_in: empty, or what lies there in place of the
+    real photographs, which every report then repeats.
     """
 
     task: str
@@ -130,6 +133,7 @@ class Benchmark(ABC):
     splits: tuple[str, ...]
     crop_scale: float = 1.0
     published: tuple[PublishedRow, ...] = ()
+    stand_in: str = ""
 
     @abstractmethod
     def items(self, split: str) -> list[RealItem]:
@@ -142,6 +146,24 @@ class Benchmark(ABC):
     @abstractmethod
     def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
         """Score predictions, each in the form and pixels of its sample's `target`."""
+
+    def files(self, item: RealItem) -> Sequence[Path]:
+        """The files `load` reads for an item."""
+        return (item.image, item.annotation)
+
+    def fingerprint(self, split: str) -> str:
+        """A cheap digest of a split: keys, and names, sizes and modification times of its files."""
+        digest = hashlib.sha256()
+        for item in self.items(split):
+            digest.update(f"{item.key}\0{item.subset}\n".encode())
+            for path in self.files(item):
+                stat = path.stat()
+                digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def notes(self, split: str) -> Sequence[str]:
+        """What a reader of this split's figures should know: incomplete copies, splits of our own making ..."""
+        return ()
 
 
 INTERFACES: dict[str, type] = {
