@@ -1,0 +1,228 @@
+"""Plausible heads: distributions over identity, expression, gaze and neck. numpy only, pure in the generator given.
+
+Real faces differ less from each other than MakeHuman's sliders allow: a slider at its end moves a chin by 2 cm. The
+spreads below keep the population near real statistics; brows and lips are the first to look wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class AnnyDistribution:
+    """What heads are drawn. Angles are in degrees; sigmas of normal distributions, truncated at `limit` sigmas.
+
+    Identity: age (uniform) in anny's unit (1/3 child, 2/3 young adult, 1 old), `children` the share drawn below it,
+    down to 1/3; gender from Beta(gender_beta, gender_beta), small values give clear men and women; ancestry from a
+    symmetric Dirichlet; `phenotype_sigma` around 0.5 of the other phenotypes; `local_sigma` of the slider's range for
+    every local change, `asymmetry` the share of it that differs between left and right; `narrow_sigma` instead for
+    sliders of chin, lips, brows and skull.
+
+    Expression: shares of neutral faces (`neutral`) and of a few actions (`few`), the rest mix many actions; `strength`
+    scales all; `blink` the chance of shut eyes, `talk` of an open jaw.
+
+    Pose: sigmas of gaze (`gaze_yaw`, `gaze_pitch`), of the neck's and the head's turn about x, y, z.
+    """
+
+    age_low: float = 0.5
+    age_high: float = 1.0
+    children: float = 0.06
+    gender_beta: float = 0.25
+    ancestry_concentration: float = 0.5
+    phenotype_sigma: float = 0.16
+    local_sigma: float = 0.2
+    narrow_sigma: float = 0.12
+    asymmetry: float = 0.25
+    neutral: float = 0.3
+    few: float = 0.4
+    strength: float = 1.0
+    blink: float = 0.06
+    talk: float = 0.35
+    gaze_yaw: float = 12.0
+    gaze_pitch: float = 7.0
+    vergence: float = 1.0
+    neck: float = 4.0
+    head: float = 6.0
+    limit: float = 2.5
+
+
+# Sliders that move landmarks most for the least visible gain, and those that only shift the head on its neck.
+_NARROW = ("chin", "mouth-lowerlip", "mouth-upperlip", "mouth-scale", "mouth-trans", "eyebrows", "forehead")
+_SHIFTS = ("head-trans", "neck-trans", "neck-scale-vert", "measure-neck-height", "head-angle", "forehead-nubian")
+_SHIFT_SIGMA = 0.06
+
+# Actions by the muscle group that drives them; a group is drawn as a whole, then each of its actions.
+_GROUPS: tuple[tuple[str, ...], ...] = (
+    ("browDown",),
+    ("browInnerUp", "browOuterUp"),
+    ("browInnerUp",),
+    ("browOuterUp",),
+    ("cheekSquint", "eyeSquint"),
+    ("eyeWide",),
+    ("cheekPuff",),
+    ("noseSneer",),
+    ("mouthSmile", "cheekSquint", "mouthDimple"),
+    ("mouthFrown",),
+    ("mouthStretch",),
+    ("mouthPress",),
+    ("mouthUpperUp", "mouthLowerDown"),
+    ("mouthLowerDown",),
+    ("mouthPucker",),
+    ("mouthFunnel",),
+    ("mouthRollLower", "mouthRollUpper"),
+    ("mouthShrugLower", "mouthShrugUpper"),
+    ("mouthLeft",),
+    ("mouthRight",),
+    ("jawLeft",),
+    ("jawRight",),
+    ("jawForward",),
+)
+# Of each pair only the stronger stays: the muscles pull against each other, or the meshes would collide.
+_OPPOSITES: tuple[tuple[str, str], ...] = (
+    ("browDown", "browOuterUp"),
+    ("browDown", "browInnerUp"),
+    ("eyeWide", "eyeSquint"),
+    ("eyeWide", "cheekSquint"),
+    ("eyeWide", "eyeBlink"),
+    ("mouthSmile", "mouthFrown"),
+    ("mouthSmile", "mouthPucker"),
+    ("mouthSmile", "mouthFunnel"),
+    ("mouthStretch", "mouthPucker"),
+    ("mouthStretch", "mouthFunnel"),
+    ("mouthDimple", "mouthPucker"),
+    ("mouthPress", "mouthUpperUp"),
+    ("mouthPress", "mouthLowerDown"),
+    ("mouthPress", "mouthFunnel"),
+    ("mouthRollUpper", "mouthUpperUp"),
+    ("mouthRollLower", "mouthLowerDown"),
+    ("mouthShrugLower", "mouthLowerDown"),
+    ("mouthShrugUpper", "mouthUpperUp"),
+    ("jawOpen", "mouthPress"),
+    ("jawOpen", "mouthShrugLower"),
+    ("jawOpen", "mouthShrugUpper"),
+    ("jawOpen", "mouthRollUpper"),
+    ("jawOpen", "mouthRollLower"),
+    ("jawOpen", "mouthClose"),
+    ("jawOpen", "cheekPuff"),
+    ("cheekPuff", "mouthUpperUp"),
+    ("cheekPuff", "mouthLowerDown"),
+)
+_CENTRAL_OPPOSITES = (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight"))
+
+
+def sample_parameters(
+    rng: np.random.Generator, config: AnnyDistribution, local_names: Sequence[str], expression_names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Parameters of one head for `AnnyHead.forward`, float32, without a batch dimension."""
+    gaze = _gaze(rng, config)
+    values = {
+        "phenotype": _phenotype(rng, config),
+        "local": _local(rng, config, local_names),
+        "expression": _expression(rng, config, expression_names, gaze),
+        "neck": np.radians(config.neck) * _normal(rng, config, 3),
+        "head": np.radians(config.head) * _normal(rng, config, 3),
+        "gaze": gaze,
+    }
+    return {name: np.asarray(value, np.float32) for name, value in values.items()}
+
+
+def _normal(rng: np.random.Generator, config: AnnyDistribution, *shape: int) -> np.ndarray:
+    """Standard normal numbers clipped at the limit: one draw each, so that the stream never shifts."""
+    return np.clip(rng.standard_normal(shape), -config.limit, config.limit)
+
+
+def _phenotype(rng: np.random.Generator, config: AnnyDistribution) -> np.ndarray:
+    child, share = rng.random(2)
+    low, high = (1 / 3, config.age_low) if child < config.children else (config.age_low, config.age_high)
+    gender = rng.beta(config.gender_beta, config.gender_beta)
+    rest = np.clip(0.5 + config.phenotype_sigma * _normal(rng, config, 4), 0, 1)
+    ancestry = rng.dirichlet([config.ancestry_concentration] * 3)
+    return np.concatenate([[gender, low + (high - low) * share], rest, ancestry])
+
+
+def _local(rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str]) -> np.ndarray:
+    own, shared = _normal(rng, config, 2, len(names))
+    position = {name: index for index, name in enumerate(names)}
+    values = np.empty(len(names))
+    for index, name in enumerate(names):
+        plain = name[2:] if name.startswith(("l-", "r-")) else name
+        sigma = config.local_sigma
+        if plain.startswith(_NARROW):
+            sigma = config.narrow_sigma
+        if plain.startswith(_SHIFTS):
+            sigma = _SHIFT_SIGMA
+        # two sides share the left side's number but for a part of the variance that is their own
+        common = shared[position.get(f"l-{plain}", index)]
+        sideways = "trans-out" in plain and not name.startswith(("l-", "r-"))
+        share = config.asymmetry**2 if name.startswith(("l-", "r-")) else 0.0
+        value = np.sqrt(1 - share) * common + np.sqrt(share) * own[index]
+        values[index] = sigma * value * (config.asymmetry if sideways else 1)
+    return np.clip(values, -1, 1)
+
+
+def _expression(
+    rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str], gaze: np.ndarray
+) -> np.ndarray:
+    position = {name: index for index, name in enumerate(names)}
+    values = np.zeros(len(names))
+    kind, blink, talk, jaw = rng.random(4)
+    chosen = rng.random(len(_GROUPS))
+    strength = rng.beta(1.3, 1.8, len(_GROUPS)) * config.strength
+    sides = np.clip(1 + 0.2 * _normal(rng, config, len(names)), 0, 1.4)
+    one_sided = rng.random(len(_GROUPS))
+    wanted = 0.0 if kind < config.neutral else 0.12 if kind < config.neutral + config.few else 0.3
+
+    def put(stem: str, value: float, skip: str = "") -> None:
+        for name in (stem, f"{stem}Left", f"{stem}Right"):
+            if name in position and not (skip and name.endswith(skip)):
+                index = position[name]
+                values[index] = max(values[index], min(1.0, value * sides[index]))
+
+    for number, stems in enumerate(_GROUPS):
+        if chosen[number] < wanted:
+            skip = "Left" if one_sided[number] < 0.04 else "Right" if one_sided[number] > 0.96 else ""
+            for stem in stems:
+                put(stem, strength[number], skip)
+    if wanted and talk < config.talk:
+        put("jawOpen", min(1.0, config.strength * jaw**1.5))
+    if blink < config.blink:
+        put("eyeBlink", 0.75 + 0.25 * jaw)
+    _resolve(values, position)
+    _follow_gaze(values, position, gaze)
+    return np.clip(values, 0, 1)
+
+
+def _resolve(values: np.ndarray, position: dict[str, int]) -> None:
+    """Of two opposite actions keep the stronger, side by side."""
+    for first, second in (*_OPPOSITES, *_CENTRAL_OPPOSITES):
+        for side in ("Left", "Right"):
+            a = position.get(first, position.get(first + side))
+            b = position.get(second, position.get(second + side))
+            if a is not None and b is not None and values[a] > 0 and values[b] > 0:
+                values[b if values[a] >= values[b] else a] = 0
+
+
+def _follow_gaze(values: np.ndarray, position: dict[str, int], gaze: np.ndarray) -> None:
+    """Lids go down with the eye, and up a little: the look actions, in proportion to the angle (full at 30 degrees)."""
+    for eye, side in enumerate(("Left", "Right")):
+        yaw, pitch = gaze[eye] / np.radians(30)
+        outward = yaw if side == "Left" else -yaw
+        shut = values[position[f"eyeBlink{side}"]]
+        for stem, amount in (("Down", -pitch), ("Up", pitch), ("Out", outward), ("In", -outward)):
+            values[position[f"eyeLook{stem}{side}"]] = max(0.0, float(amount)) * (1 - shut)
+
+
+def _gaze(rng: np.random.Generator, config: AnnyDistribution) -> np.ndarray:
+    """Both eyes turn together and converge a little on something near: (2,2) yaw, pitch in radians, left eye first."""
+    yaw, pitch, near = _normal(rng, config, 3)
+    converge = config.vergence * abs(near)
+    return np.radians(
+        [
+            [config.gaze_yaw * yaw - converge, config.gaze_pitch * pitch],
+            [config.gaze_yaw * yaw + converge, config.gaze_pitch * pitch],
+        ]
+    )
