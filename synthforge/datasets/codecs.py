@@ -1,0 +1,255 @@
+"""How each kind of field becomes bytes and comes back: one table, `CODECS`.
+
+Images and maps are members of their own (`<field>.png`); everything small shares one JSON member a sample. Labels,
+points, flags and PNG images come back exactly; depth within half a depth unit (`Encoding.depth_scale`); normals
+within 0.3 degrees.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image
+
+from synthforge.core.errors import DataError
+from synthforge.core.records import Field
+from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
+
+from .png import encode_png
+
+PIXEL_CAP = 64 * 1024 * 1024
+JSON_MEMBER = "json"
+IMAGE = Field("image", "image", unit="sRGB", description="the picture")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What a dataset chose where there is a choice; it stands in the manifest.
+
+    depth_scale: metres per unit of the 16-bit depth maps; the range ends at 65,535 units (6.5 m by default), beyond
+    which writing is an error, for a clipped depth looks like a true one. jpeg_quality: None for PNG images.
+    """
+
+    depth_scale: float = 1e-4
+    jpeg_quality: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.depth_scale > 0:
+            raise DataError(f"depth_scale must be positive metres per unit, got {self.depth_scale}")
+        if self.jpeg_quality is not None and not 1 <= self.jpeg_quality <= 100:
+            raise DataError(f"jpeg_quality must lie in 1..100 or be none, got {self.jpeg_quality}")
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Both ways of one kind. Members encode to bytes and decode from them; others to and from what JSON holds.
+
+    Both raise ValueError, saying what is wrong with the value; callers know where it came from.
+    """
+
+    member: bool
+    encode: Callable[[Any, Field, Encoding], Any]
+    decode: Callable[[Any, Field, Encoding], Any]
+
+
+def open_image(data: bytes | IO[bytes], mode: str | None = None) -> np.ndarray:
+    """Decode PNG or JPEG bytes, or a file open for reading, to an array; `mode` converts (`RGB`).
+
+    Raises ValueError for another format, for more than PIXEL_CAP pixels and for damaged data.
+    """
+    try:
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > PIXEL_CAP:
+                raise ValueError(f"an image of {image.width} x {image.height} pixels is above the cap of {PIXEL_CAP}")
+            return np.asarray(image if mode in (None, image.mode) else image.convert(mode))
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise ValueError(f"not a sound PNG or JPEG: {error}") from error
+
+
+def _array(value: Any, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:
+    array = np.asarray(value)
+    fits = array.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+    if array.dtype != dtype or not fits:
+        wanted = ", ".join("*" if n is None else str(n) for n in shape)
+        raise ValueError(
+            f"expected {np.dtype(dtype).name} of shape ({wanted}), got {array.dtype.name} of {array.shape}"
+        )
+    return array
+
+
+def _encode_image(value: Any, field: Field, encoding: Encoding) -> bytes:
+    pixels = _array(value, np.uint8, (None, None, 3))
+    if encoding.jpeg_quality is None:
+        return encode_png(pixels, filter="up", runs=True)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=encoding.jpeg_quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _decode_image(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    return open_image(data, "RGB")
+
+
+def check_label(labels: np.ndarray, schema: str) -> None:
+    """Raise ValueError when a map holds an id that its schema does not have (IGNORE is always allowed)."""
+    known = CLASS_SCHEMAS.get(schema)
+    if known is None:
+        return
+    stray = [int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if len(known) <= i != IGNORE]
+    if stray:
+        raise ValueError(f"class ids {stray} do not belong to schema '{schema}' of {len(known)} classes")
+
+
+def _encode_label(value: Any, field: Field, encoding: Encoding) -> bytes:
+    labels = _array(value, np.uint8, (None, None))
+    check_label(labels, field.schema)
+    return encode_png(labels, filter="none", runs=True)
+
+
+def _decode_label(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    labels = open_image(data)
+    check_label(_array(labels, np.uint8, (None, None)), field.schema)
+    return labels
+
+
+def _encode_depth(value: Any, field: Field, encoding: Encoding) -> bytes:
+    depth = _array(value, np.float32, (None, None))
+    low, high = (float(depth.min()), float(depth.max())) if depth.size else (0.0, 0.0)
+    limit = 65535 * encoding.depth_scale
+    if not (low >= 0 and high <= limit):  # written so that NaN fails too
+        raise ValueError(
+            f"depth lies in {low:.4g}..{high:.4g} m, but this dataset holds 0..{limit:.4g} m "
+            f"(depth_scale {encoding.depth_scale:g} m per unit)"
+        )
+    units = np.rint(depth / np.float32(encoding.depth_scale)).clip(0, 65535)
+    # 0 means "none": a surface nearer than half a unit keeps one unit.
+    return encode_png(np.maximum(units, depth > 0).astype(np.uint16), filter="up")
+
+
+def _decode_depth(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    units = open_image(data)
+    return _array(units, np.uint16, (None, None)).astype(np.float32) * np.float32(encoding.depth_scale)
+
+
+def _encode_normals(value: Any, field: Field, encoding: Encoding) -> bytes:
+    normals = _array(value, np.float32, (None, None, 3))
+    scaled = normals * np.float32(127)
+    scaled += np.float32(128.5)
+    if normals.size and not (scaled.min() >= 1 and scaled.max() < 256):
+        raise ValueError("normals must be unit vectors, or zero where there is none")
+    # Truncation after + 0.5 rounds. Zero becomes 128 exactly, and no unit vector comes near (128, 128, 128).
+    return encode_png(scaled.astype(np.uint8), filter="up")
+
+
+def _decode_normals(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    normals = _array(open_image(data), np.uint8, (None, None, 3)).astype(np.float32)
+    normals -= np.float32(128)
+    x, y, z = np.moveaxis(normals, -1, 0)
+    length = np.sqrt(x * x + y * y + z * z)
+    normals /= np.maximum(length, 1)[..., None]
+    return normals
+
+
+def _points(columns: int) -> Codec:
+    def encode(value: Any, field: Field, encoding: Encoding) -> list:
+        points = _array(value, np.float32, (None, columns))
+        if np.isinf(points).any():
+            raise ValueError("points must be finite, or NaN where there is none")
+        unknown = np.isnan(points)
+        # float32 -> float64 is exact, and JSON prints float64 in full. JSON has no NaN: null stands for it.
+        exact = points.astype(np.float64)
+        return np.where(unknown, np.array(None), exact).tolist() if unknown.any() else exact.tolist()
+
+    def decode(value: Any, field: Field, encoding: Encoding) -> np.ndarray:
+        points = np.array(value, dtype=np.float32)
+        return _array(points.reshape(0, columns) if points.size == 0 else points, np.float32, (None, columns))
+
+    return Codec(False, encode, decode)
+
+
+def _encode_flags(value: Any, field: Field, encoding: Encoding) -> list:
+    return _array(value, np.bool_, (None,)).tolist()
+
+
+def _decode_flags(value: Any, field: Field, encoding: Encoding) -> np.ndarray:
+    if not isinstance(value, list) or any(type(flag) is not bool for flag in value):
+        raise ValueError("flags must be a list of true and false")
+    return np.array(value, dtype=np.bool_)
+
+
+def _same(value: Any, field: Field, encoding: Encoding) -> Any:
+    return value
+
+
+CODECS: dict[str, Codec] = {
+    "image": Codec(True, _encode_image, _decode_image),
+    "label": Codec(True, _encode_label, _decode_label),
+    "depth": Codec(True, _encode_depth, _decode_depth),
+    "normals": Codec(True, _encode_normals, _decode_normals),
+    "points2d": _points(2),
+    "points3d": _points(3),
+    "flags": Codec(False, _encode_flags, _decode_flags),
+    "json": Codec(False, _same, _same),
+}
+
+
+def member_of(field: Field, encoding: Encoding) -> str:
+    """The tar member (without the key) a field lies in: `depth.png`, `image.jpg`, `json`."""
+    if not CODECS[field.kind].member:
+        return JSON_MEMBER
+    jpeg = field.kind == "image" and encoding.jpeg_quality is not None
+    return f"{field.name}.{'jpg' if jpeg else 'png'}"
+
+
+def members_of(fields: Sequence[Field], encoding: Encoding) -> list[str]:
+    """All members of a sample in file order; the JSON member, which every sample has, comes last."""
+    return [m for m in (member_of(f, encoding) for f in fields) if m != JSON_MEMBER] + [JSON_MEMBER]
+
+
+def encode_sample(sample: Mapping[str, Any], fields: Sequence[Field], encoding: Encoding) -> dict[str, bytes]:
+    """A sample as tar members: bytes by member name, in file order.
+
+    sample: the fields by name, and optionally `scene` and `camera`, both as JSON holds them (arrays are allowed).
+    Raises DataError naming the field. Pure, and zlib lets go of the GIL: threads may encode side by side.
+    """
+    members: dict[str, bytes] = {}
+    small: dict[str, Any] = {}
+    sizes: dict[str, tuple[int, ...]] = {}
+    for field in fields:
+        if field.name not in sample:
+            raise DataError(f"the field '{field.name}' is missing", hint=f"The sample has: {', '.join(sample)}.")
+        codec = CODECS[field.kind]
+        try:
+            coded = codec.encode(sample[field.name], field, encoding)
+        except ValueError as error:
+            hint = "Raise depth_scale, or clip in the generator." if field.kind == "depth" else None
+            raise DataError(f"field '{field.name}' ({field.kind}): {error}", hint=hint) from error
+        if codec.member:
+            members[member_of(field, encoding)] = coded
+            sizes[field.name] = np.asarray(sample[field.name]).shape[:2]
+        else:
+            small[field.name] = coded
+    if len(set(sizes.values())) > 1:
+        raise DataError(f"the images and maps of a sample must have one size, got {sizes}")
+    record = {"scene": sample.get("scene"), "camera": sample.get("camera"), "annotations": small}
+    try:
+        text = json.dumps(record, default=_plain, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"scene, camera or a small field cannot be written as JSON: {error}") from error
+    members[JSON_MEMBER] = text.encode()
+    return members
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")

@@ -1,0 +1,90 @@
+"""Files that are whole or not there: temporary file in the same folder, fsync, atomic rename."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from synthforge.core.errors import DataError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
+_TEMPORARY = re.compile(r"\.(?:shard-\d{5,}\.(?:tar|json)|manifest\.json)\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp")
+_counter = itertools.count()
+_open: set[Path] = set()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` when the block ends well, and leaves no trace otherwise.
+
+    Raises DataError when the file cannot be made or the disk is full; what stood at `path` is then untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
+    _open.add(temporary)
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in _FULL:
+            raise DataError(
+                f"no space left while writing {path} ({error.strerror})",
+                hint="Everything finished before is intact. Make room, then run the same command again to go on.",
+            ) from error
+        if error.filename == str(temporary):
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        _open.discard(temporary)
+
+
+def clean_stale(root: Path) -> list[Path]:
+    """Remove temporary files that killed runs on this machine left in `root`; returns what was removed.
+
+    Only names that `replacing` gives, and only when the process that made them is gone. Files of other machines
+    (a folder on a network) stay: their processes cannot be seen from here.
+    """
+    removed = []
+    for path in sorted(root.glob(".*.tmp")) if root.is_dir() else []:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or match[1] != _HOST or path in _open:
+            continue
+        if int(match[2]) == os.getpid() or not _alive(int(match[2])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
