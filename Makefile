@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine with Python >= 3.10 and make:
+#   make quickstart   sets up and runs the main job
+#   make test         sets up and passes the tests
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := 0.13.9
+STAMP  := $(VENV)/.installed
+
+.PHONY: help env quickstart test test-all lint perf lock clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+env: $(STAMP)  ## Create .venv with everything for development (about 6 GB with CUDA builds; 1 to 10 minutes)
+
+$(STAMP): pyproject.toml setup.py requirements.lock
+	@echo "Creating $(VENV): pinned versions from requirements.lock; 1 to 10 minutes, by the network."
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed, this is %d.%d" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $(STAMP)
+
+quickstart: env  ## Generate faces, train, fine-tune labels, evaluate, report (about 4 minutes on two cores)
+	@echo "Running configs/quickstart.yaml into runs/quickstart: about 4 minutes on two cores; a second run does nothing."
+	$(BIN)/synthforge run configs/quickstart.yaml --out runs/quickstart
+	@echo "Open runs/quickstart/report/report.html"
+
+test: env  ## Lint, type-check and run the fast tests (under 10 minutes on two cores)
+	@echo "Linting, type checking and the fast tests: under 10 minutes on two cores."
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -n 2 --dist loadfile
+
+test-all: env  ## Every test, slow ones and those on real photographs included
+	$(BIN)/pytest -n 2 --dist loadfile -m ''
+
+lint: env  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy synthforge plugins
+	$(BIN)/lint-imports
+
+perf: env  ## The ratio tables of perf/
+	for file in perf/*.py; do $(BIN)/python $$file || exit 1; done
+
+lock: env  ## Resolve requirements.lock anew, for every platform
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+	  --constraint constraints.txt --output-file requirements.lock
+
+clean:  ## Remove the environment and caches, never runs/
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

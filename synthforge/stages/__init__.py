@@ -1,0 +1,13 @@
+"""The stages a pipeline is made of: one file each, thin, on top of the libraries.
+
+Only configurations are imported here; torch and the rest load when a stage runs.
+"""
+
+from __future__ import annotations
+
+from ..core.pipeline import StageKind
+from . import evaluate, finetune, generate, report, standin, train
+
+KINDS: dict[str, StageKind] = {
+    module.KIND.name: module.KIND for module in (generate, train, finetune, standin, evaluate, report)
+}

@@ -1,0 +1,160 @@
+"""Worker processes of `generate`: each renders whole shards; none outlives its parent, and any may die at any time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import SynthForgeError
+
+if TYPE_CHECKING:
+    from ..core.interfaces import Annotator, Generator
+    from .generate import GenerateConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to write any shard of a dataset. Plain data: it travels to other processes."""
+
+    root: Path
+    config: GenerateConfig
+    seed: int
+    config_hash: str
+    plugin_files: tuple[str, ...]
+    base: Path
+    where: str
+
+    def indices(self, shard: int) -> range:
+        """Sample indices of a shard."""
+        first = shard * self.config.shard_size
+        last = min(first + self.config.shard_size, self.config.samples)
+        return range(self.config.start + first, self.config.start + last)
+
+
+class Workshop:
+    """A generator and its annotators, built once in a process, that turn indices into samples."""
+
+    def __init__(self, job: Job) -> None:
+        from ..core.plugins import load_plugins
+        from .generate import build_annotators, dataset_fields
+
+        plugins = load_plugins(job.plugin_files, base=job.base)
+        self.job = job
+        self.generator: Generator = plugins.build("generator", job.config.generator, where=f"{job.where}.generator")
+        self.annotators: list[Annotator] = build_annotators(plugins, job.config, job.where)
+        self.fields = dataset_fields(self.annotators)
+
+    def samples(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Samples in order, rendered in batches that depend on the shard alone, so that pixels do too."""
+        job, size = self.job, self.generator.batch_size
+        for first in range(0, len(indices), size):
+            batch = indices[first : first + size]
+            scenes = [self.generator.sample(job.seed, index) for index in batch]
+            for rendering in self.generator.render(scenes, job.config.resolution):
+                sample: dict[str, Any] = {
+                    "__key__": f"{rendering.scene.index:09d}",
+                    "image": rendering.image,
+                    "camera": rendering.camera.to_json(),
+                    "scene": dict(rendering.scene.parameters),
+                }
+                for annotator in self.annotators:
+                    sample.update(annotator.annotate(rendering))
+                yield sample
+
+
+_workshop: Workshop | None = None
+_counter: Any = None
+
+
+def _start(job: Job, counter: Any, parent: int) -> None:
+    """Set up a worker process."""
+    global _workshop, _counter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)  # one process a core; and a sum's order must not depend on the number of threads
+    _counter = counter
+    _workshop = Workshop(job)
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _write(shard: int) -> int:
+    """Write one shard in a worker process."""
+    from ..datasets.writer import write_shard
+
+    assert _workshop is not None
+    job = _workshop.job
+
+    def counted() -> Iterator[dict[str, Any]]:
+        for sample in _workshop.samples(job.indices(shard)):
+            yield sample
+            _counter.put(1)
+
+    write_shard(
+        job.root,
+        shard,
+        counted(),
+        _workshop.fields,
+        config_hash=job.config_hash,
+        image_format=job.config.image_format,
+        jpeg_quality=job.config.jpeg_quality,
+    )
+    return shard
+
+
+def run_shards(job: Job, shards: Sequence[int], *, workers: int, say: Callable[[str], None]) -> None:
+    """Write shards with several processes. Raises what a worker raised; finished shards stay."""
+    from ..core.progress import progress_bar
+
+    workers = max(1, min(workers, len(shards)))
+    total = sum(len(job.indices(shard)) for shard in shards)
+    context = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an unknown state
+    counter = context.Queue()
+    executor = ProcessPoolExecutor(workers, context, _start, (job, counter, os.getpid()))
+    try:
+        futures: list[Future[int]] = [executor.submit(_write, shard) for shard in shards]
+        with progress_bar("generate", total, unit="images") as advance:
+            while True:
+                done, pending = wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION)
+                advance(_drain(counter))
+                for future in done:
+                    future.result()
+                if not pending:
+                    break
+    except BrokenProcessPool as error:
+        raise SynthForgeError(
+            "a worker process died (out of memory, or killed)",
+            hint="Run the same command again: it goes on with the shards that are missing. Fewer --workers need less "
+            "memory.",
+        ) from error
+    except BaseException:
+        for process in list((executor._processes or {}).values()):
+            process.kill()  # a shard in the making is only a temporary file
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _drain(counter: Any) -> int:
+    count = 0
+    try:
+        while True:
+            count += counter.get_nowait()
+    except queue.Empty:
+        return count

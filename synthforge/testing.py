@@ -1,0 +1,218 @@
+"""The contract suite: what every plugin of each kind must keep, first-party or not.
+
+    from synthforge.testing import check_generator
+    def test_contract():
+        check_generator(load_plugins().build("generator", "mine"))
+
+Each check raises AssertionError with what is wrong. `check_plugin(plugins, kind, name)` finds the right one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .core.catalogue import Entry
+from .core.config import build_config
+from .core.interfaces import Annotator, Benchmark, Generator, HeadModel, Task
+from .core.plugins import Plugins
+from .core.records import Rendering
+from .core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
+
+FIELD_KINDS: dict[str, Callable[[Any, Rendering], bool]] = {
+    "image": lambda v, r: v.dtype == np.uint8 and v.shape == r.image.shape,
+    "label": lambda v, r: v.dtype == np.uint8 and v.shape == r.image.shape[:2],
+    "depth": lambda v, r: v.dtype == np.float32 and v.shape == r.image.shape[:2] and bool((v >= 0).all()),
+    "normals": lambda v, r: v.dtype == np.float32 and v.shape == r.image.shape and bool(np.isfinite(v).all()),
+    "points2d": lambda v, r: v.dtype == np.float32 and v.ndim == 2 and v.shape[1] == 2,
+    "points3d": lambda v, r: v.dtype == np.float32 and v.ndim == 2 and v.shape[1] == 3,
+    "flags": lambda v, r: v.dtype == np.bool_ and v.ndim == 1,
+    "json": lambda v, r: json.dumps(v) is not None,
+}
+
+
+def check_entry(entry: Entry) -> None:
+    """A registered plugin: a typed configuration whose keys all have defaults or are `???`, a summary, a licence."""
+    assert dataclasses.is_dataclass(entry.config), f"{entry.name}: the config must be a dataclass"
+    assert entry.summary.strip(), f"{entry.name}: a one-line summary is missing"
+    assert "\n" not in entry.summary, f"{entry.name}: the summary is one line"
+    assert entry.licence.strip(), f"{entry.name}: say under what licence its output or labels stand"
+    for item in dataclasses.fields(entry.config):
+        assert item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING, (
+            f"{entry.name}: the key '{item.name}' needs a default (MISSING where the user must give it)"
+        )
+    build_config(entry.config, {}, where="contract")
+
+
+def check_head(head: HeadModel) -> None:
+    """A head: consistent topology, a known region and point schema, regions that answer for any surface point."""
+    faces = head.faces
+    assert faces.ndim == 2, f"faces are (F,3), got {faces.shape}"
+    assert faces.shape[1] == 3, f"faces are (F,3), got {faces.shape}"
+    assert faces.min() >= 0, "a face names a negative vertex"
+    assert faces.max() < head.num_vertices, "a face names a vertex that is not there"
+    assert head.region_schema in CLASS_SCHEMAS, f"unknown region schema '{head.region_schema}'"
+    assert head.point_schema in POINT_SCHEMAS, f"unknown point schema '{head.point_schema}'"
+    ids = np.arange(len(faces), dtype=np.int64)
+    regions = head.regions_at(ids, np.full((len(faces), 3), 1 / 3, np.float32))
+    assert regions.dtype == np.uint8, f"regions are uint8, got {regions.dtype}"
+    assert regions.shape == (len(faces),), f"regions are (N,), got {regions.shape}"
+    assert regions.max() < len(CLASS_SCHEMAS[head.region_schema]), "a region id lies outside the schema"
+
+
+def check_generator(generator: Generator, *, resolution: int = 64, seed: int = 5) -> list[Rendering]:
+    """A generator: pure in (seed, index), whatever the batch; parameters JSON can hold; images as they should be."""
+    scenes = [generator.sample(seed, index) for index in (0, 1)]
+    again = generator.sample(seed, 1)
+    assert (scenes[1].seed, scenes[1].index) == (seed, 1), "a scene carries its own seed and index"
+    assert _plain(scenes[1].parameters) == _plain(again.parameters), "the same (seed, index) gave another scene"
+    different = _plain(scenes[0].parameters) != _plain(scenes[1].parameters)
+    assert different, "two indices gave the same scene"
+    json.dumps(_plain(scenes[0].parameters))
+    renderings = generator.render(scenes, resolution)
+    assert len(renderings) == 2, "one rendering for each scene"
+    repeated = generator.render(scenes, resolution)
+    for first, second, scene in zip(renderings, repeated, scenes, strict=True):
+        assert first.scene.index == scene.index, "renderings come in the order of the scenes"
+        assert first.image.dtype == np.uint8, f"images are uint8, got {first.image.dtype}"
+        assert first.image.shape == (resolution, resolution, 3), f"images are (H,W,3), got {first.image.shape}"
+        assert first.image.std() > 1, "the image is blank"
+        assert np.array_equal(first.image, second.image), "rendering twice gave other pixels"
+        _check_rendering(first, resolution)
+    alone = generator.render(scenes[1:], resolution)[0].image.astype(int)
+    difference = np.abs(alone - renderings[1].image).mean()
+    assert difference < 0.5, f"a rendering depends on its batch: mean difference {difference:.2f} of 255"
+    json.dumps(generator.provenance())
+    return renderings
+
+
+def _check_rendering(rendering: Rendering, resolution: int) -> None:
+    assert rendering.camera.width == rendering.camera.height == resolution, "the camera is that of the image"
+    for schema, label in rendering.labels.items():
+        assert schema in CLASS_SCHEMAS, f"unknown class schema '{schema}'"
+        assert label.shape == (resolution, resolution), f"labels are (H,W), got {label.shape}"
+        valid = (label < len(CLASS_SCHEMAS[schema])) | (label == IGNORE)
+        assert valid.all(), f"a label id lies outside the schema '{schema}'"
+    surface = rendering.surface
+    if surface is None:
+        return
+    assert surface.faces.max() < len(surface.vertices), "a face names a vertex that is not there"
+    covered = surface.face_id >= 0
+    assert covered.any(), "the mesh covers no pixel"
+    assert surface.face_id.max() < len(surface.faces), "a pixel names a face that is not there"
+    assert (surface.z[covered] > 0).all(), "z is positive where a face is seen"
+    assert (surface.z[~covered] == 0).all(), "z is 0 where there is none"
+    assert np.allclose(surface.barycentric[covered].sum(-1), 1, atol=1e-3), "barycentrics sum to 1"
+    if rendering.head is not None:
+        assert np.array_equal(surface.faces[: surface.head_faces], rendering.head.faces), "the head's faces come first"
+
+
+def check_annotator(annotator: Annotator, rendering: Rendering) -> None:
+    """An annotator: exactly the fields it declares, of the declared kind, twice the same, the rendering untouched."""
+    before = rendering.image.copy()
+    values = annotator.annotate(rendering)
+    names = [item.name for item in annotator.fields]
+    assert sorted(values) == sorted(names), f"declared {sorted(names)}, gave {sorted(values)}"
+    again = annotator.annotate(rendering)
+    for item in annotator.fields:
+        value = values[item.name]
+        assert FIELD_KINDS[item.kind](value, rendering), f"{item.name} is not a {item.kind}"
+        assert np.array_equal(value, again[item.name]), f"{item.name} differs when asked twice"
+        if item.kind == "label":
+            schema = CLASS_SCHEMAS[item.schema]
+            assert ((value < len(schema)) | (value == IGNORE)).all(), f"{item.name} leaves its schema"
+    assert np.array_equal(before, rendering.image), "the annotator changed the image"
+
+
+def check_task(task: Task, *, channels: int = 8, size: int = 32) -> None:
+    """A task: a head that predicts, a finite loss with gradients that falls when it is followed, metrics as sums."""
+    import torch
+
+    torch.manual_seed(0)
+    head = task.build_head(channels)
+    features = torch.randn(2, channels, size, size)
+    target = task_target(task.name, size)
+    optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+    losses = []
+    for _ in range(8):
+        loss = task.loss(head(features), target)
+        assert loss.ndim == 0, "the loss is a scalar"
+        assert torch.isfinite(loss), "the loss is not finite"
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert min(losses[1:]) < losses[0], f"following its gradient does not lower the loss: {losses}"
+    head.eval()
+    with torch.no_grad():
+        figures = task.metrics(head(features), target)
+    assert figures, "at least one metric"
+    for name, pair in figures.items():
+        assert pair.shape == (2,), f"the metric {name} is a (sum, weight) pair"
+
+
+def task_target(name: str, size: int) -> Mapping[str, Any]:
+    """A made-up target for the label kinds this project knows."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    targets = {
+        "keypoints": {"points": torch.rand(2, 68, 2, generator=generator), "visible": torch.ones(2, 68)},
+        "segmentation": {"label": torch.randint(0, 3, (2, size, size), generator=generator)},
+        "depth": {
+            "depth": 0.5 + torch.rand(2, 1, size, size, generator=generator),
+            "mask": torch.ones(2, 1, size, size, dtype=torch.bool),
+        },
+    }
+    return targets[name]
+
+
+def check_benchmark(benchmark: Benchmark, split: str) -> None:
+    """A benchmark on data in its own format: stable items, readable samples, a perfect prediction scores best."""
+    assert split in benchmark.splits, f"'{split}' is none of {benchmark.splits}"
+    items = benchmark.items(split)
+    assert items, f"the split '{split}' is empty"
+    assert [item.key for item in items] == [item.key for item in benchmark.items(split)], "items change their order"
+    assert len({item.key for item in items}) == len(items), "keys must differ"
+    samples = [benchmark.load(item) for item in items[:3]]
+    for sample in samples:
+        assert sample.image.dtype == np.uint8, f"images are uint8, got {sample.image.dtype}"
+        assert sample.image.ndim == 3, f"images are (H,W,3), got {sample.image.shape}"
+        x0, y0, x1, y1 = sample.box
+        assert x1 > x0, "the face box is empty"
+        assert y1 > y0, "the face box is empty"
+    scores = benchmark.score([(sample, sample.target) for sample in samples])
+    assert scores.primary in scores.values, f"the primary metric '{scores.primary}' is not among the values"
+    assert set(scores.units) == set(scores.values), "every value needs a unit"
+    assert set(scores.per_item) == {sample.item.key for sample in samples}, "one error for each face"
+    assert max(scores.per_item.values()) <= 1e-6, "a perfect prediction has an error"
+
+
+CHECKS: dict[str, Callable[..., Any]] = {
+    "head": check_head,
+    "generator": check_generator,
+    "annotator": check_annotator,
+    "task": check_task,
+    "benchmark": check_benchmark,
+}
+
+
+def check_plugin(plugins: Plugins, kind: str, reference: str | Mapping[str, Any], **arguments: Any) -> None:
+    """Check a plugin by its reference: how it is registered, then what it does."""
+    name = reference if isinstance(reference, str) else str(reference["name"])
+    check_entry(plugins.entry(kind, name))
+    CHECKS[kind](plugins.build(kind, reference), **arguments)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return value

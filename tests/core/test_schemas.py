@@ -1,0 +1,57 @@
+"""Schemas are data; these tests find a slip in the tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from synthforge.core.schemas import CLASS_MAPPINGS, CLASS_SCHEMAS, IBUG68, IGNORE, POINT_SCHEMAS, class_mapping
+
+
+@pytest.mark.parametrize("name", CLASS_SCHEMAS)
+def test_flipping_classes_twice_changes_nothing(name: str) -> None:
+    flip = CLASS_SCHEMAS[name].flip
+    assert np.array_equal(flip[flip], np.arange(256))
+
+
+@pytest.mark.parametrize("name", CLASS_SCHEMAS)
+def test_every_sided_class_has_its_twin(name: str) -> None:
+    schema = CLASS_SCHEMAS[name]
+    sided = [c for c in schema.classes if c.startswith(("left_", "right_", "l_", "r_")) and c != "l_lip"]
+    assert all(schema.flip[schema.id(c)] != schema.id(c) for c in sided)
+
+
+def test_the_lower_lip_of_celebamask_does_not_change_sides() -> None:
+    schema = CLASS_SCHEMAS["celebamask19"]
+    assert schema.flip[schema.id("l_lip")] == schema.id("l_lip")
+
+
+@pytest.mark.parametrize("name", POINT_SCHEMAS)
+def test_mirroring_points_twice_changes_nothing(name: str) -> None:
+    mirror = POINT_SCHEMAS[name].mirror
+    assert [mirror[i] for i in mirror] == list(range(len(mirror)))
+
+
+def test_ibug_mirror_keeps_edges_and_regions() -> None:
+    edges = {frozenset(edge) for edge in IBUG68.edges}
+    assert {frozenset(IBUG68.mirror[i] for i in edge) for edge in edges} == edges
+    for points in IBUG68.regions.values():
+        assert {IBUG68.mirror[i] for i in points} == set(points)
+    assert sum(len(points) for points in IBUG68.regions.values()) == 68
+
+
+@pytest.mark.parametrize(("source", "target"), CLASS_MAPPINGS)
+def test_mappings_name_real_classes_and_commute_with_flips(source: str, target: str) -> None:
+    a, b = CLASS_SCHEMAS[source], CLASS_SCHEMAS[target]
+    for name, wanted in CLASS_MAPPINGS[source, target].items():
+        assert name in a.classes
+        assert wanted in b.classes
+    table = class_mapping(source, target)
+    ids = np.arange(len(a), dtype=np.uint8)
+    assert np.array_equal(table[a.flip[ids]], b.flip[table[ids]])
+    assert table[IGNORE] == IGNORE
+
+
+def test_an_unknown_mapping_is_named() -> None:
+    with pytest.raises(KeyError, match="lapa11.*flame20"):
+        class_mapping("lapa11", "flame20")
