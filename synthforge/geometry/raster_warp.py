@@ -6,7 +6,7 @@ import torch
 import warp as wp
 
 from . import warp_kernels as kernels
-from .raster import DEFAULT_NEAR, Fragments, Projection, RasterError, check_faces, check_inputs
+from .raster import DEFAULT_NEAR, Checked, Fragments, Projection, RasterError, check_faces, check_inputs
 from .warp_runtime import as_warp, chunks, launch, span
 
 
@@ -31,39 +31,57 @@ class WarpRasteriser:
     ) -> Fragments:
         """See `Rasteriser.rasterise`."""
         checked = check_inputs(vertices_camera, faces, intrinsics, height, width, face_mask, projection, near)
-        vertices, device = checked.vertices, checked.vertices.device
-        batch, vertex_count = vertices.shape[:2]
-        face_count = len(checked.faces)
-
-        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-            return torch.empty(batch, *shape, dtype=dtype, device=device)
-
-        screen, linear = empty(vertex_count, 2, dtype=torch.int32), empty(vertex_count)
-        keys = torch.full((batch, height, width), kernels.NO_KEY, dtype=torch.int64, device=device)
-        out = Fragments(empty(height, width, dtype=torch.int32), empty(height, width, 3), empty(height, width))
-        if batch == 0:
-            return out
-        mask = checked.face_mask
-        if mask is None:
-            mask = torch.ones(1, face_count, dtype=torch.uint8, device=device)
-        perspective = int(projection == "perspective")
-        xy, q, face_array, key_array = as_warp(screen), as_warp(linear), as_warp(checked.faces), as_warp(keys)
-
-        size = span(vertex_count, device)
-        arguments = [as_warp(vertices, wp.vec3), as_warp(checked.intrinsics), perspective, near, size, xy, q]
-        launch(kernels.snap_kernel, (batch, chunks(vertex_count, size)), arguments, device)
-
-        size = span(face_count, device)
-        mask_array = as_warp(mask.expand(batch, -1))
-        flags = [int(cull), perspective]
-        arguments = [xy, q, face_array, mask_array, *flags, size, key_array]
-        launch(kernels.draw_kernel, (batch, chunks(face_count, size)), arguments, device)
-
-        size = span(width, device)
-        arguments = [key_array, xy, q, face_array, perspective, size]
-        arguments += [as_warp(out.face_id), as_warp(out.barycentric, wp.vec3), as_warp(out.z)]
-        launch(kernels.resolve_kernel, (batch, height, chunks(width, size)), arguments, device)
+        size = (len(checked.vertices), height, width)
+        device = checked.vertices.device
+        out = Fragments(
+            torch.full(size, -1, dtype=torch.int32, device=device),
+            torch.zeros(*size, 3, device=device),
+            torch.full(size, torch.inf, device=device),
+        )
+        if checked.vertices.numel() and len(checked.faces):
+            perspective = projection == "perspective"
+            keys, screen = _draw(checked, height, width, cull, perspective, near)
+            _resolve(keys, screen, checked.faces, perspective, out)
         return out
+
+
+def _draw(
+    checked: Checked, height: int, width: int, cull: bool, perspective: bool, near: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Key buffer (B, H, W) int64 and snapped vertices (B, V, 3) int32, of `warp_kernels`."""
+    vertices, device = checked.vertices, checked.vertices.device
+    batch, vertex_count, _ = vertices.shape
+    face_count = len(checked.faces)
+    if batch * max(height * width, vertex_count) >= 2**31:
+        raise RasterError(
+            f"{batch} images of {height} x {width} are too many pixels for one call",
+            hint="draw fewer images at once",
+        )
+    keys = torch.full((batch, height, width), kernels.NO_KEY, dtype=torch.int64, device=device)
+    screen = torch.empty(batch, vertex_count, 3, dtype=torch.int32, device=device)
+    screen_array = as_warp(screen.view(-1, 3), wp.vec3i)
+    size = span(vertex_count, device)
+    inputs = [as_warp(vertices, wp.vec3), as_warp(checked.intrinsics), int(perspective), near, size, screen_array]
+    launch(kernels.snap_kernel, (batch, chunks(vertex_count, size)), inputs, device)
+
+    mask = checked.face_mask
+    if mask is None:
+        mask = torch.ones(1, face_count, dtype=torch.uint8, device=device)
+    size = span(face_count, device)
+    inputs = [screen_array, as_warp(checked.faces, wp.vec3i), as_warp(mask.expand(batch, -1)), vertex_count]
+    inputs += [int(cull), int(perspective), height, width, size, as_warp(keys.view(-1))]
+    launch(kernels.draw_kernel, (batch, chunks(face_count, size)), inputs, device)
+    return keys, screen
+
+
+def _resolve(keys: torch.Tensor, screen: torch.Tensor, faces: torch.Tensor, perspective: bool, out: Fragments) -> None:
+    """Fill `out`, which says "nothing is seen" everywhere, where the key buffer holds a triangle."""
+    batch, height, width = keys.shape
+    size = span(width, keys.device)
+    inputs = [as_warp(keys.view(-1)), as_warp(screen.view(-1, 3), wp.vec3i), as_warp(faces, wp.vec3i)]
+    inputs += [screen.shape[1], int(perspective), height, width, size, as_warp(out.face_id.view(-1))]
+    inputs += [as_warp(out.barycentric.view(-1, 3), wp.vec3), as_warp(out.z.view(-1))]
+    launch(kernels.resolve_kernel, (batch, height, chunks(width, size)), inputs, keys.device)
 
 
 def interpolate(
@@ -97,20 +115,16 @@ def interpolate(
     if image.numel() == 0:
         return image
     size = span(width, device)
-    launch(
-        kernels.interpolate_kernel,
-        (batch, height, chunks(width, size)),
-        [
-            as_warp(fragments.face_id),
-            as_warp(fragments.barycentric, wp.vec3),
-            as_warp(checked),
-            as_warp(attributes.detach().to(torch.float32)),
-            background,
-            size,
-            as_warp(image),
-        ],
-        device,
-    )
+    arguments = [
+        as_warp(fragments.face_id.view(batch, -1)),
+        as_warp(fragments.barycentric.view(batch, -1, 3), wp.vec3),
+        as_warp(checked, wp.vec3i),
+        as_warp(attributes.detach().to(torch.float32)),
+        background,
+        size,
+        as_warp(image.view(batch, height * width, -1)),
+    ]
+    launch(kernels.interpolate_kernel, (batch, chunks(height * width, size)), arguments, device)
     return image
 
 

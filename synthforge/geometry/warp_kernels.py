@@ -75,8 +75,7 @@ def snap_vertex(
     intrinsics: wp.array3d(dtype=wp.float32),
     perspective: wp.int32,
     near: wp.float32,
-    xy: wp.array3d(dtype=wp.int32),
-    q: wp.array2d(dtype=wp.float32),
+    screen: wp.array(dtype=wp.vec3i),
 ):
     p = vertices[b, v]
     x = wp.float64(p[0])
@@ -96,13 +95,11 @@ def snap_vertex(
     w = w + wp.float64(intrinsics[b, 1, 2])
     valid = valid and wp.abs(u) < LIMIT and wp.abs(w) < LIMIT
     if valid:
-        xy[b, v, 0] = wp.int32(wp.floor(u * SCALE + wp.float64(0.5)))
-        xy[b, v, 1] = wp.int32(wp.floor(w * SCALE + wp.float64(0.5)))
-        q[b, v] = k
+        column = wp.int32(wp.floor(u * SCALE + wp.float64(0.5)))
+        row = wp.int32(wp.floor(w * SCALE + wp.float64(0.5)))
+        screen[b * vertices.shape[1] + v] = wp.vec3i(column, row, wp.cast(k, wp.int32))
     else:
-        xy[b, v, 0] = INVALID
-        xy[b, v, 1] = INVALID
-        q[b, v] = 0.0
+        screen[b * vertices.shape[1] + v] = wp.vec3i(INVALID, INVALID, 0)
 
 
 @wp.kernel
@@ -112,46 +109,46 @@ def snap_kernel(
     perspective: wp.int32,
     near: wp.float32,
     span: wp.int32,
-    xy: wp.array3d(dtype=wp.int32),
-    q: wp.array2d(dtype=wp.float32),
+    screen: wp.array(dtype=wp.vec3i),
 ):
     """Project and snap vertices; q is 1 / z (perspective) or z, whichever is linear on the screen."""
     b, chunk = wp.tid()
     for v in range(chunk * span, wp.min((chunk + 1) * span, vertices.shape[1])):
-        snap_vertex(b, v, vertices, intrinsics, perspective, near, xy, q)
+        snap_vertex(b, v, vertices, intrinsics, perspective, near, screen)
 
 
 @wp.func
 def draw_triangle(
     b: wp.int32,
     f: wp.int32,
-    xy: wp.array3d(dtype=wp.int32),
-    q: wp.array2d(dtype=wp.float32),
-    faces: wp.array2d(dtype=wp.int32),
+    base_vertex: wp.int32,
+    screen: wp.array(dtype=wp.vec3i),
+    faces: wp.array(dtype=wp.vec3i),
     face_mask: wp.array2d(dtype=wp.uint8),
     cull: wp.int32,
     perspective: wp.int32,
-    keys: wp.array3d(dtype=wp.int64),
+    height: wp.int32,
+    width: wp.int32,
+    keys: wp.array(dtype=wp.int64),
 ):
     if face_mask[b, f] == wp.uint8(0):
         return
-    i = faces[f, 0]
-    j = faces[f, 1]
-    k = faces[f, 2]
-    if xy[b, i, 0] == INVALID or xy[b, j, 0] == INVALID or xy[b, k, 0] == INVALID:
+    corners = faces[f]
+    first = screen[base_vertex + corners[0]]
+    second = screen[base_vertex + corners[1]]
+    third = screen[base_vertex + corners[2]]
+    if first[0] == INVALID or second[0] == INVALID or third[0] == INVALID:
         return
-    ax = wp.int64(xy[b, i, 0])
-    ay = wp.int64(xy[b, i, 1])
-    bx = wp.int64(xy[b, j, 0])
-    by = wp.int64(xy[b, j, 1])
-    cx = wp.int64(xy[b, k, 0])
-    cy = wp.int64(xy[b, k, 1])
-    qa = q[b, i]
-    qb = q[b, j]
-    qc = q[b, k]
+    ax = wp.int64(first[0])
+    ay = wp.int64(first[1])
+    bx = wp.int64(second[0])
+    by = wp.int64(second[1])
+    cx = wp.int64(third[0])
+    cy = wp.int64(third[1])
+    qa = wp.cast(first[2], wp.float32)
+    qb = wp.cast(second[2], wp.float32)
+    qc = wp.cast(third[2], wp.float32)
 
-    height = keys.shape[1]
-    width = keys.shape[2]
     # Pixel centres lie at i * ONE + HALF: first centre >= min, last centre <= max.
     x0 = wp.max(wp.int32((wp.min(wp.min(ax, bx), cx) + HALF - wp.int64(1)) >> SHIFT), 0)
     x1 = wp.min(wp.int32((wp.max(wp.max(ax, bx), cx) - HALF) >> SHIFT), width - 1)
@@ -191,7 +188,11 @@ def draw_triangle(
     step_yb = (ax - cx) * ONE
     step_yc = (bx - ax) * ONE
     inverse = 1.0 / wp.float32(area)
+    sign = wp.float32(1.0)
+    if perspective == 1:
+        sign = -sign
     for y in range(y0, y1 + 1):
+        base = (b * height + y) * width
         wa = row_a
         wb = row_b
         wc = row_c
@@ -199,10 +200,8 @@ def draw_triangle(
             if (wa | wb | wc) >= wp.int64(0):
                 fb = wp.float32(wb - bias_b) * inverse
                 fc = wp.float32(wc - bias_c) * inverse
-                z = qa + fb * (qb - qa) + fc * (qc - qa)
-                if perspective == 1:
-                    z = 1.0 / z
-                wp.atomic_min(keys, b, y, x, depth_to_key(z, f))
+                # Ordered by -1 / z where that is what is linear: no division here.
+                wp.atomic_min(keys, base + x, depth_to_key(sign * (qa + fb * (qb - qa) + fc * (qc - qa)), f))
             wa = wa + step_xa
             wb = wb + step_xb
             wc = wc + step_xc
@@ -213,122 +212,113 @@ def draw_triangle(
 
 @wp.kernel
 def draw_kernel(
-    xy: wp.array3d(dtype=wp.int32),
-    q: wp.array2d(dtype=wp.float32),
-    faces: wp.array2d(dtype=wp.int32),
+    screen: wp.array(dtype=wp.vec3i),
+    faces: wp.array(dtype=wp.vec3i),
     face_mask: wp.array2d(dtype=wp.uint8),
+    vertex_count: wp.int32,
     cull: wp.int32,
     perspective: wp.int32,
+    height: wp.int32,
+    width: wp.int32,
     span: wp.int32,
-    keys: wp.array3d(dtype=wp.int64),
+    keys: wp.array(dtype=wp.int64),
 ):
     """Draw triangles into the key buffer."""
     b, chunk = wp.tid()
     for f in range(chunk * span, wp.min((chunk + 1) * span, faces.shape[0])):
-        draw_triangle(b, f, xy, q, faces, face_mask, cull, perspective, keys)
+        draw_triangle(b, f, b * vertex_count, screen, faces, face_mask, cull, perspective, height, width, keys)
 
 
 @wp.func
 def resolve_pixel(
-    b: wp.int32,
+    base_vertex: wp.int32,
     y: wp.int32,
     x: wp.int32,
-    keys: wp.array3d(dtype=wp.int64),
-    xy: wp.array3d(dtype=wp.int32),
-    q: wp.array2d(dtype=wp.float32),
-    faces: wp.array2d(dtype=wp.int32),
+    pixel: wp.int32,
+    key: wp.int64,
+    screen: wp.array(dtype=wp.vec3i),
+    faces: wp.array(dtype=wp.vec3i),
     perspective: wp.int32,
-    face_id: wp.array3d(dtype=wp.int32),
-    barycentric: wp.array3d(dtype=wp.vec3),
-    depth: wp.array3d(dtype=wp.float32),
+    face_id: wp.array(dtype=wp.int32),
+    barycentric: wp.array(dtype=wp.vec3),
+    depth: wp.array(dtype=wp.float32),
 ):
-    key = keys[b, y, x]
-    if key == EMPTY:
-        face_id[b, y, x] = -1
-        barycentric[b, y, x] = wp.vec3(0.0, 0.0, 0.0)
-        depth[b, y, x] = wp.inf
-        return
     f = wp.int32(key & LOW_WORD)
-    i = faces[f, 0]
-    j = faces[f, 1]
-    k = faces[f, 2]
-    ax = wp.int64(xy[b, i, 0])
-    ay = wp.int64(xy[b, i, 1])
-    bx = wp.int64(xy[b, j, 0])
-    by = wp.int64(xy[b, j, 1])
-    cx = wp.int64(xy[b, k, 0])
-    cy = wp.int64(xy[b, k, 1])
+    corners = faces[f]
+    first = screen[base_vertex + corners[0]]
+    second = screen[base_vertex + corners[1]]
+    third = screen[base_vertex + corners[2]]
     px = wp.int64(x) * ONE + HALF
     py = wp.int64(y) * ONE + HALF
+    ax = wp.int64(first[0]) - px
+    ay = wp.int64(first[1]) - py
+    bx = wp.int64(second[0]) - px
+    by = wp.int64(second[1]) - py
+    cx = wp.int64(third[0]) - px
+    cy = wp.int64(third[1]) - py
     # All three share the sign of the area, so their ratios are never negative.
-    wa = wp.abs(wp.float32(edge(bx, by, cx, cy, px, py)))
-    wb = wp.abs(wp.float32(edge(cx, cy, ax, ay, px, py)))
-    wc = wp.abs(wp.float32(edge(ax, ay, bx, by, px, py)))
+    wa = wp.abs(wp.float32(bx * cy - by * cx))
+    wb = wp.abs(wp.float32(cx * ay - cy * ax))
+    wc = wp.abs(wp.float32(ax * by - ay * bx))
+    z = key_to_depth(key)
     if perspective == 1:
-        wa = wa * q[b, i]
-        wb = wb * q[b, j]
-        wc = wc * q[b, k]
-    total = wa + wb + wc
-    face_id[b, y, x] = f
-    barycentric[b, y, x] = wp.vec3(wa / total, wb / total, wc / total)
-    depth[b, y, x] = key_to_depth(key)
+        wa = wa * wp.cast(first[2], wp.float32)
+        wb = wb * wp.cast(second[2], wp.float32)
+        wc = wc * wp.cast(third[2], wp.float32)
+        z = -1.0 / z
+    scale = 1.0 / (wa + wb + wc)
+    face_id[pixel] = f
+    barycentric[pixel] = wp.vec3(wa * scale, wb * scale, wc * scale)
+    depth[pixel] = z
 
 
 @wp.kernel
 def resolve_kernel(
-    keys: wp.array3d(dtype=wp.int64),
-    xy: wp.array3d(dtype=wp.int32),
-    q: wp.array2d(dtype=wp.float32),
-    faces: wp.array2d(dtype=wp.int32),
+    keys: wp.array(dtype=wp.int64),
+    screen: wp.array(dtype=wp.vec3i),
+    faces: wp.array(dtype=wp.vec3i),
+    vertex_count: wp.int32,
     perspective: wp.int32,
+    height: wp.int32,
+    width: wp.int32,
     span: wp.int32,
-    face_id: wp.array3d(dtype=wp.int32),
-    barycentric: wp.array3d(dtype=wp.vec3),
-    depth: wp.array3d(dtype=wp.float32),
+    face_id: wp.array(dtype=wp.int32),
+    barycentric: wp.array(dtype=wp.vec3),
+    depth: wp.array(dtype=wp.float32),
 ):
-    """Key buffer to face id, perspective-correct barycentrics and z."""
+    """Key buffer to face id, perspective-correct barycentrics and z; empty pixels are left as they are."""
     b, y, chunk = wp.tid()
-    for x in range(chunk * span, wp.min((chunk + 1) * span, keys.shape[2])):
-        resolve_pixel(b, y, x, keys, xy, q, faces, perspective, face_id, barycentric, depth)
-
-
-@wp.func
-def interpolate_pixel(
-    b: wp.int32,
-    y: wp.int32,
-    x: wp.int32,
-    face_id: wp.array3d(dtype=wp.int32),
-    barycentric: wp.array3d(dtype=wp.vec3),
-    faces: wp.array2d(dtype=wp.int32),
-    attributes: wp.array3d(dtype=wp.float32),
-    background: wp.float32,
-    image: wp.array4d(dtype=wp.float32),
-):
-    f = face_id[b, y, x]
-    channels = image.shape[3]
-    if f < 0:
-        for c in range(channels):
-            image[b, y, x, c] = background
-        return
-    i = faces[f, 0]
-    j = faces[f, 1]
-    k = faces[f, 2]
-    w = barycentric[b, y, x]
-    for c in range(channels):
-        image[b, y, x, c] = w[0] * attributes[b, i, c] + w[1] * attributes[b, j, c] + w[2] * attributes[b, k, c]
+    row = (b * height + y) * width
+    for x in range(chunk * span, wp.min((chunk + 1) * span, width)):
+        key = keys[row + x]
+        if key != EMPTY:
+            resolve_pixel(b * vertex_count, y, x, row + x, key, screen, faces, perspective, face_id, barycentric, depth)
 
 
 @wp.kernel
 def interpolate_kernel(
-    face_id: wp.array3d(dtype=wp.int32),
-    barycentric: wp.array3d(dtype=wp.vec3),
-    faces: wp.array2d(dtype=wp.int32),
+    face_id: wp.array2d(dtype=wp.int32),
+    barycentric: wp.array2d(dtype=wp.vec3),
+    faces: wp.array(dtype=wp.vec3i),
     attributes: wp.array3d(dtype=wp.float32),
     background: wp.float32,
     span: wp.int32,
-    image: wp.array4d(dtype=wp.float32),
+    image: wp.array3d(dtype=wp.float32),
 ):
-    """Per-vertex attributes to pixels."""
-    b, y, chunk = wp.tid()
-    for x in range(chunk * span, wp.min((chunk + 1) * span, image.shape[2])):
-        interpolate_pixel(b, y, x, face_id, barycentric, faces, attributes, background, image)
+    """Per-vertex attributes to pixels (flattened to one dimension an image)."""
+    b, chunk = wp.tid()
+    channels = image.shape[2]
+    for p in range(chunk * span, wp.min((chunk + 1) * span, image.shape[1])):
+        f = face_id[b, p]
+        if f < 0:
+            for c in range(channels):
+                image[b, p, c] = background
+        else:
+            corners = faces[f]
+            w = barycentric[b, p]
+            for c in range(channels):
+                image[b, p, c] = (
+                    w[0] * attributes[b, corners[0], c]
+                    + w[1] * attributes[b, corners[1], c]
+                    + w[2] * attributes[b, corners[2], c]
+                )
