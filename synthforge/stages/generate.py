@@ -19,6 +19,7 @@ from ..core.versions import versions
 if TYPE_CHECKING:
     from ..core.interfaces import Annotator
     from ..core.plugins import Plugins
+    from ..datasets.codecs import Encoding
 
 DEFAULT_ANNOTATORS = ("landmarks", "segmentation", "depth", "normals")
 
@@ -28,7 +29,8 @@ class GenerateConfig:
     """generator: a reference to a generator plugin; annotators: references to annotator plugins.
 
     samples from index `start` on, square images of `resolution` pixels, `shard_size` samples a file. seed: None takes
-    the pipeline's. image_format: png, or jpeg with `jpeg_quality`. workers: 0 is one a core; never changes a byte.
+    the pipeline's. jpeg_quality: None stores images as PNG, else as JPEG; labels are lossless always. depth_scale:
+    metres per unit of the 16-bit depth maps. workers: 0 is one a core; never changes a byte.
     """
 
     generator: Any = "anny"
@@ -38,16 +40,21 @@ class GenerateConfig:
     resolution: int = 256
     shard_size: int = 100
     seed: int | None = None
-    image_format: str = "png"
-    jpeg_quality: int = 95
+    jpeg_quality: int | None = None
+    depth_scale: float = 1e-4
     workers: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("start", 0), ("resolution", 16), ("shard_size", 1), ("workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.image_format not in ("png", "jpeg"):
-            raise ValueError(f"image_format is png or jpeg, got '{self.image_format}'")
+        self.encoding()
+
+    def encoding(self) -> Encoding:
+        """How the dataset is stored."""
+        from ..datasets.codecs import Encoding
+
+        return Encoding(depth_scale=self.depth_scale, jpeg_quality=self.jpeg_quality)
 
 
 def build_annotators(plugins: Plugins, config: GenerateConfig, where: str) -> list[Annotator]:
@@ -83,7 +90,7 @@ def run(context: StageContext, config: GenerateConfig) -> None:
     """Write the shards that are not there yet, then the manifest."""
     import dataclasses
 
-    from ..datasets.writer import clean_stale, finish, shard_done
+    from ..datasets.writer import finish, shard_done
     from .workers import Job, run_shards
 
     seed = context.seed if config.seed is None else config.seed
@@ -99,11 +106,10 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         "samples": config.samples,
         "resolution": config.resolution,
         "shard_size": config.shard_size,
-        "image_format": config.image_format,
         "jpeg_quality": config.jpeg_quality,
+        "depth_scale": config.depth_scale,
     }
     config_hash = digest({"content": content, "versions": versions()})
-    clean_stale(context.out)
     shards = -(-config.samples // config.shard_size)
     todo = [shard for shard in range(shards) if not shard_done(context.out, shard, config_hash)]
     if todo:
@@ -112,15 +118,18 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         job = Job(context.out, config, seed, config_hash, context.plugin_files, context.base, context.where)
         run_shards(job, todo, workers=config.workers or os.cpu_count() or 1, say=context.say)
     generator = context.plugins.build("generator", config.generator, where=where)
-    annotators = build_annotators(context.plugins, config, context.where)
+    used = [("generator", name)] + [
+        ("annotator", split_reference(reference, kind="annotator")[0]) for reference in config.annotators
+    ]
     finish(
         context.out,
         shards=shards,
-        fields=dataset_fields(annotators),
         config=content,
         config_hash=config_hash,
         licences={f"generator {name}": entry.licence},
         provenance=generator.provenance(),
+        plugins={f"{kind} {key}": context.plugins.entry(kind, key).distribution for kind, key in used},
+        versions=versions(),
     )
 
 

@@ -56,20 +56,17 @@ class Workshop:
 
     def samples(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Samples in order, rendered in batches that depend on the shard alone, so that pixels do too."""
+        from ..datasets.writer import to_sample
+
         job, size = self.job, self.generator.batch_size
         for first in range(0, len(indices), size):
             batch = indices[first : first + size]
             scenes = [self.generator.sample(job.seed, index) for index in batch]
             for rendering in self.generator.render(scenes, job.config.resolution):
-                sample: dict[str, Any] = {
-                    "__key__": f"{rendering.scene.index:09d}",
-                    "image": rendering.image,
-                    "camera": rendering.camera.to_json(),
-                    "scene": dict(rendering.scene.parameters),
-                }
+                annotations: dict[str, Any] = {}
                 for annotator in self.annotators:
-                    sample.update(annotator.annotate(rendering))
-                yield sample
+                    annotations.update(annotator.annotate(rendering))
+                yield to_sample(rendering, annotations)
 
 
 _workshop: Workshop | None = None
@@ -112,8 +109,7 @@ def _write(shard: int) -> int:
         counted(),
         _workshop.fields,
         config_hash=job.config_hash,
-        image_format=job.config.image_format,
-        jpeg_quality=job.config.jpeg_quality,
+        encoding=job.config.encoding(),
     )
     return shard
 

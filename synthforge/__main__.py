@@ -1,0 +1,5 @@
+"""`python -m synthforge`."""
+
+from .cli.main import main
+
+main()

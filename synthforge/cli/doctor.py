@@ -1,0 +1,129 @@
+"""`synthforge doctor`: what this machine can run, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .common import write_json_to
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. level: ok, note (something optional is absent) or problem."""
+
+    level: str
+    what: str
+    detail: str
+    hint: str = ""
+
+
+def _python() -> Iterator[Finding]:
+    import platform
+
+    from ..core.versions import versions
+
+    yield Finding("ok", "Python", f"{platform.python_version()} on {platform.machine()} {platform.system()}")
+    for name, number in versions().items():
+        yield Finding("ok", name, number)
+
+
+def _torch() -> Iterator[Finding]:
+    import os
+
+    import torch
+
+    yield Finding("ok", "processor", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            yield Finding("ok", f"GPU {index}", torch.cuda.get_device_name(index))
+    else:
+        yield Finding("note", "GPU", "none; everything runs on the processor")
+
+
+def _rasterisers() -> Iterator[Finding]:
+    import importlib.util
+
+    import warp
+
+    warp.config.quiet = True
+    warp.init()
+    yield Finding("ok", "warp rasteriser", f"devices: {', '.join(str(d) for d in warp.get_devices())}")
+    if importlib.util.find_spec("pytorch3d"):
+        yield Finding("ok", "pytorch3d rasteriser", "installed")
+    else:
+        yield Finding("note", "pytorch3d rasteriser", "not installed; optional", "pip install 'synthforge[pytorch3d]'")
+
+
+def _head() -> Iterator[Finding]:
+    from ..heads.anny_build import cache_path
+
+    path = cache_path()
+    if path.is_file():
+        yield Finding("ok", "head anny", f"built: {path}")
+    else:
+        yield Finding("note", "head anny", "not built yet; the first use takes about a minute")
+
+
+def _plugins() -> Iterator[Finding]:
+    from ..core.plugins import load_plugins
+
+    plugins = load_plugins()
+    for kind, catalogue in plugins.catalogues.items():
+        yield Finding("ok", f"{kind}s", ", ".join(catalogue.names()) or "none")
+    for item in plugins.broken:
+        yield Finding("problem", f"plugin {item.origin}", item.reason, f"It comes from {item.distribution}.")
+
+
+def _disk() -> Iterator[Finding]:
+    import shutil
+
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    level = "ok" if free > 5 else "problem"
+    yield Finding(level, "disk", f"{free:.1f} GiB free here", "" if level == "ok" else "A dataset needs a few GiB.")
+
+
+CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+    ("Python", _python),
+    ("torch", _torch),
+    ("rasterisers", _rasterisers),
+    ("head", _head),
+    ("plugins", _plugins),
+    ("disk", _disk),
+)
+MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
+
+
+def examine() -> list[Finding]:
+    """Every finding; a check that fails is a finding itself."""
+    findings = []
+    for name, check in CHECKS:
+        try:
+            findings += list(check())
+        except Exception as error:  # the doctor must get through whatever is broken
+            findings.append(Finding("problem", name, f"{type(error).__name__}: {error}"))
+    return findings
+
+
+@click.command(epilog="Example: synthforge doctor --json -")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the findings as JSON; - is stdout.")
+def command(json_file: Path | None) -> None:
+    """Say what this machine can run and what stands in the way. Exit code 1 when there is a problem."""
+    findings = examine()
+    if json_file is not None:
+        rows: list[dict[str, Any]] = [vars(item) for item in findings]
+        write_json_to({"findings": rows}, json_file)
+    else:
+        from rich.console import Console
+        from rich.markup import escape
+
+        console = Console(highlight=False, soft_wrap=True)
+        for item in findings:
+            hint = f" [dim]{escape(item.hint)}[/]" if item.hint else ""
+            console.print(f"{MARKS[item.level]:>8} {item.what}: {escape(item.detail)}{hint}")
+    if any(item.level == "problem" for item in findings):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,40 @@
+"""standin: synthetic faces laid out as a real dataset, so that a pipeline runs before the real one is at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from ..core.errors import UserError
+from ..core.pipeline import StageContext, StageKind
+
+
+@dataclass
+class StandinConfig:
+    """dataset: a generate stage or a dataset folder, of other seeds than the training data; counts: faces by folder
+    of the official tree, empty for a small default; format: 300w."""
+
+    dataset: str = MISSING
+    format: str = "300w"
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.format != "300w":
+            raise ValueError(f"format: a stand-in is written as 300w, not '{self.format}'")
+
+
+def run(context: StageContext, config: StandinConfig) -> None:
+    """Write the stand-in; reports on it say that these are no real photographs."""
+    from ..datasets.reader import ShardDataset
+    from ..evaluation.standin import write_300w_standin
+
+    dataset = ShardDataset(context.inputs["dataset"])
+    if "landmarks2d" not in dataset.fields:
+        raise UserError(f"{context.where}.dataset: it has no field 'landmarks2d', so no 300W faces can be written")
+    samples = (dataset[index] for index in range(len(dataset)))
+    written = write_300w_standin(samples, context.out, config.counts or None)
+    context.say(f"  {sum(written.values())} synthetic faces in 300W's format: a stand-in, not real photographs")
+
+
+KIND = StageKind("standin", StandinConfig, run, inputs=("dataset",))

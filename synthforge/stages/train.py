@@ -1,0 +1,53 @@
+"""train: one multi-task model on a synthetic dataset alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from omegaconf import MISSING
+
+from ..core.config import split_reference
+from ..core.errors import ConfigError
+from ..core.pipeline import StageContext, StageKind
+from ..learning.config import TrainConfig
+
+if TYPE_CHECKING:
+    from ..core.interfaces import Task
+
+
+@dataclass
+class TrainStage(TrainConfig):
+    """dataset: a generate stage or a dataset folder; seed: None takes the pipeline's; the rest as TrainConfig."""
+
+    dataset: str = MISSING
+    seed: int | None = None
+
+
+def check(context: StageContext, config: TrainStage) -> None:
+    """Answer wrong task names and keys before the first stage starts."""
+    for index, reference in enumerate(config.tasks):
+        context.plugins.config("task", reference, where=f"{context.where}.tasks[{index}]")
+
+
+def run(context: StageContext, config: TrainStage) -> None:
+    """Train, or go on from the last checkpoint."""
+    from ..learning.train import train
+
+    tasks: dict[str, Task] = {}
+    for index, reference in enumerate(config.tasks):
+        place = f"{context.where}.tasks[{index}]"
+        name, _ = split_reference(reference, kind="task", where=place)
+        if name in tasks:
+            raise ConfigError(f"{place}: the task '{name}' stands twice")
+        tasks[name] = context.plugins.build("task", reference, where=place)
+    train(
+        config,
+        context.inputs["dataset"],
+        context.out,
+        tasks=tasks,
+        seed=context.seed if config.seed is None else config.seed,
+    )
+
+
+KIND = StageKind("train", TrainStage, run, inputs=("dataset",), neutral=("hardware",), check=check)
