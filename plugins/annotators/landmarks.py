@@ -1,0 +1,126 @@
+"""Landmarks of the parametric head, projected with the rendering's own camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from synthforge.core.errors import AnnotationError
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.interfaces import Annotator
+from synthforge.core.records import Field, Rendering
+
+if TYPE_CHECKING:
+    from synthforge.core.catalogue import Register
+
+
+@dataclass
+class LandmarksConfig:
+    """contour: `static` keeps the jaw line on the skin, `visible` moves it to the contour the camera sees, as people
+    annotate it; tolerance: metres a landmark may lie behind the visible surface and still count as visible.
+    """
+
+    contour: str = "static"
+    tolerance: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.contour not in ("static", "visible"):
+            raise ValueError(f"contour must be 'static' or 'visible', got {self.contour!r}")
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance must be metres from 0 on, got {self.tolerance}")
+
+
+class LandmarksAnnotator(Annotator):
+    """iBUG-68 points in pixels and in the world, and whether the camera sees them."""
+
+    def __init__(self, config: LandmarksConfig) -> None:
+        self.contour: Literal["static", "visible"] = "visible" if config.contour == "visible" else "static"
+        self.tolerance = config.tolerance
+        self.schema = "ibug68"
+        self.fields = (
+            Field(
+                "landmarks2d",
+                "points2d",
+                unit="px",
+                frame="image, pixel centres at i + 0.5",
+                schema=self.schema,
+                description=f"landmarks ({config.contour} jaw line); may lie outside the image, NaN behind the camera",
+            ),
+            Field("landmarks3d", "points3d", "m", "world", self.schema, "the same landmarks in the world"),
+            Field(
+                "landmark_visibility",
+                "flags",
+                schema=self.schema,
+                description="inside the image and not hidden by any surface",
+            ),
+        )
+
+    def annotate(self, rendering: Rendering) -> dict[str, Any]:
+        points = self._points(rendering)
+        pixels, z = rendering.camera.project(points)
+        return {
+            "landmarks2d": pixels.astype(np.float32),
+            "landmarks3d": points,
+            "landmark_visibility": visible(pixels, z, _depth_map(rendering), self.tolerance),
+        }
+
+    def _points(self, rendering: Rendering) -> np.ndarray:
+        """(N,3) float32 world metres: the head's, else what the generator itself knows."""
+        head, surface = rendering.head, rendering.surface
+        if head is None or surface is None:
+            if self.schema in rendering.points:
+                return np.asarray(rendering.points[self.schema], np.float32)
+            raise AnnotationError(
+                "landmarks need a head with its mesh, or points of the generator's own; this rendering has neither",
+                hint="Leave the annotator 'landmarks' out, or choose a generator with a parametric head.",
+            )
+        if head.point_schema != self.schema:
+            raise AnnotationError(f"the head has '{head.point_schema}' landmarks, not '{self.schema}'")
+        import torch
+
+        vertices = torch.from_numpy(surface.vertices[None, : surface.head_vertices])
+        position = torch.from_numpy(rendering.camera.position[None].astype(np.float32))
+        found = head.landmarks(vertices, position, self.contour)
+        return found[0].detach().cpu().numpy().astype(np.float32)
+
+
+def _depth_map(rendering: Rendering) -> np.ndarray:
+    """(H,W) z depth of the nearest thing at each pixel; the mesh's is exact, a volume's comes second."""
+    if rendering.surface is not None:
+        return rendering.surface.z
+    if rendering.depth is not None:
+        return rendering.depth
+    raise AnnotationError("whether landmarks are visible cannot be told: the rendering has no mesh and no depth")
+
+
+def visible(pixels: np.ndarray, z: np.ndarray, depth: np.ndarray, tolerance: float) -> np.ndarray:
+    """(N,) bool: points at pixels (N,2) and z depth (N,) that lie in the image with nothing in front of them.
+
+    A point is hidden when everything in the 3 x 3 pixels around it is nearer by more than `tolerance` metres. The
+    furthest of the nine decides because a point on a silhouette is half a pixel from whatever lies behind it.
+    """
+    height, width = depth.shape
+    inside = (z > 0) & (pixels >= 0).all(-1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+    seen = np.zeros(len(pixels), np.bool_)
+    columns, rows = pixels[inside].astype(np.intp).T
+    steps = np.array([-1, 0, 1])
+    around = depth[
+        (rows[:, None] + steps).clip(0, height - 1)[:, :, None],
+        (columns[:, None] + steps).clip(0, width - 1)[:, None, :],
+    ]
+    furthest = np.where(around > 0, around, np.inf).max(axis=(1, 2))
+    seen[inside] = z[inside] <= furthest + tolerance
+    return seen
+
+
+@hookimpl
+def register_annotators(register: Register) -> None:
+    """Offer the annotator `landmarks`."""
+    register(
+        "landmarks",
+        LandmarksAnnotator,
+        config=LandmarksConfig,
+        summary="68 iBUG landmarks of the parametric head in pixels and world metres, with visibility",
+    )
