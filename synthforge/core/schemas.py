@@ -185,8 +185,25 @@ FLAME20 = ClassSchema(
     ),
 )
 
+# The classes of FaceSynthetics (Wood et al. 2021), in the order its documentation gives; left is the subject's.
+FACESYNTHETICS19 = ClassSchema(
+    name="facesynthetics19",
+    classes=(
+        *("background", "skin", "nose", "right_eye", "left_eye", "right_brow", "left_brow", "right_ear", "left_ear"),
+        *("mouth_interior", "top_lip", "bottom_lip", "neck", "hair", "beard", "clothing", "glasses", "headwear"),
+        "facewear",
+    ),
+    colours=(
+        *((0, 0, 0), (236, 188, 150), (250, 220, 90), (60, 220, 220), (60, 220, 60), (20, 60, 120), (120, 60, 20)),
+        *((64, 128, 255), (255, 128, 64), (90, 0, 30), (220, 40, 70), (180, 20, 110), (176, 122, 90)),
+        *((90, 60, 160), (60, 40, 90), (80, 110, 170), (20, 20, 20), (200, 90, 20), (120, 200, 190)),
+    ),
+)
+
 POINT_SCHEMAS: dict[str, PointSchema] = {IBUG68.name: IBUG68}
-CLASS_SCHEMAS: dict[str, ClassSchema] = {s.name: s for s in (SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20)}
+CLASS_SCHEMAS: dict[str, ClassSchema] = {
+    s.name: s for s in (SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20, FACESYNTHETICS19)
+}
 
 _FLAME_SKIN = dict.fromkeys(
     ("face", "forehead", "eye_region", "right_eye_region", "left_eye_region", "eye_region+forehead"), "skin"
@@ -255,6 +272,41 @@ CLASS_MAPPINGS: dict[tuple[str, str], dict[str, str]] = {
         "inner_mouth": "mouth",
         "scalp": "hair",
         "neck_back": "neck",
+    },
+    ("facesynthetics19", "synthforge"): {
+        "mouth_interior": "inner_mouth",
+        "top_lip": "upper_lip",
+        "bottom_lip": "lower_lip",
+        "beard": "facial_hair",
+        "clothing": "cloth",
+        "headwear": "hat",
+        "facewear": "face_mask",
+    },
+    ("facesynthetics19", "lapa11"): {
+        "left_brow": "right_brow",
+        "right_brow": "left_brow",
+        "left_eye": "right_eye",
+        "right_eye": "left_eye",
+        "mouth_interior": "inner_mouth",
+        "top_lip": "upper_lip",
+        "bottom_lip": "lower_lip",
+        "beard": "skin",
+        "glasses": "skin",
+    },
+    ("facesynthetics19", "celebamask19"): {
+        "left_brow": "l_brow",
+        "right_brow": "r_brow",
+        "left_eye": "l_eye",
+        "right_eye": "r_eye",
+        "left_ear": "l_ear",
+        "right_ear": "r_ear",
+        "mouth_interior": "mouth",
+        "top_lip": "u_lip",
+        "bottom_lip": "l_lip",
+        "beard": "skin",
+        "clothing": "cloth",
+        "glasses": "eye_g",
+        "headwear": "hat",
     },
 }
 
