@@ -1,0 +1,204 @@
+"""300W: 68 landmarks on photographs in the wild (Sagonas et al., 2013), read from the official tree.
+
+    afw/  helen/{trainset,testset}/  lfpw/{trainset,testset}/  ibug/  300W/{01_Indoor,02_Outdoor}/
+
+Each face is a `.pts` file (1-based, with or without header and braces) beside its `.jpg` or `.png`. Crop protocol: the
+tight box of the 68 annotated points, made square and `crop_scale` times as large.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from omegaconf import MISSING
+
+from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.interfaces import Benchmark
+from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
+from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_pts
+from synthforge.evaluation.scoring import score_points
+from synthforge.evaluation.standin import read_stand_in
+
+if TYPE_CHECKING:
+    from synthforge.core.catalogue import Register
+
+# subset -> (where it may lie under the root, faces in the official release)
+SUBSETS: dict[str, tuple[tuple[str, ...], int]] = {
+    "afw": (("afw", "AFW"), 337),
+    "helen/trainset": (("helen/trainset",), 2000),
+    "lfpw/trainset": (("lfpw/trainset",), 811),
+    "helen/testset": (("helen/testset",), 330),
+    "lfpw/testset": (("lfpw/testset",), 224),
+    "ibug": (("ibug", "IBUG"), 135),
+    "indoor": (("300W/01_Indoor", "01_Indoor", "300W/Indoor", "Indoor"), 300),
+    "outdoor": (("300W/02_Outdoor", "02_Outdoor", "300W/Outdoor", "Outdoor"), 300),
+}
+TRAIN = ("afw", "helen/trainset", "lfpw/trainset")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "common": ("helen/testset", "lfpw/testset"),
+    "challenge": ("ibug",),
+    "full": ("helen/testset", "lfpw/testset", "ibug"),
+    "test_private": ("indoor", "outdoor"),
+}
+# In these folders `NAME_1`, `NAME_2` are faces of one photograph and must not part between train and val.
+SHARED_PHOTOS = ("afw", "helen/trainset")
+
+_TABLE = "SynthForge paper, Table 1"
+PUBLISHED = tuple(
+    PublishedRow(method, _TABLE, {"common/nme": common, "challenge/nme": challenge})
+    for method, common, challenge in (
+        ("Wood et al.", 5.61, 8.43),
+        ("Wood et al. + label adaptation", 3.09, 4.86),
+        ("FaRL-B", 2.50, 4.42),
+        ("STAR", 2.52, 4.32),
+        ("DECA + LF", 4.26, 7.33),
+        ("DECA + LF w/ features", 3.86, 6.40),
+        ("SB", 5.74, 9.30),
+        ("Random sampling + LF", 5.18, 9.25),
+        ("Random sampling + LF w/ features", 5.06, 8.84),
+        ("SB + LF", 3.01, 4.96),
+        ("SB + LF w/ features", 2.90, 4.74),
+    )
+)
+
+
+@dataclass
+class W300Config:
+    """root: folder of the official tree; crop_scale: side of the crop in units of the face box's larger side;
+    val_share: share of every training folder that is kept for validation."""
+
+    root: str = MISSING
+    crop_scale: float = 1.5
+    val_share: float = 0.1
+
+
+class W300(Benchmark):
+    """Landmarks on 300W, scored by NME over the outer eye corners.
+
+    Splits: `train` (AFW, HELEN and LFPW train, less val), `val` (our own share of it), `common` (LFPW and HELEN test),
+    `challenge` (iBUG), `full` (both) and `test_private` (300W indoor and outdoor).
+    """
+
+    task = "keypoints"
+    schema = "ibug68"
+    splits = ("train", "val", *GROUPS)
+    published = PUBLISHED
+
+    def __init__(self, config: W300Config) -> None:
+        if not 0 < config.val_share < 1:
+            raise ConfigError(f"300w: val_share must lie between 0 and 1, not {config.val_share}")
+        if not config.crop_scale > 0:
+            raise ConfigError(f"300w: crop_scale must be positive, not {config.crop_scale}")
+        self.root = Path(config.root).expanduser()
+        self.crop_scale = config.crop_scale
+        self.val_share = config.val_share
+        self.stand_in = read_stand_in(self.root)
+
+    def items(self, split: str) -> list[RealItem]:
+        """The faces of a split, sorted within each folder.
+
+        The training splits take whichever of their folders are there (`notes` says which are not); a test split
+        needs all of its folders. Raises DataError naming the missing folder, or an annotation without an image.
+        """
+        if split in GROUPS:
+            return [item for subset in GROUPS[split] for item in self._subset(subset)]
+        if split not in self.splits:
+            raise DataError(f"300w has no split '{split}'", hint=f"Known: {', '.join(self.splits)}.")
+        there = [subset for subset in TRAIN if self._folder(subset) is not None]
+        if not there:
+            raise self._missing(TRAIN[0])
+        chosen = []
+        for subset in there:
+            items = self._subset(subset)
+            held_out = _held_out(items, self.val_share)
+            chosen += [item for item in items if (item.key in held_out) == (split == "val")]
+        return chosen
+
+    def load(self, item: RealItem) -> RealSample:
+        """One photograph with its 68 points and their tight box."""
+        points = read_pts(item.annotation, 68)
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        if not (x1 > x0 and y1 > y0):
+            raise DataError(f"{item.annotation}: all points lie on one line")
+        return RealSample(item, read_image(item.image), (float(x0), float(y0), float(x1), float(y1)), points)
+
+    def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
+        """NME, AUC and failure rate, by region, and by group (`common/nme` ...) where a group is complete."""
+        return score_points(results, self.schema, GROUPS)
+
+    def notes(self, split: str) -> Sequence[str]:
+        """Own splits, absent folders and incomplete copies."""
+        if split in ("train", "val"):
+            notes = [
+                f"val is {self.val_share:.0%} of each training folder, chosen by a hash of the photograph's name; "
+                "it is no official split"
+            ]
+        else:
+            notes = []
+        for subset in GROUPS.get(split, TRAIN):
+            official = SUBSETS[subset][1]
+            if self._folder(subset) is None:
+                notes.append(f"the folder {subset} is not there")
+            elif (found := len(self._subset(subset))) != official:
+                notes.append(f"{subset} holds {found:,} of the official {official:,} faces")
+        return notes
+
+    def _folder(self, subset: str) -> Path | None:
+        return next((self.root / name for name in SUBSETS[subset][0] if (self.root / name).is_dir()), None)
+
+    def _missing(self, subset: str) -> DataError:
+        return DataError(
+            f"300w: the folder {self.root / SUBSETS[subset][0][0]} is not there",
+            hint="`root` must be the folder that holds " + ", ".join(names[0] for names, _ in SUBSETS.values()) + ".",
+        )
+
+    def _subset(self, subset: str) -> list[RealItem]:
+        folder = self._folder(subset)
+        if folder is None:
+            raise self._missing(subset)
+        files = sorted(folder.iterdir())
+        images = {path.stem: path for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
+        items = []
+        for path in files:
+            if path.suffix.lower() != ".pts":
+                continue
+            if path.stem not in images:
+                raise DataError(f"{path} has no image of the same name beside it", hint="Looked for .jpg and .png.")
+            items.append(RealItem(f"{subset}/{path.stem}", images[path.stem], path, subset))
+        if not items:
+            raise DataError(f"300w: the folder {folder} holds no .pts files")
+        return items
+
+
+def _held_out(items: list[RealItem], share: float) -> set[str]:
+    """Keys of the faces of one folder kept for validation: whole photographs in the order of their names' hash."""
+    photos: dict[str, list[str]] = {}
+    for item in items:
+        name = re.sub(r"_\d{1,2}$", "", item.key) if item.subset in SHARED_PHOTOS else item.key
+        photos.setdefault(name, []).append(item.key)
+    wanted = min(max(1, round(share * len(items))), len(items) - 1)
+    held_out: set[str] = set()
+    for name in sorted(photos, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if len(held_out) >= wanted:
+            break
+        held_out.update(photos[name])
+    return held_out
+
+
+@hookimpl
+def register_benchmarks(register: Register) -> None:
+    """Offer `300w`."""
+    register(
+        "300w",
+        W300,
+        config=W300Config,
+        summary="68 landmarks on 300W, common and challenge",
+        licence="photographs: research only, not included",
+    )

@@ -1,0 +1,146 @@
+"""Reading the files of real datasets and of other tools, with errors that name the file and the line.
+
+Coordinates come out in the house's convention: continuous pixels, the centre of the first pixel at (0.5, 0.5).
+Photographs are read as they are stored; an EXIF orientation is not applied, since annotations refer to stored pixels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..core.errors import DataError
+from ..core.files import write_text
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_FORMATS = ("JPEG", "PNG")
+MAX_PIXELS = 100_000_000
+
+# A `.pts` file counts pixels from 1: its x = 1 is the centre of the first pixel, which here lies at 0.5.
+PTS_ORIGIN = 0.5
+
+
+def _open(path: Path) -> Image.Image:
+    """Open and decode an image, whole; DataError for anything less."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist", hint="Check the dataset's root folder.")
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed"
+                )
+            image.load()
+            return image.copy()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path} is not a whole JPEG or PNG image: {error}",
+            hint="The file is truncated or of another kind: copy it again from its source.",
+        ) from error
+
+
+def read_image(path: Path) -> np.ndarray:
+    """A photograph (H,W,3) uint8 sRGB. Raises DataError when it is missing, truncated, no image or too large."""
+    return np.array(_open(path).convert("RGB"))
+
+
+def read_label(path: Path, classes: int | None = None) -> np.ndarray:
+    """A label map (H,W) uint8 of class ids from an 8-bit grey or palette PNG.
+
+    Raises DataError when it is missing, truncated, of another kind, or holds an id not below `classes` (255 aside).
+    """
+    image = _open(path)
+    if image.mode not in ("L", "P", "1"):
+        raise DataError(
+            f"{path} is a '{image.mode}' image; a label map has one 8-bit channel of class ids",
+            hint="Colour-coded maps have to be turned into class ids first.",
+        )
+    label = np.array(image).astype(np.uint8)
+    if classes is not None:
+        wrong = label[(label >= classes) & (label != 255)]
+        if wrong.size:
+            raise DataError(f"{path} holds the class id {wrong.max()}; its schema has {classes} classes")
+    return label
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """An 8- or 16-bit grey image (H,W) as float32, its values as stored. Raises DataError as `read_label` does."""
+    image = _open(path)
+    values = np.array(image)
+    if values.ndim == 3 and image.mode == "RGB" and (values == values[..., :1]).all():
+        values = values[..., 0]
+    if values.ndim != 2:
+        raise DataError(f"{path} is a '{image.mode}' image; depth has one channel")
+    return values.astype(np.float32)
+
+
+def read_pts(path: Path, count: int = 68) -> np.ndarray:
+    """Points (count,2) float64, in pixels with centres at i + 0.5, from a 1-based `.pts` file.
+
+    Both dialects are read: `version`, `n_points` and braces around the points, or bare lines of `x y`. Raises DataError
+    naming file and line for anything else, and for another number of points than `count`.
+    """
+    points = []
+    for number, line in enumerate(_lines(path), start=1):
+        text = line.strip()
+        if not text or text in "{}" or text.lower().startswith("version"):
+            continue
+        if text.lower().startswith("n_points"):
+            _check_count(path, number, text, count)
+            continue
+        points.append(_pair(path, number, text))
+    if len(points) != count:
+        raise DataError(f"{path} holds {len(points)} points instead of {count}")
+    return np.array(points, np.float64) - PTS_ORIGIN
+
+
+def write_pts(path: Path, points: np.ndarray) -> None:
+    """Write points (N,2), in pixels with centres at i + 0.5, as a 1-based `.pts` file with header and braces."""
+    shifted = np.asarray(points, np.float64) + PTS_ORIGIN
+    body = "\n".join(f"{x:.6f} {y:.6f}" for x, y in shifted)
+    write_text(path, f"version: 1\nn_points: {len(shifted)}\n{{\n{body}\n}}\n")
+
+
+def read_pairs(path: Path, header: bool = False) -> np.ndarray:
+    """Points (N,2) float64 from lines of `x y` (or `x,y`), as written; `header`: the first line is their number.
+
+    Raises DataError naming file and line.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(_lines(path), start=1) if line.strip()]
+    expected = None
+    if header and lines:
+        number, text = lines.pop(0)
+        if not text.isdigit():
+            raise DataError(f"{path}, line {number}: the number of points should stand here, not '{text[:40]}'")
+        expected = int(text)
+    points = [_pair(path, number, text) for number, text in lines]
+    if expected is not None and expected != len(points):
+        raise DataError(f"{path} promises {expected} points and holds {len(points)}")
+    return np.array(points, np.float64).reshape(-1, 2)
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist", hint="Check the dataset's root folder.")
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a text file: {error}") from error
+
+
+def _check_count(path: Path, number: int, text: str, count: int) -> None:
+    value = text.partition(":")[2].strip()
+    if value != str(count):
+        raise DataError(f"{path}, line {number}: n_points is '{value}' where {count} are needed")
+
+
+def _pair(path: Path, number: int, text: str) -> tuple[float, float]:
+    try:
+        x, y = (float(value) for value in text.replace(",", " ").split())
+    except ValueError:
+        raise DataError(f"{path}, line {number}: '{text[:40]}' is not a pair of coordinates") from None
+    if not (np.isfinite(x) and np.isfinite(y)):
+        raise DataError(f"{path}, line {number}: '{text[:40]}' is not finite")
+    return x, y

@@ -1,0 +1,315 @@
+"""The evaluation protocol: crop, predict, map back, score in the pixels of the photograph.
+
+1. The face box (of the annotation, or a disturbed copy of it) is made square, `benchmark.crop_scale` times its larger
+   side, cut out and resampled to `input_size` with anti-aliasing; what lies outside of the photograph is black.
+2. The predictor sees batches of such crops and nothing else.
+3. Points are mapped back through the crop's own matrix; logits and depth are interpolated bilinearly at every pixel of
+   the photograph, and the class is chosen there, at full resolution. Pixels outside of the crop are background.
+4. With `second_pass`, the tight box of the predicted points gives a second crop, which is predicted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..core.errors import SynthForgeError, UserError
+from ..core.interfaces import Benchmark
+from ..core.records import PublishedRow, RealItem, RealSample, Scores
+from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from ..datasets import crops
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+#: batch of crops (B,3,S,S) float in [0,1] -> the prediction mapping of the benchmark's task
+Predictor = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
+BoxProtocol = Literal["ground-truth", "jitter"]
+
+#: the entry of a prediction mapping that each task's benchmarks are scored on
+OUTPUTS = {"keypoints": "points", "segmentation": "logits", "depth": "depth"}
+JITTER_SHIFT, JITTER_SCALE = 0.05, 0.1
+CASES = ("best", "median", "worst")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One face to look at: which (`best`, `median`, `worst`), its error, the sample, the prediction and the crop."""
+
+    kind: str
+    error: float
+    sample: RealSample
+    prediction: np.ndarray
+    box: crops.Box
+
+
+@dataclass
+class Evaluation:
+    """One model on one split: its scores and everything needed to repeat or judge them."""
+
+    benchmark: str
+    split: str
+    task: str
+    schema: str
+    scores: Scores
+    count: int
+    available: int
+    protocol: Mapping[str, Any]
+    seconds: float
+    stand_in: str = ""
+    notes: Sequence[str] = ()
+    published: Sequence[PublishedRow] = ()
+    cases: Sequence[Case] = field(default_factory=tuple, repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the pictures, ready for JSON; a figure without a value is null."""
+        return {
+            "benchmark": self.benchmark,
+            "split": self.split,
+            "task": self.task,
+            "schema": self.schema,
+            "primary": self.scores.primary,
+            "values": {name: _number(value) for name, value in self.scores.values.items()},
+            "units": dict(self.scores.units),
+            "per_item": {key: _number(value) for key, value in self.scores.per_item.items()},
+            "count": self.count,
+            "available": self.available,
+            "protocol": dict(self.protocol),
+            "seconds": round(self.seconds, 3),
+            "stand_in": self.stand_in,
+            "notes": list(self.notes),
+            "published": [
+                {"method": row.method, "source": row.source, "values": dict(row.values)} for row in self.published
+            ],
+        }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+@torch.inference_mode()
+def evaluate(
+    predictor: Predictor,
+    benchmark: Benchmark,
+    split: str,
+    *,
+    name: str = "",
+    batch_size: int = 16,
+    input_size: int = 256,
+    second_pass: bool = False,
+    box: BoxProtocol = "ground-truth",
+    limit: int | None = None,
+    device: str | torch.device = "cpu",
+    cases: int = 4,
+    progress: bool = True,
+) -> Evaluation:
+    """Score a predictor on a split of a benchmark by the protocol above.
+
+    predictor: crops (B,3,input_size,input_size) float32 in [0,1] on `device` -> the task's prediction mapping (see
+    `core.interfaces.Task`). name: of the benchmark, for reports. box: `jitter` moves each box by 5 % of its side and
+    scales it by 10 % (standard deviations), drawn from the face's key alone. limit: only the first so many faces.
+    cases: how many best, median and worst faces to keep for pictures, each. Raises UserError when the prediction
+    is not what the benchmark's task needs, and what the benchmark raises.
+    """
+    if benchmark.task not in OUTPUTS:
+        raise UserError(f"no protocol is known for the task '{benchmark.task}'", hint=f"Known: {', '.join(OUTPUTS)}.")
+    if second_pass and benchmark.task != "keypoints":
+        raise UserError(f"a second pass needs predicted points; '{name or benchmark.task}' has none")
+    runner = _Runner(predictor, benchmark, input_size, second_pass, box, torch.device(device))
+    everything = benchmark.items(split)
+    items = everything[:limit]
+    start = time.perf_counter()
+    with _progress(progress) as bar:
+        task = bar.add_task(f"{name or type(benchmark).__name__} {split}", total=len(items), rate="")
+
+        def results() -> Iterator[tuple[RealSample, np.ndarray]]:
+            for done, (sample, prediction, _) in enumerate(runner.run(items, batch_size), start=1):
+                yield sample, prediction
+                _advance(bar, task, done, start)
+
+        scores = benchmark.score(results())
+    seconds = time.perf_counter() - start
+    if len(scores.per_item) != len(items):
+        raise SynthForgeError(f"{name or benchmark.task}: {len(scores.per_item)} of {len(items)} faces were scored")
+    return Evaluation(
+        benchmark=name or type(benchmark).__name__,
+        split=split,
+        task=benchmark.task,
+        schema=benchmark.schema,
+        scores=scores,
+        count=len(items),
+        available=len(everything),
+        protocol={
+            "source": "model",
+            "box": box,
+            "crop_scale": benchmark.crop_scale,
+            "input_size": input_size,
+            "second_pass": second_pass,
+        },
+        seconds=seconds,
+        stand_in=benchmark.stand_in,
+        notes=tuple(benchmark.notes(split)),
+        published=benchmark.published,
+        cases=tuple(runner.cases(pick_cases(scores.per_item, cases), {item.key: item for item in items}, scores)),
+    )
+
+
+def pick_cases(per_item: Mapping[str, float], count: int) -> list[tuple[str, str]]:
+    """Keys of the `count` best, median and worst faces as (kind, key); no face is picked twice."""
+    ranked = sorted(per_item, key=lambda key: (per_item[key], key))
+    count = min(count, len(ranked) // len(CASES)) if len(ranked) >= len(CASES) else 0
+    middle = (len(ranked) - count) // 2
+    groups = (ranked[:count], ranked[middle : middle + count], ranked[len(ranked) - count :][::-1])
+    return [(kind, key) for kind, group in zip(CASES, groups, strict=True) for key in group]
+
+
+def jittered(box: crops.Box, key: str) -> crops.Box:
+    """A face box disturbed as a detector would: shift and scale drawn from the face's key alone."""
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    dx, dy, grow = np.random.default_rng(seed).standard_normal(3)
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0)
+    cx, cy = (x0 + x1) / 2 + JITTER_SHIFT * dx * side, (y0 + y1) / 2 + JITTER_SHIFT * dy * side
+    scale = float(np.exp(JITTER_SCALE * grow)) / 2
+    width, height = (x1 - x0) * scale, (y1 - y0) * scale
+    return cx - width, cy - height, cx + width, cy + height
+
+
+@dataclass
+class _Runner:
+    """Predictions in the photographs' pixels, batch by batch; the next batch is read while this one is computed."""
+
+    predictor: Predictor
+    benchmark: Benchmark
+    input_size: int
+    second_pass: bool
+    box: BoxProtocol
+    device: torch.device
+
+    def run(self, items: Sequence[RealItem], batch_size: int) -> Iterator[tuple[RealSample, np.ndarray, crops.Box]]:
+        batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            waiting = [pool.submit(self.benchmark.load, item) for item in batches[0]] if batches else []
+            for number in range(len(batches)):
+                following = batches[number + 1] if number + 1 < len(batches) else []
+                current, waiting = waiting, [pool.submit(self.benchmark.load, item) for item in following]
+                yield from self._batch([future.result() for future in current])
+
+    def cases(self, picked: Sequence[tuple[str, str]], items: Mapping[str, RealItem], scores: Scores) -> Iterator[Case]:
+        """The picked faces with their predictions, computed again rather than kept for every face."""
+        for (kind, key), (sample, prediction, box) in zip(
+            picked, self.run([items[key] for _, key in picked], 8), strict=True
+        ):
+            yield Case(kind, scores.per_item[key], sample, prediction, box)
+
+    def _batch(self, samples: list[RealSample]) -> Iterator[tuple[RealSample, np.ndarray, crops.Box]]:
+        disturb = self.box == "jitter"
+        boxes = [jittered(sample.box, sample.item.key) if disturb else sample.box for sample in samples]
+        predictions, squares = self._predict(samples, boxes)
+        if self.second_pass:
+            boxes = [(*points.min(axis=0), *points.max(axis=0)) for points in predictions]
+            predictions, squares = self._predict(samples, boxes)
+        yield from zip(samples, predictions, squares, strict=True)
+
+    def _predict(
+        self, samples: Sequence[RealSample], boxes: Sequence[crops.Box]
+    ) -> tuple[list[np.ndarray], list[crops.Box]]:
+        try:
+            squares = [crops.square_box(box, self.benchmark.crop_scale) for box in boxes]
+            cut = [
+                crops.crop(sample.image, square, self.input_size)
+                for sample, square in zip(samples, squares, strict=True)
+            ]
+        except ValueError as error:
+            keys = ", ".join(sample.item.key for sample in samples)
+            raise UserError(f"no crop can be made for one of {keys}: {error}") from error
+        batch = torch.from_numpy(np.stack([image for image, _ in cut])).to(self.device)
+        output = self.predictor(batch.permute(0, 3, 1, 2).float() / 255.0)
+        values = self._checked(output, len(samples))
+        back = _TO_IMAGE[self.benchmark.task]
+        mapped = [
+            back(value, matrix, self.input_size, sample.image.shape[:2])
+            for value, (_, matrix), sample in zip(values, cut, samples, strict=True)
+        ]
+        return mapped, squares
+
+    def _checked(self, output: Mapping[str, torch.Tensor], count: int) -> torch.Tensor:
+        entry = OUTPUTS[self.benchmark.task]
+        if not isinstance(output, Mapping) or entry not in output:
+            given = ", ".join(output) if isinstance(output, Mapping) else type(output).__name__
+            raise UserError(f"the prediction has no '{entry}' (it gives {given})")
+        values = output[entry]
+        if len(values) != count or not bool(torch.isfinite(values).all()):
+            raise UserError(f"the prediction's '{entry}' {tuple(values.shape)} is not finite or not {count} long")
+        schema = self.benchmark.schema
+        wanted = POINT_SCHEMAS.get(schema) or CLASS_SCHEMAS.get(schema)
+        if wanted is not None and values.shape[1] != len(wanted):
+            raise UserError(
+                f"the prediction's '{entry}' has {values.shape[1]} channels; the schema {schema} has {len(wanted)}",
+                hint="A model in another schema is scored through `synthforge.evaluation.zero_shot`.",
+            )
+        return values
+
+
+def _points_to_image(points: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+    return crops.apply(crops.invert(matrix), points.double().cpu().numpy() * size)
+
+
+def map_to_image(
+    values: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A map (C,h,w) over a crop, interpolated at every pixel centre of the photograph.
+
+    matrix: photograph -> crop pixels of a crop of `size` pixels, whatever h and w are; shape: (H,W). Returns
+    (C,H,W), the nearest value of the crop where the pixel lies outside of it, and (H,W) bool, where it lies inside.
+    """
+    height, width = shape
+    rows = (np.arange(height) + 0.5) * matrix[1, 1] + matrix[1, 2]
+    columns = (np.arange(width) + 0.5) * matrix[0, 0] + matrix[0, 2]
+    y = torch.from_numpy(rows * 2 / size - 1).to(values)
+    x = torch.from_numpy(columns * 2 / size - 1).to(values)
+    grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
+    # align_corners=False is the house's convention: -1 and 1 are the outer edges of the first and last pixel.
+    mapped = F.grid_sample(values[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return mapped, (grid.abs() <= 1).all(dim=-1)
+
+
+def _label_to_image(logits: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+    mapped, inside = map_to_image(logits.float(), matrix, size, shape)
+    return (mapped.argmax(dim=0) * inside).to(torch.uint8).cpu().numpy()
+
+
+def _depth_to_image(depth: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+    return map_to_image(depth.float(), matrix, size, shape)[0][0].cpu().numpy()
+
+
+_TO_IMAGE: Mapping[str, Callable[[torch.Tensor, np.ndarray, int, tuple[int, int]], np.ndarray]] = {
+    "keypoints": _points_to_image,
+    "segmentation": _label_to_image,
+    "depth": _depth_to_image,
+}
+
+
+def _progress(enabled: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        disable=not enabled,
+    )
+
+
+def _advance(bar: Progress, task: TaskID, done: int, start: float) -> None:
+    bar.update(task, completed=done, rate=f"{done / max(time.perf_counter() - start, 1e-9):.1f} faces/s")

@@ -1,0 +1,159 @@
+"""The protocol end to end, with predictors whose right answer is known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from toy_benchmarks import Toy, find_dots, read_depth, read_labels
+
+from synthforge.core.errors import UserError
+from synthforge.core.records import RealItem, RealSample
+from synthforge.datasets import crops
+from synthforge.evaluation import protocol
+from synthforge.evaluation.protocol import evaluate
+
+
+@pytest.mark.parametrize("input_size", [96, 256])
+@pytest.mark.parametrize("box", ["ground-truth", "jitter"])
+def test_a_perfect_detector_scores_nearly_nothing(input_size: int, box: protocol.BoxProtocol) -> None:
+    """Dots found in crops come back to their place in the photograph: no half-pixel bias at any size."""
+    offsets: list[np.ndarray] = []
+
+    class Watched(Toy):
+        def score(self, results):  # type: ignore[no-untyped-def]
+            pairs = list(results)
+            offsets.extend(np.delete(p - s.target, 45, axis=0).mean(axis=0) for s, p in pairs)
+            for sample, points in pairs:
+                points[45] = sample.target[36] + (100, 0)
+            return super().score(pairs)
+
+    evaluation = evaluate(find_dots, Watched("keypoints"), "test", input_size=input_size, box=box, progress=False)
+    assert evaluation.scores.values["nme"] < 0.3  # percent of 100 pixels
+    assert np.abs(np.mean(offsets, axis=0)).max() < 0.03  # pixels
+    assert evaluation.count == evaluation.available == 10
+
+
+def test_the_second_pass_crops_around_the_predicted_points() -> None:
+    seen: list[float] = []
+
+    def predictor(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        seen.append(float(batch.mean()))
+        return find_dots(batch)
+
+    evaluate(predictor, Toy("keypoints", 2), "test", second_pass=True, progress=False, cases=0)
+    assert len(seen) == 2
+    assert seen[1] > 1.5 * seen[0]  # the dots fill more of the second, tighter crop
+
+
+def test_labels_come_back_at_full_resolution() -> None:
+    evaluation = evaluate(read_labels, Toy("segmentation"), "test", input_size=256, progress=False)
+    assert evaluation.scores.values["accuracy"] > 90
+    for case in evaluation.cases:
+        wrong = case.prediction != case.sample.target
+        inside_a_block = [axis for axis in range(186) if 2 <= axis % 32 < 30]
+        assert not wrong[2:28][:, inside_a_block].any()  # a pixel or so beside edges, nothing else
+    worse = evaluate(read_labels, Toy("segmentation"), "test", input_size=32, progress=False)
+    assert worse.scores.values["accuracy"] < evaluation.scores.values["accuracy"]
+
+
+def test_depth_comes_back_at_full_resolution() -> None:
+    evaluation = evaluate(read_depth, Toy("depth"), "test", progress=False)
+    assert evaluation.scores.values["absrel"] < 0.05
+    assert evaluation.scores.units == {"absrel": "", "rmse": "m", "delta@1.25": "%"}
+
+
+def test_pixels_outside_of_the_crop_are_background() -> None:
+    matrix = crops.box_matrix((10, 20, 30, 40), 64)
+    logits = torch.zeros(3, 16, 16)
+    logits[2] = 1
+    label = protocol._label_to_image(logits, matrix, 64, (50, 60))
+    assert (label[20:40, 10:30] == 2).all()
+    assert label.sum() == 2 * 20 * 20
+
+
+def test_a_map_is_interpolated_at_pixel_centres() -> None:
+    """A linear ramp over the crop comes back as the same ramp in the photograph's coordinates."""
+    matrix = crops.box_matrix((12.3, 7.9, 52.3, 47.9), 100)
+    ramp = ((torch.arange(50) + 0.5) * 2).expand(1, 50, 50).double()  # crop x, at half the crop's resolution
+    mapped, inside = protocol.map_to_image(ramp, matrix, 100, (60, 60))
+    expected = crops.apply(matrix, np.stack([np.arange(60) + 0.5, np.full(60, 20.0)], axis=1))[:, 0]
+    core = np.arange(15, 50)
+    np.testing.assert_allclose(mapped[0, 20, core], expected[core], atol=1e-9)
+    assert inside[20, 13]
+    assert not inside[20, 11]
+
+
+def test_jitter_depends_on_the_face_alone() -> None:
+    box = (10.0, 10.0, 110.0, 90.0)
+    boxes = np.array([protocol.jittered(box, f"face{i}") for i in range(400)])
+    assert protocol.jittered(box, "face3") == tuple(boxes[3])
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - (60, 50)
+    assert np.abs(centre.mean(axis=0)).max() < 1
+    assert centre.std(axis=0) == pytest.approx([5, 5], rel=0.2)
+    assert np.log((boxes[:, 2] - boxes[:, 0]) / 100).std() == pytest.approx(0.1, rel=0.2)
+
+
+def test_result_is_the_same_for_any_batch_size() -> None:
+    one = evaluate(find_dots, Toy("keypoints"), "test", batch_size=1, progress=False).scores
+    many = evaluate(find_dots, Toy("keypoints"), "test", batch_size=7, progress=False).scores
+    assert one.per_item == pytest.approx(many.per_item)
+
+
+def test_cases_limit_and_json() -> None:
+    evaluation = evaluate(find_dots, Toy("keypoints"), "test", name="toy", limit=7, cases=2, progress=False)
+    errors = evaluation.scores.per_item
+    kinds = [case.kind for case in evaluation.cases]
+    assert kinds == ["best", "best", "median", "median", "worst", "worst"]
+    assert len({case.sample.item.key for case in evaluation.cases}) == 6
+    assert evaluation.cases[0].error == min(errors.values())
+    assert evaluation.cases[4].error == max(errors.values())
+    data = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
+    assert (data["count"], data["available"], data["benchmark"]) == (7, 10, "toy")
+    assert data["protocol"]["box"] == "ground-truth"
+    assert data["published"][0]["source"] == "Table 0"
+
+
+def test_a_figure_without_a_value_is_null() -> None:
+    data = evaluate(read_labels, Toy("segmentation", 3), "test", progress=False).to_json()
+    assert data["values"]["f1/background"] is None
+    json.dumps(data, allow_nan=False)
+
+
+def test_wrong_predictions_are_refused() -> None:
+    bench = Toy("keypoints", 3)
+
+    def run(output: object) -> None:
+        evaluate(lambda batch: output, bench, "test", progress=False)  # type: ignore[arg-type,return-value]
+
+    with pytest.raises(UserError, match=r"no 'points' \(it gives logits\)"):
+        run({"logits": torch.zeros(3, 11, 4, 4)})
+    with pytest.raises(UserError, match="not finite"):
+        run({"points": torch.full((3, 68, 2), float("nan"))})
+    with pytest.raises(UserError, match="70 channels; the schema ibug68 has 68"):
+        run({"points": torch.zeros(3, 70, 2)})
+    with pytest.raises(UserError, match="second pass"):
+        evaluate(read_labels, Toy("segmentation"), "test", second_pass=True)
+    with pytest.raises(UserError, match="nothing to score"):
+        evaluate(find_dots, bench, "test", limit=0, progress=False)
+
+
+def test_a_scorer_that_drops_faces_is_caught() -> None:
+    class Dropping(Toy):
+        def score(self, results):  # type: ignore[no-untyped-def]
+            return super().score(list(results)[:2])
+
+    with pytest.raises(Exception, match="2 of 5 faces were scored"):
+        evaluate(find_dots, Dropping("keypoints", 5), "test", progress=False)
+
+
+def test_an_unscorable_face_is_named() -> None:
+    class Flat(Toy):
+        def load(self, item: RealItem) -> RealSample:
+            sample = super().load(item)
+            return RealSample(sample.item, sample.image, (5.0, 5.0, 5.0, 5.0), sample.target)
+
+    with pytest.raises(UserError, match="test/00"):
+        evaluate(find_dots, Flat("keypoints"), "test", progress=False)
