@@ -40,9 +40,9 @@ class Encoding:
 
     def __post_init__(self) -> None:
         if not self.depth_scale > 0:
-            raise DataError(f"depth_scale must be positive metres per unit, got {self.depth_scale}")
+            raise ValueError(f"depth_scale must be positive metres per unit, got {self.depth_scale}")
         if self.jpeg_quality is not None and not 1 <= self.jpeg_quality <= 100:
-            raise DataError(f"jpeg_quality must lie in 1..100 or be none, got {self.jpeg_quality}")
+            raise ValueError(f"jpeg_quality must lie in 1..100 or be none, got {self.jpeg_quality}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,342 @@
+"""Other people's dataset layouts: the paper's released one (read and write) and FaceSynthetics (read).
+
+Foreign samples come back in the form `writer.write_shard` takes, so that they can be stored, shown and trained on like
+our own. What a layout does not hold is absent, never made up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthforge.core.camera import Camera
+from synthforge.core.errors import DataError, UserError
+from synthforge.core.records import Field
+from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
+
+from .codecs import check_label, open_image
+from .png import encode_png
+from .reader import ShardDataset
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a foreign folder does not say of itself.
+
+    schema: class schema of the label maps of the paper's layout; colours: RGB by class name, where they are not the
+    schema's own. points: `px`, or `ndc` for coordinates in -1..1 over the image. metric_depth: turn 8-bit depth into
+    metres by the `depth_range` that `write_paper` stores, or by this one: (nearest, furthest) in metres.
+    """
+
+    schema: str = "flame20"
+    colours: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    points: str = "px"
+    metric_depth: bool = False
+    depth_range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A foreign layout: keys of its samples in order, what they hold, and how to read one."""
+
+    summary: str
+    licence: str
+    keys: Callable[[Path], list[str]]
+    fields: Callable[[ReadOptions], tuple[Field, ...]]
+    read: Callable[[Path, str, ReadOptions], dict[str, Any]]
+
+
+def _image(path: Path, mode: str | None = None) -> np.ndarray:
+    try:
+        with open(path, "rb") as file:
+            return open_image(file, mode)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _points(value: Any, path: Path, options: ReadOptions, size: int) -> np.ndarray:
+    """(N,2) float32 pixels."""
+    try:
+        points = np.array(value, np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: points are not numbers: {error}") from error
+    if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
+        raise DataError(f"{path}: points must be finite and (N, 2), got {points.shape}")
+    points = points[:, :2]
+    if options.points == "ndc":
+        return ((points + 1) * np.float32(size / 2)).astype(np.float32)
+    if np.abs(points).max() <= 1.5:
+        raise DataError(f"{path}: points lie within -1.5..1.5, so they are no pixels", hint="Set points: ndc.")
+    return np.ascontiguousarray(points)
+
+
+# --- the paper's released layout -------------------------------------------------------------------------------------
+
+_PAPER_NUMBERS = ("z", "flame_shape", "flame_exp", "flame_pose")
+_PARAMETER_NAMES: dict[str, tuple[str, ...]] = {
+    "z": ("z",),
+    "flame_shape": ("flame_shape", "shape"),
+    "flame_exp": ("flame_exp", "expression"),
+    "flame_pose": ("flame_pose", "pose"),
+}
+
+
+def _paper_keys(root: Path) -> list[str]:
+    folder = root / "images"
+    if not folder.is_dir():
+        raise DataError(f"{root} has no folder images/", hint="The paper's layout: images/ depth/ seg/ annotations/.")
+    return sorted(path.stem for path in folder.glob("*.png") if path.stem.isdecimal())
+
+
+def _paper_fields(options: ReadOptions) -> tuple[Field, ...]:
+    depth = (
+        Field("depth", "depth", "m", "camera", description="camera z from 8 bits")
+        if options.metric_depth
+        else Field("relative_depth", "depth", "", "camera", description="8-bit depth / 255, scale and sign unknown")
+    )
+    return (
+        Field("landmarks2d", "points2d", "px", "image", "ibug68"),
+        Field("segmentation", "label", "class id", "image", options.schema),
+        depth,
+    )
+
+
+def _read_paper(root: Path, key: str, options: ReadOptions) -> dict[str, Any]:
+    path = root / "annotations" / f"{key}.json"
+    try:
+        record = json.loads(path.read_bytes())
+        points = record["2d_kps"]
+        label = np.array(record["camera_params"], np.float64).reshape(-1)
+        parameters = {name: record.get(name) for name in (*_PAPER_NUMBERS, "fan_kps", "mse")}
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} is not an annotation of the paper's layout: {error!r}") from error
+    image = _image(root / "images" / f"{key}.png", "RGB")
+    height, width = image.shape[:2]
+    from synthforge.geometry.cameras import camera_from_eg3d
+
+    sample = {
+        "__key__": key,
+        "image": image,
+        "landmarks2d": _points(points, path, options, width),
+        "segmentation": _labels_of(_image(root / "seg" / f"{key}.png", "RGB"), root / "seg" / f"{key}.png", options),
+        "scene": {"parameters": parameters},
+        "camera": camera_from_eg3d(label, width, height).to_json(),
+    }
+    depth_path = root / "depth" / f"{key}.png"
+    stored = _image(depth_path)
+    if stored.dtype != np.uint8:
+        raise DataError(f"{depth_path}: expected 8-bit depth")
+    stored = stored if stored.ndim == 2 else stored[..., 0]
+    if not options.metric_depth:
+        return sample | {"relative_depth": stored.astype(np.float32) / np.float32(255)}
+    limits = options.depth_range or record.get("depth_range")
+    if limits is None:
+        raise DataError(f"{path} has no depth_range", hint="Give depth_range: [nearest, furthest] in metres.")
+    return sample | {"depth": _metres(stored, float(limits[0]), float(limits[1]))}
+
+
+def _labels_of(pixels: np.ndarray, path: Path, options: ReadOptions) -> np.ndarray:
+    """Class ids of a map of RGB colours; an unknown colour is an error, for the nearest one may be another class."""
+    schema = CLASS_SCHEMAS[options.schema]
+    colours = dict(zip(schema.classes, schema.colours, strict=True)) | {
+        name: tuple(int(v) for v in colour) for name, colour in options.colours.items()
+    }
+    codes = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    table = {r * 65536 + g * 256 + b: schema.id(name) for name, (r, g, b) in colours.items()}
+    table.setdefault(0xFFFFFF, IGNORE)
+    present, inverse = np.unique(codes, return_inverse=True)
+    stray = [f"#{code:06x}" for code in present.tolist() if code not in table]
+    if stray:
+        raise DataError(
+            f"{path}: the colours {', '.join(stray[:5])} belong to no class of '{options.schema}'",
+            hint="Set the schema the maps are in, or its colours: {class name: [r, g, b]}.",
+        )
+    ids = np.array([table[code] for code in present.tolist()], np.uint8)
+    return ids[inverse.reshape(codes.shape)]
+
+
+def _metres(stored: np.ndarray, near: float, far: float) -> np.ndarray:
+    """8 bits to metres: 255 nearest, 1 furthest, 0 none."""
+    depth = far - (stored.astype(np.float32) - 1) / np.float32(254) * np.float32(far - near)
+    return np.where(stored > 0, depth, 0).astype(np.float32)
+
+
+def write_paper(
+    dataset: ShardDataset,
+    out: Path | str,
+    *,
+    depth_range: tuple[float, float] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a dataset in the paper's layout: images/, depth/ (8 bit), seg/ (RGB), annotations/, numbered from 00000.
+
+    Lossy, as the layout is: depth has 254 steps between `depth_range` (nearest, furthest in metres; None takes the
+    dataset's own range), 255 nearest, 0 none. Keys the layout asks for and the dataset does not have (`fan_kps`,
+    `mse` come from a landmark detector) are null. `depth_range`, `schema`, `landmarks3d` and `key` are added.
+
+    The folder appears when it is complete. Raises DataError when it exists or when a field is missing.
+    """
+    out = Path(out)
+    names = {item.name: item for item in dataset.fields}
+    missing = [name for name in ("landmarks2d", "segmentation", "depth") if name not in names]
+    if missing:
+        raise DataError(f"{dataset.root} lacks {', '.join(missing)}, which the paper's layout holds")
+    if out.exists():
+        raise DataError(f"{out} exists already", hint="Name a folder that does not exist yet, or remove it.")
+    near, far = depth_range or _depth_range(dataset)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        for folder in ("images", "depth", "seg", "annotations"):
+            (partial / folder).mkdir(parents=True)
+        for index in range(len(dataset)):
+            sample = dataset[index]
+            for folder, content in _paper_files(sample, names["segmentation"].schema, near, far).items():
+                suffix = "json" if folder == "annotations" else "png"
+                (partial / folder / f"{index:05d}.{suffix}").write_bytes(content)
+            if progress is not None:
+                progress(index + 1, len(dataset))
+        partial.rename(out)
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise DataError(f"cannot write {out}: {error.strerror}", hint="Nothing was left behind.") from error
+        raise
+    return out
+
+
+def _depth_range(dataset: ShardDataset) -> tuple[float, float]:
+    only = ShardDataset(dataset.root, ["depth"])
+    positive = [depth[depth > 0] for depth in (sample["depth"] for sample in only)]
+    ends = [(float(values.min()), float(values.max())) for values in positive if values.size]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 1.0)
+
+
+def _paper_files(sample: Mapping[str, Any], schema: str, near: float, far: float) -> dict[str, bytes]:
+    from synthforge.geometry.cameras import camera_to_eg3d
+
+    depth = sample["depth"]
+    steps = np.rint((far - depth.clip(near, far)) / max(far - near, 1e-9) * 254) + 1
+    parameters = (sample["scene"] or {}).get("parameters", {})
+    record: dict[str, Any] = {
+        name: next((parameters[p] for p in names if p in parameters), None) for name, names in _PARAMETER_NAMES.items()
+    }
+    record |= {
+        "camera_params": camera_to_eg3d(Camera.from_json(sample["camera"])).tolist(),
+        "2d_kps": sample["landmarks2d"].tolist(),
+        "fan_kps": None,
+        "mse": None,
+        "landmarks3d": sample["landmarks3d"].tolist() if "landmarks3d" in sample else None,
+        "depth_range": [near, far],
+        "schema": schema,
+        "key": sample["__key__"],
+    }
+    return {
+        "images": encode_png(sample["image"], runs=True),
+        "depth": encode_png(np.where(depth > 0, steps, 0).astype(np.uint8)),
+        "seg": encode_png(CLASS_SCHEMAS[schema].palette[sample["segmentation"]]),
+        "annotations": json.dumps(record).encode(),
+    }
+
+
+# --- FaceSynthetics, Wood et al., "Fake It Till You Make It" (ICCV 2021) ----------------------------------------------
+
+
+def _face_synthetics_keys(root: Path) -> list[str]:
+    keys = sorted(path.stem for path in root.glob("*.png") if path.stem.isdecimal())
+    if not keys:
+        raise DataError(f"{root} holds no NNNNNN.png", hint="Name the folder the FaceSynthetics archive unpacks to.")
+    return keys
+
+
+def _face_synthetics_fields(options: ReadOptions) -> tuple[Field, ...]:
+    return (
+        Field("landmarks2d", "points2d", "px", "image", "ibug68", "projected 3-D points: no visible-contour jaw line"),
+        Field("pupils2d", "points2d", "px", "image", description="the two pupils"),
+        Field("segmentation", "label", "class id", "image", "facesynthetics19"),
+    )
+
+
+def _read_face_synthetics(root: Path, key: str, options: ReadOptions) -> dict[str, Any]:
+    path = root / f"{key}_ldmks.txt"
+    try:
+        rows = [[float(number) for number in line.split()] for line in path.read_text().splitlines() if line.strip()]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not a list of points: {error}") from error
+    if len(rows) != 70 or any(len(row) != 2 for row in rows):
+        raise DataError(f"{path} must have 70 lines 'x y', it has {len(rows)} rows")
+    image = _image(root / f"{key}.png", "RGB")
+    points = _points(rows, path, options, image.shape[1])
+    seg_path = root / f"{key}_seg.png"
+    labels = _image(seg_path)
+    if labels.dtype != np.uint8 or labels.ndim != 2:
+        raise DataError(f"{seg_path}: expected one 8-bit class id a pixel")
+    try:
+        check_label(labels, "facesynthetics19")
+    except ValueError as error:
+        raise DataError(f"{seg_path}: {error}") from error
+    return {
+        "__key__": key,
+        "image": image,
+        "landmarks2d": points[:68],
+        "pupils2d": points[68:],
+        "segmentation": labels,
+        "scene": {"parameters": {}},
+        "camera": None,
+    }
+
+
+LAYOUTS: dict[str, Layout] = {
+    "paper": Layout("the paper's released layout", "that of the dataset", _paper_keys, _paper_fields, _read_paper),
+    "face-synthetics": Layout(
+        "FaceSynthetics (Wood et al. 2021)",
+        "FaceSynthetics dataset licence: non-commercial research",
+        _face_synthetics_keys,
+        _face_synthetics_fields,
+        _read_face_synthetics,
+    ),
+}
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of this name; UserError with the known ones otherwise."""
+    if name not in LAYOUTS:
+        raise UserError(f"there is no dataset layout '{name}'", hint=f"Known: {', '.join(LAYOUTS)}.")
+    return LAYOUTS[name]
+
+
+def resized(sample: Mapping[str, Any], fields: Sequence[Field], size: int) -> dict[str, Any]:
+    """A sample with square images at `size` pixels: the image averaged, maps by nearest pixel, points and camera along.
+
+    Raises DataError for images that are not square.
+    """
+    height, width = sample["image"].shape[:2]
+    if height != width:
+        raise DataError(f"sample {sample['__key__']} is {width} x {height} pixels; only square images can be replayed")
+    if height == size:
+        return dict(sample)
+    from .crops import crop
+
+    nearest = np.minimum(((np.arange(size) + 0.5) * height / size).astype(np.intp), height - 1)
+    result = dict(sample)
+    result["image"] = crop(sample["image"], (0, 0, width, height), size)[0]
+    for item in fields:
+        if item.kind in ("label", "depth", "normals"):
+            result[item.name] = np.ascontiguousarray(sample[item.name][np.ix_(nearest, nearest)])
+        elif item.kind == "points2d":
+            result[item.name] = sample[item.name] * np.float32(size / width)
+    if sample.get("camera") is not None:
+        result["camera"] = Camera.from_json(sample["camera"]).resized(size, size).to_json()
+    return result
