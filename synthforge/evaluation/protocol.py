@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,12 +28,11 @@ from ..core.records import PublishedRow, RealItem, RealSample, Scores
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
 #: batch of crops (B,3,S,S) float in [0,1] -> the prediction mapping of the benchmark's task
 Predictor = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
 BoxProtocol = Literal["ground-truth", "jitter"]
+#: a sample, what was predicted for it in its own pixels, and the square shown in pictures
+Predicted = tuple[RealSample, np.ndarray, crops.Box]
 
 #: the entry of a prediction mapping that each task's benchmarks are scored on
 OUTPUTS = {"keypoints": "points", "segmentation": "logits", "depth": "depth"}
@@ -125,42 +124,73 @@ def evaluate(
         raise UserError(f"no protocol is known for the task '{benchmark.task}'", hint=f"Known: {', '.join(OUTPUTS)}.")
     if second_pass and benchmark.task != "keypoints":
         raise UserError(f"a second pass needs predicted points; '{name or benchmark.task}' has none")
-    runner = _Runner(predictor, benchmark, input_size, second_pass, box, torch.device(device))
+    runner = _Runner(predictor, benchmark, input_size, second_pass, box, torch.device(device), batch_size)
+    how = {
+        "source": "model",
+        "box": box,
+        "crop_scale": benchmark.crop_scale,
+        "input_size": input_size,
+        "second_pass": second_pass,
+    }
+    return assess(runner.run, benchmark, split, how, name=name, limit=limit, cases=cases, progress=progress)
+
+
+def assess(
+    run: Callable[[Sequence[RealItem]], Iterable[Predicted]],
+    benchmark: Benchmark,
+    split: str,
+    how: Mapping[str, Any],
+    *,
+    name: str = "",
+    limit: int | None = None,
+    cases: int = 4,
+    progress: bool = True,
+) -> Evaluation:
+    """Score what `run` predicts for the faces of a split, wherever the predictions come from.
+
+    run: items -> (sample, prediction in its photograph's pixels, the square shown in pictures), in the same order.
+    how: the protocol, as the report tells it.
+    """
+    name = name or type(benchmark).__name__
     everything = benchmark.items(split)
     items = everything[:limit]
     start = time.perf_counter()
     with _progress(progress) as bar:
-        task = bar.add_task(f"{name or type(benchmark).__name__} {split}", total=len(items), rate="")
+        task = bar.add_task(f"{name} {split}", total=len(items), rate="")
 
         def results() -> Iterator[tuple[RealSample, np.ndarray]]:
-            for done, (sample, prediction, _) in enumerate(runner.run(items, batch_size), start=1):
+            for done, (sample, prediction, _) in enumerate(run(items), start=1):
                 yield sample, prediction
-                _advance(bar, task, done, start)
+                rate = done / max(time.perf_counter() - start, 1e-9)
+                bar.update(task, completed=done, rate=f"{rate:.1f} faces/s")
 
         scores = benchmark.score(results())
     seconds = time.perf_counter() - start
     if len(scores.per_item) != len(items):
-        raise SynthForgeError(f"{name or benchmark.task}: {len(scores.per_item)} of {len(items)} faces were scored")
+        raise SynthForgeError(f"{name}: {len(scores.per_item)} of {len(items)} faces were scored")
+    # The faces for the pictures are predicted again rather than kept for the whole split.
+    picked = pick_cases(scores.per_item, cases)
+    by_key = {item.key: item for item in items}
+    shown = [
+        Case(kind, scores.per_item[key], sample, prediction, square)
+        for (kind, key), (sample, prediction, square) in zip(
+            picked, run([by_key[key] for _, key in picked]), strict=True
+        )
+    ]
     return Evaluation(
-        benchmark=name or type(benchmark).__name__,
+        benchmark=name,
         split=split,
         task=benchmark.task,
         schema=benchmark.schema,
         scores=scores,
         count=len(items),
         available=len(everything),
-        protocol={
-            "source": "model",
-            "box": box,
-            "crop_scale": benchmark.crop_scale,
-            "input_size": input_size,
-            "second_pass": second_pass,
-        },
+        protocol=how,
         seconds=seconds,
         stand_in=benchmark.stand_in,
         notes=tuple(benchmark.notes(split)),
         published=benchmark.published,
-        cases=tuple(runner.cases(pick_cases(scores.per_item, cases), {item.key: item for item in items}, scores)),
+        cases=tuple(shown),
     )
 
 
@@ -195,9 +225,11 @@ class _Runner:
     second_pass: bool
     box: BoxProtocol
     device: torch.device
+    batch_size: int
 
-    def run(self, items: Sequence[RealItem], batch_size: int) -> Iterator[tuple[RealSample, np.ndarray, crops.Box]]:
-        batches = [items[first : first + batch_size] for first in range(0, len(items), batch_size)]
+    def run(self, items: Sequence[RealItem]) -> Iterator[Predicted]:
+        step = self.batch_size
+        batches = [items[first : first + step] for first in range(0, len(items), step)]
         with ThreadPoolExecutor(max_workers=2) as pool:
             waiting = [pool.submit(self.benchmark.load, item) for item in batches[0]] if batches else []
             for number in range(len(batches)):
@@ -205,14 +237,7 @@ class _Runner:
                 current, waiting = waiting, [pool.submit(self.benchmark.load, item) for item in following]
                 yield from self._batch([future.result() for future in current])
 
-    def cases(self, picked: Sequence[tuple[str, str]], items: Mapping[str, RealItem], scores: Scores) -> Iterator[Case]:
-        """The picked faces with their predictions, computed again rather than kept for every face."""
-        for (kind, key), (sample, prediction, box) in zip(
-            picked, self.run([items[key] for _, key in picked], 8), strict=True
-        ):
-            yield Case(kind, scores.per_item[key], sample, prediction, box)
-
-    def _batch(self, samples: list[RealSample]) -> Iterator[tuple[RealSample, np.ndarray, crops.Box]]:
+    def _batch(self, samples: list[RealSample]) -> Iterator[Predicted]:
         disturb = self.box == "jitter"
         boxes = [jittered(sample.box, sample.item.key) if disturb else sample.box for sample in samples]
         predictions, squares = self._predict(samples, boxes)
@@ -309,7 +334,3 @@ def _progress(enabled: bool) -> Progress:
         TimeRemainingColumn(),
         disable=not enabled,
     )
-
-
-def _advance(bar: Progress, task: TaskID, done: int, start: float) -> None:
-    bar.update(task, completed=done, rate=f"{done / max(time.perf_counter() - start, 1e-9):.1f} faces/s")

@@ -1,0 +1,93 @@
+"""Predictions of other tools: every format gives the same figures as the arrays it was written from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_benchmarks import Toy
+
+from synthforge.core.errors import DataError, UserError
+from synthforge.evaluation.files import write_pts
+from synthforge.evaluation.predictions import evaluate_files
+
+
+def write_points(path: Path, points: np.ndarray, suffix: str, centre: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shifted = points + (centre - 0.5)
+    if suffix == ".pts":
+        write_pts(path.with_suffix(suffix), points)
+    elif suffix == ".txt":
+        path.with_suffix(suffix).write_text("\n".join(f"{x!r},{y!r}" for x, y in shifted.tolist()))
+    elif suffix == ".json":
+        path.with_suffix(suffix).write_text(json.dumps({"points": shifted.tolist()}))
+    else:
+        np.save(path.with_suffix(suffix), shifted)
+
+
+@pytest.mark.parametrize("suffix", [".pts", ".txt", ".json", ".npy"])
+@pytest.mark.parametrize("centre", [0.5, 0.0])
+@pytest.mark.parametrize("flat", [False, True])
+def test_points_in_every_format(tmp_path: Path, suffix: str, centre: float, flat: bool) -> None:
+    bench = Toy("keypoints", 4)
+    for item in bench.items("test"):
+        points = bench.load(item).target + np.array([3.0, 4.0])
+        points[45] += (100, 0)
+        write_points(tmp_path / (item.key[5:] if flat else item.key), points, suffix, centre)
+    evaluation = evaluate_files(tmp_path, bench, "test", pixel_centre=centre, progress=False)
+    assert evaluation.scores.values["nme"] == pytest.approx(5.0, abs=1e-4)
+    assert evaluation.protocol["source"] == f"files in {tmp_path.name}"
+    assert len(evaluation.cases) == 3
+
+
+def test_label_maps(tmp_path: Path) -> None:
+    bench = Toy("segmentation", 3)
+    for item in bench.items("test"):
+        Image.fromarray(bench.load(item).target).save(_at(tmp_path, item.key, ".png"))
+    assert evaluate_files(tmp_path, bench, "test", progress=False).scores.values["accuracy"] == 100
+    Image.fromarray(np.full((150, 190), 11, np.uint8)).save(_at(tmp_path, "test/01", ".png"))
+    with pytest.raises(DataError, match=r"01\.png holds the class id 11"):
+        evaluate_files(tmp_path, bench, "test", progress=False)
+    Image.fromarray(np.zeros((150, 190, 3), np.uint8)).save(_at(tmp_path, "test/01", ".png"))
+    with pytest.raises(DataError, match="one 8-bit channel"):
+        evaluate_files(tmp_path, bench, "test", progress=False)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".png"])
+def test_depth(tmp_path: Path, suffix: str) -> None:
+    bench = Toy("depth", 3)
+    for item in bench.items("test"):
+        depth = bench.load(item).target * 3000 + 500
+        if suffix == ".npy":
+            np.save(_at(tmp_path, item.key, suffix), depth)
+        else:
+            Image.fromarray(depth.astype(np.uint16)).save(_at(tmp_path, item.key, suffix))
+    assert evaluate_files(tmp_path, bench, "test", progress=False).scores.values["absrel"] < 1e-3
+
+
+def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
+    bench = Toy("keypoints", 2)
+    with pytest.raises(UserError, match="does not exist"):
+        evaluate_files(tmp_path / "no", bench, "test")
+    with pytest.raises(DataError, match="no prediction for 'test/00'") as caught:
+        evaluate_files(tmp_path, bench, "test", progress=False)
+    assert ".pts, .txt, .json, .npy" in str(caught.value)
+    np.save(_at(tmp_path, "test/00", ".npy"), np.zeros((67, 2)))
+    with pytest.raises(DataError, match=r"00\.npy has the shape \(67, 2\)"):
+        evaluate_files(tmp_path, bench, "test", progress=False)
+    np.save(_at(tmp_path, "test/00", ".npy"), np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="not a NumPy array of numbers"):
+        evaluate_files(tmp_path, bench, "test", progress=False)
+    _at(tmp_path, "test/00", ".npy").unlink()
+    _at(tmp_path, "test/00", ".json").write_text('{"pts": []}')
+    with pytest.raises(DataError, match="not a list of points"):
+        evaluate_files(tmp_path, bench, "test", progress=False)
+
+
+def _at(directory: Path, key: str, suffix: str) -> Path:
+    path = directory / f"{key}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
