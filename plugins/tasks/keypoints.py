@@ -1,0 +1,131 @@
+"""keypoints: facial landmarks as heatmaps and their soft-argmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from synthforge.core.errors import ConfigError
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.interfaces import Task
+from synthforge.core.schemas import POINT_SCHEMAS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from synthforge.core.catalogue import Register
+
+LOSSES = ("l2", "smooth", "wing")
+
+
+@dataclass
+class KeypointsConfig:
+    """schema: the points; head: `paper` (stacked hourglass at `size`) or `light`; width: channels inside the head.
+
+    loss: `l2` (the paper's: norm of the difference, summed over points), `smooth` (Huber) or `wing` (Feng et al. 2018).
+    hidden_weight: weight of a point that nothing of the image shows; 1 treats all alike.
+    """
+
+    schema: str = "ibug68"
+    head: str = "paper"
+    size: int = 64
+    width: int = 128
+    stacks: int = 2
+    loss: str = "l2"
+    hidden_weight: float = 1.0
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSSES:
+            raise ValueError(f"loss is one of {', '.join(LOSSES)}; got '{self.loss}'")
+        if self.head not in ("paper", "light"):
+            raise ValueError(f"head is paper or light; got '{self.head}'")
+        if self.schema not in POINT_SCHEMAS:
+            raise ValueError(f"schema is one of {', '.join(POINT_SCHEMAS)}; got '{self.schema}'")
+
+
+class Keypoints(Task):
+    """Landmarks in the pixels of the image, as `points` (B,N,2) in [0,1], `heatmaps` and the `stages` of the head."""
+
+    name: ClassVar[str] = "keypoints"
+
+    def __init__(self, config: KeypointsConfig) -> None:
+        self.config = config
+        self.schema = config.schema
+        self.weight = config.weight
+        self.fields = ("landmarks2d", "landmark_visibility")
+
+    def build_head(self, channels: int) -> nn.Module:
+        """The paper's or the light landmark head."""
+        from synthforge.learning.networks.heads import PointHead
+
+        c = self.config
+        points = len(POINT_SCHEMAS[c.schema])
+        return PointHead(channels, points, head=c.head, size=c.size, width=c.width, stacks=c.stacks)
+
+    def build_adapter(self, schema: str, channels: int) -> nn.Module:
+        """From these points to those of `schema`. Raises ConfigError for a schema that is not one of points."""
+        from synthforge.learning.networks.adapters import PointAdapter
+
+        if schema not in POINT_SCHEMAS:
+            raise ConfigError(f"the task keypoints cannot be fine-tuned to '{schema}', which is no point schema")
+        c = self.config
+        here, there = len(POINT_SCHEMAS[c.schema]), len(POINT_SCHEMAS[schema])
+        return PointAdapter(here, there, channels, head=c.head, size=c.size, width=c.width)
+
+    def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Mean over faces of the sum over points, averaged over the stages of the head (intermediate supervision)."""
+        import torch
+
+        wanted = target["points"].float()
+        stages = prediction.get("stages", prediction["points"][:, None]).float()
+        error = _penalty(stages - wanted[:, None], self.config.loss)
+        weight = torch.where(target["visible"].bool(), 1.0, self.config.hidden_weight) if "visible" in target else None
+        if weight is None:
+            weight = torch.ones_like(wanted[..., 0])
+        # A soft-argmax cannot leave the image, so what lies outside must not pull.
+        weight = weight * ((wanted >= 0) & (wanted <= 1)).all(-1)
+        return (error * weight[:, None]).sum(-1).mean()
+
+    def metrics(
+        self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """`nme` in % of the distance of the outer eye corners, over all points and by region."""
+        import torch
+
+        # The targets' own schema is known by its number of points; regions are reported where it is ours.
+        schema = POINT_SCHEMAS[self.schema]
+        wanted, found = target["points"].float(), prediction["points"].float()
+        a, b = schema.eye_corners
+        scale = (wanted[:, a] - wanted[:, b]).norm(dim=-1).clamp_min(1e-6)
+        error = 100.0 * (found - wanted).norm(dim=-1) / scale[:, None]
+        count = torch.tensor(float(len(error)), device=error.device)
+        values: dict[str, Any] = {"nme": torch.stack([error.mean(1).sum(), count])}
+        for region, members in schema.regions.items():
+            values[f"nme/{region}"] = torch.stack([error[:, list(members)].mean(1).sum(), count])
+        return values
+
+
+def _penalty(difference: torch.Tensor, kind: str) -> torch.Tensor:
+    """(...,2) -> (...): what a difference of normalised coordinates costs."""
+    import torch
+
+    if kind == "l2":
+        return difference.square().sum(-1).add(1e-12).sqrt()
+    if kind == "smooth":
+        return torch.nn.functional.huber_loss(
+            difference, torch.zeros_like(difference), delta=0.02, reduction="none"
+        ).sum(-1) / 0.02
+    size = difference.abs()
+    width, curve = 0.05, 0.0125  # Feng et al. 2018: w = 10, epsilon = 2 at 256 pixels, scaled to unit coordinates
+    offset = width - width * math.log1p(width / curve)
+    return torch.where(size < width, width * torch.log1p(size / curve), size - offset).sum(-1)
+
+
+@hookimpl
+def register_tasks(register: Register) -> None:
+    """Offer `keypoints`."""
+    register("keypoints", Keypoints, config=KeypointsConfig, summary="facial landmarks by heatmaps and soft-argmax")

@@ -1,0 +1,109 @@
+"""segmentation: a class for every pixel of a face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from synthforge.core.errors import ConfigError
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.interfaces import Task
+from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE, class_mapping
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from synthforge.core.catalogue import Register
+
+
+@dataclass
+class SegmentationConfig:
+    """schema: the classes; head: `paper` (a U-Net of `width` times the paper's channels) or `light`."""
+
+    schema: str = "synthforge"
+    head: str = "paper"
+    width: float = 1.0
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.head not in ("paper", "light"):
+            raise ValueError(f"head is paper or light; got '{self.head}'")
+        if self.schema not in CLASS_SCHEMAS:
+            raise ValueError(f"schema is one of {', '.join(CLASS_SCHEMAS)}; got '{self.schema}'")
+
+
+class Segmentation(Task):
+    """Classes of `schema` for every pixel, as `logits` (B,K,H,W)."""
+
+    name: ClassVar[str] = "segmentation"
+
+    def __init__(self, config: SegmentationConfig) -> None:
+        self.config = config
+        self.schema = config.schema
+        self.weight = config.weight
+        self.fields = ("segmentation",)
+
+    def build_head(self, channels: int) -> nn.Module:
+        """The paper's U-Net or the light head."""
+        from synthforge.learning.networks.heads import DenseHead
+
+        classes = len(CLASS_SCHEMAS[self.schema])
+        return DenseHead(channels, classes, "logits", head=self.config.head, width=self.config.width)
+
+    def build_adapter(self, schema: str, channels: int) -> nn.Module:
+        """From these classes to those of `schema`, starting from the mapping between the two where one is known.
+
+        Raises ConfigError for a schema that is not one of classes.
+        """
+        from synthforge.learning.networks.adapters import ClassAdapter
+
+        if schema not in CLASS_SCHEMAS:
+            raise ConfigError(f"the task segmentation cannot be fine-tuned to '{schema}', which is no class schema")
+        try:
+            mapping = class_mapping(self.schema, schema)
+        except KeyError:
+            mapping = None
+        here, there = len(CLASS_SCHEMAS[self.schema]), len(CLASS_SCHEMAS[schema])
+        return ClassAdapter(here, there, channels, mapping, head=self.config.head, width=self.config.width)
+
+    def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none)."""
+        from torch.nn import functional
+
+        logits, label = prediction["logits"].float(), target["label"]
+        counted = (label != IGNORE).sum().clamp_min(1)
+        return functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / counted
+
+    def metrics(
+        self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """`accuracy`, `f1` over all foreground pixels together, and `f1/<class>`, all in %."""
+        import torch
+
+        logits, label = prediction["logits"], target["label"]
+        classes = logits.shape[1]
+        kept = label != IGNORE
+        found, wanted = logits.argmax(1)[kept], label[kept]
+        table = torch.bincount(wanted * classes + found, minlength=classes * classes).view(classes, classes).double()
+        right = table.diagonal()
+        sizes = table.sum(0) + table.sum(1)
+        values = {
+            "accuracy": torch.stack([100.0 * right.sum(), table.sum()]),
+            "f1": torch.stack([200.0 * right[1:].sum(), sizes[1:].sum()]),
+        }
+        names = _class_names(self.schema, classes)
+        values |= {f"f1/{name}": torch.stack([200.0 * right[i], sizes[i]]) for i, name in enumerate(names)}
+        return values
+
+
+def _class_names(schema: str, classes: int) -> list[str]:
+    names = CLASS_SCHEMAS[schema].classes
+    return list(names) if len(names) == classes else [str(index) for index in range(classes)]
+
+
+@hookimpl
+def register_tasks(register: Register) -> None:
+    """Offer `segmentation`."""
+    register("segmentation", Segmentation, config=SegmentationConfig, summary="a class for every pixel of a face")

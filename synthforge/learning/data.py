@@ -1,0 +1,269 @@
+"""Faces as training batches: crops framed as the benchmarks frame them, cut in workers, augmented on the device.
+
+A batch is a flat dict of tensors that the default collation can make; everything random in it is a pure function of
+(seed, epoch, index), whatever the number of workers, devices or restarts.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from ..core.interfaces import Benchmark
+from ..core.records import Field, RealItem
+from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
+from ..core.seeding import numpy_rng
+from ..datasets import crops
+from . import augment
+from .config import FramingConfig
+from .fields import Moved, Plan, cut, move
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Face:
+    """An image (H,W,3) uint8, the face box (x0, y0, x1, y1) in its pixels, and its fields by name."""
+
+    image: np.ndarray
+    box: tuple[float, float, float, float]
+    values: Mapping[str, np.ndarray]
+
+
+class Faces(Protocol):
+    """A sequence of faces."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Face: ...
+
+
+class SyntheticFaces:
+    """Faces of a `ShardDataset` (or anything like it); the box is tight around the landmarks, where it has any."""
+
+    def __init__(self, dataset: Any, names: Sequence[str], box_field: str = "") -> None:
+        self.dataset, self.names, self.box_field = dataset, tuple(names), box_field
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Face:
+        sample = self.dataset[index]
+        image = sample["image"]
+        box: tuple[float, float, float, float] = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        if self.box_field:
+            box = tight_box(sample[self.box_field])
+        return Face(image, box, {name: sample[name] for name in self.names})
+
+
+class RealFaces:
+    """Faces of a benchmark split, each with one field `target`; where its mask does not hold, labels are ignored."""
+
+    def __init__(self, benchmark: Benchmark, items: Sequence[RealItem]) -> None:
+        self.benchmark, self.items = benchmark, list(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Face:
+        sample = self.benchmark.load(self.items[index])
+        target = sample.target
+        if sample.mask is not None and target.ndim == 2 and target.shape == sample.mask.shape:
+            outside = IGNORE if target.dtype == np.uint8 else 0
+            target = np.where(sample.mask, target, np.asarray(outside, target.dtype))
+        return Face(sample.image, sample.box, {"target": target})
+
+
+def real_field(benchmark: Benchmark) -> Field:
+    """The field that a benchmark's targets are."""
+    schema = benchmark.schema
+    kind: Any = "points2d" if schema in POINT_SCHEMAS else "label" if schema in CLASS_SCHEMAS else "depth"
+    return Field("target", kind, schema=schema)
+
+
+def tight_box(points: np.ndarray) -> tuple[float, float, float, float]:
+    """The box (x0, y0, x1, y1) around points (N,2)."""
+    low, high = np.min(points, axis=0), np.max(points, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+class CropDataset(Dataset[dict[str, np.ndarray]]):
+    """Crops of `size` pixels (`margin` times that when augmented) with their fields and drawn augmentation.
+
+    Indexed by (epoch, index). Without a policy there is no augmentation and no margin. cache_bytes: memory that keeps
+    cut crops between epochs, shared with forked workers.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        plans: Mapping[str, Plan],
+        size: int,
+        framing: FramingConfig,
+        *,
+        policy: augment.Policy | None = None,
+        seed: int = 0,
+        cache_bytes: int = 0,
+    ) -> None:
+        self.faces, self.plans, self.size, self.framing = faces, dict(plans), size, framing
+        self.policy, self.seed = policy, seed
+        self.margin = framing.margin if policy else 1.0
+        self.source = 2 * round(size * self.margin / 2) if policy else size
+        self._cache = _Cache(len(faces), cache_bytes) if cache_bytes and len(faces) else None
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, place: tuple[int, int]) -> dict[str, np.ndarray]:
+        epoch, index = place
+        item = dict(self._crop(index))
+        item["index"] = np.asarray(index, np.int64)
+        if self.policy is not None:
+            # Epochs are spread over the stream's name: the seed sequence takes one index.
+            rng = numpy_rng(self.seed, index, f"augment/{epoch}")
+            f = self.framing
+            drawn = augment.draw(
+                self.policy,
+                rng,
+                margin=self.source / self.size,
+                jitter_shift=f.jitter_shift,
+                jitter_scale=f.jitter_scale,
+            )
+            item |= {f"draw/{name}": value for name, value in drawn.items()}
+        return item
+
+    def reserve(self) -> None:
+        """Take the memory of the cache now, before workers are forked, so that they share it."""
+        if self._cache is not None:
+            self._crop(0)
+
+    def _crop(self, index: int) -> dict[str, np.ndarray]:
+        if self._cache is not None:
+            kept = self._cache.get(index)
+            if kept is not None:
+                return kept
+        face = self.faces[index]
+        square = crops.square_box(face.box, self.framing.crop_scale * self.source / self.size)
+        image, matrix = crops.crop(face.image, square, self.source)
+        item = {"image": image}
+        item |= {f"field/{n}": cut(p, face.values[n], matrix, self.source) for n, p in self.plans.items()}
+        if self._cache is not None:
+            self._cache.put(index, item)
+        return item
+
+
+class _Cache:
+    """Arrays by index in anonymous shared memory: filled by whichever forked worker comes first."""
+
+    def __init__(self, count: int, limit: int) -> None:
+        self.count, self.limit = count, limit
+        self.arrays: dict[str, np.ndarray] = {}
+        self.filled = np.frombuffer(mmap.mmap(-1, count), np.uint8)
+
+    def allocate(self, example: Mapping[str, np.ndarray]) -> None:
+        """Reserve memory for as many items like `example` as the limit allows; call before workers are forked."""
+        size = sum(value.nbytes for value in example.values())
+        self.count = min(self.count, self.limit // max(size, 1))
+        for name, value in example.items():
+            if self.count:
+                memory = mmap.mmap(-1, self.count * max(value.nbytes, 1))
+                shape = (self.count, *value.shape)
+                self.arrays[name] = np.frombuffer(memory, value.dtype, count=int(np.prod(shape))).reshape(shape)
+
+    def get(self, index: int) -> dict[str, np.ndarray] | None:
+        if index >= self.count or not self.filled[index]:
+            return None
+        return {name: array[index] for name, array in self.arrays.items()}
+
+    def put(self, index: int, item: Mapping[str, np.ndarray]) -> None:
+        if not self.arrays:
+            self.allocate(item)
+        if index < self.count:
+            for name, value in item.items():
+                self.arrays[name][index] = value
+            self.filled[index] = 1  # last: a reader never sees half an item
+
+
+def prepare(
+    batch: Batch, plans: Mapping[str, Plan], size: int, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, dict[str, dict[str, torch.Tensor]]]:
+    """Move a batch to the device and augment it: images (B,3,size,size) in [0,1], and targets by field name."""
+    # Wide numbers stay on the CPU: they decide which kernels run.
+    numbers = {name[5:]: value for name, value in batch.items() if name.startswith("draw/")}
+    images = batch["image"].to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+    count = len(images)
+    if numbers:
+        matrix = numbers["matrix"].to(device)
+        grid = augment.sampling_grid(matrix, size)
+        images = augment.photometric(augment.warp(images, grid), numbers)
+        hidden = augment.erased(numbers, size).any(1).to(device)
+        moved = Moved(matrix, grid, numbers["flip"].to(device) > 0, hidden)
+    else:
+        matrix = torch.eye(3, device=device).expand(count, 3, 3)
+        none = torch.zeros(count, dtype=torch.bool, device=device)
+        grid = augment.sampling_grid(matrix, size)
+        moved = Moved(matrix, grid, none, none[:, None, None].expand(count, size, size))
+    targets = {n: move(p, batch[f"field/{n}"].to(device, non_blocking=True), moved) for n, p in plans.items()}
+    return images, targets
+
+
+def task_targets(
+    targets: Mapping[str, Mapping[str, torch.Tensor]], members: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, torch.Tensor]]:
+    """Targets by field to targets by task, whose fields are `members`."""
+    return {task: {k: v for name in names for k, v in targets[name].items()} for task, names in members.items()}
+
+
+class EpochBatches:
+    """Batches of (epoch, index) for one of `world` processes: every sample at most once an epoch, in a seeded order.
+
+    Iterates from batch `start` of epoch `first` to the end of epoch `last - 1`. An incomplete last batch is dropped
+    unless it is the only one, so that all processes take the same number of equal steps.
+    """
+
+    def __init__(
+        self,
+        indices: Sequence[int],
+        batch_size: int,
+        seed: int,
+        *,
+        first: int = 0,
+        last: int = 1,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.indices = np.asarray(indices, np.int64)
+        self.seed, self.first, self.last, self.start = seed, first, last, start
+        self.rank, self.world = rank, world
+        self.batch_size = max(1, min(batch_size, len(self.indices) // world))
+        self.per_epoch = len(self.indices) // (self.batch_size * world)
+
+    def __len__(self) -> int:
+        return max(0, (self.last - self.first) * self.per_epoch - self.start)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch in range(self.first, self.last):
+            order = self.indices[numpy_rng(self.seed, epoch, "order").permutation(len(self.indices))]
+            begin = self.start if epoch == self.first else 0
+            for step in range(begin, self.per_epoch):
+                low = (step * self.world + self.rank) * self.batch_size
+                yield [(epoch, int(index)) for index in order[low : low + self.batch_size]]
+
+
+def make_loader(dataset: CropDataset, batches: Any, *, workers: int, pin: bool = False) -> DataLoader[Batch]:
+    """A loader whose order is that of `batches`, whatever the number of workers."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+        multiprocessing_context="fork" if workers else None,
+    )

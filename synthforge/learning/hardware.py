@@ -1,0 +1,81 @@
+"""Devices: what this machine is good at, and the Lightning Fabric that spreads training over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning.fabric import Fabric
+
+from ..core.errors import ConfigError
+from .config import HardwareConfig
+
+
+def native_bf16(accelerator: str) -> bool:
+    """Whether the device multiplies bf16 in hardware; emulated, it is two to three times slower than 32 bit."""
+    if accelerator == "cpu":
+        return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
+
+
+def resolve_accelerator(config: HardwareConfig) -> str:
+    """`cuda` or `cpu` (or what is asked for by name). Raises ConfigError for a device that is not there."""
+    if config.accelerator == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    wanted = "cuda" if config.accelerator == "gpu" else config.accelerator
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("hardware.accelerator: there is no CUDA device here", hint="Use `cpu` or `auto`.")
+    return wanted
+
+
+def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
+    """The Fabric of a configuration, not launched yet."""
+    accelerator = resolve_accelerator(config)
+    if precision == "auto":
+        precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
+    strategy = config.strategy
+    if strategy == "auto":
+        launched = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
+        if config.devices * config.nodes == 1:
+            strategy = "auto"
+        elif launched:
+            strategy = "ddp"
+        else:
+            strategy = "ddp_fork" if accelerator == "cpu" else "ddp_spawn"
+    return Fabric(
+        accelerator=accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy=strategy,
+        precision=precision,  # type: ignore[arg-type]
+    )
+
+
+def worker_count(config: HardwareConfig) -> int:
+    """Loader processes of one device: the cores, shared by the devices of this machine, less the trainer's own."""
+    if config.workers >= 0:
+        return config.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cores // config.devices
+    return max(1, min(share - 1, 8)) if share > 1 else 0
+
+
+@contextmanager
+def numerics(config: HardwareConfig) -> Iterator[None]:
+    """Thread count and deterministic kernels for the time of a training run; global random state is put back."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Some CUDA kernels have no deterministic form (the backward pass of grid_sample): those only warn.
+        torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict, warn_only=warn_only)

@@ -1,0 +1,306 @@
+"""The training loop both stages share: limits, schedule, accumulation, averaged weights, checkpoints, figures.
+
+Every random number of a step is a function of (seed, step), and a checkpoint holds the position in the data, so that a
+run that was killed ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from timm.utils import ModelEmaV3
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from ..core.errors import DataError, SynthForgeError
+from ..core.files import write_bytes
+from ..core.progress import progress_bar
+from ..core.seeding import seed_sequence
+
+CHECKPOINT = "last.ckpt"
+LOG_EVERY = 50
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where training ends: at the first of these that is given."""
+
+    epochs: int | None = None
+    max_steps: int | None = None
+    max_minutes: float | None = None
+
+    def progress(self, epochs: float, steps: int, seconds: float) -> float:
+        """How far training is, in [0,1]."""
+        parts = [
+            done / limit if limit > 0 else 1.0
+            for done, limit in (
+                (epochs, self.epochs),
+                (steps, self.max_steps),
+                (seconds / 60.0, self.max_minutes),
+            )
+            if limit is not None
+        ]
+        return min(1.0, max(parts, default=1.0))
+
+
+def cosine(progress: float, step: int, *, final: float, warmup: int) -> float:
+    """Factor of the learning rate: linear to 1 over `warmup` steps, and a cosine from 1 to `final` over progress."""
+    ramp = min(1.0, (step + 1) / (warmup + 1))
+    return ramp * (final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+
+@dataclass
+class State:
+    """Where a run is. position: batches taken of this epoch; step: of the optimiser; seconds: of training so far."""
+
+    epoch: int = 0
+    position: int = 0
+    step: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    history: list[Figures] = field(default_factory=list)
+
+
+@dataclass
+class Job:
+    """What the loop needs to know of a stage.
+
+    module: called as module(batch, step, device-ready) by `forward`, which returns `loss` and figures to log; parts
+    (optional): more state to keep, as name -> (state, restore). batches(epoch, position) gives an iterator of batches
+    from there on, at least to the end of that epoch; per_epoch(epoch) says how many an epoch has. validate(ema or
+    model, state) returns figures, or nothing. averaged: the part of `module` whose weights are averaged and kept.
+    """
+
+    module: nn.Module
+    averaged: nn.Module
+    optimiser: torch.optim.Optimizer
+    forward: Callable[[nn.Module, Any, State], dict[str, torch.Tensor]]
+    batches: Callable[[int, int], Iterator[Any]]
+    per_epoch: Callable[[int], int]
+    batch_size: int
+    limits: Limits
+    final: float
+    seed: int
+    fingerprint: str
+    warmup: int = 0
+    clip: float = 0.0
+    accumulate: int = 1
+    ema: float = 0.0
+    validate: Callable[[nn.Module, State], Figures] | None = None
+    validate_every: int = 1
+    stop: Callable[[State], bool] = lambda state: False
+    checkpoint_seconds: float = 300.0
+    checkpoint_steps: int = 0
+    parts: Mapping[str, tuple[Callable[[], Any], Callable[[Any], None]]] = field(default_factory=dict)
+
+
+def run(fabric: Fabric, job: Job, out: Path, *, title: str) -> tuple[nn.Module, State]:
+    """Train to the end, from the checkpoint in `out` where there is one; the averaged model and the final state.
+
+    Raises SynthForgeError when the loss stops being finite, DataError for a checkpoint of another run.
+    """
+    return _Loop(fabric, job, out, title).run()
+
+
+class _Loop:
+    def __init__(self, fabric: Fabric, job: Job, out: Path, title: str) -> None:
+        self.fabric, self.job, self.out, self.title = fabric, job, out, title
+        self.state = State()
+        self.ema = ModelEmaV3(job.averaged, decay=job.ema, use_warmup=True) if job.ema else None
+        self.rates = [group["lr"] for group in job.optimiser.param_groups]
+        self.path = out / CHECKPOINT
+        self.wrapped, self.optimiser = fabric.setup(job.module, job.optimiser)
+        if self.ema is not None:
+            self.ema.module.to(fabric.device)
+        self._resume()
+        self.last_saved, self.saved_step = time.monotonic(), self.state.step
+        self.writer = SummaryWriter(str(out / "tensorboard")) if fabric.is_global_zero else None
+        self.sums: dict[str, torch.Tensor] = {}
+
+    def run(self) -> tuple[nn.Module, State]:
+        s = self.state
+        begun, before = time.monotonic(), s.seconds
+        total = self._total()
+        iterator: Iterator[Any] | None = None
+        try:
+            with progress_bar(self.title, total, unit="samples") as advance:
+                if s.samples:
+                    advance(s.samples)
+                while not self._done():
+                    length = self.job.per_epoch(s.epoch)
+                    while s.position < length and not self._done():
+                        iterator = iterator or self.job.batches(s.epoch, s.position)
+                        batch = next(iterator, None)
+                        if batch is None:  # the end of a block of epochs: ask for the next one
+                            iterator = self.job.batches(s.epoch, s.position)
+                            batch = next(iterator)
+                        self._micro_step(batch, length)
+                        advance(self.job.batch_size)
+                        s.seconds = before + time.monotonic() - begun
+                        self._maybe_checkpoint(length)
+                    if s.position >= length:
+                        s.epoch, s.position = s.epoch + 1, 0
+                        if s.epoch % self.job.validate_every == 0 and not self._done():
+                            self._validate()
+                            if self._agree(float(self.job.stop(s))) > 0:
+                                break
+                self._validate()
+        finally:
+            if self.writer is not None:
+                self.writer.close()
+        return (self.ema.module if self.ema else self.job.averaged), s
+
+    def _total(self) -> int | None:
+        limits, per_epoch = self.job.limits, self.job.per_epoch(self.state.epoch)
+        counts = [n * self.job.batch_size for n in (
+            limits.epochs * per_epoch if limits.epochs is not None else None,
+            limits.max_steps * self.job.accumulate if limits.max_steps is not None else None,
+        ) if n is not None]
+        return min(counts) if counts and limits.max_minutes is None else None
+
+    def _progress(self) -> float:
+        s = self.state
+        done = s.epoch + s.position / max(self.job.per_epoch(s.epoch), 1)
+        # One clock for all processes: they must agree on the end.
+        seconds = self._agree(s.seconds) if self.job.limits.max_minutes is not None else s.seconds
+        return self.job.limits.progress(done, s.step, seconds)
+
+    def _agree(self, value: float) -> float:
+        return float(self.fabric.broadcast(value, src=0)) if self.fabric.world_size > 1 else value
+
+    def _done(self) -> bool:
+        return self._progress() >= 1.0
+
+    def _micro_step(self, batch: Any, length: int) -> None:
+        s, job = self.state, self.job
+        last = (s.position + 1) % job.accumulate == 0 or s.position + 1 == length
+        if s.position % job.accumulate == 0:
+            factor = cosine(self._progress(), s.step, final=job.final, warmup=job.warmup)
+            for group, rate in zip(job.optimiser.param_groups, self.rates, strict=True):
+                group["lr"] = rate * factor
+        _seed_step(job.seed, s.step * job.accumulate + s.position % job.accumulate, self.fabric.global_rank)
+        with self.fabric.no_backward_sync(self.wrapped, enabled=not last):
+            figures = job.forward(self.wrapped, batch, s)
+            self.fabric.backward(figures["loss"] / job.accumulate)
+        s.position += 1
+        s.samples += job.batch_size
+        if last:
+            if job.clip:
+                self.fabric.clip_gradients(self.wrapped, self.optimiser, max_norm=job.clip)
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+            s.step += 1
+            if self.ema is not None:
+                self.ema.update(job.averaged, step=s.step)
+        self._log(figures, last)
+
+    def _log(self, figures: Mapping[str, torch.Tensor], last: bool) -> None:
+        for name, value in figures.items():
+            value = value.detach().float()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.sums["count"] = self.sums.get("count", torch.zeros(())) + 1
+        s = self.state
+        if not last or (s.step % LOG_EVERY and s.step != 1):
+            return
+        count = float(self.sums.pop("count"))
+        means = {name: float(value) / count for name, value in self.sums.items()}
+        self.sums = {}
+        if not math.isfinite(means["loss"]):
+            raise SynthForgeError(
+                f"the loss is {means['loss']} at step {s.step}",
+                hint="Lower optimiser.lr, set optimiser.clip=1, or train with precision=32-true. "
+                f"The last good checkpoint is {self.path}.",
+            )
+        if self.writer is not None:
+            for name, value in means.items():
+                self.writer.add_scalar(f"train/{name}", value, s.step)
+            self.writer.add_scalar("train/lr", self.job.optimiser.param_groups[-1]["lr"], s.step)
+            self.writer.add_scalar("train/samples_per_second", s.samples / max(s.seconds, 1e-9), s.step)
+
+    def _validate(self) -> None:
+        s = self.state
+        if self.job.validate is None or (s.history and s.history[-1]["step"] == s.step):
+            return
+        figures: Figures = {}
+        if self.fabric.is_global_zero:
+            model = self.ema.module if self.ema else self.job.averaged
+            training = model.training
+            figures = self.job.validate(model.eval(), s)
+            model.train(training)
+            assert self.writer is not None
+            for name, value in figures.items():
+                self.writer.add_scalar(f"val/{name}", value, s.step)
+        figures = self.fabric.broadcast(figures, src=0)
+        s.history.append({"step": s.step, "epoch": s.epoch, "samples": s.samples, **figures})
+
+    def _maybe_checkpoint(self, length: int) -> None:
+        s, job = self.state, self.job
+        if s.position % job.accumulate and s.position != length:
+            return  # gradients of half a step are not saved
+        due = job.checkpoint_steps and s.step - self.saved_step >= job.checkpoint_steps
+        late = job.checkpoint_seconds and time.monotonic() - self.last_saved >= job.checkpoint_seconds
+        if (due or late) and self.fabric.is_global_zero:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint: tensors and plain data only, so that it loads with weights_only."""
+        job = self.job
+        content = {
+            "fingerprint": job.fingerprint,
+            "state": dict(vars(self.state)),
+            "module": job.module.state_dict(),
+            "optimiser": job.optimiser.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "rng": torch.get_rng_state(),
+            "parts": {name: get() for name, (get, _) in job.parts.items()},
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_bytes(self.path, buffer.getvalue())
+        self.last_saved, self.saved_step = time.monotonic(), self.state.step
+
+    def _resume(self) -> None:
+        if not self.path.exists():
+            return
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises a dozen kinds for a damaged file
+            raise DataError(f"{self.path} cannot be read: {error}", hint="Delete it to train from the start.") from error
+        if content["fingerprint"] != self.job.fingerprint:
+            raise DataError(
+                f"{self.path} belongs to a run with another configuration, seed or dataset",
+                hint="Train into another folder, or delete it to train from the start.",
+            )
+        self.state = State(**content["state"])
+        self.job.module.load_state_dict(content["module"])
+        self.job.optimiser.load_state_dict(content["optimiser"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(content["ema"])
+        self.fabric.strategy.precision.load_state_dict(content["precision"])
+        torch.set_rng_state(content["rng"])
+        for name, (_, restore) in self.job.parts.items():
+            restore(content["parts"][name])
+
+
+def _seed_step(seed: int, step: int, rank: int) -> None:
+    # Dropout and the like take their numbers from the global generators.
+    state = seed_sequence(seed, step, f"step/{rank}").generate_state(2)
+    torch.manual_seed(int(state[0]) << 16 | int(state[1]) >> 16)
+
+
+def fingerprint(content: Any) -> str:
+    """A digest of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

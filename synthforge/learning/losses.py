@@ -1,0 +1,86 @@
+"""Losses that belong to no single task: the affine self-supervised term and learned task weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from . import augment
+from .config import SelfSupervisionConfig
+
+Prediction = Mapping[str, torch.Tensor]
+
+
+def draw_affine(config: SelfSupervisionConfig, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Random affine maps A (count,3,3) in the unit frame, from a generator on the CPU."""
+    normal = torch.randn(count, 4, generator=generator).clamp(-2.5, 2.5)
+    angle = torch.deg2rad(config.rotation * normal[:, 0])
+    zoom = torch.exp(config.scale * normal[:, 1])
+    matrix = torch.eye(3).repeat(count, 1, 1)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = zoom * torch.cos(angle)
+    matrix[:, 1, 0] = zoom * torch.sin(angle)
+    matrix[:, 0, 1] = -matrix[:, 1, 0]
+    matrix[:, :2, 2] = 2 * config.shift * normal[:, 2:]
+    return matrix
+
+
+def transform(x: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A x for maps or images x (B,C,H,W) square, and where it is known: (B,1,H,W) in [0,1], 0 outside of x."""
+    grid = augment.sampling_grid(matrix, x.shape[-1])
+    inside = (grid.abs() <= 1.0 - 1.0 / x.shape[-1]).all(-1)[:, None]
+    return augment.warp(x, grid), inside.to(x.dtype)
+
+
+def map_consistency(of_moved: torch.Tensor, of_plain: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    """mean |f(A x) - A f(x)| over the region that A f(x) is known in; maps (B,C,h,w) (paper, section 3.2)."""
+    moved, inside = transform(of_plain.float(), matrix)
+    error = (of_moved.float() - moved).abs() * inside
+    return error.sum() / (inside.sum() * error.shape[1]).clamp_min(1.0)
+
+
+def prediction_consistency(of_moved: Prediction, of_plain: Prediction, matrix: torch.Tensor) -> torch.Tensor:
+    """The same for a prediction: points are moved, probabilities and depth are warped."""
+    total = torch.zeros((), device=matrix.device)
+    if "points" in of_plain:
+        wanted = augment.warp_points(of_plain["points"].float(), matrix)
+        inside = ((wanted > 0) & (wanted < 1)).all(-1)
+        error = (of_moved["points"].float() - wanted).abs().sum(-1) * inside
+        total = total + error.sum() / inside.sum().clamp_min(1)
+    if "logits" in of_plain:
+        total = total + map_consistency(
+            of_moved["logits"].float().softmax(1), of_plain["logits"].float().softmax(1), matrix
+        )
+    if "depth" in of_plain:
+        total = total + map_consistency(of_moved["depth"], of_plain["depth"], matrix)
+    return total
+
+
+class TaskWeights(nn.Module):
+    """The weighted sum of task losses: fixed, or learned as exp(-s) loss + s (Kendall et al. 2018), s = -log weight."""
+
+    def __init__(self, weights: Mapping[str, float], *, learned: bool) -> None:
+        super().__init__()
+        self.names = tuple(weights)
+        self.learned = learned
+        start = torch.tensor([float(weights[name]) for name in self.names])
+        if learned:
+            self.log_variance = nn.Parameter(-torch.log(start.clamp_min(1e-6)))
+        else:
+            self.register_buffer("fixed", start, persistent=False)
+
+    def forward(self, losses: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """A scalar from scalars by task name."""
+        stacked = torch.stack([losses[name] for name in self.names])
+        if self.learned:
+            return (torch.exp(-self.log_variance) * stacked + self.log_variance).sum()
+        return (self.get_buffer("fixed") * stacked).sum()
+
+
+def resized_logits(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Maps (B,K,h,w) brought to (B,K,*size) by bilinear interpolation."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,242 @@
+"""A trained model: backbone, heads and label fine-tuning networks, saved as safetensors and JSON, never as pickles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from ..core.config import build_config
+from ..core.errors import DataError, UserError
+from ..core.files import write_bytes, write_json
+from ..core.interfaces import Task
+from ..core.plugins import Plugins, load_plugins
+from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from .config import NetworkConfig
+from .losses import resized_logits
+from .networks.backbone import build_backbone
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+FORMAT = 1
+
+Prediction = dict[str, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterInfo:
+    """A label fine-tuning network: what it translates to, and whether it reads the feature map."""
+
+    schema: str
+    with_features: bool
+    benchmark: str = ""
+
+
+class FaceModel(nn.Module):
+    """Backbone and one head a task; where a task has been fine-tuned, its adapter behind the head.
+
+    tasks: built tasks by name; references: how to build them again; adapters: by task name. `info` is what `model.json`
+    says besides: crop scale, training data, seed, versions, licences.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self,
+        network: NetworkConfig,
+        tasks: Mapping[str, Task],
+        references: Mapping[str, Mapping[str, Any]],
+        *,
+        adapters: Mapping[str, AdapterInfo] | None = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.tasks, self.references = network, dict(tasks), dict(references)
+        self.info: dict[str, Any] = dict(info or {})
+        self.register_buffer("mean", torch.tensor(network.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1), persistent=False)
+        self.backbone = build_backbone(network)
+        self.heads = nn.ModuleDict({name: task.build_head(network.channels) for name, task in tasks.items()})
+        self.adapters = nn.ModuleDict()
+        self.adapter_info: dict[str, AdapterInfo] = {}
+        for name, adapter in (adapters or {}).items():
+            self.add_adapter(name, adapter)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square crops this model was trained on, in pixels."""
+        return self.network.input_size
+
+    @property
+    def crop_scale(self) -> float:
+        """Side of those crops in units of the tight landmark box's larger side."""
+        return float(self.info.get("crop_scale", 1.3))
+
+    def schema(self, task: str) -> str:
+        """The schema that `predict` answers a task in."""
+        info = self.adapter_info.get(task)
+        return info.schema if info else str(getattr(self.tasks[task], "schema", ""))
+
+    def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
+        """Put a fresh label fine-tuning network behind a head, in the place of any that is there."""
+        channels = self.network.channels if info.with_features else 0
+        self.adapters[task] = self.tasks[task].build_adapter(info.schema, channels)
+        self.adapter_info[task] = info
+        return self.adapters[task]
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B,3,H,W) in [0,1] -> feature map (B,C,h,w)."""
+        return self.backbone((images - self.mean) / self.std)
+
+    def run_heads(self, features: torch.Tensor) -> dict[str, Prediction]:
+        """Every head's own prediction, dense maps at the resolution the head works in."""
+        return {name: head(features) for name, head in self.heads.items()}
+
+    def forward(self, images: torch.Tensor) -> dict[str, Prediction]:
+        """Images (B,3,H,W) in [0,1] -> predictions by task, before label fine-tuning; dense maps are (B,K,H,W)."""
+        size = (images.shape[-2], images.shape[-1])
+        return {name: to_size(p, size) for name, p in self.run_heads(self.features(images)).items()}
+
+    @torch.no_grad()
+    def predict(
+        self, images: torch.Tensor, *, adapted: bool = True, flip: bool = False, tasks: Sequence[str] | None = None
+    ) -> dict[str, Prediction]:
+        """Images (B,3,H,W) in [0,1] -> predictions by task, through the adapters unless `adapted` is False.
+
+        flip: also look at the mirrored images and take the mean of the two answers. tasks: only these. float32. The
+        model is used as it is: put it in `eval()` mode (`load_model` does).
+        """
+        found = self._predict(images, adapted, tasks)
+        if flip:
+            mirrored = self._predict(images.flip(-1), adapted, tasks)
+            for name, prediction in found.items():
+                schema = self.schema(name) if adapted else str(getattr(self.tasks[name], "schema", ""))
+                found[name] = {k: (v + mirror(k, mirrored[name][k], schema)) / 2 for k, v in prediction.items()}
+        return found
+
+    def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
+        features = self.features(images)
+        size = (images.shape[-2], images.shape[-1])
+        found = {}
+        for name, head in self.heads.items():
+            if tasks is not None and name not in tasks:
+                continue
+            prediction = head(features)
+            if adapted and name in self.adapters:
+                prediction = self.run_adapter(name, prediction, features)
+            found[name] = {k: v.float() for k, v in to_size(prediction, size).items()}
+        return found
+
+    def run_adapter(self, task: str, prediction: Prediction, features: torch.Tensor) -> Prediction:
+        """A head's own prediction through the adapter of its task."""
+        return self.adapters[task](prediction, features if self.adapter_info[task].with_features else None)
+
+    def describe(self) -> dict[str, Any]:
+        """What `model.json` holds."""
+        return {
+            **self.info,
+            "format": FORMAT,
+            "network": dataclasses.asdict(self.network),
+            "input_size": self.input_size,
+            "crop_scale": self.crop_scale,
+            "tasks": [dict(self.references[name]) for name in self.tasks],
+            "schemas": {name: self.schema(name) for name in self.tasks},
+            "adapters": {name: dataclasses.asdict(info) for name, info in self.adapter_info.items()},
+            "parameters": sum(p.numel() for p in self.parameters()),
+        }
+
+    def save(self, folder: Path | str) -> None:
+        """Write `model.safetensors` and, after it, `model.json`, each atomically."""
+        folder = Path(folder)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
+        write_json(folder / DESCRIPTION, self.describe())
+
+
+def to_size(prediction: Mapping[str, torch.Tensor], size: tuple[int, int]) -> Prediction:
+    """Dense maps of a prediction brought to (H,W); everything else as it is."""
+    return {k: resized_logits(v, size) if k in ("logits", "depth") else v for k, v in prediction.items()}
+
+
+def mirror(key: str, value: torch.Tensor, schema: str) -> torch.Tensor:
+    """A prediction made on mirrored images as it reads on the plain ones: turned back, left and right exchanged."""
+    if schema in POINT_SCHEMAS:
+        order = list(POINT_SCHEMAS[schema].mirror)
+        if key == "heatmaps":
+            return value[:, order].flip(-1)
+        turned = torch.stack([1.0 - value[..., 0], value[..., 1]], dim=-1)
+        return turned[..., order, :]
+    turned = value.flip(-1)
+    if schema in CLASS_SCHEMAS and key == "logits":
+        return turned[:, CLASS_SCHEMAS[schema].flip[: len(CLASS_SCHEMAS[schema])].astype(int).tolist()]
+    return turned
+
+
+def build_tasks(references: Sequence[Any], plugins: Plugins) -> tuple[dict[str, Task], dict[str, dict[str, Any]]]:
+    """Tasks by name and, by the same names, complete references: every key of their configuration spelled out.
+
+    Raises UserError when two of them have one name, PluginError and ConfigError as the catalogue does.
+    """
+    tasks: dict[str, Task] = {}
+    complete: dict[str, dict[str, Any]] = {}
+    for index, reference in enumerate(references):
+        where = f"tasks[{index}]"
+        task: Task = plugins.build("task", reference, where=where)
+        if task.name in tasks:
+            raise UserError(f"{where}: the task '{task.name}' is there twice")
+        given = reference if isinstance(reference, str) else reference["name"]
+        config = plugins.config("task", reference, where=where)
+        tasks[task.name] = task
+        complete[task.name] = {"name": given, **dataclasses.asdict(config)}
+    return tasks, complete
+
+
+def load_model(
+    folder: Path | str, *, plugins: Plugins | None = None, device: torch.device | str = "cpu"
+) -> FaceModel:
+    """Open a model folder written by training or fine-tuning; the model is in eval mode.
+
+    plugins: where its tasks are found, by default everything installed. Raises DataError for a folder that holds no
+    model or a damaged one, PluginError when a task it needs is not installed.
+    """
+    folder = Path(folder)
+    description = read_description(folder)
+    try:
+        network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
+        tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
+        adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / DESCRIPTION} does not describe a model: {error}") from error
+    model = FaceModel(network, tasks, references, adapters=adapters, info=description)
+    try:
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+        model.load_state_dict(weights)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise DataError(
+            f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {' '.join(str(error).split())[:300]}",
+            hint="The folder is incomplete or was edited; train again or restore it.",
+        ) from error
+    return model.to(device).eval()
+
+
+def read_description(folder: Path | str) -> dict[str, Any]:
+    """`model.json` of a model folder. Raises DataError when it is not there or not readable."""
+    path = Path(folder) / DESCRIPTION
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} holds no model: there is no {DESCRIPTION}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DataError(
+            f"{path} is of format {data.get('format') if isinstance(data, dict) else '?'}; this version reads {FORMAT}"
+        )
+    return data

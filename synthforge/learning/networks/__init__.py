@@ -1,0 +1,1 @@
+"""Feature encoders, heads and label fine-tuning networks."""

@@ -1,0 +1,109 @@
+"""Encoders with a feature pyramid on top: a residual one of any width, and whatever timm offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.models.resnet import BasicBlock, downsample_conv
+from torch import nn
+from torch.nn import functional
+
+from ...core.errors import ConfigError
+from .blocks import conv
+
+#: stride of the map a pyramid gives
+STRIDE = 4
+
+
+class ResidualEncoder(nn.Module):
+    """ResNet-18 with two 3x3 convolutions for a stem and all widths scaled: maps at strides 4, 8, 16, 32.
+
+    Dense convolutions: on a CPU they are faster than depthwise ones of the same accuracy.
+    """
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        widths = [max(8, round(channels * width)) for channels in (64, 128, 256, 512)]
+        stem = max(8, 3 * widths[0] // 4)
+        self.stem = nn.Sequential(conv(3, stem, stride=2), conv(stem, widths[0], stride=2))
+        self.stages = nn.ModuleList()
+        below = widths[0]
+        for channels in widths:
+            stride = 1 if channels == widths[0] else 2
+            around = None if below == channels and stride == 1 else downsample_conv(below, channels, 1, stride=stride)
+            self.stages.append(
+                nn.Sequential(BasicBlock(below, channels, stride, downsample=around), BasicBlock(channels, channels))
+            )
+            below = channels
+        self.channels = tuple(widths)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(B,3,H,W) -> four maps, the finest first."""
+        x = self.stem(x)
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+
+def timm_encoder(model: str, input_size: int, options: dict[str, Any]) -> tuple[nn.Module, tuple[int, ...]]:
+    """A timm model without weights that gives its maps of stride 4 and coarser, and their channels.
+
+    Raises ConfigError for a name timm does not know, or a model that gives no features.
+    """
+    options = {"pretrained": False, "features_only": True, **options}
+    if options["pretrained"]:
+        raise ConfigError(
+            f"network.options: pretrained weights are not used ({model})", hint="Leave `pretrained` out."
+        )
+    if not timm.is_model(model):
+        near = timm.list_models(f"*{model.split('_')[0]}*")[:5]
+        raise ConfigError(f"network.model: timm has no model '{model}'", hint=f"Like it: {', '.join(near) or 'none'}.")
+    try:
+        try:  # transformers must be told the size of their input, convolutions do not take it
+            encoder = timm.create_model(model, img_size=input_size, **options)
+        except TypeError:
+            encoder = timm.create_model(model, **options)
+    except (RuntimeError, AttributeError, TypeError, AssertionError) as error:
+        raise ConfigError(f"network.model: timm's '{model}' cannot serve as encoder: {error}") from error
+    info = encoder.feature_info
+    kept = [i for i, reduction in enumerate(info.reduction()) if reduction >= STRIDE]
+    return _Chosen(encoder, kept), tuple(info.channels()[i] for i in kept)
+
+
+class _Chosen(nn.Module):
+    def __init__(self, encoder: nn.Module, kept: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.kept = tuple(kept)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        maps = self.encoder(x)
+        return [maps[index] for index in self.kept]
+
+
+class Pyramid(nn.Module):
+    """An encoder and a feature pyramid (Lin et al. 2017): (B,3,H,W) -> (B,channels,ceil(H/4),ceil(W/4))."""
+
+    def __init__(self, encoder: nn.Module, below: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.encoder = encoder
+        self.lateral = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in below)
+        self.smooth = nn.ModuleList(conv(channels, channels) for _ in below)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The map at stride 4, whatever the encoder's finest is."""
+        target = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
+        maps = self.encoder(x)
+        y = self.smooth[-1](self.lateral[-1](maps[-1]))
+        for level in reversed(range(len(maps) - 1)):
+            y = functional.interpolate(y, size=maps[level].shape[-2:], mode="nearest")
+            y = self.smooth[level](y + self.lateral[level](maps[level]))
+        if tuple(y.shape[-2:]) != target:
+            y = functional.interpolate(y, size=target, mode="bilinear", align_corners=False)
+        return y

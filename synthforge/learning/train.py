@@ -1,0 +1,410 @@
+"""Stage B: one multi-task model, trained on synthetic samples alone (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from ..core.errors import ConfigError, DataError
+from ..core.files import write_json
+from ..core.interfaces import Task
+from ..core.plugins import load_plugins
+from ..core.records import Field
+from ..core.seeding import seed_sequence, torch_rng
+from ..core.versions import versions
+from . import hardware, loop
+from .augment import policy_of
+from .config import NetworkConfig, SelfSupervisionConfig, TrainConfig
+from .data import Batch, CropDataset, EpochBatches, SyntheticFaces, make_loader, prepare, task_targets
+from .fields import Plan, plan_tasks
+from .losses import TaskWeights, draw_affine, map_consistency, prediction_consistency, transform
+from .model import DESCRIPTION, FaceModel, build_tasks, read_description, to_size
+from .sampling import Sampling, split
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """out: the model's folder; metrics: the last validation; steps, samples, seconds: of the whole training."""
+
+    out: Path
+    metrics: Mapping[str, float]
+    steps: int
+    samples: int
+    seconds: float
+
+
+class MultiTask(nn.Module):
+    """The model with its losses: what is trained. Called with images, targets and, for the affine term, A."""
+
+    def __init__(self, model: FaceModel, weights: TaskWeights, consistency: SelfSupervisionConfig) -> None:
+        super().__init__()
+        self.model, self.weights, self.consistency = model, weights, consistency
+
+    def forward(
+        self,
+        images: torch.Tensor,
+        targets: Mapping[str, Mapping[str, torch.Tensor]],
+        matrix: torch.Tensor | None = None,
+        each: bool = False,
+    ) -> dict[str, torch.Tensor]:
+        """`loss`, the loss of every task and, with `each`, `each` (B,): the summed task losses of every sample."""
+        size = (images.shape[-2], images.shape[-1])
+        features = self.model.features(images)
+        raw = self.model.run_heads(features)
+        found = {name: to_size(prediction, size) for name, prediction in raw.items()}
+        losses = {name: task.loss(found[name], targets[name]) for name, task in self.model.tasks.items()}
+        figures = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        total = self.weights(losses)
+        if matrix is not None:
+            term = self._consistency(images, features, found, matrix)
+            figures["loss/affine"] = term.detach()
+            total = total + self.consistency.weight * term
+        figures["loss"] = total
+        if each:
+            figures["each"] = self._each(found, targets, len(images))
+        return figures
+
+    def _consistency(
+        self, images: torch.Tensor, features: torch.Tensor, found: Mapping[str, Any], matrix: torch.Tensor
+    ) -> torch.Tensor:
+        moved, _ = transform(images, matrix)
+        of_moved = self.model.features(moved.to(images.dtype))
+        on = self.consistency.on
+        term = torch.zeros((), device=images.device)
+        if on in ("features", "both"):
+            term = term + map_consistency(of_moved, features, matrix)
+        if on in ("outputs", "both"):
+            size = (images.shape[-2], images.shape[-1])
+            for name, prediction in self.model.run_heads(of_moved).items():
+                term = term + prediction_consistency(to_size(prediction, size), found[name], matrix)
+        return term
+
+    @torch.no_grad()
+    def _each(self, found: Mapping[str, Any], targets: Mapping[str, Any], count: int) -> torch.Tensor:
+        losses = torch.zeros(count, device=next(self.parameters()).device)
+        for name, task in self.model.tasks.items():
+            for i in range(count):
+                one = {key: value[i : i + 1] for key, value in found[name].items()}
+                losses[i] += task.loss(one, {key: value[i : i + 1] for key, value in targets[name].items()})
+        return losses
+
+
+
+def train(
+    config: TrainConfig,
+    dataset_root: Path | str,
+    out_dir: Path | str,
+    tasks: Mapping[str, Task] | None = None,
+    seed: int = 0,
+    *,
+    dataset: Any = None,
+) -> TrainResult:
+    """Train `tasks` (None: build those the configuration names) on a dataset; writes the model folder `out_dir`.
+
+    out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A run
+    that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: a `ShardDataset`-like
+    object to read instead of `dataset_root`.
+
+    Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
+    """
+    out = Path(out_dir)
+    job = _TrainJob(config, Path(dataset_root), out, _named(config, tasks), seed, dataset)
+    fabric = hardware.make_fabric(config.hardware, config.precision)
+    if config.batch_size % fabric.world_size:
+        raise ConfigError(f"batch_size: {config.batch_size} does not divide over {fabric.world_size} devices")
+    result: TrainResult = fabric.launch(job.run)
+    return result
+
+
+def _named(config: TrainConfig, tasks: Mapping[str, Task] | None) -> dict[str, tuple[Task, dict[str, Any]]]:
+    """Tasks by their own name, each with a complete reference to build it again."""
+    if tasks is None:
+        built, references = build_tasks(config.tasks, load_plugins())
+        return {name: (task, references[name]) for name, task in built.items()}
+    named = {}
+    for key, task in tasks.items():
+        given = next((dict(r) for r in config.tasks if not isinstance(r, str) and r.get("name") == key), {})
+        own = getattr(task, "config", None)
+        spelled = dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
+        named[task.name] = (task, {**spelled, **given, "name": key})
+    return named
+
+
+@dataclass
+class _TrainJob:
+    """Everything a process needs to take part in training."""
+
+    config: TrainConfig
+    root: Path
+    out: Path
+    tasks: dict[str, tuple[Task, dict[str, Any]]]
+    seed: int
+    dataset: Any
+
+    def run(self, fabric: Fabric) -> TrainResult:
+        with hardware.numerics(self.config.hardware):
+            return self._run(fabric)
+
+    def _run(self, fabric: Fabric) -> TrainResult:
+        config, out = self.config, self.out
+        dataset = self._open()
+        mark = loop.fingerprint(
+            [_what_counts(config), self.seed, [r for _, r in self.tasks.values()], dict(dataset.manifest)]
+        )
+        finished = _finished(out, mark)
+        if finished is not None:
+            return finished
+        learn, held = split(len(dataset), config.val_fraction, self.seed)
+        if not len(learn):
+            raise DataError(f"{self.root} has {len(dataset)} samples: none is left to train on")
+        plans, members = self._plans(dataset)
+        model = self._model(dataset, mark, len(learn))
+        module = MultiTask(model, self._weights(), config.self_supervision)
+        if config.hardware.channels_last:
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.hardware.compile:
+            model.backbone.compile()
+            for head in model.heads.values():
+                head.compile()
+        sampling = Sampling(config.sampling, learn.tolist(), self.seed)
+        feed = _Feed(fabric, config, self._faces(dataset, plans), plans, members, sampling, self.seed)
+        job = loop.Job(
+            module=module,
+            averaged=model,
+            optimiser=_optimiser(config, module),
+            forward=feed.forward,
+            batches=feed.batches,
+            per_epoch=feed.per_epoch,
+            batch_size=feed.global_batch,
+            limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
+            final=config.optimiser.final_lr / config.optimiser.lr,
+            seed=self.seed,
+            fingerprint=mark,
+            warmup=config.optimiser.warmup_steps,
+            clip=config.optimiser.clip,
+            accumulate=config.accumulate,
+            ema=config.ema,
+            validate=(lambda m, s: feed.validate(m, held)) if len(held) else None,
+            validate_every=config.validate_every,
+            checkpoint_seconds=config.checkpoint_seconds,
+            checkpoint_steps=config.checkpoint_steps,
+            parts={"sampling": (sampling.state, sampling.restore)},
+        )
+        averaged, state = loop.run(fabric, job, out, title="training")
+        if fabric.is_global_zero:
+            assert isinstance(averaged, FaceModel)
+            self._finish(averaged, state)
+        fabric.barrier()
+        return TrainResult(out, _last(state.history), state.step, state.samples, state.seconds)
+
+    def _open(self) -> Any:
+        if self.dataset is not None:
+            return self.dataset
+        from ..datasets.reader import ShardDataset, read_manifest
+
+        there = {item["name"] for item in read_manifest(self.root)["fields"]}
+        wanted = {"image", "landmarks2d", *(n for task, _ in self.tasks.values() for n in task.fields)}
+        return ShardDataset(self.root, fields=sorted(wanted & there))
+
+    def _plans(self, dataset: Any) -> tuple[dict[str, Plan], dict[str, tuple[str, ...]]]:
+        wanted = {n: (tuple(task.fields), str(getattr(task, "schema", ""))) for n, (task, _) in self.tasks.items()}
+        return plan_tasks(fields_of(dataset), wanted, where=str(self.root))
+
+    def _faces(self, dataset: Any, plans: Mapping[str, Plan]) -> SyntheticFaces:
+        points = [f.name for f in fields_of(dataset).values() if f.kind == "points2d"]
+        return SyntheticFaces(dataset, list(plans), points[0] if points else "")
+
+    def _weights(self) -> TaskWeights:
+        unknown = set(self.config.task_weights) - set(self.tasks)
+        if unknown:
+            raise ConfigError(f"task_weights: no task is called {', '.join(sorted(unknown))}")
+        weights = {n: task.weight * self.config.task_weights.get(n, 1.0) for n, (task, _) in self.tasks.items()}
+        return TaskWeights(weights, learned=self.config.weighting == "uncertainty")
+
+    def _model(self, dataset: Any, mark: str, count: int) -> FaceModel:
+        torch.manual_seed(int(seed_sequence(self.seed, 0, "weights").generate_state(1)[0]))
+        manifest = dict(dataset.manifest)
+        info = {
+            "crop_scale": self.config.framing.crop_scale,
+            "seed": self.seed,
+            "fingerprint": mark,
+            "versions": dict(versions()),
+            "training": {
+                "config": _what_counts(self.config),
+                "samples": count,
+                "manifest": loop.fingerprint(manifest),
+            },
+            "licences": manifest.get("licences", {}),
+            "real_data": [],
+        }
+        tasks = {name: task for name, (task, _) in self.tasks.items()}
+        return FaceModel(self.config.network, tasks, {n: r for n, (_, r) in self.tasks.items()}, info=info)
+
+    def _finish(self, model: FaceModel, state: loop.State) -> None:
+        write_json(
+            self.out / "metrics.json",
+            {
+                "final": _last(state.history),
+                "history": state.history,
+                "steps": state.step,
+                "samples": state.samples,
+                "seconds": round(state.seconds, 3),
+                "samples_per_second": round(state.samples / max(state.seconds, 1e-9), 2),
+            },
+        )
+        model.info["training"] |= {"steps": state.step, "samples_seen": state.samples}
+        model.save(self.out)
+        (self.out / loop.CHECKPOINT).unlink(missing_ok=True)
+
+
+class _Feed:
+    """Batches of one process, the step on them, and validation."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        faces: SyntheticFaces,
+        plans: Mapping[str, Plan],
+        members: Mapping[str, Sequence[str]],
+        sampling: Sampling,
+        seed: int,
+    ) -> None:
+        self.fabric, self.config, self.plans, self.members = fabric, config, plans, members
+        self.sampling, self.seed = sampling, seed
+        self.size = config.network.input_size
+        self.local = config.batch_size // fabric.world_size
+        self.workers = hardware.worker_count(config.hardware)
+        cache = int(config.hardware.cache_gb * 2**30)
+        self.dataset = CropDataset(
+            faces,
+            plans,
+            self.size,
+            config.framing,
+            policy=policy_of(config.augmentation),
+            seed=seed,
+            cache_bytes=cache // fabric.world_size,
+        )
+        self.held = CropDataset(faces, plans, self.size, config.framing)
+        if cache:
+            self.dataset.reserve()
+
+    @property
+    def global_batch(self) -> int:
+        """Samples a batch, over all processes."""
+        return self._order(0, 0).batch_size * self.fabric.world_size
+
+    def _order(self, epoch: int, position: int, last: int | None = None) -> EpochBatches:
+        return EpochBatches(
+            self.sampling.subset(epoch).tolist(),
+            self.local,
+            self.seed,
+            first=epoch,
+            last=epoch + 1 if last is None else last,
+            start=position,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+        )
+
+    def per_epoch(self, epoch: int) -> int:
+        """Batches of an epoch."""
+        return self._order(epoch, 0).per_epoch
+
+    def batches(self, epoch: int, position: int) -> Iterator[Batch]:
+        """Batches from there to the end of the block of epochs that share a subset."""
+        order = self._order(epoch, position, self.sampling.block(epoch)[1])
+        return iter(make_loader(self.dataset, order, workers=self.workers, pin=self.fabric.device.type == "cuda"))
+
+    def forward(self, module: nn.Module, batch: Batch, state: loop.State) -> dict[str, torch.Tensor]:
+        """One batch through the losses."""
+        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+        if self.config.hardware.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        matrix = None
+        consistency = self.config.self_supervision
+        if consistency.weight:
+            stream = f"affine/{state.position % self.config.accumulate}/{self.fabric.global_rank}"
+            drawn = draw_affine(consistency, len(images), torch_rng(self.seed, state.step, stream))
+            matrix = drawn.to(images.device)
+        active = self.config.sampling.policy == "active"
+        figures: dict[str, torch.Tensor] = module(images, task_targets(targets, self.members), matrix, active)
+        if active:
+            index, each = batch["index"].to(images.device), figures.pop("each")
+            seen, losses = self.fabric.all_gather(index), self.fabric.all_gather(each)
+            self.sampling.observe(_numpy(seen), _numpy(losses))
+        return figures
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, held: np.ndarray) -> dict[str, float]:
+        """Metrics of the held-out samples, not augmented: sums over batches, divided once."""
+        assert isinstance(model, FaceModel)
+        sums: dict[str, torch.Tensor] = {}
+        order = [[(0, int(i)) for i in held[a : a + 32]] for a in range(0, len(held), 32)]
+        for batch in make_loader(self.held, order, workers=0):
+            images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+            found = model(images)
+            for name, target in task_targets(targets, self.members).items():
+                figures = model.tasks[name].metrics(found[name], target)
+                figures["loss"] = torch.stack([model.tasks[name].loss(found[name], target), torch.ones(())]) * len(images)
+                for metric, pair in figures.items():
+                    key = f"{name}/{metric}"
+                    sums[key] = sums.get(key, torch.zeros(2, dtype=torch.float64)) + pair.double().cpu()
+        return {name: float(value / weight) for name, (value, weight) in sums.items() if weight > 0}
+
+
+def _optimiser(config: TrainConfig, module: MultiTask) -> torch.optim.Optimizer:
+    o = config.optimiser
+    groups = []
+    for part, rate in ((module.model.backbone, o.lr * o.encoder_factor), (module.model.heads, o.lr)):
+        matrices = [p for p in part.parameters() if p.ndim > 1]
+        others = [p for p in part.parameters() if p.ndim <= 1]  # biases and norms are not decayed
+        groups += [
+            {"params": matrices, "lr": rate, "weight_decay": o.weight_decay},
+            {"params": others, "lr": rate, "weight_decay": 0.0},
+        ]
+    learned = list(module.weights.parameters())
+    if learned:
+        groups.append({"params": learned, "lr": 10 * o.lr, "weight_decay": 0.0})
+    return torch.optim.AdamW([group for group in groups if group["params"]])
+
+
+def fields_of(dataset: Any) -> dict[str, Field]:
+    """The fields of a dataset by name."""
+    fields = dataset.fields
+    return dict(fields) if isinstance(fields, Mapping) else {item.name: item for item in fields}
+
+
+def _what_counts(config: TrainConfig) -> dict[str, Any]:
+    """The part of a configuration that changes what is learned, as plain data."""
+    names = {item.name for item in dataclasses.fields(TrainConfig)} - {"hardware", "checkpoint_seconds", "checkpoint_steps"}
+    return {name: value for name, value in dataclasses.asdict(config).items() if name in names}
+
+
+def _finished(out: Path, mark: str) -> TrainResult | None:
+    if not (out / DESCRIPTION).exists() or (out / loop.CHECKPOINT).exists():
+        return None
+    description = read_description(out)
+    if description.get("fingerprint") != mark:
+        raise DataError(
+            f"{out} holds a model of another configuration, seed or dataset", hint="Train into another folder, or delete it."
+        )
+    import json
+
+    figures = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    return TrainResult(out, figures["final"], figures["steps"], figures["samples"], figures["seconds"])
+
+
+def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return dict(history[-1]) if history else {}
+
+
+def _numpy(values: Any) -> np.ndarray:
+    return torch.as_tensor(values).flatten().cpu().numpy()
