@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def reference(context: StageContext, benchmark: Any) -> dict[str, Any]:
     """The benchmark's reference with `root` replaced by the input `benchmark_root`, where that is given."""
     if benchmark is None:
-        raise ConfigError(f"{context.where}.benchmark: this key must be given", hint="For example {name: 300w, root: DIR}.")
+        raise ConfigError(
+            f"{context.where}.benchmark: this key must be given", hint="For example {name: 300w, root: DIR}."
+        )
     name, values = split_reference(benchmark, kind="benchmark", where=f"{context.where}.benchmark")
     if "benchmark_root" in context.inputs:
         values["root"] = str(context.inputs["benchmark_root"])
@@ -48,7 +50,9 @@ def check(context: StageContext, benchmark: Any, splits: Sequence[str]) -> None:
     built = build(context, benchmark)
     for split in splits:
         if split not in built.splits:
-            raise ConfigError(f"{context.where}: there is no split '{split}'", hint=f"Known: {', '.join(built.splits)}.")
+            raise ConfigError(
+                f"{context.where}: there is no split '{split}'", hint=f"Known: {', '.join(built.splits)}."
+            )
         built.items(split)
 
 

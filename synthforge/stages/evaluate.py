@@ -47,8 +47,8 @@ def outside(context: StageContext, config: EvaluateConfig) -> Any:
 
 def run(context: StageContext, config: EvaluateConfig) -> None:
     """Score every split and keep the figures and the pictures of best, median and worst."""
-    from ..evaluation.model import evaluate_model
     from ..evaluation.store import save_evaluation
+    from .predictor import evaluate_model
 
     benchmark = benchmarks.build(context, config.benchmark)
     name = benchmarks.reference(context, config.benchmark)["name"]

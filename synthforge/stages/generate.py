@@ -82,8 +82,7 @@ def dataset_fields(annotators: list[Annotator]) -> tuple[Field, ...]:
 def check(context: StageContext, config: GenerateConfig) -> None:
     """Answer a wrong name or key before anything starts; building the generator may take minutes, so not that."""
     context.plugins.config("generator", config.generator, where=f"{context.where}.generator")
-    for index, reference in enumerate(config.annotators):
-        context.plugins.config("annotator", reference, where=f"{context.where}.annotators[{index}]")
+    build_annotators(context.plugins, config, context.where)
 
 
 def run(context: StageContext, config: GenerateConfig) -> None:

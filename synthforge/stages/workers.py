@@ -69,20 +69,20 @@ class Workshop:
                 yield to_sample(rendering, annotations)
 
 
-_workshop: Workshop | None = None
+# Of a worker process: the job it was started for, its way to report progress, and what it built on its first shard.
+_job: Job | None = None
 _counter: Any = None
+_workshop: Workshop | None = None
 
 
 def _start(job: Job, counter: Any, parent: int) -> None:
     """Set up a worker process."""
-    global _workshop, _counter
+    global _job, _counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)  # one process a core; and a sum's order must not depend on the number of threads
-    _counter = counter
-    _workshop = Workshop(job)
+    # One process a core; and the order of a sum must not depend on the number of threads. Read when torch loads.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    _job, _counter = job, counter
 
 
 def _die_with(parent: int) -> None:
@@ -93,13 +93,17 @@ def _die_with(parent: int) -> None:
 
 def _write(shard: int) -> int:
     """Write one shard in a worker process."""
+    global _workshop
     from ..datasets.writer import write_shard
 
-    assert _workshop is not None
-    job = _workshop.job
+    assert _job is not None
+    job = _job
+    if _workshop is None:  # here and not in `_start`, whose exceptions would not reach the parent
+        _workshop = Workshop(job)
+    workshop = _workshop
 
     def counted() -> Iterator[dict[str, Any]]:
-        for sample in _workshop.samples(job.indices(shard)):
+        for sample in workshop.samples(job.indices(shard)):
             yield sample
             _counter.put(1)
 
@@ -107,7 +111,7 @@ def _write(shard: int) -> int:
         job.root,
         shard,
         counted(),
-        _workshop.fields,
+        workshop.fields,
         config_hash=job.config_hash,
         encoding=job.config.encoding(),
     )

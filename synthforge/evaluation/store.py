@@ -1,0 +1,80 @@
+"""Evaluations on disk: `evaluation.json` for people and tools, `cases.npz` for the pictures of a later report."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import DataError
+from ..core.files import write_bytes, write_json
+from ..core.records import PublishedRow, RealItem, RealSample, Scores
+from .protocol import Case, Evaluation
+
+NUMBERS, CASES = "evaluation.json", "cases.npz"
+
+
+def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") -> None:
+    """Write an evaluation, atomically file by file; label: what reports call the row."""
+    record = {
+        **evaluation.to_json(),
+        "label": label,
+        "cases": [
+            {"kind": case.kind, "error": case.error, "key": case.sample.item.key, "box": [float(v) for v in case.box]}
+            for case in evaluation.cases
+        ],
+    }
+    arrays: dict[str, np.ndarray] = {}
+    for number, case in enumerate(evaluation.cases):
+        arrays[f"{number}.image"] = case.sample.image
+        arrays[f"{number}.target"] = case.sample.target
+        arrays[f"{number}.prediction"] = case.prediction
+        arrays[f"{number}.face"] = np.asarray(case.sample.box)
+        if case.sample.mask is not None:
+            arrays[f"{number}.mask"] = case.sample.mask
+    buffer = BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(folder / CASES, buffer.getvalue())
+    write_json(folder / NUMBERS, record)
+
+
+def load_evaluation(folder: Path) -> tuple[str, Evaluation]:
+    """An evaluation's label and the evaluation. Raises DataError when its files are missing or damaged."""
+    try:
+        record = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
+        with np.load(folder / CASES) as arrays:
+            cases = [_case(number, row, arrays) for number, row in enumerate(record["cases"])]
+        values = {name: np.nan if value is None else value for name, value in record["values"].items()}
+        return record["label"], Evaluation(
+            benchmark=record["benchmark"],
+            split=record["split"],
+            task=record["task"],
+            schema=record["schema"],
+            scores=Scores(values, record["units"], record["per_item"], record["primary"]),
+            count=record["count"],
+            available=record["available"],
+            protocol=record["protocol"],
+            seconds=record["seconds"],
+            stand_in=record["stand_in"],
+            notes=record["notes"],
+            published=[PublishedRow(**row) for row in record["published"]],
+            cases=cases,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder} holds no readable evaluation: {error}", hint="Run its evaluate stage again."
+        ) from error
+
+
+def _case(number: int, row: dict, arrays: np.lib.npyio.NpzFile) -> Case:
+    face = arrays[f"{number}.face"]
+    sample = RealSample(
+        item=RealItem(row["key"], Path(), Path()),
+        image=arrays[f"{number}.image"],
+        box=(float(face[0]), float(face[1]), float(face[2]), float(face[3])),
+        target=arrays[f"{number}.target"],
+        mask=arrays.get(f"{number}.mask"),
+    )
+    return Case(row["kind"], row["error"], sample, arrays[f"{number}.prediction"], tuple(row["box"]))
