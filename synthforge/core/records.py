@@ -120,11 +120,15 @@ class RealSample:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One row of a published table: method, its source and the numbers by metric name (`common/nme`, `f1/nose` ...)."""
+    """One row of a published table: method, its source and the numbers by metric name (`common/nme`, `f1/nose` ...).
+
+    split: the split it was measured on; empty where the metrics' names say it.
+    """
 
     method: str
     source: str
     values: Mapping[str, float]
+    split: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -86,9 +86,7 @@ class Evaluation:
             "seconds": round(self.seconds, 3),
             "stand_in": self.stand_in,
             "notes": list(self.notes),
-            "published": [
-                {"method": row.method, "source": row.source, "values": dict(row.values)} for row in self.published
-            ],
+            "published": [{**asdict(row), "values": dict(row.values)} for row in self.published],
         }
 
 

@@ -1,0 +1,154 @@
+"""The report: one self-contained page, honest about what it compares."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_benchmarks import Toy, find_dots, read_depth, read_labels
+
+from synthforge.core.records import PublishedRow
+from synthforge.datasets import crops
+from synthforge.evaluation import pictures, protocol, report
+from synthforge.evaluation.protocol import Evaluation, evaluate
+
+
+@pytest.fixture(scope="module")
+def points() -> Evaluation:
+    return evaluate(find_dots, Toy("keypoints"), "test", name="toy", cases=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def labels() -> Evaluation:
+    return evaluate(read_labels, Toy("segmentation", 4), "test", name="parsing", cases=1, progress=False)
+
+
+def page_of(path: Path, *rows: tuple[str, Evaluation], **options: object) -> str:
+    return report.write_report(rows, path, **options).read_text(encoding="utf-8")  # type: ignore[arg-type]
+
+
+def test_the_page_is_self_contained(tmp_path: Path, points: Evaluation, labels: Evaluation) -> None:
+    page = page_of(tmp_path, ("ours", points), ("ours", labels), facts={"trained for": "3 h"}, notes=["mind this"])
+    assert not re.search(r"""(src|href)\s*=\s*["'](?!data:)""", page)
+    assert "url(" not in page
+    assert "<script" not in page
+    assert page.count("<section>") == 2
+    assert all(text in page for text in ("trained for", "3 h", "mind this", "ours"))
+    embedded = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page)
+    assert len(embedded) == 3 * 2 + 3 * 4
+    for data in embedded:
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (256, 256)
+
+
+def test_text_from_files_is_escaped(tmp_path: Path, points: Evaluation) -> None:
+    page = page_of(tmp_path, ("<b>bold</b>", replace(points, stand_in="<script>x</script>")))
+    assert "<b>bold" not in page
+    assert "<script" not in page
+    assert "&lt;b&gt;bold" in page
+
+
+def test_a_stand_in_is_called_one(tmp_path: Path, points: Evaluation) -> None:
+    assert "Not real photographs" not in page_of(tmp_path, ("ours", points))
+    page = page_of(tmp_path, ("ours", replace(points, stand_in="rendered heads")))
+    assert "Not real photographs" in page
+    assert "rendered heads" in page
+    assert "not comparable" in page
+
+
+def test_what_is_compared_is_said(tmp_path: Path, points: Evaluation) -> None:
+    page = page_of(tmp_path, ("ours", points))
+    assert "a paper" in page
+    assert "Table 0" in page
+    assert "orientation only" not in page
+    part = page_of(tmp_path, ("ours", replace(points, count=5)))
+    assert "part of the faces only" in part
+    assert "only the first 5 of 10" in part
+    row = PublishedRow("theirs", "Table 9", {"nme": 2.5}, split="another")
+    assert "orientation only" in page_of(tmp_path, ("ours", replace(points, published=(row,))))
+
+
+def test_rows_of_one_split_share_a_section(tmp_path: Path, points: Evaluation, labels: Evaluation) -> None:
+    page = page_of(tmp_path, ("first", points), ("between", labels), ("second", points))
+    assert page.count("<section>") == 2
+    assert page.index(">toy, test<") < page.index(">parsing, test<")
+    assert page.count("<polyline") == 2
+
+
+def test_report_json(tmp_path: Path, points: Evaluation) -> None:
+    report.write_report([("ours", points)], tmp_path, facts={"seed": 3})
+    data = json.loads((tmp_path / report.JSON).read_text())
+    assert data["facts"] == {"seed": "3"}
+    row = data["evaluations"][0]
+    assert row["label"] == "ours"
+    assert row["values"]["nme"] == pytest.approx(points.scores.values["nme"])
+    assert data["versions"]["numpy"] == np.__version__
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [
+        ("common/nme", "common NME ↓"),
+        ("fr@8", "failures over 8 % ↓"),
+        ("challenge/auc@10", "challenge AUC 10 % ↑"),
+        ("f1/left_brow", "F1 left brow ↑"),
+        ("mean_f1/14", "mean F1 over 14 classes ↑"),
+        ("delta@1.25", "δ < 1.25 ↑"),
+        ("something", "something"),
+    ],
+)
+def test_metric_names(metric: str, name: str) -> None:
+    assert report.metric_name(metric) == name
+
+
+def test_the_error_curve_is_the_distribution(points: Evaluation) -> None:
+    errors = {f"{i}": float(i) for i in range(1, 11)}
+    curve = report._curve([("a", replace(points, scores=replace(points.scores, per_item=errors)))])
+    assert curve is not None
+    ys = [float(pair.split(",")[1]) for pair in curve["lines"][0]["points"].split()]
+    height = curve["height"] - curve["top"] - curve["bottom"]
+    assert ys[0] == pytest.approx(curve["top"] + height)
+    assert ys[101] == pytest.approx(curve["top"] + height * 0.5, abs=0.1)  # just past 5 %
+    assert ys[-1] == pytest.approx(curve["top"])
+
+
+def test_points_are_drawn_where_they_lie() -> None:
+    at = np.full((68, 2), [20.0, 12.0])
+    drawn = np.array(pictures.draw_points(np.zeros((40, 40, 3), np.uint8), "ibug68", [(at, (255, 0, 0))]))
+    weight = drawn[..., 0].astype(float)
+    ys, xs = np.mgrid[:40, :40] + 0.5
+    centre = ((weight * xs).sum() / weight.sum(), (weight * ys).sum() / weight.sum())
+    assert centre == pytest.approx((20, 12), abs=0.15)  # Pillow rounds to an eighth of a pixel here
+
+
+def test_wrong_labels_are_marked_red(labels: Evaluation) -> None:
+    case = labels.cases[0]
+    wrong = case.sample.target.copy()
+    wrong[30:60, 40:80] = (wrong[30:60, 40:80] % 10) + 1
+    panels = dict(pictures.draw_case(replace(case, prediction=wrong), "segmentation", "lapa11"))
+    differ = np.array(panels["where they differ"]).astype(int)
+    matrix = crops.box_matrix(case.box, 256)
+    x, y = crops.apply(matrix, np.array([60.0, 45.0])).astype(int)
+    assert differ[y, x, 0] > differ[y, x, 1] + 80
+    x, y = crops.apply(matrix, np.array([60.0, 75.0])).astype(int)
+    assert differ[y, x, 0] == differ[y, x, 1]
+
+
+def test_depth_panels_are_aligned() -> None:
+    evaluation = evaluate(read_depth, Toy("depth", 3), "test", cases=1, progress=False)
+    panels = {name: np.array(image).astype(int) for name, image in pictures.draw_case(evaluation.cases[0], "depth", "")}
+    assert set(panels) == {"photograph", "annotation", "prediction, aligned"}
+    difference = np.abs(panels["annotation"] - panels["prediction, aligned"])[60:190, 60:190]
+    assert np.median(difference) < 12
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, 0), (3, 1), (30, 4)])
+def test_cases_never_repeat_a_face(count: int, expected: int) -> None:
+    picked = protocol.pick_cases({f"{i:02d}": float(i) for i in range(count)}, 4)
+    assert len(picked) == 3 * expected == len({key for _, key in picked})
