@@ -8,7 +8,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -27,10 +27,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DataError when the file cannot be made or the disk is full; what stood at `path` is then untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
     _open.add(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as file:
             yield file
             file.flush()
@@ -38,17 +38,17 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         if error.errno in _FULL:
             raise DataError(
                 f"no space left while writing {path} ({error.strerror})",
                 hint="Everything finished before is intact. Make room, then run the same command again to go on.",
             ) from error
-        if error.filename == str(temporary):
+        if error.filename in (str(temporary), *map(str, path.parents)):
             raise DataError(f"cannot write {path}: {error.strerror}") from error
         raise
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
     finally:
         _open.discard(temporary)
@@ -69,6 +69,11 @@ def clean_stale(root: Path) -> list[Path]:
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.unlink()
 
 
 def _alive(pid: int) -> bool:
