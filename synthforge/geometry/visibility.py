@@ -127,10 +127,9 @@ def light_visibility(
         .rasterise(in_light, triangles, intrinsics, resolution, resolution, cull=False, projection="orthographic")
         .z
     )
-    texels = SHADOW_SOFTNESS * float(radius.max()) / (resolution / 2 - SHADOW_MARGIN)
     size = span(count, lit.device)
     inputs = [as_warp(in_light, wp.vec3), as_warp(in_light_normals, wp.vec3), as_warp(z), as_warp(intrinsics)]
-    inputs += [SHADOW_BIAS, texels, size, as_warp(lit.view(batch * lights, count))]
+    inputs += [SHADOW_BIAS, SHADOW_SOFTNESS, size, as_warp(lit.view(batch * lights, count))]
     launch(shadow_kernel, (batch * lights, chunks(count, size)), inputs, lit.device)
     return lit
 

@@ -83,7 +83,10 @@ def point_is_visible(
             slope_y = smaller_step(depth_at(z, b, y - 1, x), here, depth_at(z, b, y + 1, x))
             dx = u - 0.5 - wp.float32(x)
             dy = v - 0.5 - wp.float32(y)
-            if p[2] <= wp.max(here, here + slope_x * dx + slope_y * dy) + tolerance:
+            carried = here + slope_x * dx + slope_y * dy
+            # Round surfaces fall away faster than their tangent: half a pixel of slope more.
+            slack = tolerance + 0.5 * (wp.abs(slope_x) + wp.abs(slope_y))
+            if p[2] <= wp.max(here, carried) + slack:
                 return True
     return occupied == 0
 
@@ -110,7 +113,7 @@ def shadow_kernel(
     z: wp.array3d(dtype=wp.float32),
     intrinsics: wp.array3d(dtype=wp.float32),
     bias_texels: wp.float32,
-    softness: wp.float32,
+    softness_texels: wp.float32,
     span: wp.int32,
     lit: wp.array2d(dtype=wp.float32),
 ):
@@ -134,18 +137,22 @@ def shadow_kernel(
         x0 = wp.int32(wp.floor(u))
         y0 = wp.int32(wp.floor(v))
         total = wp.float32(0.0)
+        weights_x = wp.vec4()
+        for i in range(4):
+            weights_x[i] = spline_weight(wp.float32(x0 + i - 1) - u)
         for j in range(4):
+            y = y0 + j - 1
+            dy = wp.float32(y) - v
+            weight_y = spline_weight(dy)
             for i in range(4):
                 x = x0 + i - 1
-                y = y0 + j - 1
                 dx = wp.float32(x) - u
-                dy = wp.float32(y) - v
                 open = wp.float32(1.0)
                 here = depth_at(z, b, y, x)
                 if is_surface(here):
                     behind = p[2] + slope_x * dx + slope_y * dy - here - bias_texels * texel
-                    open = 1.0 - wp.clamp(behind / softness, 0.0, 1.0)
-                total = total + open * spline_weight(dx) * spline_weight(dy)
+                    open = 1.0 - wp.clamp(behind / (softness_texels * texel), 0.0, 1.0)
+                total = total + open * weights_x[i] * weight_y
         lit[b, n] = wp.clamp(total, 0.0, 1.0)
 
 
