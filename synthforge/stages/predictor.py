@@ -21,21 +21,26 @@ def evaluate_model(
 ) -> Evaluation:
     """Score the model in `folder` on a split; options as `evaluation.protocol.evaluate` takes them.
 
-    Where the model has a label fine-tuning network for the benchmark's schema, that answers; else its own head does,
+    A label fine-tuning network answers where the model has one for the benchmark's schema; else its own head does,
     through the mapping between class schemas where they differ. Raises UserError when the model has no such task.
     """
     from ..evaluation.protocol import evaluate
+    from ..evaluation.zero_shot import in_schema
     from ..learning.model import load_model
 
     model = load_model(folder, plugins=plugins)
-    if benchmark.task not in model.tasks:
+    task = benchmark.task
+    if task not in model.tasks:
         raise UserError(
-            f"the model in {folder} has no task '{benchmark.task}', which {name} scores",
+            f"the model in {folder} has no task '{task}', which {name} scores",
             hint=f"It has: {', '.join(model.tasks)}.",
         )
-    model.eval()
+    adapted = task in model.adapter_info and model.adapter_info[task].schema == benchmark.schema
 
     def predictor(images: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        return model.predict_for(images, benchmark.task, benchmark.schema)
+        return model.predict(images, adapted=adapted, tasks=[task])[task]
 
+    if task == "segmentation" and not adapted:
+        own = str(getattr(model.tasks[task], "schema", benchmark.schema))
+        predictor = in_schema(predictor, own, benchmark.schema)
     return evaluate(predictor, benchmark, split, name=name, input_size=model.input_size, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..core.errors import DataError
 from ..core.pipeline import StageContext, StageKind
 
 
@@ -24,9 +25,10 @@ def run(context: StageContext, config: ReportConfig) -> None:
     from ..evaluation.report import write_report
     from ..evaluation.store import NUMBERS, load_evaluation
 
-    folders = [
-        path.parent for _, folder in sorted(context.inputs.items()) for path in sorted(folder.glob(f"*/{NUMBERS}"))
-    ]
+    inputs = [context.inputs[f"evaluations.{index}"] for index in range(len(config.evaluations))]
+    folders = [path.parent for folder in inputs for path in sorted(folder.glob(f"*/{NUMBERS}"))]
+    if not folders:
+        raise DataError(f"{context.where}.evaluations: no evaluation lies in {', '.join(map(str, inputs))}")
     page = write_report([load_evaluation(folder) for folder in folders], context.out, title=config.title)
     context.say(f"  {page}")
 

@@ -1,0 +1,40 @@
+"""`synthforge verify`: every byte and label of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import write_json_to
+
+
+@click.command(epilog="Example: synthforge verify runs/quickstart/dataset --json -")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was found as JSON; - is stdout.")
+def command(folder: Path, json_file: Path | None) -> None:
+    """Check the dataset in FOLDER: checksums, every member decodes, ranges, label ids, landmarks against labels.
+
+    Exit code 1 when something is wrong with it.
+    """
+    from ..core.errors import DataError
+    from ..core.progress import progress_bar
+    from ..datasets.reader import read_manifest
+    from ..datasets.verify import verify
+
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    try:
+        total = int(read_manifest(folder)["count"])
+    except DataError:
+        total = 0  # the report says what is wrong with the manifest
+    with progress_bar("verify", total, unit="samples") as advance:
+        report = verify(folder, lambda done, of: advance(1))
+    if json_file is not None:
+        write_json_to(report.to_json(), json_file)
+    for problem in report.problems:
+        click.echo(f"problem: {problem}", err=True)
+    if report.problem_count:
+        click.echo(f"{folder}: {report.problem_count} problems in {report.samples} samples", err=True)
+        raise click.exceptions.Exit(1)
+    click.echo(f"{folder}: {report.samples} samples in {report.shards} shards, all sound", err=True)
