@@ -48,6 +48,7 @@ def check_sample(sample: Mapping[str, Any], fields: Sequence[Field]) -> Iterator
         return
     if (camera.width, camera.height) != (width, height):
         yield f"the camera is of {camera.width} x {camera.height} pixels, the image {width} x {height}"
+        return
     yield from _reprojection(sample, fields, camera)
 
 
@@ -103,6 +104,8 @@ def _expected(schema: str) -> dict[str, tuple[Sequence[int], np.ndarray, np.ndar
         ids = [own.id(name) for name in names]
         if forward is not None:
             wanted[forward[ids]] = True
+            if "skin" not in names:  # where lids, say, are skin: skin is everywhere and proves nothing
+                wanted[forward[own.id("skin")]] = False
         elif backward is not None:
             wanted[np.isin(backward, ids)] = True
         wanted[0] = False
