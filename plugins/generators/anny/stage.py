@@ -1,0 +1,217 @@
+"""Everything about a scene that never changes: one mesh of head, hair, glasses and occluder, and its static attributes.
+
+Built once per process from the head model; arrays are handed to kernels as they are.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import warp as wp
+
+from synthforge.core.schemas import SYNTHFORGE
+from synthforge.geometry.meshes import Incidence, icosphere
+from synthforge.geometry.visibility import ambient_occlusion
+from synthforge.geometry.warp_runtime import as_warp, start
+from synthforge.heads.anny import AnnyHead
+
+from . import shade_kernel as kernel
+from .anatomy import build_anatomy, canonical_millimetres
+from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
+from .hair_mesh import COLUMNS, ROWS, build_hair_mesh
+from .tiles import build_tiles
+
+_MATERIAL = {
+    "body": kernel.BODY,
+    "left_eye": kernel.LEFT_EYE,
+    "right_eye": kernel.RIGHT_EYE,
+    "upper_teeth": kernel.TEETH,
+    "lower_teeth": kernel.TEETH,
+    "tongue": kernel.TONGUE,
+    "left_lower_lashes": kernel.LASHES,
+    "left_upper_lashes": kernel.LASHES,
+    "right_lower_lashes": kernel.LASHES,
+    "right_upper_lashes": kernel.LASHES,
+}
+_SOLID = (kernel.BODY, kernel.LEFT_EYE, kernel.RIGHT_EYE, kernel.TEETH, kernel.TONGUE, kernel.FRAME, kernel.OCCLUDER)
+_THIN = (kernel.LASHES, kernel.HAIR, kernel.LENS)
+SHADOW_FLOOR = -190.0  # mm below the eyes: what lies lower neither casts shadows nor receives them
+_MARGIN = 3.0  # half-thicknesses from a brow's middle within which a face is looked at for hairs
+
+
+class Stage:
+    """The static scene.
+
+    Vertices: the head's, then hair, glasses, occluder; faces likewise, so that the head's come first. `solid` and
+    `thin` are the face numbers of the two layers.
+    """
+
+    def __init__(self, head: AnnyHead, device: torch.device) -> None:
+        start()
+        self.head, self.device = head, device
+        centre = head.eyeballs(torch.as_tensor(head.rest, device=head.device)[None]).centre[0].cpu().numpy()
+        self.mm = canonical_millimetres(head.rest, centre)
+        self.eye_centres = canonical_millimetres(centre, centre)
+        body = head.faces[head.face_group == head.group_names.index("body")]
+        self.hair = build_hair_mesh(self.mm, body)
+        self.anatomy = build_anatomy(self.mm)
+        ball = icosphere(2)
+        self.occluder_shape = torch.as_tensor(ball.vertices, device=device)
+
+        parts: list[tuple[np.ndarray, int, int]] = [
+            (self.hair.faces, (COLUMNS + 1) * ROWS, kernel.HAIR),
+            (FRAME_FACES, 0, kernel.FRAME),
+            (LENS_FACES, GLASSES_VERTICES, kernel.LENS),
+            (ball.faces, len(ball.vertices), kernel.OCCLUDER),
+        ]
+        material = [np.array([_MATERIAL.get(name, kernel.UNUSED) for name in head.group_names])[head.face_group]]
+        faces, first = [head.faces], head.num_vertices
+        self.hair_first = first
+        self.starts: list[int] = []
+        for part, count, kind in parts:
+            faces.append(part + first)
+            material.append(np.full(len(part), kind))
+            self.starts.append(first)
+            first += count
+        self.num_vertices = first
+        self.faces = np.concatenate(faces).astype(np.int32)
+        self.material = np.concatenate(material).astype(np.uint8)
+        self.hair_last = self.starts[1]
+        self.glasses_first, self.occluder_first = self.starts[1], self.starts[3]
+        self.solid = np.flatnonzero(np.isin(self.material, _SOLID)).astype(np.int32)
+        self.thin = np.flatnonzero(np.isin(self.material, _THIN)).astype(np.int32)
+        self._shadows()
+        self._arrays()
+
+    def tensor(self, array: np.ndarray) -> torch.Tensor:
+        """The array on the stage's device."""
+        return torch.as_tensor(np.ascontiguousarray(array), device=self.device)
+
+    def _shadows(self) -> None:
+        """The part of the mesh that casts and receives shadows, and how open to the sky the bare head is."""
+        low = np.concatenate([self.mm[:, 1] < SHADOW_FLOOR, np.zeros(self.num_vertices - len(self.mm), bool)])
+        casts = np.isin(self.material, (kernel.BODY, kernel.HAIR)) & ~low[self.faces].any(1)
+        receives = np.isin(self.material, (*_SOLID[:5], kernel.HAIR)) & ~low[self.faces].any(1)
+        used = np.unique(self.faces[casts | receives])
+        index = np.full(self.num_vertices, -1, np.int32)
+        index[used] = np.arange(len(used))
+        self.shadow_vertices = self.tensor(used.astype(np.int64))
+        self.shadow_faces = self.tensor(index[self.faces[casts]])
+        self.shadow_incidence = Incidence(self.shadow_faces, len(used))
+        self.lit_index = self.tensor(index)
+        bare = self.tensor(self.faces[(self.material == kernel.BODY)])
+        rest = torch.as_tensor(self.head.rest, device=self.device)[None]
+        self.open_sky = ambient_occlusion(rest, bare, n_directions=64, resolution=192)[0].contiguous()
+
+    def _arrays(self) -> None:
+        a, count = self.anatomy, self.head.num_vertices
+        self.incidence = Incidence(self.tensor(self.faces), self.num_vertices)
+        self.solid_faces, self.thin_faces = self.tensor(self.faces[self.solid]), self.tensor(self.faces[self.thin])
+        self.solid_number, self.thin_number = self.tensor(self.solid), self.tensor(self.thin)
+        lips = self.vertex_share(("upper_lip", "lower_lip"))
+        columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
+        self.marks = self.tensor(np.stack([*columns, a.collar], axis=1).astype(np.float32))
+        self.skin_uv = self.tensor(a.skin_uv)
+        self.mm_tensor = self.tensor(np.concatenate([self.mm, np.zeros((self.num_vertices - count, 3))]).astype("f4"))
+        self.tiles = self.tensor(build_tiles())
+        self.regions = self.tensor(self.head.regions.table)
+        st, near = self._brows()
+        self.brow, self.brow_face = self.tensor(st), self.tensor(near)
+        self.axis = self.tensor(self._eye_axes())
+        self.hair_arrays = [self.tensor(x) for x in (self.hair.corners, self.hair.weights, self.hair.along)]
+        self.hair_azimuth = self.tensor(self.hair.azimuth)
+
+    def vertex_share(self, names: tuple[str, ...]) -> np.ndarray:
+        """Share (V,) of the area around each vertex of the head that lies in the named regions."""
+        wanted = [SYNTHFORGE.id(name) for name in names]
+        faces = self.head.faces
+        inside = np.zeros(self.head.num_vertices)
+        total = np.zeros(self.head.num_vertices)
+        for corner in range(3):
+            for weight in (0.92, 0.75):
+                bary = np.full((len(faces), 3), (1 - weight) / 2, np.float32)
+                bary[:, corner] = weight
+                hit = np.isin(self.head.regions_at(np.arange(len(faces)), bary), wanted)
+                np.add.at(inside, faces[:, corner], hit)
+                np.add.at(total, faces[:, corner], 1)
+        return inside / np.maximum(total, 1)
+
+    def _brows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Per vertex (V,2): place along the nearer brow, 0 inner to 1 outer end, and across it in half-thicknesses.
+
+        Also (F,) uint8: which faces lie near a brow.
+        """
+        band = self.head.embedding
+        corners, weights = band.brow_vertices, band.brow_barycentric
+        edges = (self.mm[corners] * weights[..., None]).sum(-2)  # (side, lower and upper, N, 3)
+        st = np.full((self.head.num_vertices, 2), 9.0)
+        for side, sign in ((0, 1.0), (1, -1.0)):
+            lower, upper = edges[side]
+            line = (lower + upper) / 2
+            half = np.maximum(np.linalg.norm(upper - lower, axis=1) / 2, 1.2)
+            length = np.concatenate([[0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum()])
+            chosen = (self.mm[:, 0] * sign > 0) & (self.mm[:, 2] > -35)
+            st[chosen] = _along_line(self.mm[chosen], line, half, length)
+        near = (np.abs(st[:, 1]) < _MARGIN) & (st[:, 0] > -0.25) & (st[:, 0] < 1.25)
+        faces = self.head.faces
+        body = self.head.face_group == self.head.group_names.index("body")
+        sides = np.sign(self.mm[faces][:, :, 0]).sum(1)
+        flagged = near[faces].any(1) & body & (np.abs(sides) == 3)
+        return st.astype(np.float32), flagged.astype(np.uint8)
+
+    def _eye_axes(self) -> np.ndarray:
+        """Per vertex (V,3): direction from the centre of its own eyeball at rest; zero elsewhere."""
+        axis = np.zeros((self.head.num_vertices, 3), np.float32)
+        for number, name in enumerate(("left_eye", "right_eye")):
+            used = np.unique(self.head.faces[self.head.face_group == self.head.group_names.index(name)])
+            offset = self.mm[used] - self.eye_centres[number]
+            axis[used] = offset / np.linalg.norm(offset, axis=1, keepdims=True)
+        return axis
+
+    @cached_property
+    def for_kernels(self) -> Any:
+        """The static arrays as the struct kernels read."""
+        value = kernel.Head()
+        value.faces = as_warp(self.incidence.faces, wp.vec3i)
+        value.material = as_warp(self.tensor(self.material))
+        value.regions = as_warp(self.regions)
+        value.brow = as_warp(self.brow, wp.vec2)
+        value.brow_face = as_warp(self.brow_face)
+        value.mm = as_warp(self.mm_tensor, wp.vec3)
+        value.axis = as_warp(self.axis, wp.vec3)
+        value.tiles = as_warp(self.tiles, wp.vec4)
+        value.lit = as_warp(self.lit_index)
+        value.hair_first = self.hair_first
+        return value
+
+
+def _along_line(points: np.ndarray, line: np.ndarray, half: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Coordinates (N,2) of points about a polyline seen from the front: share of its length, distance over `half`.
+
+    Distances across are positive above the line. The ends are carried on straight.
+    """
+    flat, p = line[:, :2], points[:, :2]
+    best = np.full(len(points), np.inf)
+    result = np.full((len(points), 2), 9.0)
+    for k in range(len(line) - 1):
+        step = flat[k + 1] - flat[k]
+        size = np.linalg.norm(step)
+        t = (p - flat[k]) @ step / size**2
+        low = -np.inf if k == 0 else 0.0
+        high = np.inf if k == len(line) - 2 else 1.0
+        t = np.clip(t, low, high)
+        offset = p - (flat[k] + t[:, None] * step)
+        distance = np.linalg.norm(offset, axis=1)
+        up = np.array([-step[1], step[0]]) / size
+        up = up if up[1] > 0 else -up
+        inner = np.clip(t, 0, 1)
+        width = half[k] * (1 - inner) + half[k + 1] * inner
+        depth = np.abs(points[:, 2] - (line[k, 2] * (1 - inner) + line[k + 1, 2] * inner))
+        closer = (distance < best) & (depth < 25)
+        best[closer] = distance[closer]
+        along = (length[k] + t * size) / length[-1]
+        result[closer] = np.stack([along, np.sign(offset @ up) * distance / width], axis=1)[closer]
+    return result
