@@ -26,6 +26,8 @@ from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_pts
 from synthforge.evaluation.scoring import score_points
 from synthforge.evaluation.standin import read_stand_in
 
+from .common import check_scale, unknown_split
+
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
@@ -94,8 +96,7 @@ class W300(Benchmark):
     def __init__(self, config: W300Config) -> None:
         if not 0 < config.val_share < 1:
             raise ConfigError(f"300w: val_share must lie between 0 and 1, not {config.val_share}")
-        if not config.crop_scale > 0:
-            raise ConfigError(f"300w: crop_scale must be positive, not {config.crop_scale}")
+        check_scale("300w", config.crop_scale)
         self.root = Path(config.root).expanduser()
         self.crop_scale = config.crop_scale
         self.val_share = config.val_share
@@ -110,7 +111,7 @@ class W300(Benchmark):
         if split in GROUPS:
             return [item for subset in GROUPS[split] for item in self._subset(subset)]
         if split not in self.splits:
-            raise DataError(f"300w has no split '{split}'", hint=f"Known: {', '.join(self.splits)}.")
+            raise unknown_split("300w", split, self.splits)
         there = [subset for subset in TRAIN if self._folder(subset) is not None]
         if not there:
             raise self._missing(TRAIN[0])

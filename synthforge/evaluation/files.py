@@ -46,6 +46,20 @@ def read_image(path: Path) -> np.ndarray:
     return np.array(_open(path).convert("RGB"))
 
 
+def fit_image(image: np.ndarray, shape: tuple[int, int], where: Path) -> np.ndarray:
+    """A photograph brought to the size (H,W) of its annotation, with anti-aliasing, where the two differ.
+
+    Raises DataError naming the annotation when they do not show the same frame: sides whose ratios differ by over 1 %.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == shape:
+        return image
+    if abs(height * shape[1] / (width * shape[0]) - 1) > 0.01:
+        raise DataError(f"{where} is {shape[1]} x {shape[0]}, its photograph {width} x {height}")
+    # Pillow's resize keeps the outer edges of both frames in place, as every map here does.
+    return np.array(Image.fromarray(image).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
+
+
 def read_label(path: Path, classes: int | None = None) -> np.ndarray:
     """A label map (H,W) uint8 of class ids from an 8-bit grey or palette PNG.
 
