@@ -1,0 +1,177 @@
+"""Mapping and synthesis networks: StyleGAN2's, and the conditional U-Nets that Next3D builds around them."""
+
+from __future__ import annotations
+
+from math import log2
+
+import torch
+from torch import nn
+
+from .layers import Convolution, FullyConnected, StyledConvolution, ToRGB, binomial_filter, downsample, upsample
+
+
+class Mapping(nn.Module):
+    """z (B,Z) and camera c (B,25) -> w (B,W); `w_avg` (W,) is the mean w, for truncation."""
+
+    w_avg: torch.Tensor
+
+    def __init__(self, z: int, c: int, w: int) -> None:
+        super().__init__()
+        self.embed = FullyConnected(c, w)
+        self.fc0 = FullyConnected(z + w, w, activated=True, lr=0.01)
+        self.fc1 = FullyConnected(w, w, activated=True, lr=0.01)
+        self.register_buffer("w_avg", torch.zeros(w))
+
+    def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """See the class. Source: StyleGAN2; Karras et al. 2018 for the normalisation."""
+        x = torch.cat([_unit(z), _unit(self.embed(c))], dim=1)
+        return self.fc1(self.fc0(x))
+
+
+def _unit(x: torch.Tensor) -> torch.Tensor:
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: two styled convolutions (the first one doubles the size) and the skip image."""
+
+    resample_filter: torch.Tensor
+
+    def __init__(self, inputs: int, outputs: int, w: int, resolution: int, image_channels: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.register_buffer("resample_filter", binomial_filter())
+        if inputs:
+            self.conv0 = StyledConvolution(inputs, outputs, w, resolution, up=True)
+        else:
+            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+        self.conv1 = StyledConvolution(outputs, outputs, w, resolution)
+        self.torgb = ToRGB(outputs, image_channels, w)
+
+    def forward(
+        self,
+        x: torch.Tensor | None,
+        image: torch.Tensor | None,
+        ws: torch.Tensor,
+        *,
+        noise: bool = True,
+        clamp: float | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features (B,in,H,W), skip image and ws (B,2 or 3,W) -> both at this block's resolution."""
+        styles = iter(ws.unbind(1))
+        if self.inputs:
+            assert x is not None
+            x = self.conv0(x, next(styles), noise=noise, clamp=clamp)
+        else:
+            x = self.const[None].expand(len(ws), -1, -1, -1)
+        x = self.conv1(x, next(styles), noise=noise, clamp=clamp)
+        rgb = self.torgb(x, next(styles), clamp=clamp)
+        if image is not None:
+            rgb = rgb + upsample(image, self.resample_filter)
+        return x, rgb
+
+
+def channels_at(resolution: int, base: int, most: int) -> int:
+    """Feature channels of a network at a resolution."""
+    return min(base // resolution, most)
+
+
+class Synthesis(nn.Module):
+    """StyleGAN2's synthesis network: blocks b4 ... bN, giving an image (B,image_channels,N,N)."""
+
+    def __init__(self, w: int, resolution: int, image_channels: int, base: int, most: int) -> None:
+        super().__init__()
+        self.resolutions = [2**i for i in range(2, int(log2(resolution)) + 1)]
+        previous = 0
+        for size in self.resolutions:
+            channels = channels_at(size, base, most)
+            self.add_module(f"b{size}", SynthesisBlock(previous, channels, w, size, image_channels))
+            previous = channels
+
+    def block(self, size: int) -> SynthesisBlock:
+        """The block of one resolution."""
+        module = getattr(self, f"b{size}")
+        assert isinstance(module, SynthesisBlock)
+        return module
+
+    def styles(self, ws: torch.Tensor, size: int) -> torch.Tensor:
+        """The w entries (B,2 or 3,W) of one block; its last one is also the next block's first."""
+        i = self.resolutions.index(size)
+        return ws[:, max(0, 2 * i - 1) : 2 * i + 2]
+
+    def forward(self, ws: torch.Tensor) -> torch.Tensor:
+        """ws (B,14,W) -> image."""
+        x = image = None
+        for size in self.resolutions:
+            x, image = self.block(size)(x, image, self.styles(ws, size))
+        assert image is not None
+        return image
+
+
+class EncoderLevel(nn.Module):
+    """One level of the condition's encoder: halves the running feature."""
+
+    resample_filter: torch.Tensor
+
+    def __init__(self, condition: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.register_buffer("resample_filter", binomial_filter())
+        self.fromrgb = Convolution(condition, inputs, 1, bias=False, activated=False)
+        self.conv1 = Convolution(inputs, inputs, 3)
+        self.conv2 = Convolution(inputs, outputs, 3, down=True)
+
+    def forward(self, x: torch.Tensor | None, condition: torch.Tensor) -> torch.Tensor:
+        """Running feature and condition at one size -> feature at half of it."""
+        y = self.fromrgb(condition)
+        return self.conv2(self.conv1(y if x is None else y + x))
+
+
+class ConditionalSynthesis(Synthesis):
+    """A synthesis network whose blocks from `first` on grow out of an encoded condition (a U-Net).
+
+    condition (B,32,S,S) is encoded to S/2 ... `first`/2; a fusion joins each level with the features of its size.
+    """
+
+    def __init__(
+        self,
+        w: int,
+        resolution: int,
+        image_channels: int,
+        base: int,
+        most: int,
+        *,
+        condition: int,
+        condition_size: int,
+        first: int,
+    ) -> None:
+        super().__init__(w, resolution, image_channels, base, most)
+        self.first, self.condition_size = first, condition_size
+        sizes = [condition_size]
+        while sizes[-1] >= first:
+            sizes.append(sizes[-1] // 2)
+        width = [channels_at(size, base, most) for size in sizes]
+        self.encoder = nn.ModuleList(EncoderLevel(condition, a, b) for a, b in zip(width, width[1:], strict=False))
+        deep = list(reversed(width))
+        self.fusion = nn.ModuleList(
+            Convolution(n if i == 0 else 2 * n, n, 3, activated=False) for i, n in enumerate(deep)
+        )
+
+    def forward(self, ws: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        """ws (B,14,W), condition (B,32,S,S) -> image."""
+        assert condition is not None
+        encoded, x = [], None
+        for i, level in enumerate(self.encoder):
+            if i:
+                condition = downsample(condition, level.resample_filter)
+            x = level(x, condition)
+            encoded.append(x)
+        encoded.reverse()
+        x, image = None, None
+        for size in [size for size in self.resolutions if size >= self.first]:
+            depth = self.resolutions.index(size) - self.resolutions.index(self.first)
+            if depth < len(encoded):
+                feature = encoded[depth]
+                x = self.fusion[depth](feature if x is None else torch.cat([x, feature], 1))
+            x, image = self.block(size)(x, image, self.styles(ws, size))
+        assert image is not None
+        return image
