@@ -116,9 +116,12 @@ def _penalty(difference: torch.Tensor, kind: str) -> torch.Tensor:
     if kind == "l2":
         return difference.square().sum(-1).add(1e-12).sqrt()
     if kind == "smooth":
-        return torch.nn.functional.huber_loss(
-            difference, torch.zeros_like(difference), delta=0.02, reduction="none"
-        ).sum(-1) / 0.02
+        return (
+            torch.nn.functional.huber_loss(difference, torch.zeros_like(difference), delta=0.02, reduction="none").sum(
+                -1
+            )
+            / 0.02
+        )
     size = difference.abs()
     width, curve = 0.05, 0.0125  # Feng et al. 2018: w = 10, epsilon = 2 at 256 pixels, scaled to unit coordinates
     offset = width - width * math.log1p(width / curve)

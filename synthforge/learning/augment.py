@@ -207,7 +207,9 @@ def photometric(images: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> to
     if chosen:
         sigma = numbers["blur"][chosen, None].expand(-1, 2).to(x.device)
         x = _replace(x, chosen, gaussian_blur2d(x[chosen], _KERNEL, sigma))
-    x = _tone(x, {name: numbers[name].to(x.device)[:, None, None, None] for name in _TONE}, numbers["colour"].to(x.device))
+    x = _tone(
+        x, {name: numbers[name].to(x.device)[:, None, None, None] for name in _TONE}, numbers["colour"].to(x.device)
+    )
     for i in torch.nonzero(numbers["noise"] > 0).flatten().tolist():
         # Drawn on the CPU, so that every device adds the same noise.
         generator = torch.Generator().manual_seed(int(numbers["noise_seed"][i]))

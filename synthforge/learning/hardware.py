@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
-from lightning.fabric import Fabric
 
 from ..core.errors import ConfigError
 from .config import HardwareConfig
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 def native_bf16(accelerator: str) -> bool:
@@ -32,6 +35,8 @@ def resolve_accelerator(config: HardwareConfig) -> str:
 
 def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
     """The Fabric of a configuration, not launched yet."""
+    from lightning.fabric import Fabric
+
     accelerator = resolve_accelerator(config)
     if precision == "auto":
         precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"

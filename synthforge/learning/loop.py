@@ -14,18 +14,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.fabric import Fabric
-from timm.utils import ModelEmaV3
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
+from torch.optim.swa_utils import AveragedModel
 
 from ..core.errors import DataError, SynthForgeError
 from ..core.files import write_bytes
 from ..core.progress import progress_bar
 from ..core.seeding import seed_sequence
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 CHECKPOINT = "last.ckpt"
 LOG_EVERY = 50
@@ -118,14 +119,16 @@ class _Loop:
     def __init__(self, fabric: Fabric, job: Job, out: Path, title: str) -> None:
         self.fabric, self.job, self.out, self.title = fabric, job, out, title
         self.state = State()
-        self.ema = ModelEmaV3(job.averaged, decay=job.ema, use_warmup=True) if job.ema else None
+        self.ema = averaged_model(job.averaged, job.ema) if job.ema else None
         self.rates = [group["lr"] for group in job.optimiser.param_groups]
         self.path = out / CHECKPOINT
         self.wrapped, self.optimiser = fabric.setup(job.module, job.optimiser)
         if self.ema is not None:
-            self.ema.module.to(fabric.device)
+            self.ema.to(fabric.device)
         self._resume()
         self.last_saved, self.saved_step = time.monotonic(), self.state.step
+        from torch.utils.tensorboard import SummaryWriter
+
         self.writer = SummaryWriter(str(out / "tensorboard")) if fabric.is_global_zero else None
         self.sums: dict[str, torch.Tensor] = {}
 
@@ -160,14 +163,18 @@ class _Loop:
         finally:
             if self.writer is not None:
                 self.writer.close()
-        return (self.ema.module if self.ema else self.job.averaged), s
+        return (self.ema.module if self.ema is not None else self.job.averaged), s
 
     def _total(self) -> int | None:
         limits, per_epoch = self.job.limits, self.job.per_epoch(self.state.epoch)
-        counts = [n * self.job.batch_size for n in (
-            limits.epochs * per_epoch if limits.epochs is not None else None,
-            limits.max_steps * self.job.accumulate if limits.max_steps is not None else None,
-        ) if n is not None]
+        counts = [
+            n * self.job.batch_size
+            for n in (
+                limits.epochs * per_epoch if limits.epochs is not None else None,
+                limits.max_steps * self.job.accumulate if limits.max_steps is not None else None,
+            )
+            if n is not None
+        ]
         return min(counts) if counts and limits.max_minutes is None else None
 
     def _progress(self) -> float:
@@ -203,7 +210,7 @@ class _Loop:
             self.optimiser.zero_grad(set_to_none=True)
             s.step += 1
             if self.ema is not None:
-                self.ema.update(job.averaged, step=s.step)
+                self.ema.update_parameters(job.averaged)
         self._log(figures, last)
 
     def _log(self, figures: Mapping[str, torch.Tensor], last: bool) -> None:
@@ -235,7 +242,7 @@ class _Loop:
             return
         figures: Figures = {}
         if self.fabric.is_global_zero:
-            model = self.ema.module if self.ema else self.job.averaged
+            model = self.ema.module if self.ema is not None else self.job.averaged
             training = model.training
             figures = self.job.validate(model.eval(), s)
             model.train(training)
@@ -262,7 +269,7 @@ class _Loop:
             "state": dict(vars(self.state)),
             "module": job.module.state_dict(),
             "optimiser": job.optimiser.state_dict(),
-            "ema": self.ema.module.state_dict() if self.ema else None,
+            "ema": self.ema.state_dict() if self.ema else None,
             "precision": self.fabric.strategy.precision.state_dict(),
             "rng": torch.get_rng_state(),
             "parts": {name: get() for name, (get, _) in job.parts.items()},
@@ -278,7 +285,9 @@ class _Loop:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises a dozen kinds for a damaged file
-            raise DataError(f"{self.path} cannot be read: {error}", hint="Delete it to train from the start.") from error
+            raise DataError(
+                f"{self.path} cannot be read: {error}", hint="Delete it to train from the start."
+            ) from error
         if content["fingerprint"] != self.job.fingerprint:
             raise DataError(
                 f"{self.path} belongs to a run with another configuration, seed or dataset",
@@ -288,11 +297,24 @@ class _Loop:
         self.job.module.load_state_dict(content["module"])
         self.job.optimiser.load_state_dict(content["optimiser"])
         if self.ema is not None:
-            self.ema.module.load_state_dict(content["ema"])
+            self.ema.load_state_dict(content["ema"])
         self.fabric.strategy.precision.load_state_dict(content["precision"])
         torch.set_rng_state(content["rng"])
         for name, (_, restore) in self.job.parts.items():
             restore(content["parts"][name])
+
+
+def averaged_model(model: nn.Module, decay: float) -> AveragedModel:
+    """A running mean of a model's weights and buffers: decay min(decay, (1 + n) / (10 + n)) after n updates."""
+
+    def mix(kept: Any, new: Any, updates: torch.Tensor | int) -> None:
+        count = int(updates)
+        if torch.is_floating_point(kept[0]):
+            torch._foreach_lerp_(kept, new, 1.0 - min(decay, (1.0 + count) / (10.0 + count)))
+        else:
+            torch._foreach_copy_(kept, new)
+
+    return AveragedModel(model, multi_avg_fn=mix, use_buffers=True)
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:

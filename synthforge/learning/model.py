@@ -77,7 +77,7 @@ class FaceModel(nn.Module):
     @property
     def crop_scale(self) -> float:
         """Side of those crops in units of the tight landmark box's larger side."""
-        return float(self.info.get("crop_scale", 1.3))
+        return float(self.info.get("crop_scale", 1.5))
 
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""
@@ -198,9 +198,7 @@ def build_tasks(references: Sequence[Any], plugins: Plugins) -> tuple[dict[str, 
     return tasks, complete
 
 
-def load_model(
-    folder: Path | str, *, plugins: Plugins | None = None, device: torch.device | str = "cpu"
-) -> FaceModel:
+def load_model(folder: Path | str, *, plugins: Plugins | None = None, device: torch.device | str = "cpu") -> FaceModel:
     """Open a model folder written by training or fine-tuning; the model is in eval mode.
 
     plugins: where its tasks are found, by default everything installed. Raises DataError for a folder that holds no

@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 from torch import nn
 
 from ..core.errors import ConfigError, DataError
@@ -22,12 +21,15 @@ from ..core.seeding import seed_sequence, torch_rng
 from ..core.versions import versions
 from . import hardware, loop
 from .augment import policy_of
-from .config import NetworkConfig, SelfSupervisionConfig, TrainConfig
+from .config import SelfSupervisionConfig, TrainConfig
 from .data import Batch, CropDataset, EpochBatches, SyntheticFaces, make_loader, prepare, task_targets
 from .fields import Plan, plan_tasks
 from .losses import TaskWeights, draw_affine, map_consistency, prediction_consistency, transform
 from .model import DESCRIPTION, FaceModel, build_tasks, read_description, to_size
 from .sampling import Sampling, split
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,6 @@ class MultiTask(nn.Module):
                 one = {key: value[i : i + 1] for key, value in found[name].items()}
                 losses[i] += task.loss(one, {key: value[i : i + 1] for key, value in targets[name].items()})
         return losses
-
 
 
 def train(
@@ -353,7 +354,9 @@ class _Feed:
             found = model(images)
             for name, target in task_targets(targets, self.members).items():
                 figures = model.tasks[name].metrics(found[name], target)
-                figures["loss"] = torch.stack([model.tasks[name].loss(found[name], target), torch.ones(())]) * len(images)
+                figures["loss"] = torch.stack([model.tasks[name].loss(found[name], target), torch.ones(())]) * len(
+                    images
+                )
                 for metric, pair in figures.items():
                     key = f"{name}/{metric}"
                     sums[key] = sums.get(key, torch.zeros(2, dtype=torch.float64)) + pair.double().cpu()
@@ -384,7 +387,11 @@ def fields_of(dataset: Any) -> dict[str, Field]:
 
 def _what_counts(config: TrainConfig) -> dict[str, Any]:
     """The part of a configuration that changes what is learned, as plain data."""
-    names = {item.name for item in dataclasses.fields(TrainConfig)} - {"hardware", "checkpoint_seconds", "checkpoint_steps"}
+    names = {item.name for item in dataclasses.fields(TrainConfig)} - {
+        "hardware",
+        "checkpoint_seconds",
+        "checkpoint_steps",
+    }
     return {name: value for name, value in dataclasses.asdict(config).items() if name in names}
 
 
@@ -394,7 +401,8 @@ def _finished(out: Path, mark: str) -> TrainResult | None:
     description = read_description(out)
     if description.get("fingerprint") != mark:
         raise DataError(
-            f"{out} holds a model of another configuration, seed or dataset", hint="Train into another folder, or delete it."
+            f"{out} holds a model of another configuration, seed or dataset",
+            hint="Train into another folder, or delete it.",
         )
     import json
 

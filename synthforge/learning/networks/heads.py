@@ -26,7 +26,9 @@ class HeatmapNet(nn.Module):
     the resolution of the features.
     """
 
-    def __init__(self, inputs: int, points: int, *, head: str, size: int = 64, width: int = 128, stacks: int = 2) -> None:
+    def __init__(
+        self, inputs: int, points: int, *, head: str, size: int = 64, width: int = 128, stacks: int = 2
+    ) -> None:
         super().__init__()
         check_head(head)
         self.size = size if head == "paper" else 0
@@ -63,7 +65,9 @@ def point_prediction(stages: list[torch.Tensor]) -> dict[str, torch.Tensor]:
 class PointHead(nn.Module):
     """The landmark head: features (B,channels,h,w) -> points in [0,1], heatmaps and the points of every stage."""
 
-    def __init__(self, channels: int, points: int, *, head: str, size: int = 64, width: int = 128, stacks: int = 2) -> None:
+    def __init__(
+        self, channels: int, points: int, *, head: str, size: int = 64, width: int = 128, stacks: int = 2
+    ) -> None:
         super().__init__()
         self.net = HeatmapNet(channels, points, head=head, size=size, width=width, stacks=stacks)
 

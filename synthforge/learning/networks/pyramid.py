@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
-from timm.models.resnet import BasicBlock, downsample_conv
 from torch import nn
 from torch.nn import functional
 
@@ -16,6 +14,28 @@ from .blocks import conv
 
 #: stride of the map a pyramid gives
 STRIDE = 4
+
+
+class _Basic(nn.Module):
+    """Two 3x3 convolutions and the way around (He et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv(inputs, outputs, stride),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        nn.init.zeros_(self.body[-1].weight)  # starts as the identity, which trains faster
+        same = inputs == outputs and stride == 1
+        self.around = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.body(x) + self.around(x), inplace=True)
 
 
 class ResidualEncoder(nn.Module):
@@ -33,10 +53,7 @@ class ResidualEncoder(nn.Module):
         below = widths[0]
         for channels in widths:
             stride = 1 if channels == widths[0] else 2
-            around = None if below == channels and stride == 1 else downsample_conv(below, channels, 1, stride=stride)
-            self.stages.append(
-                nn.Sequential(BasicBlock(below, channels, stride, downsample=around), BasicBlock(channels, channels))
-            )
+            self.stages.append(nn.Sequential(_Basic(below, channels, stride), _Basic(channels, channels)))
             below = channels
         self.channels = tuple(widths)
 
@@ -55,11 +72,11 @@ def timm_encoder(model: str, input_size: int, options: dict[str, Any]) -> tuple[
 
     Raises ConfigError for a name timm does not know, or a model that gives no features.
     """
+    import timm  # takes seconds, and the other encoders do without it
+
     options = {"pretrained": False, "features_only": True, **options}
     if options["pretrained"]:
-        raise ConfigError(
-            f"network.options: pretrained weights are not used ({model})", hint="Leave `pretrained` out."
-        )
+        raise ConfigError(f"network.options: pretrained weights are not used ({model})", hint="Leave `pretrained` out.")
     if not timm.is_model(model):
         near = timm.list_models(f"*{model.split('_')[0]}*")[:5]
         raise ConfigError(f"network.model: timm has no model '{model}'", hint=f"Like it: {', '.join(near) or 'none'}.")
