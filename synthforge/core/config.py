@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from .errors import ConfigError
 
@@ -74,7 +74,7 @@ def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
     try:
         data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{source}: {getattr(error, 'full_key', '') or ''}: {_one_line(error)}") from None
+        raise _explained(error, f"{source}:") from None
     assert isinstance(data, dict)
     return typing.cast("dict[str, Any]", data)
 
@@ -89,12 +89,7 @@ def build_config(cls: type[T], values: Mapping[str, Any], *, where: str = "") ->
         merged = OmegaConf.merge(OmegaConf.structured(cls), dict(values))
         return typing.cast(T, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        if type(error).__name__ == "MissingMandatoryValue":
-            raise ConfigError(
-                f"{_join(where, key or '')}: this key must be given", hint=f"Add it, or --set {key}=VALUE."
-            ) from None
-        raise ConfigError(f"{_join(where, key or '')}: {_one_line(error)}") from None
+        raise _explained(error, where) from None
     except (ValueError, TypeError) as error:  # raised by a dataclass's own __post_init__ checks
         raise ConfigError(f"{where}: {_one_line(error)}") from None
 
@@ -107,6 +102,13 @@ def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
             raise unknown_key(str(key), known, where)
         if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[key]):
             _check_keys(hints[key], value, _join(where, str(key)))
+
+
+def _explained(error: OmegaConfBaseException, where: str) -> ConfigError:
+    key = str(getattr(error, "full_key", None) or "")
+    if isinstance(error, MissingMandatoryValue):
+        return ConfigError(f"{_join(where, key)}: this key must be given", hint=f"Add it, or --set {key}=VALUE.")
+    return ConfigError(f"{_join(where, key)}: {_one_line(error)}")
 
 
 def unknown_key(key: str, known: Sequence[str], where: str) -> ConfigError:

@@ -65,6 +65,9 @@ class Generator(ABC):
         A rendering does not depend on the other scenes of its batch beyond the last bits of floating point.
         """
 
+    def prepare(self) -> None:  # noqa: B027
+        """Do once what every process would do again: download nothing, but fill caches and compile kernels."""
+
     def provenance(self) -> dict[str, Any]:
         """What the manifest says of where the pixels come from: checkpoint hash, edition, licence ..."""
         return {}

@@ -6,6 +6,8 @@ the same for any number of workers and however often the run was killed.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from ..core.records import Field
 from ..core.versions import versions
 
 if TYPE_CHECKING:
-    from ..core.interfaces import Annotator
+    from ..core.interfaces import Annotator, Generator
     from ..core.plugins import Plugins
     from ..datasets.codecs import Encoding
 
@@ -87,8 +89,6 @@ def check(context: StageContext, config: GenerateConfig) -> None:
 
 def run(context: StageContext, config: GenerateConfig) -> None:
     """Write the shards that are not there yet, then the manifest."""
-    import dataclasses
-
     from ..datasets.writer import finish, shard_done
     from .workers import Job, run_shards
 
@@ -98,7 +98,7 @@ def run(context: StageContext, config: GenerateConfig) -> None:
     entry = context.plugins.entry("generator", name, where=where)
     content = {
         "generator": name,
-        "generator_config": dataclasses.asdict(context.plugins.config("generator", config.generator, where=where)),
+        "generator_config": _as_json(context.plugins.config("generator", config.generator, where=where)),
         "annotators": config.annotators,
         "seed": seed,
         "start": config.start,
@@ -111,12 +111,13 @@ def run(context: StageContext, config: GenerateConfig) -> None:
     config_hash = digest({"content": content, "versions": versions()})
     shards = -(-config.samples // config.shard_size)
     todo = [shard for shard in range(shards) if not shard_done(context.out, shard, config_hash)]
+    generator: Generator = context.plugins.build("generator", config.generator, where=where)
     if todo:
+        generator.prepare()
         if len(todo) < shards:
             context.say(f"  {shards - len(todo)} of {shards} shards are there already")
         job = Job(context.out, config, seed, config_hash, context.plugin_files, context.base, context.where)
         run_shards(job, todo, workers=config.workers or os.cpu_count() or 1, say=context.say)
-    generator = context.plugins.build("generator", config.generator, where=where)
     used = [("generator", name)] + [
         ("annotator", split_reference(reference, kind="annotator")[0]) for reference in config.annotators
     ]
@@ -130,6 +131,19 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         plugins={f"{kind} {key}": context.plugins.entry(kind, key).distribution for kind, key in used},
         versions=versions(),
     )
+
+
+def _as_json(config: Any) -> Any:
+    """A configuration as JSON can hold it: JSON has no infinity, which open ranges use."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+    return plain(dataclasses.asdict(config))
 
 
 KIND = StageKind("generate", GenerateConfig, run, neutral=("workers",), check=check)
