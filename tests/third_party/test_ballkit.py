@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 PIPELINE = """
 seed: 3
-benchmark: {name: painted-balls, root: ???}
+benchmark: {name: painted-balls, root: "???"}
 stages:
   dataset: {run: generate, generator: {name: ball, radius: 0.12}, annotators: [segmentation, depth],
             samples: 48, resolution: 48, shard_size: 24}
