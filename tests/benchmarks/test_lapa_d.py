@@ -10,6 +10,7 @@ from PIL import Image
 from synthforge_plugins.benchmarks.lapa_d import LapaD, LapaDConfig
 
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.testing import check_benchmark
 
 
 @pytest.fixture
@@ -45,6 +46,7 @@ def test_depth_is_read_with_its_polarity(tree: Path) -> None:
 def test_scores_are_free_of_scale_and_shift_but_not_of_sign(tree: Path) -> None:
     it = bench(tree)
     samples = [it.load(item) for item in it.items("test")]
+    check_benchmark(it, "test")
     right = it.score((sample, 40 * sample.target + 3) for sample in samples)
     wrong = it.score((sample, -sample.target) for sample in samples)
     assert right.values["absrel"] == pytest.approx(0, abs=1e-5)

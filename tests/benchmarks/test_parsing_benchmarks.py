@@ -15,6 +15,7 @@ from synthforge_plugins.benchmarks.lapa import Lapa, LapaConfig
 
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.schemas import CELEBAMASK19, LAPA11
+from synthforge.testing import check_benchmark
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -56,6 +57,7 @@ def test_lapa_reads_its_tree(tmp_path: Path) -> None:
     assert boxed.load(items[0]).box == (10, 5, 29, 11)
     assert len(boxed.files(items[0])) == 3
     assert "test holds 2 of the official 2,000 faces" in bench.notes("test")
+    check_benchmark(bench, "test")
 
 
 def test_lapa_scores_against_scikit_learn(tmp_path: Path) -> None:
@@ -121,6 +123,7 @@ def test_celebamask_merges_later_parts_over_earlier_ones(tmp_path: Path) -> None
     np.testing.assert_array_equal(sample.target, expected)
     assert sample.image.shape == (32, 32, 3)  # brought to the masks' size
     assert len(bench.files(sample.item)) == 4
+    check_benchmark(bench, "train")
 
 
 def test_celebamask_splits_by_celeba_index(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from synthforge_plugins.benchmarks.w300 import GROUPS, TRAIN, W300, W300Config
 
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.evaluation.files import read_pts, write_pts
+from synthforge.testing import check_benchmark
 
 POINTS = np.random.default_rng(0).uniform(4, 60, (68, 2))
 
@@ -141,6 +142,7 @@ def test_load_and_score(tmp_path: Path) -> None:
         face(tmp_path, name)
     bench = benchmark(tmp_path)
     samples = [bench.load(item) for item in bench.items("full")]
+    check_benchmark(bench, "full")
     np.testing.assert_allclose(samples[0].target, POINTS, atol=1e-6)
     assert samples[0].box == pytest.approx((*POINTS.min(0), *POINTS.max(0)))
     eyes = np.linalg.norm(POINTS[36] - POINTS[45])
