@@ -70,7 +70,7 @@ def test_an_orbit_looks_at_its_target_from_its_radius(camera: Camera) -> None:
 def test_the_frontal_camera_sees_the_subjects_left_at_image_right_and_up_at_the_top() -> None:
     camera = orbit_camera(0, 0, 2.0, 30, 200, 100)
     np.testing.assert_allclose(camera.position, [0, 0, 2], atol=1e-12)
-    pixels, z = camera.project([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.5]])
+    pixels, z = camera.project(np.array([[0, 0, 0], [0.1, 0, 0], [0, 0.1, 0], [0, 0, 0.5]]))
     np.testing.assert_allclose(pixels[0], [100, 50])
     assert pixels[1, 0] > 100
     assert pixels[1, 1] == pytest.approx(50)

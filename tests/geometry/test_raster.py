@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,25 +124,25 @@ def test_equal_depths_go_to_the_smaller_face() -> None:
 def test_tripling_the_resolution_keeps_the_pixels_that_coincide(seed: int) -> None:
     # Centres of pixels i at size n are centres of pixels 3i + 1 at size 3n.
     vertices, faces = bumpy(2, seed)
-    small = WARP.rasterise(*_args(vertices, faces, 32), 32, 32)
-    large = WARP.rasterise(*_args(vertices, faces, 96), 96, 96)
+    small = draw(vertices, faces, 32)
+    large = draw(vertices, faces, 96)
     same = small.face_id == large.face_id[:, 1::3, 1::3]
     assert same.float().mean() > 0.995  # snapping may move a centre across an edge
     close = same & small.mask
     assert_close(small.z[close], large.z[:, 1::3, 1::3][close], atol=2e-4)
 
 
-def _args(vertices: torch.Tensor, faces: torch.Tensor, size: int) -> tuple[torch.Tensor, ...]:
+def draw(vertices: torch.Tensor, faces: torch.Tensor, size: int) -> Fragments:
     camera, intrinsics = view(vertices, width=size, height=size)
-    return camera, faces, intrinsics
+    return WARP.rasterise(camera, faces, intrinsics, size, size)
 
 
 @given(seeds)
 @property_test
 def test_doubling_the_resolution_quadruples_the_area(seed: int) -> None:
     vertices, faces = bumpy(2, seed)
-    small = WARP.rasterise(*_args(vertices, faces, 48), 48, 48).mask.sum().item()
-    large = WARP.rasterise(*_args(vertices, faces, 96), 96, 96).mask.sum().item()
+    small = draw(vertices, faces, 48).mask.sum().item()
+    large = draw(vertices, faces, 96).mask.sum().item()
     assert large == pytest.approx(4 * small, rel=0.03)
 
 
@@ -236,6 +237,45 @@ def test_batches_equal_single_images_and_meshes_may_be_empty() -> None:
         assert torch.equal(alone.z[0], together.z[index])
     nothing = WARP.rasterise(vertices, faces[:0], intrinsics, 40, 40)
     assert not nothing.mask.any()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_how_work_is_cut_into_threads_does_not_matter(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    # CUDA runs one item a thread, the CPU a whole row or mesh.
+    vertices, faces = bumpy(2, amount=0.03)
+    expected = draw(vertices, faces, 40)
+    monkeypatch.setattr("synthforge.geometry.raster_warp.span", lambda count, device: size)
+    drawn = draw(vertices, faces, 40)
+    assert torch.equal(drawn.face_id, expected.face_id)
+    assert torch.equal(drawn.barycentric, expected.barycentric)
+    assert torch.equal(drawn.z, expected.z)
+    assert torch.equal(interpolate(drawn, faces, vertices), interpolate(expected, faces, vertices))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_sees_what_the_cpu_sees() -> None:
+    vertices, faces = bumpy(3)
+    camera, intrinsics = view(vertices, width=128, height=128)
+    cpu = WARP.rasterise(camera, faces, intrinsics, 128, 128)
+    gpu = WARP.rasterise(camera.cuda(), faces.cuda(), intrinsics.cuda(), 128, 128)
+    same = cpu.face_id == gpu.face_id.cpu()
+    assert same.float().mean() > 0.9999  # only depths that differ in the last bit may tip a tie
+    assert_close(gpu.barycentric.cpu()[same], cpu.barycentric[same], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_cuda_without_a_device(tmp_path: Path) -> None:
+    import warp as wp
+
+    from synthforge.geometry import warp_kernels, warp_kernels_surface
+    from synthforge.geometry.warp_runtime import start
+
+    start()
+    if not hasattr(wp, "compile_aot_module"):
+        pytest.skip("this release of warp cannot compile ahead of time")
+    for module in (warp_kernels, warp_kernels_surface):
+        wp.compile_aot_module(module, arch=80, module_dir=tmp_path, use_ptx=True)
+    assert len(list(tmp_path.glob("*.ptx"))) == 2
 
 
 def _face_heights(
