@@ -24,6 +24,7 @@ from synthforge.geometry.cameras import (
     z_to_distance,
 )
 
+property_test = settings(max_examples=40, deadline=None)
 angles = st.floats(-math.pi, math.pi)
 orbits = st.builds(
     orbit_camera,
@@ -40,6 +41,7 @@ seeds = st.integers(0, 2**31)
 
 
 @given(orbits, seeds)
+@property_test
 def test_projection_undoes_unprojection(camera: Camera, seed: int) -> None:
     random = np.random.default_rng(seed)
     pixels = random.uniform(0, 1, (3, 7, 2)) * (camera.width, camera.height)
@@ -50,7 +52,7 @@ def test_projection_undoes_unprojection(camera: Camera, seed: int) -> None:
 
 
 @given(orbits, seeds)
-@settings(max_examples=30)
+@property_test
 def test_torch_projects_like_numpy(camera: Camera, seed: int) -> None:
     points = np.random.default_rng(seed).normal(size=(5, 3)) * 0.1 + camera.unproject([[9.0, 7.0]], [1.0])
     matrices = stack_cameras([camera, camera], dtype=torch.float64)
@@ -61,6 +63,7 @@ def test_torch_projects_like_numpy(camera: Camera, seed: int) -> None:
 
 
 @given(orbits)
+@property_test
 def test_an_orbit_looks_at_its_target_from_its_radius(camera: Camera) -> None:
     centre = camera.unproject([camera.width / 2, camera.height / 2], 1.0)
     forward = camera.world_to_camera[2, :3]
@@ -102,6 +105,7 @@ def test_points_behind_the_camera_have_no_image() -> None:
 
 
 @given(orbits)
+@property_test
 def test_cameras_survive_json_exactly(camera: Camera) -> None:
     again = Camera.from_json(json.loads(json.dumps(camera.to_json())))
     assert again == camera
@@ -109,6 +113,7 @@ def test_cameras_survive_json_exactly(camera: Camera) -> None:
 
 
 @given(orbits)
+@property_test
 def test_eg3d_cameras_round_trip(camera: Camera) -> None:
     label = camera_to_eg3d(camera)
     again = camera_from_eg3d(label, camera.width, camera.height)
@@ -126,6 +131,7 @@ def test_eg3d_cameras_hold_the_pose_and_the_normalised_focal_length() -> None:
 
 
 @given(orbits, st.integers(16, 300), st.integers(16, 300))
+@property_test
 def test_resizing_and_cropping_move_pixels_as_they_should(camera: Camera, width: int, height: int) -> None:
     point = camera.unproject([3.25, 4.5], 1.2)
     resized = camera.resized(width, height).project(point)[0]
@@ -134,7 +140,7 @@ def test_resizing_and_cropping_move_pixels_as_they_should(camera: Camera, width:
 
 
 @given(orbits)
-@settings(max_examples=20)
+@property_test
 def test_ray_distance_is_the_distance_to_the_camera(camera: Camera) -> None:
     camera = camera.resized(7, 5)
     z = np.random.default_rng(0).uniform(0.5, 2, (5, 7))
