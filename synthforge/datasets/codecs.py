@@ -2,7 +2,7 @@
 
 Images and maps are members of their own (`<field>.png`); everything small shares one JSON member a sample. Labels,
 points, flags and PNG images come back exactly; depth within half a depth unit (`Encoding.depth_scale`); normals
-within 0.3 degrees.
+within 0.4 degrees.
 """
 
 from __future__ import annotations

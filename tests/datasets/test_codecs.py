@@ -63,7 +63,7 @@ def test_depth_beyond_its_range_is_an_error(wrong: float) -> None:
 
 
 @given(hnp.arrays(np.float64, st.tuples(SIDE, SIDE, st.just(3)), elements=st.floats(-1, 1)))
-def test_normals_keep_a_third_of_a_degree_and_where_there_are_none(raw: np.ndarray) -> None:
+def test_normals_keep_less_than_half_a_degree_and_where_there_are_none(raw: np.ndarray) -> None:
     length = np.linalg.norm(raw, axis=-1, keepdims=True)
     there = length[..., 0] > 0.01
     normals = np.where(there[..., None], raw / np.maximum(length, 0.01), 0).astype(np.float32)
