@@ -43,6 +43,10 @@ BROW_START = 0.011
 BROW_HALF_HEIGHT = ((0.0, 0.0027), (0.12, 0.0040), (0.5, 0.0038), (0.75, 0.0027), (1.0, 0.0007))
 BROW_HEAD_DROP = 0.0025
 BROW_HEAD_END = 0.022
+# Beyond this x (m) the raise fades into the temple and its crest with it: the brow goes on straight. A groomed brow ends
+# on the line ala - outer canthus, hair grows a few millimetres (x) beyond.
+BROW_STRAIGHT = 0.050
+BROW_TAIL_BEYOND = 0.004
 
 
 @dataclass(frozen=True)
@@ -166,12 +170,17 @@ def brow_band(anatomy: Anatomy, count: int = 13) -> Brow:
     along the supraorbital ridge, 17 to 18 mm above the centre of the eye and lower at the temple. The tail ends where
     it meets the line from the ala of the nose through the outer canthus (the classical rule).
     """
-    x = np.linspace(0.012, 0.055, 22)
-    crest = np.polynomial.Polynomial.fit(x, [_crest(anatomy, value) for value in x], 4)
+    x = np.linspace(0.012, BROW_STRAIGHT, 20)
+    body = np.polynomial.Polynomial.fit(x, [_crest(anatomy, value) for value in x], 3)
+
+    def crest(at: np.ndarray) -> np.ndarray:
+        beyond = np.maximum(at - BROW_STRAIGHT, 0)
+        return body(np.minimum(at, BROW_STRAIGHT)) + beyond * body.deriv()(BROW_STRAIGHT - 0.002)
+
     ala, canthus = nose_width(anatomy), outer_canthus(anatomy)
     fine = np.linspace(canthus[0], 0.060, 200)
     line = ala[1] + (canthus[1] - ala[1]) * (fine - ala[0]) / (canthus[0] - ala[0])
-    tail = fine[np.abs(crest(fine) - line).argmin()]
+    tail = fine[np.abs(crest(fine) - line).argmin()] + BROW_TAIL_BEYOND
     span = np.linspace(BROW_START, tail, count)
     ridge = crest(span) - BROW_HEAD_DROP * (1 - _step(BROW_START, BROW_HEAD_END, span))
     part, half = np.array(BROW_HALF_HEIGHT).T

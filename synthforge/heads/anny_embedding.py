@@ -27,6 +27,9 @@ CURVE_POINTS = 24
 #: iBUG's brow points follow the upper middle of the hair: this share of the band's height, from its lower edge
 BROW_LEVEL = 0.65
 
+#: 50 and 52 stand at the outer end of the peaks of Cupid's bow: the last point this close (m) to their height
+PEAK_PLATEAU = 0.0007
+
 # Where each jaw point's curve leads, from the ear (16) to the point beside the chin (9): x as a share of the point's
 # own, and how much higher (m). The curves cross the cheek towards the middle of the face and end before eye, nose, lips.
 _CURVE_ENDS = (
@@ -34,10 +37,10 @@ _CURVE_ENDS = (
     (15, 0.50, 0.000),
     (14, 0.42, 0.002),
     (13, 0.42, 0.004),
-    (12, 0.46, 0.007),
-    (11, 0.50, 0.010),
-    (10, 0.55, 0.010),
-    (9, 0.65, 0.008),
+    (12, 0.52, 0.004),
+    (11, 0.50, 0.006),
+    (10, 0.40, 0.008),
+    (9, 0.40, 0.008),
 )
 
 
@@ -131,8 +134,8 @@ def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
 
 def _nose(anatomy: Anatomy) -> dict[int, Places]:
     """27 the sellion (deepest point of the root), 30 the pronasale, 28 and 29 between them along the bridge; 33 the
-    subnasale, where columella and lip meet; 34 and 35 along the crease between nose and lip: below the nostril, and
-    where the wing turns up into its groove, at three quarters of the nose's half width."""
+    subnasale, where columella and lip meet; 35 on the lower rim of the wing, at three quarters of the nose's half
+    width; 34 halfway between the two, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
     ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
@@ -140,27 +143,26 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
     span = np.linspace(sellion, tip[1], 80)
     bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
-    wing = nose_width(anatomy)
-    for index, share in ((33, 0.0), (34, 0.38), (35, 0.75)):
-        points[index] = _nose_crease(anatomy, share * wing[0], tip, index == 33)
+    base = {33: _nose_base(anatomy, 0.0, tip)[0], 35: _nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)[1]}
+    points[33] = _on_midline(anatomy, base[33][1])
+    points[35] = _seen(anatomy, base[35][None])
+    points[34] = _seen(anatomy, (base[33] + base[35])[None] / 2)
     return points
 
 
-def _nose_crease(anatomy: Anatomy, x: float, tip: np.ndarray, midline: bool) -> Places:
-    """The deepest point, from the chord between nose and lip, of the section at x as seen from the front."""
-    lip = level_set(anatomy.lips, anatomy.face)
-    top = max(line.on(anatomy.rest)[:, 1].max() for line in lip)
-    y = np.linspace(tip[1] - 0.002, top, 160)
-    places = _seen(anatomy, np.stack([np.full_like(y, x), y], axis=1))
-    profile = places.on(anatomy.rest)[:, 1:]
-    # the chord spans from the lowest point of the nose, the last that stands out before the section falls back
-    jump = np.diff(profile[:, 1])
-    edge = int(jump.argmin()) + 1
-    chord = profile[-1] - profile[edge - 1]
-    across = np.array([chord[1], -chord[0]]) / np.linalg.norm(chord)
-    depth = (profile[edge - 1 :] - profile[-1]) @ across
-    index = edge - 1 + int(np.abs(depth).argmax())
-    return _on_midline(anatomy, float(y[index])) if midline else places[index : index + 1]
+def _nose_base(anatomy: Anatomy, x: float, tip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two heights (x, y) in the sagittal section at x: where the nose's underside turns into the lip (the strongest
+    concave bend), and the nose's lower rim above it (the steepest place)."""
+    y = np.arange(tip[1] - 0.018, tip[1] - 0.004, 0.00025)
+    z = _seen(anatomy, np.stack([np.full_like(y, x), y], axis=1)).on(anatomy.rest)[:, 2]
+    window = np.hanning(9)[1:-1] / np.hanning(9).sum()
+    smooth = np.convolve(np.pad(z, 3, mode="edge"), window, mode="valid")
+    slope = np.gradient(smooth, y)
+    bend = np.gradient(slope, y) / (1 + slope**2) ** 1.5
+    inside = slice(4, -4)
+    crease = int(bend[inside].argmax())
+    rim = crease + int(slope[inside][crease:].argmax())
+    return np.array([x, y[inside][crease]]), np.array([x, y[inside][rim]])
 
 
 def _eye(anatomy: Anatomy) -> dict[int, Places]:
@@ -196,7 +198,8 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     inner = max(level_set(anatomy.mouth, anatomy.face), key=lambda line: len(line.vertices))
     upper, lower = _halves(outer, rest)
     upper_y = upper.on(rest)
-    peak = int(np.where(upper_y[:, 0] > 0.002, upper_y[:, 1], -np.inf).argmax())
+    bow = np.where((upper_y[:, 0] > 0.002) & (upper_y[:, 0] < 0.012), upper_y[:, 1], -np.inf)
+    peak = int(np.flatnonzero(bow > bow.max() - PEAK_PLATEAU)[-1])
     arch = along(upper[peak:], rest, np.array([0.0, 0.5, 1.0]))
     columns = arch.on(rest)[:2, 0]
     contact_up, contact_low = _halves(inner, rest)
@@ -220,7 +223,6 @@ def _halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:
     """The left halves of a closed curve around the mouth, upper then lower, from the midline to the corner."""
     position = curve.on(rest)
     corner = int(position[:, 0].argmax())
-    near = np.abs(position[:, 0]) < 1e-3
     height = position[:, 1] + 0.2 * position[:, 2]  # where both lips are level, the upper stands further forward
     count = len(position)
     ways = []
@@ -228,7 +230,6 @@ def _halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:
         way = (corner + step * np.arange(count)) % count
         end = int((position[way, 0] <= 1e-6).argmax())
         ways.append((height[way[max(end // 2, 1)]], curve[way[: end + 1][::-1]]))
-    del near
     ways.sort(key=lambda item: -item[0])
     return ways[0][1], ways[1][1]
 

@@ -15,6 +15,8 @@ import torch
 from ..core.errors import DataError
 
 EMBEDDING_FILE = "anny_ibug68.json"
+# upper and lower lid points that face each other
+_LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 
 
 @dataclass(frozen=True)
@@ -60,26 +62,46 @@ def surface_points(vertices: torch.Tensor, corners: np.ndarray, barycentric: np.
     return (vertices[:, index] * weight[..., None]).sum(-2)
 
 
+def shut_lids(points: torch.Tensor) -> torch.Tensor:
+    """`points` (B,68,3) with no lower lid above its upper one.
+
+    A full blink carries MakeHuman's upper lid a few millimetres over the lower one, whose rim is then hidden; what
+    shows, and what annotators mark for both, is the rim of the upper lid.
+    """
+    upper, lower = (list(side) for side in zip(*_LIDS, strict=True))
+    up = torch.nn.functional.normalize(points[:, 27] - points[:, 33], dim=-1)[:, None]
+    overlap = ((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True).clamp_min(0)
+    shut = points.clone()
+    shut[:, lower] = points[:, lower] - overlap * up
+    return shut
+
+
 def visible_contour(
     points: torch.Tensor, vertices: torch.Tensor, camera_position: torch.Tensor, embedding: Embedding
 ) -> torch.Tensor:
     """`points` (B,68,3) with the jaw line (0-16) moved to the contour seen from camera_position (B,3).
 
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
-    the side, the cheek hides the far jaw line and annotators follow the outline instead: the candidate that lies most
-    outward, by the angle at the camera from the axis camera - middle of the face, within the plane of its curve.
+    the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
+    that lies most outward in the image. Outward is where the point lies on the face seen from the front: sideways for
+    the upper points, more and more downwards towards the chin.
     """
     curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
-    eye = camera_position.to(vertices)[:, None, None]
-    return torch.cat([_most_outward(curves, points, eye), points[:, 17:]], dim=1)
-
-
-def _most_outward(curves: torch.Tensor, points: torch.Tensor, eye: torch.Tensor) -> torch.Tensor:
-    rays = torch.nn.functional.normalize(curves - eye, dim=-1)
-    # outward in the image: from the face's middle (bridge of the nose to chin) towards the static point
-    middle = points[:, [27, 8]].mean(1)[:, None, None]
-    axis = torch.nn.functional.normalize(middle - eye, dim=-1)
-    away = curves[:, :, :1] - middle
-    away = torch.nn.functional.normalize(away - (away * axis).sum(-1, keepdim=True) * axis, dim=-1)
-    best = (rays * away).sum(-1).argmax(-1)
-    return curves.gather(2, best[..., None, None].expand(-1, -1, 1, 3)).squeeze(2)
+    eye = camera_position.to(vertices)[:, None]
+    unit = torch.nn.functional.normalize
+    # the head's own axes, from its outer eye corners and the line from chin to nasal root
+    side = unit(points[:, 45:46] - points[:, 36:37], dim=-1)
+    up = points[:, 27:28] - points[:, 8:9]
+    up = unit(up - (up * side).sum(-1, keepdim=True) * side, dim=-1)
+    middle = points[:, 33:34]
+    view = unit(middle - eye, dim=-1)
+    image_side = unit(torch.linalg.cross(view, up), dim=-1)
+    image_up = torch.linalg.cross(image_side, view)
+    place = points[:, :17] - middle
+    sideways = (place * side).sum(-1, keepdim=True)
+    downwards = (place * up).sum(-1, keepdim=True).clamp_max(0)
+    outward = unit(sideways * image_side + downwards * image_up, dim=-1)[:, :, None]
+    rays = curves - eye[:, :, None]
+    position = (rays * outward).sum(-1) / (rays * view[:, :, None]).sum(-1)
+    best = position.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
+    return torch.cat([curves.gather(2, best).squeeze(2), points[:, 17:]], dim=1)

@@ -23,7 +23,7 @@ class AnnyDistribution:
     sliders of chin, lips, brows and skull.
 
     Expression: shares of neutral faces (`neutral`) and of a few actions (`few`), the rest mix many actions; `strength`
-    scales all; `blink` the chance of shut eyes, `talk` of an open jaw.
+    scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
 
     Pose: sigmas of gaze (`gaze_yaw`, `gaze_pitch`), of the neck's and the head's turn about x, y, z.
     """
@@ -36,12 +36,13 @@ class AnnyDistribution:
     phenotype_sigma: float = 0.16
     local_sigma: float = 0.2
     narrow_sigma: float = 0.12
-    asymmetry: float = 0.25
+    asymmetry: float = 0.15
     neutral: float = 0.3
     few: float = 0.4
     strength: float = 1.0
     blink: float = 0.06
     talk: float = 0.35
+    smile: float = 0.3
     gaze_yaw: float = 12.0
     gaze_pitch: float = 7.0
     vergence: float = 1.0
@@ -169,7 +170,7 @@ def _expression(
 ) -> np.ndarray:
     position = {name: index for index, name in enumerate(names)}
     values = np.zeros(len(names))
-    kind, blink, talk, jaw = rng.random(4)
+    kind, blink, talk, jaw, smile = rng.random(5)
     chosen = rng.random(len(_GROUPS))
     strength = rng.beta(1.3, 1.8, len(_GROUPS)) * config.strength
     sides = np.clip(1 + 0.2 * _normal(rng, config, len(names)), 0, 1.4)
@@ -189,8 +190,13 @@ def _expression(
                 put(stem, strength[number], skip)
     if wanted and talk < config.talk:
         put("jawOpen", min(1.0, config.strength * jaw**1.5))
+    if wanted and smile < config.smile:
+        amount = config.strength * (0.2 + 0.8 * smile / config.smile)
+        for stem, share in (("mouthSmile", 1.0), ("cheekSquint", 0.6), ("mouthUpperUp", 0.3)):
+            put(stem, amount * share)
     if blink < config.blink:
-        put("eyeBlink", 0.75 + 0.25 * jaw)
+        # the lids of the average head meet at 0.7
+        put("eyeBlink", 0.6 + 0.25 * jaw)
     _resolve(values, position)
     _follow_gaze(values, position, gaze)
     return np.clip(values, 0, 1)
