@@ -309,7 +309,8 @@ def map_to_image(
 
 def _label_to_image(logits: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
     mapped, inside = map_to_image(logits.float(), matrix, size, shape)
-    return (mapped.argmax(dim=0) * inside).to(torch.uint8).cpu().numpy()
+    # max(), not argmax(): the same first maximum, several times faster over the leading dimension on the CPU
+    return (mapped.max(dim=0).indices * inside).to(torch.uint8).cpu().numpy()
 
 
 def _depth_to_image(depth: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:

@@ -121,11 +121,11 @@ def _limits(evaluation: Evaluation) -> list[str]:
 
 def _tile(label: str, evaluation: Evaluation) -> dict[str, str]:
     primary = evaluation.scores.primary
-    value = evaluation.scores.values[primary]
+    value, unit = evaluation.scores.values[primary], evaluation.scores.units.get(primary, "")
     return {
         "label": label,
-        "value": _shown(value),
-        "unit": evaluation.scores.units.get(primary, ""),
+        "value": _shown(value, unit),
+        "unit": unit,
         "metric": metric_name(primary),
         "faces": f"{evaluation.count:,} faces",
     }
@@ -146,16 +146,22 @@ def _comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     elsewhere = {name for row in first.published if row.split not in ("", first.split) for name in row.values}
     shared = [name for name in named if name not in elsewhere and any(name in each.scores.values for _, each in rows)]
     columns = shared or list(dict.fromkeys([*named, first.scores.primary]))
+    columns.sort(key=lambda name: not name.startswith("mean"))  # means first: tables of classes are wide
+    units = [first.scores.units.get(name, "%") for name in columns]
     return {
         "columns": [metric_name(name) for name in columns],
         "same_faces": bool(shared) and not first.stand_in and first.count == first.available,
         "shared": bool(shared),
         "published": [
-            {"label": row.method, "source": row.source, "values": [_shown(row.values.get(name)) for name in columns]}
+            {
+                "label": row.method,
+                "source": row.source,
+                "values": list(map(_shown, map(row.values.get, columns), units)),
+            }
             for row in first.published
         ],
         "ours": [
-            {"label": label, "values": [_shown(each.scores.values.get(name)) for name in columns]}
+            {"label": label, "values": list(map(_shown, map(each.scores.values.get, columns), units))}
             for label, each in rows
         ],
     }
@@ -170,17 +176,17 @@ def _figures(rows: Sequence[Labelled]) -> dict[str, Any]:
             {
                 "name": metric_name(name),
                 "unit": units.get(name, ""),
-                "values": [_shown(each.scores.values.get(name)) for _, each in rows],
+                "values": [_shown(each.scores.values.get(name), units.get(name, "")) for _, each in rows],
             }
             for name in names
         ],
     }
 
 
-def _shown(value: float | None) -> str:
+def _shown(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}"
+    return f"{value:.2f}" if unit == "%" or abs(value) >= 1 else f"{value:.3f}"
 
 
 def _curve(rows: Sequence[Labelled], limit: float = 10.0) -> dict[str, Any]:
