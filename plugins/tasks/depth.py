@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DepthConfig:
-    """head: `paper` (a U-Net of `width` times the paper's channels) or `light`. unit: metres that count as 1 in the loss.
+    """head: `paper` (a U-Net of `width` times the paper's channels) or `light`; unit: metres that are 1 in the loss.
 
     normalise: `median` learns z relative to the median of the head, since a crop does not tell the distance of the
     camera; `none` learns metric z.

@@ -130,9 +130,9 @@ class SamplingConfig:
 class HardwareConfig:
     """Devices and speed. Nothing here changes what is learned beyond rounding and the reach of batch statistics.
 
-    strategy `auto`: one process for one
-    device; the launcher's when torchrun or SLURM started us; else fork on CPU and spawn on GPU. workers: processes
-    that read and crop, -1 is one a core but two at most a device. cache_gb: memory for decoded crops, shared by workers.
+    strategy `auto`: one process for one device; the launcher's when torchrun or SLURM started us; else fork on CPU and
+    spawn on GPU. workers: processes that read and crop, -1 is one a core less the trainer's own. threads: of torch on
+    the CPU, 0 leaves them alone. cache_gb: memory for decoded crops, shared by workers.
     """
 
     accelerator: str = "auto"
@@ -159,7 +159,8 @@ class TrainConfig:
     tasks: references to task plugins; task_weights multiply their losses by name, or start the learned `uncertainty`
     weights (Kendall et al. 2018). batch_size: samples a batch, all devices together; accumulate: batches an optimiser
     step. precision `auto`: bf16 where the device multiplies it natively, else 32 bit. augmentation: a policy of
-    `learning.augment.POLICIES` by name, or {policy: NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
+    `learning.augment.POLICIES` by name, or {policy: NAME, rotation: 7} to change some of its numbers. ema:
+    decay of the averaged weights, 0 for none.
     checkpoint_seconds, checkpoint_steps: how often `last.ckpt` is written (0: never by that count).
     """
 

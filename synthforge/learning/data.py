@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -229,7 +229,7 @@ class EpochBatches:
 
     def __init__(
         self,
-        indices: Sequence[int],
+        indices: Sequence[int] | np.ndarray,
         batch_size: int,
         seed: int,
         *,
@@ -260,7 +260,7 @@ class EpochBatches:
 def make_loader(dataset: CropDataset, batches: Any, *, workers: int, pin: bool = False) -> DataLoader[Batch]:
     """A loader whose order is that of `batches`, whatever the number of workers."""
     return DataLoader(
-        dataset,
+        cast("Dataset[Batch]", dataset),  # collation makes tensors of its arrays
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=pin,

@@ -6,7 +6,7 @@ Only the train split is learned from and only the validation split is looked at;
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,10 @@ from ..core.plugins import Plugins
 from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from . import hardware, loop
-from .augment import policy_of
-from .config import FinetuneConfig, FramingConfig
-from .data import Batch, CropDataset, EpochBatches, RealFaces, make_loader, prepare, real_field
-from .fields import Plan, plan_field
+from .config import FinetuneConfig
+from .data import RealFaces
+from .feeds import RealFeed
 from .model import AdapterInfo, FaceModel, load_model, read_description, to_size
-from .sampling import FOREVER
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -87,8 +85,8 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune the task of `benchmark` on its train split; writes a complete model folder `out_dir`.
 
-    The weights kept are those of the best validation. name: what `model.json` calls the real data. Raises ConfigError for
-    a split or task that is not there, or a test split; DataError for files that are not what they should be.
+    The weights kept are those of the best validation. name: what `model.json` calls the real data. Raises ConfigError
+    for a split or task that is not there, or a test split; DataError for files that are not what they should be.
     """
     for split in (train_split, val_split):
         if split not in benchmark.splits:
@@ -109,7 +107,7 @@ def finetune(
         seed,
         train_split,
         val_split,
-        name or benchmark.schema,
+        name or benchmark.schema or benchmark.task,
         plugins,
     )
     fabric = hardware.make_fabric(config.hardware, config.precision)
@@ -134,7 +132,7 @@ class _FinetuneJob:
     plugins: Plugins | None
 
     def run(self, fabric: Fabric) -> FinetuneResult:
-        with hardware.numerics(self.config.hardware):
+        with hardware.numerics(self.config.hardware, forked=hardware.is_forked(fabric)):
             return self._run(fabric)
 
     def _run(self, fabric: Fabric) -> FinetuneResult:
@@ -169,7 +167,7 @@ class _FinetuneJob:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.to(fabric.device)
         faces = {split: RealFaces(benchmark, found) for split, found in items.items()}
-        feed = _Feed(fabric, config, benchmark, model, faces[self.train_split], faces[self.val_split], self.seed)
+        feed = RealFeed(fabric, config, benchmark, model, faces[self.train_split], faces[self.val_split], self.seed)
         best = _Best(module.adapter)
         before = feed.validate(module, module.adapter) if fabric.is_global_zero else {}
         before = fabric.broadcast(before, src=0)
@@ -194,9 +192,9 @@ class _FinetuneJob:
             averaged=module.adapter,
             optimiser=optimiser,
             forward=feed.forward,
-            batches=feed.batches,
-            per_epoch=feed.per_epoch,
-            batch_size=feed.global_batch,
+            batches=feed.stream.batches,
+            per_epoch=feed.stream.per_epoch,
+            batch_size=feed.stream.global_batch,
             limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
             final=config.final_lr / config.lr,
             seed=self.seed,
@@ -281,139 +279,6 @@ class _Best:
 
 def _copy(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-class _Feed:
-    """Batches of real faces, the step on them, and validation."""
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        config: FinetuneConfig,
-        benchmark: Benchmark,
-        model: FaceModel,
-        train: RealFaces,
-        val: RealFaces,
-        seed: int,
-    ) -> None:
-        self.fabric, self.config, self.seed = fabric, config, seed
-        self.task = model.tasks[benchmark.task]
-        self.size = model.input_size
-        self.plans: dict[str, Plan] = {"target": plan_field(real_field(benchmark))}
-        framing = FramingConfig(
-            crop_scale=benchmark.crop_scale, jitter_shift=config.jitter_shift, jitter_scale=config.jitter_scale
-        )
-        policy = policy_of(config.augmentation)
-        jittered = bool(config.jitter_shift or config.jitter_scale)
-        self.augmented = jittered or policy != policy_of("none")
-        self.workers = hardware.worker_count(config.hardware)
-        self.local = max(1, config.batch_size // fabric.world_size)
-        memory = int(config.hardware.cache_gb * 2**30) // fabric.world_size
-        self.train = CropDataset(
-            train,
-            self.plans,
-            self.size,
-            framing,
-            policy=policy if self.augmented else None,
-            seed=seed,
-            cache_bytes=memory,
-        )
-        if memory:
-            self.train.reserve()
-        self.val = CropDataset(val, self.plans, self.size, framing)
-        self.kept: dict[int, dict[str, torch.Tensor]] = {}
-        self.val_answers: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
-
-    @property
-    def global_batch(self) -> int:
-        return self._order(0, 0).batch_size * self.fabric.world_size
-
-    def _order(self, epoch: int, position: int, last: int | None = None) -> EpochBatches:
-        return EpochBatches(
-            range(len(self.train)),
-            self.local,
-            self.seed,
-            first=epoch,
-            last=epoch + 1 if last is None else last,
-            start=position,
-            rank=self.fabric.global_rank,
-            world=self.fabric.world_size,
-        )
-
-    def per_epoch(self, epoch: int) -> int:
-        return self._order(epoch, 0).per_epoch
-
-    def batches(self, epoch: int, position: int) -> Iterator[Batch]:
-        order = self._order(epoch, position, FOREVER)
-        return iter(make_loader(self.train, order, workers=self.workers, pin=self.fabric.device.type == "cuda"))
-
-    def forward(self, module: nn.Module, batch: Batch, state: loop.State) -> dict[str, torch.Tensor]:
-        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
-        label_network = getattr(module, "module", module)
-        if self.config.cache and not self.augmented:
-            answer = self._remembered(label_network, batch["index"].tolist(), images)
-        else:
-            answer = self._answer(label_network, images)
-        found: dict[str, torch.Tensor] = module(answer, targets["target"], (self.size, self.size))
-        return found
-
-    def _answer(self, network: LabelNetwork, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        if self.config.hardware.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        with self.fabric.autocast():
-            return network.answer(images)
-
-    def _remembered(self, network: LabelNetwork, indices: list[int], images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Answers to plain crops, from memory where they were given before."""
-        missing = [row for row, index in enumerate(indices) if index not in self.kept]
-        fresh: dict[str, torch.Tensor] = self._answer(network, images[missing]) if missing else {}
-        given = {indices[row]: {k: v[n] for k, v in fresh.items()} for n, row in enumerate(missing)}
-        for index, answer in given.items():
-            if (len(self.kept) + 1) * _bytes(answer) <= _ANSWER_BYTES:
-                self.kept[index] = {k: v.clone() for k, v in answer.items()}
-        rows = [self.kept.get(index) or given[index] for index in indices]
-        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
-
-    @torch.no_grad()
-    def validate(self, network: LabelNetwork, adapter: nn.Module) -> loop.Figures:
-        """Loss and metrics over the validation split, as plain crops; the frozen model's answers are kept if they fit."""
-        training = adapter.training
-        adapter.eval()
-        sums: dict[str, torch.Tensor] = {}
-        for answer, target in self._val_answers(network):
-            prediction = to_size(adapter(answer, answer.get("features")), (self.size, self.size))
-            figures = self.task.metrics(prediction, target)
-            count = len(next(iter(target.values())))
-            figures["loss"] = torch.stack([self.task.loss(prediction, target).cpu(), torch.ones(())]) * count
-            for metric, pair in figures.items():
-                sums[metric] = sums.get(metric, torch.zeros(2, dtype=torch.float64)) + pair.double().cpu()
-        adapter.train(training)
-        return {name: float(value / weight) for name, (value, weight) in sums.items() if weight > 0}
-
-    def _val_answers(self, network: LabelNetwork) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]]:
-        if self.val_answers:
-            yield from self.val_answers
-            return
-        found = []
-        room = _ANSWER_BYTES
-        order = [[(0, i) for i in range(a, min(a + 16, len(self.val)))] for a in range(0, len(self.val), 16)]
-        for batch in make_loader(self.val, order, workers=0):
-            images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
-            pair = self._answer(network, images), targets["target"]
-            room -= sum(_bytes(part) for part in pair)
-            if room > 0:
-                found.append(pair)
-            yield pair
-        if room > 0 and self.config.cache:
-            self.val_answers = found
-
-
-#: how much memory answers of the frozen model may take, each for training and for validation
-_ANSWER_BYTES = 2**31
-
-
-def _bytes(tensors: Mapping[str, torch.Tensor]) -> int:
-    return sum(value.numel() * value.element_size() for value in tensors.values())
 
 
 def _what_counts(config: FinetuneConfig) -> dict[str, Any]:

@@ -58,6 +58,11 @@ def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
     )
 
 
+def is_forked(fabric: Fabric) -> bool:
+    """Whether the processes of this Fabric are forks of the one that started them."""
+    return fabric.world_size > 1 and getattr(fabric.strategy, "_start_method", "") == "fork"
+
+
 def worker_count(config: HardwareConfig) -> int:
     """Loader processes of one device: the cores, shared by the devices of this machine, less the trainer's own."""
     if config.workers >= 0:
@@ -68,12 +73,15 @@ def worker_count(config: HardwareConfig) -> int:
 
 
 @contextmanager
-def numerics(config: HardwareConfig) -> Iterator[None]:
-    """Thread count and deterministic kernels for the time of a training run; global random state is put back."""
+def numerics(config: HardwareConfig, *, forked: bool = False) -> Iterator[None]:
+    """Thread count and deterministic kernels for the time of a training run; global random state is put back.
+
+    forked: this process is a fork of one that has run torch; OpenMP's threads do not survive that.
+    """
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    if forked or config.threads:
+        torch.set_num_threads(1 if forked else config.threads)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Some CUDA kernels have no deterministic form (the backward pass of grid_sample): those only warn.

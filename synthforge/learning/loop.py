@@ -222,7 +222,7 @@ class _Loop:
         if not last or (s.step % LOG_EVERY and s.step != 1):
             return
         count = float(self.sums.pop("count"))
-        means = {name: float(value) / count for name, value in self.sums.items()}
+        means = {name: float(total) / count for name, total in self.sums.items()}
         self.sums = {}
         if not math.isfinite(means["loss"]):
             raise SynthForgeError(
@@ -231,8 +231,8 @@ class _Loop:
                 f"The last good checkpoint is {self.path}.",
             )
         if self.writer is not None:
-            for name, value in means.items():
-                self.writer.add_scalar(f"train/{name}", value, s.step)
+            for name, mean in means.items():
+                self.writer.add_scalar(f"train/{name}", mean, s.step)
             self.writer.add_scalar("train/lr", self.job.optimiser.param_groups[-1]["lr"], s.step)
             self.writer.add_scalar("train/samples_per_second", s.samples / max(s.seconds, 1e-9), s.step)
 

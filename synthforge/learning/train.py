@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,14 +16,14 @@ from ..core.files import write_json
 from ..core.interfaces import Task
 from ..core.plugins import load_plugins
 from ..core.records import Field
-from ..core.seeding import seed_sequence, torch_rng
+from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from . import hardware, loop
-from .augment import policy_of
 from .config import SelfSupervisionConfig, TrainConfig
-from .data import Batch, CropDataset, EpochBatches, SyntheticFaces, make_loader, prepare, task_targets
+from .data import SyntheticFaces
+from .feeds import SyntheticFeed
 from .fields import Plan, plan_tasks
-from .losses import TaskWeights, draw_affine, map_consistency, prediction_consistency, transform
+from .losses import TaskWeights, map_consistency, prediction_consistency, transform
 from .model import DESCRIPTION, FaceModel, build_tasks, read_description, to_size
 from .sampling import Sampling, split
 
@@ -110,9 +109,9 @@ def train(
 ) -> TrainResult:
     """Train `tasks` (None: build those the configuration names) on a dataset; writes the model folder `out_dir`.
 
-    out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A run
-    that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: a `ShardDataset`-like
-    object to read instead of `dataset_root`.
+    out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A
+    run that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: an object like
+    a `ShardDataset` to read instead of `dataset_root`.
 
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
@@ -151,7 +150,7 @@ class _TrainJob:
     dataset: Any
 
     def run(self, fabric: Fabric) -> TrainResult:
-        with hardware.numerics(self.config.hardware):
+        with hardware.numerics(self.config.hardware, forked=hardware.is_forked(fabric)):
             return self._run(fabric)
 
     def _run(self, fabric: Fabric) -> TrainResult:
@@ -176,15 +175,15 @@ class _TrainJob:
             for head in model.heads.values():
                 head.compile()
         sampling = Sampling(config.sampling, learn.tolist(), self.seed)
-        feed = _Feed(fabric, config, self._faces(dataset, plans), plans, members, sampling, self.seed)
+        feed = SyntheticFeed(fabric, config, self._faces(dataset, plans), plans, members, sampling, self.seed)
         job = loop.Job(
             module=module,
             averaged=model,
             optimiser=_optimiser(config, module),
             forward=feed.forward,
-            batches=feed.batches,
-            per_epoch=feed.per_epoch,
-            batch_size=feed.global_batch,
+            batches=feed.stream.batches,
+            per_epoch=feed.stream.per_epoch,
+            batch_size=feed.stream.global_batch,
             limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
             final=config.optimiser.final_lr / config.optimiser.lr,
             seed=self.seed,
@@ -266,103 +265,6 @@ class _TrainJob:
         (self.out / loop.CHECKPOINT).unlink(missing_ok=True)
 
 
-class _Feed:
-    """Batches of one process, the step on them, and validation."""
-
-    def __init__(
-        self,
-        fabric: Fabric,
-        config: TrainConfig,
-        faces: SyntheticFaces,
-        plans: Mapping[str, Plan],
-        members: Mapping[str, Sequence[str]],
-        sampling: Sampling,
-        seed: int,
-    ) -> None:
-        self.fabric, self.config, self.plans, self.members = fabric, config, plans, members
-        self.sampling, self.seed = sampling, seed
-        self.size = config.network.input_size
-        self.local = config.batch_size // fabric.world_size
-        self.workers = hardware.worker_count(config.hardware)
-        cache = int(config.hardware.cache_gb * 2**30)
-        self.dataset = CropDataset(
-            faces,
-            plans,
-            self.size,
-            config.framing,
-            policy=policy_of(config.augmentation),
-            seed=seed,
-            cache_bytes=cache // fabric.world_size,
-        )
-        self.held = CropDataset(faces, plans, self.size, config.framing)
-        if cache:
-            self.dataset.reserve()
-
-    @property
-    def global_batch(self) -> int:
-        """Samples a batch, over all processes."""
-        return self._order(0, 0).batch_size * self.fabric.world_size
-
-    def _order(self, epoch: int, position: int, last: int | None = None) -> EpochBatches:
-        return EpochBatches(
-            self.sampling.subset(epoch).tolist(),
-            self.local,
-            self.seed,
-            first=epoch,
-            last=epoch + 1 if last is None else last,
-            start=position,
-            rank=self.fabric.global_rank,
-            world=self.fabric.world_size,
-        )
-
-    def per_epoch(self, epoch: int) -> int:
-        """Batches of an epoch."""
-        return self._order(epoch, 0).per_epoch
-
-    def batches(self, epoch: int, position: int) -> Iterator[Batch]:
-        """Batches from there to the end of the block of epochs that share a subset."""
-        order = self._order(epoch, position, self.sampling.block(epoch)[1])
-        return iter(make_loader(self.dataset, order, workers=self.workers, pin=self.fabric.device.type == "cuda"))
-
-    def forward(self, module: nn.Module, batch: Batch, state: loop.State) -> dict[str, torch.Tensor]:
-        """One batch through the losses."""
-        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
-        if self.config.hardware.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        matrix = None
-        consistency = self.config.self_supervision
-        if consistency.weight:
-            stream = f"affine/{state.position % self.config.accumulate}/{self.fabric.global_rank}"
-            drawn = draw_affine(consistency, len(images), torch_rng(self.seed, state.step, stream))
-            matrix = drawn.to(images.device)
-        active = self.config.sampling.policy == "active"
-        figures: dict[str, torch.Tensor] = module(images, task_targets(targets, self.members), matrix, active)
-        if active:
-            index, each = batch["index"].to(images.device), figures.pop("each")
-            seen, losses = self.fabric.all_gather(index), self.fabric.all_gather(each)
-            self.sampling.observe(_numpy(seen), _numpy(losses))
-        return figures
-
-    @torch.no_grad()
-    def validate(self, model: nn.Module, held: np.ndarray) -> dict[str, float]:
-        """Metrics of the held-out samples, not augmented: sums over batches, divided once."""
-        assert isinstance(model, FaceModel)
-        sums: dict[str, torch.Tensor] = {}
-        order = [[(0, int(i)) for i in held[a : a + 32]] for a in range(0, len(held), 32)]
-        for batch in make_loader(self.held, order, workers=0):
-            images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
-            found = model(images)
-            for name, target in task_targets(targets, self.members).items():
-                figures = model.tasks[name].metrics(found[name], target)
-                figures["loss"] = torch.stack([model.tasks[name].loss(found[name], target), torch.ones(())]) * len(
-                    images
-                )
-                for metric, pair in figures.items():
-                    key = f"{name}/{metric}"
-                    sums[key] = sums.get(key, torch.zeros(2, dtype=torch.float64)) + pair.double().cpu()
-        return {name: float(value / weight) for name, (value, weight) in sums.items() if weight > 0}
-
-
 def _optimiser(config: TrainConfig, module: MultiTask) -> torch.optim.Optimizer:
     o = config.optimiser
     groups = []
@@ -412,7 +314,3 @@ def _finished(out: Path, mark: str) -> TrainResult | None:
 
 def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return dict(history[-1]) if history else {}
-
-
-def _numpy(values: Any) -> np.ndarray:
-    return torch.as_tensor(values).flatten().cpu().numpy()

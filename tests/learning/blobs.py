@@ -9,7 +9,7 @@ import numpy as np
 
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import Field, RealItem, RealSample, Scores
-from synthforge.core.schemas import SYNTHFORGE, class_mapping
+from synthforge.core.schemas import IBUG68, SYNTHFORGE, class_mapping
 from synthforge.core.seeding import numpy_rng
 from synthforge.learning.config import (
     FramingConfig,
@@ -28,6 +28,19 @@ FIELDS = (
 )
 
 
+def _places() -> np.ndarray:
+    """Points (68,2) on an ellipse of radius 0.9, mirrored as the schema says: pairs face each other."""
+    places = np.zeros((68, 2))
+    for index, twin in enumerate(IBUG68.mirror):
+        angle = np.pi * (min(index, twin) + 0.5) / 68
+        side = -1.0 if index < twin else 1.0 if index > twin else 0.0
+        places[index] = 0.9 * side * np.sin(angle), -0.9 * np.cos(angle)
+    return places
+
+
+PLACES = _places()
+
+
 class Blobs:
     """Faces that can be learned in seconds: an ellipse whose place, size and colour say where the 68 points are."""
 
@@ -44,8 +57,7 @@ class Blobs:
         s = self.size
         centre = s * rng.uniform(0.42, 0.58, 2)
         radius = s * rng.uniform(0.22, 0.3, 2)
-        angle = np.linspace(0.0, 2 * np.pi, 68, endpoint=False)
-        points = centre + 0.9 * radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        points = centre + radius * PLACES
         y, x = np.mgrid[:s, :s] + 0.5
         inside = ((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2 < 1
         upper = inside & (y < centre[1])

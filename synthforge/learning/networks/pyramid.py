@@ -21,12 +21,13 @@ class _Basic(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
+        norm = nn.BatchNorm2d(outputs)
+        nn.init.zeros_(norm.weight)  # starts as the identity, which trains faster
         self.body = nn.Sequential(
             conv(inputs, outputs, stride),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            norm,
         )
-        nn.init.zeros_(self.body[-1].weight)  # starts as the identity, which trains faster
         same = inputs == outputs and stride == 1
         self.around = (
             nn.Identity()
@@ -87,7 +88,7 @@ def timm_encoder(model: str, input_size: int, options: dict[str, Any]) -> tuple[
             encoder = timm.create_model(model, **options)
     except (RuntimeError, AttributeError, TypeError, AssertionError) as error:
         raise ConfigError(f"network.model: timm's '{model}' cannot serve as encoder: {error}") from error
-    info = encoder.feature_info
+    info: Any = encoder.feature_info
     kept = [i for i, reduction in enumerate(info.reduction()) if reduction >= STRIDE]
     return _Chosen(encoder, kept), tuple(info.channels()[i] for i in kept)
 

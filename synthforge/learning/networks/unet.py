@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -27,7 +29,7 @@ class UNet(nn.Module):
         super().__init__()
         self.channels = outputs
         self.stem = _double(inputs, widths[0])
-        self.down = nn.ModuleList(_double(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_double(a, b) for a, b in pairwise(widths))
         ups = []
         below = widths[-1]
         for skip in reversed(widths[:-1]):

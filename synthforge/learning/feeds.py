@@ -1,0 +1,293 @@
+"""What the loop is fed with: batches of one process, the step on them, and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..core.interfaces import Benchmark, Task
+from ..core.seeding import torch_rng
+from . import hardware
+from .augment import policy_of
+from .config import FinetuneConfig, FramingConfig, HardwareConfig, TrainConfig
+from .data import (
+    Batch,
+    CropDataset,
+    EpochBatches,
+    RealFaces,
+    SyntheticFaces,
+    make_loader,
+    prepare,
+    real_field,
+    task_targets,
+)
+from .fields import Plan, plan_field
+from .losses import draw_affine
+from .model import FaceModel, to_size
+from .sampling import FOREVER, Sampling
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+    from .finetune import LabelNetwork
+    from .loop import Figures, State
+
+Answer = dict[str, torch.Tensor]
+#: how much memory answers of a frozen model may take, each for training and for validation
+ANSWER_BYTES = 2**31
+
+
+class Stream:
+    """The batches of one process, epoch after epoch.
+
+    batch_size: of all processes together. subset(epoch): the indices an epoch sees; block(epoch): first epoch and end
+    of the epochs that share a subset, over which one loader runs.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        dataset: CropDataset,
+        config: HardwareConfig,
+        batch_size: int,
+        seed: int,
+        *,
+        subset: Callable[[int], Sequence[int] | np.ndarray],
+        block: Callable[[int], tuple[int, int]] = lambda epoch: (0, FOREVER),
+    ) -> None:
+        self.fabric, self.dataset, self.seed = fabric, dataset, seed
+        self.local = max(1, batch_size // fabric.world_size)
+        self.workers = hardware.worker_count(config)
+        self.subset, self.block = subset, block
+        if config.cache_gb:
+            dataset.reserve()
+
+    def _order(self, first: int, last: int, start: int = 0) -> EpochBatches:
+        return EpochBatches(
+            self.subset(first),
+            self.local,
+            self.seed,
+            first=first,
+            last=last,
+            start=start,
+            rank=self.fabric.global_rank,
+            world=self.fabric.world_size,
+        )
+
+    @property
+    def global_batch(self) -> int:
+        """Samples a batch, over all processes: fewer than asked for where there are not as many."""
+        return self._order(0, 1).batch_size * self.fabric.world_size
+
+    def per_epoch(self, epoch: int) -> int:
+        """Batches of an epoch."""
+        return self._order(epoch, epoch + 1).per_epoch
+
+    def batches(self, epoch: int, position: int) -> Iterator[Batch]:
+        """Batches from there to the end of the block of epochs that share a subset."""
+        order = self._order(epoch, self.block(epoch)[1], position)
+        return iter(make_loader(self.dataset, order, workers=self.workers, pin=self.fabric.device.type == "cuda"))
+
+
+class Mean:
+    """Means of (sum, weight) pairs by name."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, torch.Tensor] = {}
+
+    def add(self, figures: Mapping[str, torch.Tensor], prefix: str = "") -> None:
+        """Add pairs (2,)."""
+        for name, pair in figures.items():
+            key = prefix + name
+            self.sums[key] = self.sums.get(key, torch.zeros(2, dtype=torch.float64)) + pair.detach().double().cpu()
+
+    def result(self) -> Figures:
+        """sum / weight, where there is any weight."""
+        return {name: float(value / weight) for name, (value, weight) in self.sums.items() if weight > 0}
+
+
+def judge(task: Task, prediction: Answer, target: Answer) -> dict[str, torch.Tensor]:
+    """A task's metrics and its loss as (sum, weight) pairs."""
+    count = len(next(iter(target.values())))
+    loss = task.loss(prediction, target).detach().cpu()
+    return {**task.metrics(prediction, target), "loss": torch.stack([loss, torch.ones(())]) * count}
+
+
+def _in_order(dataset: CropDataset, indices: Iterable[int], size: int = 32) -> Iterable[Batch]:
+    places = [(0, int(index)) for index in indices]
+    return make_loader(dataset, [places[a : a + size] for a in range(0, len(places), size)], workers=0)
+
+
+class SyntheticFeed:
+    """Stage B: synthetic faces for all tasks."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: TrainConfig,
+        faces: SyntheticFaces,
+        plans: Mapping[str, Plan],
+        members: Mapping[str, Sequence[str]],
+        sampling: Sampling,
+        seed: int,
+    ) -> None:
+        self.fabric, self.config, self.plans, self.members = fabric, config, plans, members
+        self.sampling, self.seed = sampling, seed
+        self.size = config.network.input_size
+        dataset = CropDataset(
+            faces,
+            plans,
+            self.size,
+            config.framing,
+            policy=policy_of(config.augmentation),
+            seed=seed,
+            cache_bytes=int(config.hardware.cache_gb * 2**30) // fabric.world_size,
+        )
+        self.held = CropDataset(faces, plans, self.size, config.framing)
+        self.stream = Stream(
+            fabric,
+            dataset,
+            config.hardware,
+            config.batch_size,
+            seed,
+            subset=sampling.subset,
+            block=sampling.block,
+        )
+
+    def forward(self, module: nn.Module, batch: Batch, state: State) -> dict[str, torch.Tensor]:
+        """One batch through the losses."""
+        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+        if self.config.hardware.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        matrix = None
+        consistency = self.config.self_supervision
+        if consistency.weight:
+            stream = f"affine/{state.position % self.config.accumulate}/{self.fabric.global_rank}"
+            drawn = draw_affine(consistency, len(images), torch_rng(self.seed, state.step, stream))
+            matrix = drawn.to(images.device)
+        active = self.config.sampling.policy == "active"
+        figures: dict[str, torch.Tensor] = module(images, task_targets(targets, self.members), matrix, active)
+        if active:
+            index, each = batch["index"].to(images.device), figures.pop("each")
+            seen, losses = self.fabric.all_gather(index), self.fabric.all_gather(each)
+            self.sampling.observe(_numpy(seen), _numpy(losses))
+        return figures
+
+    @torch.no_grad()
+    def validate(self, model: nn.Module, indices: np.ndarray) -> Figures:
+        """Losses and metrics of samples, not augmented."""
+        assert isinstance(model, FaceModel)
+        mean = Mean()
+        for batch in _in_order(self.held, indices):
+            images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+            found = model(images)
+            for name, target in task_targets(targets, self.members).items():
+                mean.add(judge(model.tasks[name], found[name], target), f"{name}/")
+        return mean.result()
+
+
+class RealFeed:
+    """Stage C: photographs of a benchmark for one task."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        config: FinetuneConfig,
+        benchmark: Benchmark,
+        model: FaceModel,
+        train: RealFaces,
+        val: RealFaces,
+        seed: int,
+    ) -> None:
+        self.fabric, self.config = fabric, config
+        self.task = model.tasks[benchmark.task]
+        self.size = model.input_size
+        self.plans: dict[str, Plan] = {"target": plan_field(real_field(benchmark))}
+        framing = FramingConfig(
+            crop_scale=benchmark.crop_scale, jitter_shift=config.jitter_shift, jitter_scale=config.jitter_scale
+        )
+        policy = policy_of(config.augmentation)
+        jittered = bool(config.jitter_shift or config.jitter_scale)
+        self.augmented = jittered or policy != policy_of("none")
+        dataset = CropDataset(
+            train,
+            self.plans,
+            self.size,
+            framing,
+            policy=policy if self.augmented else None,
+            seed=seed,
+            cache_bytes=int(config.hardware.cache_gb * 2**30) // fabric.world_size,
+        )
+        everything = np.arange(len(train))
+        self.stream = Stream(fabric, dataset, config.hardware, config.batch_size, seed, subset=lambda epoch: everything)
+        self.val = CropDataset(val, self.plans, self.size, framing)
+        self.kept: dict[int, Answer] = {}
+        self.val_answers: list[tuple[Answer, Answer]] = []
+
+    def forward(self, module: nn.Module, batch: Batch, state: State) -> dict[str, torch.Tensor]:
+        """One batch through the frozen model and the adapter's loss."""
+        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+        network: Any = getattr(module, "module", module)
+        if self.config.cache and not self.augmented:
+            answer = self._remembered(network, batch["index"].tolist(), images)
+        else:
+            answer = self._answer(network, images)
+        found: dict[str, torch.Tensor] = module(answer, targets["target"], (self.size, self.size))
+        return found
+
+    def _answer(self, network: LabelNetwork, images: torch.Tensor) -> Answer:
+        if self.config.hardware.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with self.fabric.autocast():
+            return network.answer(images)
+
+    def _remembered(self, network: LabelNetwork, indices: list[int], images: torch.Tensor) -> Answer:
+        """Answers to plain crops, from memory where they were given before."""
+        missing = [row for row, index in enumerate(indices) if index not in self.kept]
+        fresh = self._answer(network, images[missing]) if missing else {}
+        given = {indices[row]: {k: v[n] for k, v in fresh.items()} for n, row in enumerate(missing)}
+        for index, answer in given.items():
+            if (len(self.kept) + 1) * _bytes(answer) <= ANSWER_BYTES:
+                self.kept[index] = {k: v.clone() for k, v in answer.items()}
+        rows = [self.kept.get(index) or given[index] for index in indices]
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+    @torch.no_grad()
+    def validate(self, network: LabelNetwork, adapter: nn.Module) -> Figures:
+        """Loss and metrics over the validation split, as plain crops; the frozen answers are kept if they fit."""
+        training = adapter.training
+        adapter.eval()
+        mean = Mean()
+        for answer, target in self._val_answers(network):
+            prediction = to_size(adapter(answer, answer.get("features")), (self.size, self.size))
+            mean.add(judge(self.task, prediction, target))
+        adapter.train(training)
+        return mean.result()
+
+    def _val_answers(self, network: LabelNetwork) -> Iterator[tuple[Answer, Answer]]:
+        if self.val_answers:
+            yield from self.val_answers
+            return
+        found = []
+        room = ANSWER_BYTES if self.config.cache else 0
+        for batch in _in_order(self.val, range(len(self.val)), size=16):
+            images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+            pair = self._answer(network, images), targets["target"]
+            room -= sum(_bytes(part) for part in pair)
+            if room > 0:
+                found.append(pair)
+            yield pair
+        if room > 0:
+            self.val_answers = found
+
+
+def _bytes(tensors: Mapping[str, torch.Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in tensors.values())
+
+
+def _numpy(values: Any) -> np.ndarray:
+    return torch.as_tensor(values).flatten().cpu().numpy()

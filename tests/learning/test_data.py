@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from blobs import BlobBenchmark, Blobs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.records import Field
+from synthforge.core.schemas import IGNORE
+from synthforge.learning import augment
+from synthforge.learning.config import FramingConfig, SamplingConfig
+from synthforge.learning.data import CropDataset, EpochBatches, RealFaces, SyntheticFaces, make_loader, prepare
+from synthforge.learning.fields import plan_field, plan_tasks
+from synthforge.learning.sampling import Sampling, split
+
+NAMES = ("landmarks2d", "landmark_visibility", "segmentation", "depth")
+
+
+def crops_of(policy: str | None, *, cache: int = 0, count: int = 12, margin: float = 1.3) -> CropDataset:
+    blobs = Blobs(count)
+    plans = {f.name: plan_field(f) for f in blobs.fields}
+    faces = SyntheticFaces(blobs, NAMES, "landmarks2d")
+    framing = FramingConfig(crop_scale=1.5, margin=margin, jitter_shift=0.03)
+    chosen = augment.POLICIES[policy] if policy else None
+    return CropDataset(faces, plans, 32, framing, policy=chosen, seed=3, cache_bytes=cache)
+
+
+def all_batches(dataset: CropDataset, workers: int) -> list[dict[str, torch.Tensor]]:
+    order = EpochBatches(range(len(dataset)), 4, 0, last=2)
+    return list(make_loader(dataset, order, workers=workers))
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 80), batch=st.integers(1, 17), world=st.integers(1, 4), epoch=st.integers(0, 3))
+def test_no_sample_is_seen_twice_in_an_epoch(count: int, batch: int, world: int, epoch: int) -> None:
+    ranks = [
+        [b for b in EpochBatches(range(count), batch, 1, first=epoch, last=epoch + 1, rank=r, world=world)]
+        for r in range(world)
+    ]
+    seen = [index for batches in ranks for b in batches for _, index in b]
+    assert len(seen) == len(set(seen))
+    assert len({len(batches) for batches in ranks}) == 1
+    assert len({len(b) for batches in ranks for b in batches}) <= 1
+    assert all(e == epoch for batches in ranks for b in batches for e, _ in b)
+    if count >= world:
+        assert len(seen) > count / 2 or len(seen) >= count - batch * world
+
+
+@given(start=st.integers(0, 9))
+def test_batches_go_on_from_any_position(start: int) -> None:
+    whole = list(EpochBatches(range(41), 4, 7, first=2, last=4))
+    assert len(whole) == 20
+    assert list(EpochBatches(range(41), 4, 7, first=2, last=4, start=start)) == whole[start:]
+    assert list(EpochBatches(range(41), 4, 7, first=3, last=4)) == whole[10:]
+    assert whole[:10] != whole[10:]
+
+
+def test_batches_do_not_depend_on_workers_or_cache() -> None:
+    plain = all_batches(crops_of("strong"), 0)
+    for other in (
+        all_batches(crops_of("strong"), 2),
+        all_batches(crops_of("strong", cache=2**30), 0),
+        all_batches(crops_of("strong", cache=60_000), 0),
+    ):
+        assert len(other) == len(plain)
+        for a, b in zip(plain, other, strict=True):
+            assert a.keys() == b.keys()
+            assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_cache_is_shared_with_workers() -> None:
+    dataset = crops_of("light", cache=2**30)
+    dataset.reserve()
+    all_batches(dataset, 1)
+    assert dataset._cache is not None
+    assert dataset._cache.filled.all()  # filled in another process
+
+
+def test_an_epoch_differs_from_the_next() -> None:
+    dataset = crops_of("paper")
+    a, b = dataset[(0, 5)], dataset[(1, 5)]
+    assert not np.array_equal(a["draw/matrix"], b["draw/matrix"])
+    assert np.array_equal(a["image"], b["image"])
+
+
+def test_plain_crops_are_framed_by_the_protocol() -> None:
+    """The tight box of the points, times the scale, fills the crop exactly."""
+    dataset = crops_of(None)
+    plans = dataset.plans
+    batch = next(iter(make_loader(dataset, EpochBatches(range(12), 12, 0), workers=0)))
+    images, targets = prepare(batch, plans, 32)
+    assert images.shape == (12, 3, 32, 32)
+    points = targets["landmarks2d"]["points"]
+    low, high = points.amin(1), points.amax(1)
+    assert torch.allclose((high - low).amax(1), torch.full((12,), 1 / 1.5), atol=1e-5)
+    assert torch.allclose((high + low) / 2, torch.full((12, 2), 0.5), atol=1e-5)
+    assert targets["segmentation"]["label"].dtype == torch.int64
+    assert targets["depth"]["depth"].shape == (12, 1, 32, 32)
+    assert (targets["depth"]["mask"] == (targets["depth"]["depth"] > 0)).all()
+    assert targets["landmark_visibility"]["visible"].all()
+
+
+def test_labels_lie_on_the_image_they_were_made_for() -> None:
+    dataset = crops_of("paper")
+    for batch in make_loader(dataset, EpochBatches(range(12), 6, 0), workers=0):
+        geometry = {k: v for k, v in batch.items() if k[:5] != "draw/" or k in ("draw/matrix", "draw/flip")}
+        neutral = augment.draw(augment.POLICIES["none"], np.random.default_rng(0))
+        for name, value in neutral.items():
+            geometry.setdefault(f"draw/{name}", torch.from_numpy(np.stack([value] * 6)))
+        images, targets = prepare(geometry, dataset.plans, 32)
+        label = targets["segmentation"]["label"]
+        # Skin is bright and hair is dark in these pictures.
+        skin, hair = images[:, 0][label == 1], images[:, 0][label == 19]
+        assert (skin > 0.55).float().mean() > 0.9
+        assert (hair < 0.55).float().mean() > 0.9
+
+
+def test_masked_labels_of_photographs_are_ignored() -> None:
+    benchmark = BlobBenchmark("segmentation")
+    items = benchmark.items("val")
+    plain = benchmark.load
+
+    def masked(item):  # type: ignore[no-untyped-def]
+        sample = plain(item)
+        sample.mask = np.zeros(sample.target.shape, bool)
+        return sample
+
+    benchmark.load = masked  # type: ignore[method-assign]
+    assert (RealFaces(benchmark, items)[0].values["target"] == IGNORE).all()
+
+
+def test_missing_and_unusable_fields_are_named() -> None:
+    fields = {"segmentation": Field("segmentation", "label", schema="synthforge")}
+    with pytest.raises(DataError, match="'keypoints' learns from the field 'landmarks2d'"):
+        plan_tasks(fields, {"keypoints": (("landmarks2d", "landmark_visibility"), "ibug68")}, where="some/folder")
+    points = {"landmarks2d": Field("landmarks2d", "points2d", schema="ibug68")}
+    _, members = plan_tasks(points, {"keypoints": (("landmarks2d", "landmark_visibility"), "ibug68")}, where="x")
+    assert members == {"keypoints": ("landmarks2d",)}
+    with pytest.raises(ConfigError, match="cannot be trained on"):
+        plan_field(Field("points", "points3d"))
+
+
+def test_split_is_seeded_and_whole() -> None:
+    train, held = split(100, 0.1, 4)
+    assert len(held) == 10
+    assert sorted([*train, *held]) == list(range(100))
+    assert np.array_equal(split(100, 0.1, 4)[1], held)
+    assert not np.array_equal(split(100, 0.1, 5)[1], held)
+    assert len(split(3, 0.001, 0)[1]) == 1
+    assert len(split(3, 0.0, 0)[1]) == 0
+
+
+def test_random_sampling_keeps_one_subset() -> None:
+    sampling = Sampling(SamplingConfig("random", budget=10), range(50), 0)
+    assert len(set(sampling.subset(0).tolist())) == 10
+    assert np.array_equal(sampling.subset(0), sampling.subset(77))
+    assert not np.array_equal(sampling.subset(0), Sampling(SamplingConfig("random", budget=10), range(50), 1).subset(0))
+    with pytest.raises(ConfigError, match="60 samples are asked for"):
+        Sampling(SamplingConfig("random", budget=60), range(50), 0)
+
+
+def test_active_sampling_prefers_what_is_hard() -> None:
+    config = SamplingConfig("active", budget=10, every=3)
+    sampling = Sampling(config, range(40), 0)
+    first = sampling.subset(2)
+    assert np.array_equal(first, sampling.subset(0))
+    hard = np.arange(30, 40)
+    for _ in range(20):
+        sampling.observe(hard, np.full(10, 5.0))
+    assert np.array_equal(sampling.subset(1), first)  # not before the block ends
+    # exp(0.2 * 100) to 1: all ten hard ones come first
+    assert np.array_equal(sampling.subset(3), hard)
+    p = sampling.probabilities()
+    assert np.isclose(p.sum(), 1.0)
+    again = Sampling(config, range(40), 0)
+    again.restore(sampling.state())
+    assert np.array_equal(again.subset(4), hard)
+    sampling.losses[:] = 0
+    sampling.observe(np.array([1, 1]), np.array([2.0, 3.0]))
+    ratio = sampling.probabilities()[1] / sampling.probabilities()[0]
+    assert np.isclose(ratio, np.exp(0.2 * 5.0))
