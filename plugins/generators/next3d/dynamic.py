@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from .raster import FRONT, OTHER_SIDE, SIDE, TOP, rasterise, view_vertices
+from .raster import OTHER_SIDE, SIDE, rasterise, view_vertices
 
 _MOUTH = slice(48, 60)
 _CORNERS = (48, 54)
@@ -43,12 +43,11 @@ class MeshTexture:
         alpha = F.grid_sample(mask, grid, align_corners=False) * covered[:, None]
         return View(features, fill_holes(alpha), face_id)
 
-    def planes(self, texture: torch.Tensor, vertices: torch.Tensor) -> tuple[View, View, View]:
-        """Front, both sides together, and top."""
-        front, side, other, top = (self.view(texture, vertices, i) for i in (FRONT, SIDE, OTHER_SIDE, TOP))
+    def sides(self, texture: torch.Tensor, vertices: torch.Tensor) -> View:
+        """Both side views added up."""
+        side, other = (self.view(texture, vertices, i) for i in (SIDE, OTHER_SIDE))
         # only the first side's coverage counts, as in training
-        both = View(side.features + other.features, (side.alpha != 0).to(side.alpha), side.face_id)
-        return front, both, top
+        return View(side.features + other.features, (side.alpha != 0).to(side.alpha), side.face_id)
 
 
 def fill_holes(alpha: torch.Tensor) -> torch.Tensor:
@@ -60,6 +59,15 @@ def fill_holes(alpha: torch.Tensor) -> torch.Tensor:
         outside = open_to & (regions == regions[0, 0])
         filled.append(torch.from_numpy(np.where(outside, image, np.float32(1))))
     return torch.stack(filled)[:, None].to(alpha.device)
+
+
+def covered_box(alpha: torch.Tensor) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) of what any sample of alpha (B,1,S,S) covers; one pixel where nothing is covered."""
+    any_sample = (alpha[:, 0] != 0).any(0)
+    rows, columns = (any_sample.any(axis).nonzero().flatten() for axis in (1, 0))
+    if not len(rows):
+        return 0, 1, 0, 1
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
 def mouth_box(landmarks: torch.Tensor, size: int = 256) -> tuple[int, int, int, int]:
@@ -83,8 +91,8 @@ def mouth_box(landmarks: torch.Tensor, size: int = 256) -> tuple[int, int, int, 
 def crop_mouth(front: torch.Tensor, boxes: list[tuple[int, int, int, int]], size: int = 64) -> torch.Tensor:
     """Each sample's mouth box of front features (B,32,S,S), resized to (B,32,size,size)."""
     crops = [
-        F.interpolate(image[None, :, t:b, l:r], size=(size, size), mode="bilinear", antialias=True)
-        for image, (t, b, l, r) in zip(front, boxes, strict=True)
+        F.interpolate(image[None, :, top:bottom, left:right], size=(size, size), mode="bilinear", antialias=True)
+        for image, (top, bottom, left, right) in zip(front, boxes, strict=True)
     ]
     return torch.cat(crops)
 
@@ -92,8 +100,8 @@ def crop_mouth(front: torch.Tensor, boxes: list[tuple[int, int, int, int]], size
 def paste_mouth(front: torch.Tensor, mouth: torch.Tensor, boxes: list[tuple[int, int, int, int]]) -> torch.Tensor:
     """Front features with the mouth network's output (B,32,n,n) resized into each sample's box."""
     stitched = front.clone()
-    for i, (t, b, l, r) in enumerate(boxes):
-        stitched[i, :, t:b, l:r] = F.interpolate(
-            mouth[i : i + 1], size=(b - t, r - l), mode="bilinear", antialias=True
+    for i, (top, bottom, left, right) in enumerate(boxes):
+        stitched[i, :, top:bottom, left:right] = F.interpolate(
+            mouth[i : i + 1], size=(bottom - top, right - left), mode="bilinear", antialias=True
         )[0]
     return stitched

@@ -1,18 +1,63 @@
 """The layers of StyleGAN2 (Karras et al. 2020) that Next3D and EG3D are built from.
 
 Parameter and buffer names are those of the published checkpoints, so that a state dict loads strictly. Weights are
-stored at unit scale and scaled when used ("equalised learning rate").
+stored at unit scale and scaled when used ("equalised learning rate"). A new layer holds no values yet: load a state
+dict or call `randomise`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import sqrt
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from . import winograd
+
 LEAK, GAIN = 0.2, sqrt(2.0)
+Window = tuple[slice, slice]
+WHOLE: Window = (slice(None), slice(None))
+
+
+def winograd_pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether x (B,C,H,W) is better convolved with weight (O,I,3,3) by `winograd`: many channels and pixels."""
+    tall, wide = x.shape[2:]
+    whole_tiles = tall % winograd.TILE == 0 and wide % winograd.TILE == 0
+    return x.device.type == "cpu" and min(weight.shape[:2]) >= 256 and whole_tiles and tall * wide >= 32 * 32
+
+
+class Derived:
+    """Something computed from a weight, and computed again when the weight has changed."""
+
+    def __init__(self, make: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._make = make
+        self._of: tuple[int, int] | None = None
+        self._value = torch.empty(0)
+
+    def __call__(self, weight: torch.Tensor) -> torch.Tensor:
+        state = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        if self._of != state:
+            self._of, self._value = state, self._make(weight)
+        return self._value
+
+
+def _energy(weight: torch.Tensor) -> torch.Tensor:
+    """Sum of squares (O,I) of the taps of a weight (O,I,3,3)."""
+    return weight.square().sum((2, 3))
+
+
+def rows_of(x: torch.Tensor, i: int) -> torch.Tensor:
+    """Sample i of x (B,C,H,W) as (H,W,C)."""
+    return x[i].permute(1, 2, 0)
+
+
+def per_sample(make: Callable[[int], torch.Tensor], batch: int) -> torch.Tensor:
+    """A batch (B,C,H,W) from `make(i)`, which gives (1,C,H,W) or (H,W,C)."""
+    images = [make(i) for i in range(batch)]
+    images = [image[None].permute(0, 3, 1, 2) if image.dim() == 3 else image for image in images]
+    return images[0] if batch == 1 else torch.cat(images)
 
 
 def binomial_filter() -> torch.Tensor:
@@ -26,24 +71,40 @@ def activate(x: torch.Tensor) -> torch.Tensor:
     return F.leaky_relu(x, LEAK) * GAIN
 
 
-def fir(x: torch.Tensor, kernel: torch.Tensor, padding: tuple[int, int], gain: float = 1.0) -> torch.Tensor:
-    """Each channel of x (B,C,H,W) filtered with kernel (4,4) after padding by (before, after) on both axes."""
-    x = F.pad(x, (padding[0], padding[1], padding[0], padding[1]))
+def fir(
+    x: torch.Tensor, kernel: torch.Tensor, padding: int, gain: float = 1.0, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Each channel of x (B,C,H,W) filtered with kernel (4,4), zeros `padding` wide around it; bias (C) added."""
     channels = x.shape[1]
-    return F.conv2d(x, (kernel * gain).expand(channels, 1, 4, 4), groups=channels)
+    taps = (kernel * gain).expand(channels, 1, 4, 4).contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, taps, bias, padding=padding, groups=channels)
 
 
-def upsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
-    """x (B,C,H,W) to twice the size: zeros between the pixels, then the filter with gain 4."""
-    b, c, h, w = x.shape
-    spread = x.new_zeros(b, c, h, 2, w, 2)
-    spread[:, :, :, 0, :, 0] = x
-    return fir(spread.view(b, c, 2 * h, 2 * w), kernel, (2, 1), 4.0)
+def upsample(x: torch.Tensor) -> torch.Tensor:
+    """x (B,C,H,W) to twice the size: zeros between the pixels, then the binomial filter with gain 4.
+
+    Which is bilinear interpolation, of an image that is zero outside.
+    """
+    return F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
 
 
 def downsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """x (B,C,H,W) to half the size: the filter, then every second pixel."""
-    return fir(x, kernel, (1, 1))[:, :, ::2, ::2]
+    channels = x.shape[1]
+    return F.conv2d(x, kernel.expand(channels, 1, 4, 4), padding=1, stride=2, groups=channels)
+
+
+def randomise(network: nn.Module, generator: torch.Generator) -> None:
+    """Give every layer of a network the weights it would start training with, drawn from a generator."""
+    for module in network.modules():
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if not tensor.is_floating_point() or name == "resample_filter":
+                continue
+            with torch.no_grad():
+                if name in ("weight", "const", "noise_const"):
+                    tensor.normal_(generator=generator).div_(getattr(module, "lr", 1.0))
+                else:
+                    tensor.fill_(getattr(module, "initial_bias", 0.0) if name == "bias" else 0.0)
 
 
 class FullyConnected(nn.Module):
@@ -53,9 +114,9 @@ class FullyConnected(nn.Module):
         self, inputs: int, outputs: int, *, activated: bool = False, lr: float = 1.0, bias: float = 0.0
     ) -> None:
         super().__init__()
-        self.activated, self.lr, self.scale = activated, lr, lr / sqrt(inputs)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr)
-        self.bias = nn.Parameter(torch.full((outputs,), bias))
+        self.activated, self.lr, self.scale, self.initial_bias = activated, lr, lr / sqrt(inputs), bias
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (...,in) -> (...,out)."""
@@ -73,21 +134,36 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.activated, self.down = size, activated, down
+        self._kernel = Derived(winograd.transform_kernel)
         self.scale = 1 / sqrt(inputs * size * size)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
-        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, size, size))
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
         self.register_buffer("resample_filter", binomial_filter())
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        weight = self.weight * self.scale
-        if self.down:
-            y = F.conv2d(fir(x, self.resample_filter, (2, 2)), weight, stride=2)
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Images (B,Ci,H,W), taken together as one of `inputs` channels."""
+        gain = GAIN if self.activated else 1.0  # leaky ReLU is linear in a positive gain: it goes into the weights
+        bias = None if self.bias is None else self.bias * gain
+        if not self.down and self.size == 3 and winograd_pays(parts[0], self.weight):
+            kernel, scale = self._kernel(self.weight), self.scale * gain
+
+            def finish(rows: torch.Tensor, _first: int) -> None:
+                rows.mul_(scale)
+                if bias is not None:
+                    rows.add_(bias)
+
+            y = per_sample(
+                lambda i: winograd.convolve([(rows_of(x, i), None) for x in parts], kernel, finish=finish),
+                len(parts[0]),
+            )
         else:
-            y = F.conv2d(x, weight, padding=self.size // 2)
-        if self.bias is not None:
-            y = y + self.bias[:, None, None]
-        return activate(y) if self.activated else y
+            x = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+            weight = (self.weight * (self.scale * gain)).contiguous(memory_format=torch.channels_last)
+            if self.down:
+                y = F.conv2d(fir(x, self.resample_filter, 2), weight, bias, stride=2)
+            else:
+                y = F.conv2d(x, weight, bias, padding=self.size // 2)
+        return F.leaky_relu_(y, LEAK) if self.activated else y
 
 
 class StyledConvolution(nn.Module):
@@ -102,35 +178,61 @@ class StyledConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, w: int, resolution: int, *, up: bool = False) -> None:
         super().__init__()
         self.up = up
+        self._kernel, self._energy = Derived(winograd.transform_kernel), Derived(_energy)
         self.affine = FullyConnected(w, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        self.noise_strength = nn.Parameter(torch.empty(()))
+        self.bias = nn.Parameter(torch.empty(outputs))
         self.register_buffer("resample_filter", binomial_filter())
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", torch.empty(resolution, resolution))
 
     def forward(
-        self, x: torch.Tensor, w: torch.Tensor, *, noise: bool = True, clamp: float | None = None
+        self,
+        x: torch.Tensor,
+        w: torch.Tensor,
+        *,
+        noise: bool = True,
+        clamp: float | None = None,
+        window: Window = WHOLE,
     ) -> torch.Tensor:
-        """x (B,in,H,W), w (B,W) -> (B,out,H,W)."""
+        """x (B,in,H,W), w (B,W) -> (B,out,H,W); window: the part of the whole image that the output is."""
         style = self.affine(w)
-        modulated = self.weight[None] * style[:, None, :, None, None]
-        demodulation = torch.rsqrt(modulated.square().sum((2, 3, 4), keepdim=True) + 1e-8)
-        modulated = modulated * demodulation
-        batch = len(x)
-        images = []
-        for i in range(batch):
-            if self.up:
-                y = F.conv_transpose2d(x[i : i + 1], modulated[i].transpose(0, 1), stride=2)
-                y = fir(y, self.resample_filter, (1, 1), 4.0)
-            else:
-                y = F.conv2d(x[i : i + 1], modulated[i], padding=1)
-            images.append(y)
-        y = torch.cat(images)
-        if noise:
-            y = y + self.noise_const * self.noise_strength
-        y = activate(y + self.bias[:, None, None])
-        return y if clamp is None else y.clamp(-clamp, clamp)
+        scale = GAIN * torch.rsqrt(style.square() @ self._energy(self.weight).T + 1e-8)
+        bias = self.bias * GAIN
+        grain = self.noise_const[window] * (self.noise_strength * GAIN) if noise else None
+        if not self.up and winograd_pays(x, self.weight):
+            kernel = self._kernel(self.weight)
+
+            def one(i: int) -> torch.Tensor:
+                def finish(rows: torch.Tensor, first: int) -> None:
+                    rows.mul_(scale[i]).add_(bias)
+                    if grain is not None:
+                        rows.add_(grain[first : first + len(rows), :, None])
+                    F.leaky_relu_(rows, LEAK)
+
+                return winograd.convolve([(rows_of(x, i), style[i])], kernel, finish=finish)
+
+            y = per_sample(one, len(x))
+        else:
+            y = per_sample(lambda i: self._direct(x[i : i + 1], style[i], scale[i], bias), len(x))
+            if grain is not None:
+                y.add_(grain)
+            F.leaky_relu_(y, LEAK)
+        return y if clamp is None else y.clamp_(-clamp, clamp)
+
+    def _direct(self, x: torch.Tensor, style: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        # modulate whichever is smaller, the image or the weight
+        if 9 * len(self.weight) > x.shape[2] * x.shape[3]:
+            x, weight = x * style[:, None, None], self.weight
+            scale, shift = scale[:, None, None], bias[:, None, None]
+            return self._plain(x, weight, None).mul_(scale).add_(shift)
+        return self._plain(x, self.weight * (scale[:, None] * style)[:, :, None, None], bias)
+
+    def _plain(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if not self.up:
+            return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1)
+        turned = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        return fir(F.conv_transpose2d(x, turned, stride=2), self.resample_filter, 1, 4.0, bias)
 
 
 class ToRGB(nn.Module):
@@ -140,12 +242,11 @@ class ToRGB(nn.Module):
         super().__init__()
         self.scale = 1 / sqrt(inputs)
         self.affine = FullyConnected(w, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight = nn.Parameter(torch.empty(outputs, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.empty(outputs))
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, clamp: float | None = None) -> torch.Tensor:
         """x (B,in,H,W), w (B,W) -> (B,out,H,W)."""
         style = self.affine(w) * self.scale
-        weight = self.weight[:, :, 0, 0] * style[:, None, :]
-        y = torch.einsum("boi,bihw->bohw", weight, x) + self.bias[:, None, None]
-        return y if clamp is None else y.clamp(-clamp, clamp)
+        y = per_sample(lambda i: F.conv2d(x[i : i + 1], self.weight * style[i, :, None, None], self.bias), len(x))
+        return y if clamp is None else y.clamp_(-clamp, clamp)

@@ -17,7 +17,8 @@ from synthforge.core.errors import AssetError
 
 from .backbones import Backbone, SuperResolution, truncate
 from .config import MESH_BUFFERS, PLANE_AXES, PLANE_SIZE, NetworkConfig, config_from_state
-from .dynamic import MeshTexture, View, crop_mouth, mouth_box, paste_mouth
+from .dynamic import MeshTexture, View, covered_box, crop_mouth, mouth_box, paste_mouth
+from .raster import FRONT, TOP
 from .synthesis import ConditionalSynthesis, Synthesis
 from .volume import Decoder, Jitter, Volume, middle_jitter, pinhole_rays, projections
 
@@ -29,10 +30,10 @@ _EXTRA = frozenset({"dataset_label_std"})
 
 @dataclass(frozen=True)
 class Planes:
-    """The triplanes (B,3,32,256,256) and the views they were blended from."""
+    """The triplanes (B,3,32,256,256) and the views they were blended from: front, or front, sides and top."""
 
     blended: torch.Tensor
-    views: tuple[View, View, View]
+    views: tuple[View, ...]
     boxes: list[tuple[int, int, int, int]]
 
 
@@ -97,10 +98,7 @@ class Next3DNetwork(nn.Module):
         Raises: AssetError naming missing, unexpected or misshapen tensors.
         """
         config = config_from_state(state, rendering or {}, neural)
-        with torch.device("meta"):
-            network = cls(config, mask, variant=variant)
-        network._mask = mask.float()
-        network._projection = projections(torch.tensor(PLANE_AXES) if plane_axes is None else plane_axes)
+        network = cls(config, mask, variant=variant, plane_axes=plane_axes)
         load_strictly(network, state)
         return network
 
@@ -116,17 +114,20 @@ class Next3DNetwork(nn.Module):
         main, textural = ws[:, :LAYERS], ws[:, LAYERS:]
         texture = self.texture_backbone.synthesis(textural)
         faces, face_uv = self.get_buffer("faces")[0], self.get_buffer("face_uvcoords")[0]
-        front, side, top = MeshTexture(faces, face_uv, self._mask.to(texture)).planes(texture, vertices)
+        mesh_texture = MeshTexture(faces, face_uv, self._mask.to(texture))
+        front = mesh_texture.view(texture, vertices, FRONT)
         boxes = [mouth_box(points) for points in landmarks]
         mouth = self.mouth_backbone.synthesis(main, crop_mouth(front.features, boxes))
-        blended = self.neural_blending.synthesis(main, paste_mouth(front.features, mouth, boxes))
+        stitched = paste_mouth(front.features, mouth, boxes)
+        blended = self.neural_blending.synthesis(main, stitched, covered_box(front.alpha))
         static = self.backbone.synthesis(main).unflatten(1, (3, 32))
-        dynamic = torch.stack([blended, side.features, top.features], 1)
-        alpha = torch.stack([front.alpha, side.alpha, top.alpha], 1)
-        if self.variant == "synthforge":
-            keep = alpha.new_tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1, 1)
-            dynamic, alpha = dynamic * keep, alpha * keep
-        return Planes(dynamic * alpha + static * (1 - alpha), (front, side, top), boxes)
+        views = [front]
+        layers = [_over(static[:, 0], blended, front.alpha), static[:, 1], static[:, 2]]
+        if self.variant == "official":
+            views += [mesh_texture.sides(texture, vertices), mesh_texture.view(texture, vertices, TOP)]
+            for i, view in enumerate(views[1:], start=1):
+                layers[i] = _over(layers[i], view.features, view.alpha)
+        return Planes(torch.stack(layers, 1), tuple(views), boxes)
 
     def volume(self, planes: torch.Tensor) -> Volume:
         """The density and colour field of triplanes (B,3,32,256,256)."""
@@ -165,8 +166,12 @@ class Next3DNetwork(nn.Module):
         return Output(image, features[:, :3], distance)
 
 
+def _over(below: torch.Tensor, above: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+    return above * alpha + below * (1 - alpha)
+
+
 def load_strictly(network: nn.Module, state: Mapping[str, torch.Tensor], extra: Sequence[str] = ()) -> None:
-    """Give a network (built on the meta device) the tensors of a checkpoint, every name and shape checked.
+    """Give a network the tensors of a checkpoint, every name and shape checked.
 
     Raises: AssetError naming the first few that are missing, unexpected or of another shape.
     """
@@ -186,4 +191,5 @@ def load_strictly(network: nn.Module, state: Mapping[str, torch.Tensor], extra: 
         )
     typed = {name: value.to(own[name].dtype) for name, value in given.items()}
     network.load_state_dict(typed, strict=True, assign=True)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.requires_grad_(False)

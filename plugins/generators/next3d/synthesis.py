@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log2
 
 import torch
 from torch import nn
 
-from .layers import Convolution, FullyConnected, StyledConvolution, ToRGB, binomial_filter, downsample, upsample
+from .layers import (
+    WHOLE,
+    Convolution,
+    FullyConnected,
+    StyledConvolution,
+    ToRGB,
+    Window,
+    binomial_filter,
+    downsample,
+    upsample,
+)
+
+Box = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 class Mapping(nn.Module):
@@ -20,7 +33,7 @@ class Mapping(nn.Module):
         self.embed = FullyConnected(c, w)
         self.fc0 = FullyConnected(z + w, w, activated=True, lr=0.01)
         self.fc1 = FullyConnected(w, w, activated=True, lr=0.01)
-        self.register_buffer("w_avg", torch.zeros(w))
+        self.register_buffer("w_avg", torch.empty(w))
 
     def forward(self, z: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         """See the class. Source: StyleGAN2; Karras et al. 2018 for the normalisation."""
@@ -44,7 +57,7 @@ class SynthesisBlock(nn.Module):
         if inputs:
             self.conv0 = StyledConvolution(inputs, outputs, w, resolution, up=True)
         else:
-            self.const = nn.Parameter(torch.randn(outputs, resolution, resolution))
+            self.const = nn.Parameter(torch.empty(outputs, resolution, resolution))
         self.conv1 = StyledConvolution(outputs, outputs, w, resolution)
         self.torgb = ToRGB(outputs, image_channels, w)
 
@@ -56,18 +69,22 @@ class SynthesisBlock(nn.Module):
         *,
         noise: bool = True,
         clamp: float | None = None,
+        window: Window = WHOLE,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features (B,in,H,W), skip image and ws (B,2 or 3,W) -> both at this block's resolution."""
+        """Features (B,in,H,W), skip image and ws (B,2 or 3,W) -> both at this block's resolution.
+
+        window: the part of the whole image that is computed.
+        """
         styles = iter(ws.unbind(1))
         if self.inputs:
             assert x is not None
-            x = self.conv0(x, next(styles), noise=noise, clamp=clamp)
+            x = self.conv0(x, next(styles), noise=noise, clamp=clamp, window=window)
         else:
-            x = self.const[None].expand(len(ws), -1, -1, -1)
-        x = self.conv1(x, next(styles), noise=noise, clamp=clamp)
+            x = self.const[None].expand(len(ws), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.conv1(x, next(styles), noise=noise, clamp=clamp, window=window)
         rgb = self.torgb(x, next(styles), clamp=clamp)
         if image is not None:
-            rgb = rgb + upsample(image, self.resample_filter)
+            rgb += upsample(image)
         return x, rgb
 
 
@@ -150,28 +167,67 @@ class ConditionalSynthesis(Synthesis):
         while sizes[-1] >= first:
             sizes.append(sizes[-1] // 2)
         width = [channels_at(size, base, most) for size in sizes]
-        self.encoder = nn.ModuleList(EncoderLevel(condition, a, b) for a, b in zip(width, width[1:], strict=False))
+        self.encoder = nn.ModuleList(EncoderLevel(condition, a, b) for a, b in pairwise(width))
         deep = list(reversed(width))
         self.fusion = nn.ModuleList(
             Convolution(n if i == 0 else 2 * n, n, 3, activated=False) for i, n in enumerate(deep)
         )
 
-    def forward(self, ws: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        """ws (B,14,W), condition (B,32,S,S) -> image."""
-        assert condition is not None
-        encoded, x = [], None
+    def encode(self, condition: torch.Tensor) -> list[torch.Tensor]:
+        """The condition's features from the coarsest, of half the first block's size, to the finest."""
+        encoded: list[torch.Tensor] = []
+        x = None
         for i, level in enumerate(self.encoder):
+            assert isinstance(level, EncoderLevel)
             if i:
                 condition = downsample(condition, level.resample_filter)
             x = level(x, condition)
-            encoded.append(x)
-        encoded.reverse()
-        x, image = None, None
-        for size in [size for size in self.resolutions if size >= self.first]:
-            depth = self.resolutions.index(size) - self.resolutions.index(self.first)
+            encoded.insert(0, x)
+        return encoded
+
+    def forward(
+        self, ws: torch.Tensor, condition: torch.Tensor | None = None, wanted: Box | None = None
+    ) -> torch.Tensor:
+        """ws (B,14,W), condition (B,32,S,S) -> image.
+
+        wanted: (top, bottom, left, right) in pixels of the image; outside it the result may be zero, and the blocks
+        after the first one are run on the part that it depends on.
+        """
+        assert condition is not None
+        encoded = self.encode(condition)
+        last = self.resolutions[-1]
+        part = (0, self.first, 0, self.first) if wanted is None else _part(wanted, last // self.first, self.first)
+        x = image = None
+        for depth, size in enumerate(size for size in self.resolutions if size >= self.first):
+            window = WHOLE if depth == 0 else _scaled(part, size // self.first)
+            if depth == 1 and x is not None and image is not None:
+                x, image = (value[(..., *_scaled(part, 1))] for value in (x, image))
             if depth < len(encoded):
-                feature = encoded[depth]
-                x = self.fusion[depth](feature if x is None else torch.cat([x, feature], 1))
-            x, image = self.block(size)(x, image, self.styles(ws, size))
+                feature = (
+                    encoded[depth] if depth == 0 else encoded[depth][(..., *_scaled(part, size // 2 // self.first))]
+                )
+                x = self.fusion[depth](feature) if x is None else self.fusion[depth](x, feature)
+            x, image = self.block(size)(x, image, self.styles(ws, size), window=window)
         assert image is not None
-        return image
+        if image.shape[-2:] == (last, last):
+            return image
+        whole = image.new_zeros(*image.shape[:2], last, last).contiguous(memory_format=torch.channels_last)
+        whole[(..., *_scaled(part, last // self.first))] = image
+        return whole
+
+
+# After the first block, the edge of a part spoils at most 15 pixels of a four times finer image: each level has a
+# fusion and an upsampling convolution with a reach of one of its pixels and another convolution at twice its size.
+_MARGIN, _ALIGN = 4, 4
+
+
+def _part(wanted: Box, scale: int, size: int) -> Box:
+    """The part of an image of `size` pixels that the box `wanted`, in `scale` times finer pixels, depends on."""
+    low = [max(0, (value // scale - _MARGIN) // _ALIGN * _ALIGN) for value in wanted[::2]]
+    high = [min(size, -(-(-(-value // scale) + _MARGIN) // _ALIGN) * _ALIGN) for value in wanted[1::2]]
+    return low[0], high[0], low[1], high[1]
+
+
+def _scaled(part: Box, by: int) -> Window:
+    top, bottom, left, right = (value * by for value in part)
+    return slice(top, bottom), slice(left, right)
