@@ -174,12 +174,12 @@ class _FinetuneJob:
         best.offer(module.adapter, before)
         matrices = [p for p in module.adapter.parameters() if p.ndim > 1]
         others = [p for p in module.adapter.parameters() if p.ndim <= 1]
-        optimiser = torch.optim.AdamW(
+        optimiser = hardware.adamw(
             [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": others, "weight_decay": 0.0},
+                {"params": matrices, "lr": config.lr, "weight_decay": config.weight_decay},
+                {"params": others, "lr": config.lr, "weight_decay": 0.0},
             ],
-            lr=config.lr,
+            fabric,
         )
 
         def validate(adapter: nn.Module, state: loop.State) -> loop.Figures:
@@ -229,7 +229,7 @@ class _FinetuneJob:
                 "history": state.history,
                 "steps": state.step,
                 "samples": state.samples,
-                "seconds": round(state.seconds, 3),
+                "seconds": state.seconds,
             },
         )
         benchmark = self.benchmark

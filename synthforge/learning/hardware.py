@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -61,6 +61,11 @@ def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
 def is_forked(fabric: Fabric) -> bool:
     """Whether the processes of this Fabric are forks of the one that started them."""
     return fabric.world_size > 1 and getattr(fabric.strategy, "_start_method", "") == "fork"
+
+
+def adamw(groups: list[dict[str, Any]], fabric: Fabric) -> torch.optim.AdamW:
+    """AdamW in one kernel a step where that works: not with the gradient scaling of fp16."""
+    return torch.optim.AdamW(groups, fused=getattr(fabric.strategy.precision, "scaler", None) is None)
 
 
 def worker_count(config: HardwareConfig) -> int:

@@ -179,7 +179,7 @@ class _TrainJob:
         job = loop.Job(
             module=module,
             averaged=model,
-            optimiser=_optimiser(config, module),
+            optimiser=_optimiser(config, module, fabric),
             forward=feed.forward,
             batches=feed.stream.batches,
             per_epoch=feed.stream.per_epoch,
@@ -256,7 +256,7 @@ class _TrainJob:
                 "history": state.history,
                 "steps": state.step,
                 "samples": state.samples,
-                "seconds": round(state.seconds, 3),
+                "seconds": state.seconds,
                 "samples_per_second": round(state.samples / max(state.seconds, 1e-9), 2),
             },
         )
@@ -265,7 +265,7 @@ class _TrainJob:
         (self.out / loop.CHECKPOINT).unlink(missing_ok=True)
 
 
-def _optimiser(config: TrainConfig, module: MultiTask) -> torch.optim.Optimizer:
+def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.optim.Optimizer:
     o = config.optimiser
     groups = []
     for part, rate in ((module.model.backbone, o.lr * o.encoder_factor), (module.model.heads, o.lr)):
@@ -278,7 +278,7 @@ def _optimiser(config: TrainConfig, module: MultiTask) -> torch.optim.Optimizer:
     learned = list(module.weights.parameters())
     if learned:
         groups.append({"params": learned, "lr": 10 * o.lr, "weight_decay": 0.0})
-    return torch.optim.AdamW([group for group in groups if group["params"]])
+    return hardware.adamw([group for group in groups if group["params"]], fabric)
 
 
 def fields_of(dataset: Any) -> dict[str, Field]:

@@ -65,7 +65,7 @@ class Blobs:
         image[inside] = (200, 150, 120)
         image[upper] = (90, 60, 40)
         label = np.where(upper, SYNTHFORGE.id("hair"), np.where(inside, SYNTHFORGE.id("skin"), 0)).astype(np.uint8)
-        depth = np.where(inside, 0.6 + 0.05 * (x - centre[0]) / s, 0.0).astype(np.float32)
+        depth = np.where(inside, 0.6 + 0.3 * (y - centre[1]) / s, 0.0).astype(np.float32)
         return {
             "__key__": f"{index:05d}",
             "image": image,

@@ -113,7 +113,9 @@ def test_flip_exchanges_left_and_right_classes_and_points() -> None:
     assert torch.allclose(seen[0, IBUG68.mirror[36]], torch.tensor([0.8, 0.4]))
     flags = torch.zeros(1, 68, dtype=torch.bool)
     flags[0, 0] = True
-    assert move(plan_field(Field("v", "flags", schema="ibug68")), flags, moved)["visible"].nonzero().tolist() == [[0, 16]]
+    assert move(plan_field(Field("v", "flags", schema="ibug68")), flags, moved)["visible"].nonzero().tolist() == [
+        [0, 16]
+    ]
 
 
 def test_classes_are_mapped_to_the_schema_of_the_task() -> None:
@@ -146,9 +148,17 @@ def test_policies_keep_images_in_range_and_do_not_mix_samples(name: str) -> None
         assert not torch.allclose(out, images, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", ["blur", "noise", "erase", "grey", "gamma", "brightness", "contrast", "lowres", "jpeg"])
+@pytest.mark.parametrize(
+    "kind", ["blur", "noise", "erase", "grey", "gamma", "brightness", "contrast", "lowres", "jpeg"]
+)
 def test_every_change_changes_something(kind: str) -> None:
-    strongest = {"blur": (1.0, 2.0), "noise": (1.0, 0.1), "erase": (1.0, 0.5), "lowres": (1.0, 0.3), "jpeg": (1.0, 10.0)}
+    strongest = {
+        "blur": (1.0, 2.0),
+        "noise": (1.0, 0.1),
+        "erase": (1.0, 0.5),
+        "lowres": (1.0, 0.3),
+        "jpeg": (1.0, 10.0),
+    }
     policy = augment.Policy(**{kind: strongest.get(kind, 1.0 if kind == "grey" else 0.3)})  # type: ignore[arg-type]
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     out = augment.photometric(images, drawn(policy, 4))
@@ -177,7 +187,12 @@ def test_one_number_of_a_policy_leaves_the_others_alone() -> None:
 
 @pytest.mark.parametrize(
     ("reference", "said"),
-    [("pper", "no policy 'pper'"), ({"policy": "paper", "rotatoin": 3}, "rotatoin"), ({"blur": 3}, "pair"), ({"gamma": "x"}, "number")],
+    [
+        ("pper", "no policy 'pper'"),
+        ({"policy": "paper", "rotatoin": 3}, "rotatoin"),
+        ({"blur": 3}, "pair"),
+        ({"gamma": "x"}, "number"),
+    ],
 )
 def test_wrong_policies_are_answered(reference: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said):

@@ -37,7 +37,7 @@ def all_batches(dataset: CropDataset, workers: int) -> list[dict[str, torch.Tens
 @given(count=st.integers(1, 80), batch=st.integers(1, 17), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_no_sample_is_seen_twice_in_an_epoch(count: int, batch: int, world: int, epoch: int) -> None:
     ranks = [
-        [b for b in EpochBatches(range(count), batch, 1, first=epoch, last=epoch + 1, rank=r, world=world)]
+        list(EpochBatches(range(count), batch, 1, first=epoch, last=epoch + 1, rank=r, world=world))
         for r in range(world)
     ]
     seen = [index for batches in ranks for b in batches for _, index in b]

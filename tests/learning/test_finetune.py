@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from blobs import BlobBenchmark, Blobs, tiny
+from safetensors.torch import load_file
+
+from synthforge.core.errors import ConfigError, DataError
+from synthforge.learning.config import FinetuneConfig, OptimiserConfig, SelfSupervisionConfig
+from synthforge.learning.finetune import finetune
+from synthforge.learning.model import load_model
+from synthforge.learning.train import train
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("backbone")
+    config = tiny(
+        epochs=None,
+        max_steps=60,
+        self_supervision=SelfSupervisionConfig(weight=0.0),
+        optimiser=OptimiserConfig(lr=5e-3, final_lr=1e-4, encoder_factor=1.0),
+        val_fraction=0.1,
+        validate_every=100,
+    )
+    train(config, "", folder, dataset=Blobs(48))
+    return folder
+
+
+def config(**changes: object) -> FinetuneConfig:
+    values = {"epochs": 25, "lr": 3e-3, "hardware": tiny().hardware, "precision": "32-true", "batch_size": 8}
+    return FinetuneConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "with_features", "augmentation"),
+    [("keypoints", "nme", True, "light"), ("keypoints", "nme", False, "none"), ("segmentation", "loss", True, "none")],
+)
+def test_fine_tuning_learns_the_labels_of_a_benchmark(
+    model_dir: Path, tmp_path: Path, task: str, metric: str, with_features: bool, augmentation: str
+) -> None:
+    benchmark = BlobBenchmark(task)
+    result = finetune(
+        config(with_features=with_features, augmentation=augmentation), model_dir, benchmark, tmp_path, name="blobs"
+    )
+    assert result.metrics[metric] < 0.6 * result.before[metric]
+    assert set(benchmark.asked) == {"train", "val"}
+    old, new = load_file(model_dir / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(old[key], new[key]) for key in old), "backbone and heads are frozen"
+    model = load_model(tmp_path)
+    images = torch.rand(2, 3, 32, 32)
+    plain, before = model.predict(images, adapted=False), load_model(model_dir).predict(images)
+    assert all(torch.equal(plain[task][k], before[task][k]) for k in plain[task])
+    description = json.loads((tmp_path / "model.json").read_text())
+    seen = description["real_data"][0]
+    assert (seen["benchmark"], seen["train_split"], seen["train_faces"], seen["val_faces"]) == ("blobs", "train", 16, 4)
+    assert description["adapters"][task]["with_features"] is with_features
+    assert description["schemas"][task] == benchmark.schema
+
+
+def test_it_never_ends_worse_than_it_began(model_dir: Path, tmp_path: Path) -> None:
+    """With an absurd learning rate the untrained adapter, which is the identity, is the one that is kept."""
+    result = finetune(config(lr=30.0, epochs=3, ema=0.0), model_dir, BlobBenchmark(), tmp_path)
+    assert result.metrics["loss"] <= result.before["loss"]
+    images = torch.rand(2, 3, 32, 32)
+    a, b = load_model(tmp_path).predict(images), load_model(model_dir).predict(images)
+    if result.metrics == result.before:
+        assert torch.allclose(a["keypoints"]["points"], b["keypoints"]["points"], atol=1e-5)
+
+
+def test_remembered_answers_change_nothing(model_dir: Path, tmp_path: Path) -> None:
+    for name, cache in (("a", True), ("b", False)):
+        finetune(config(epochs=3, augmentation="none", cache=cache), model_dir, BlobBenchmark(), tmp_path / name)
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("a", "b"))
+    assert all(torch.allclose(a[key], b[key], atol=1e-5) for key in a)
+
+
+def test_two_adapters_live_in_one_model(model_dir: Path, tmp_path: Path) -> None:
+    finetune(config(epochs=1), model_dir, BlobBenchmark("keypoints"), tmp_path / "a")
+    finetune(config(epochs=1), tmp_path / "a", BlobBenchmark("depth"), tmp_path / "b")
+    model = load_model(tmp_path / "b")
+    assert set(model.adapters) == {"keypoints", "depth"}
+    assert [seen["task"] for seen in model.info["real_data"]] == ["keypoints", "depth"]
+
+
+def test_patience_ends_it(model_dir: Path, tmp_path: Path) -> None:
+    result = finetune(config(lr=30.0, epochs=40, ema=0.0, patience=2), model_dir, BlobBenchmark(), tmp_path)
+    assert result.steps < 40 * 2
+
+
+def test_wrong_splits_are_refused(model_dir: Path, tmp_path: Path) -> None:
+    benchmark = BlobBenchmark()
+    with pytest.raises(ConfigError, match="does not touch the test split 'common'"):
+        finetune(config(), model_dir, benchmark, tmp_path, train_split="common")
+    with pytest.raises(ConfigError, match="does not touch the test split 'common'"):
+        finetune(config(), model_dir, benchmark, tmp_path, val_split="common")
+    with pytest.raises(ConfigError, match="no split 'trian'"):
+        finetune(config(), model_dir, benchmark, tmp_path, train_split="trian")
+    with pytest.raises(ConfigError, match="both train and validate"):
+        finetune(config(), model_dir, benchmark, tmp_path, val_split="train")
+    assert benchmark.asked == []
+    benchmark.items = lambda split: BlobBenchmark().items("val")  # type: ignore[method-assign]
+    with pytest.raises(DataError, match="4 faces stand in both"):
+        finetune(config(), model_dir, benchmark, tmp_path)
+    benchmark.task = "gaze"
+    with pytest.raises(ConfigError, match="has no task 'gaze'"):
+        finetune(config(), model_dir, benchmark, tmp_path)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from blobs import light_tasks
+
+from synthforge.core.errors import DataError, PluginError
+from synthforge.core.plugins import load_plugins
+from synthforge.core.schemas import IBUG68
+from synthforge.learning.config import NetworkConfig
+from synthforge.learning.model import AdapterInfo, FaceModel, build_tasks, load_model, mirror
+
+NETWORK = NetworkConfig(backbone="residual", width=0.125, channels=12, input_size=32)
+
+
+def some_model(**options: Any) -> FaceModel:
+    torch.manual_seed(0)
+    tasks, references = build_tasks(light_tasks(), load_plugins())
+    model = FaceModel(NETWORK, tasks, references, info={"crop_scale": 1.7, "seed": 3}, **options)
+    for parameter in model.parameters():  # something that is not all zeros in the last layers
+        parameter.data.add_(0.01 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
+    model = some_model(
+        adapters={"segmentation": AdapterInfo("lapa11", True, "lapa"), "keypoints": AdapterInfo("ibug68", False)}
+    )
+    images = torch.rand(3, 3, 32, 32)
+    expected = model.predict(images)
+    model.save(tmp_path)
+    again = load_model(tmp_path)
+    assert not again.training
+    assert again.crop_scale == 1.7
+    assert again.schema("segmentation") == "lapa11"
+    found = again.predict(images)
+    for task, prediction in expected.items():
+        assert prediction.keys() == found[task].keys()
+        assert all(torch.equal(prediction[key], found[task][key]) for key in prediction)
+    assert found["keypoints"]["points"].shape == (3, 68, 2)
+    assert found["segmentation"]["logits"].shape == (3, 11, 32, 32)
+    assert found["depth"]["depth"].shape == (3, 1, 32, 32)
+    assert again.predict(images, adapted=False)["segmentation"]["logits"].shape == (3, 29, 32, 32)
+    assert list(again.predict(images, tasks=["depth"])) == ["depth"]
+    description = json.loads((tmp_path / "model.json").read_text())
+    assert description["tasks"][0]["head"] == "light"
+    assert description["seed"] == 3
+    assert not [p for p in tmp_path.iterdir() if p.suffix not in (".json", ".safetensors")]
+
+
+def test_a_symmetric_model_answers_mirrored_images_alike() -> None:
+    """Averaging over the mirror image makes any model equivariant to mirroring."""
+    model = some_model()
+    images = torch.rand(2, 3, 32, 32)
+    plain, turned = model.predict(images, flip=True), model.predict(images.flip(-1), flip=True)
+    for task, prediction in plain.items():
+        for key, value in prediction.items():
+            back = mirror(key, turned[task][key], model.schema(task))
+            assert torch.allclose(value, back, atol=1e-4), (task, key)
+    points = plain["keypoints"]["points"]
+    assert torch.allclose(mirror("points", points, "ibug68")[:, IBUG68.mirror[0], 0], 1 - points[:, 0, 0])
+
+
+def test_damaged_folders_are_answered(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no model\.json"):
+        load_model(tmp_path)
+    some_model().save(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="does not fit"):
+        load_model(tmp_path)
+    weights.unlink()
+    with pytest.raises(DataError, match="does not fit"):
+        load_model(tmp_path)
+    description = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps({**description, "format": 99}))
+    with pytest.raises(DataError, match="format 99"):
+        load_model(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps({**description, "tasks": [{"name": "hair_count"}]}))
+    with pytest.raises(PluginError, match="hair_count"):
+        load_model(tmp_path)
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_model(tmp_path)

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from blobs import Blobs, light_tasks, tiny
+from safetensors.torch import load_file
+from torch import nn
+
+from synthforge.core.errors import ConfigError, DataError, SynthForgeError
+from synthforge.core.plugins import load_plugins
+from synthforge.learning import hardware, loop
+from synthforge.learning.config import (
+    HardwareConfig,
+    OptimiserConfig,
+    SamplingConfig,
+    SelfSupervisionConfig,
+    TrainConfig,
+)
+from synthforge.learning.model import load_model
+from synthforge.learning.train import train
+
+NO_TERM = SelfSupervisionConfig(weight=0.0)
+
+
+def test_training_learns_every_task(tmp_path: Path) -> None:
+    config = tiny(
+        epochs=None,
+        max_steps=100,
+        self_supervision=NO_TERM,
+        weighting="uncertainty",
+        optimiser=OptimiserConfig(lr=3e-3, final_lr=1e-4, encoder_factor=1.0, warmup_steps=5, clip=5.0),
+        validate_every=100,
+        val_fraction=0.1,
+    )
+    result = train(config, "", tmp_path, seed=1, dataset=Blobs(64))
+    assert result.steps == 100
+    assert result.metrics["keypoints/nme"] < 10
+    assert result.metrics["segmentation/f1"] > 80
+    assert result.metrics["depth/mae_mm"] < 15
+    model = load_model(tmp_path)
+    sample = Blobs(96)[3]["image"]
+    found = model.predict(torch.from_numpy(sample[8:40, 8:40]).permute(2, 0, 1)[None].float() / 255)
+    assert found["keypoints"]["points"].shape == (1, 68, 2)
+    saved = json.loads((tmp_path / "metrics.json").read_text())
+    assert saved["final"]["keypoints/nme"] == result.metrics["keypoints/nme"]
+    description = json.loads((tmp_path / "model.json").read_text())
+    assert description["real_data"] == []
+    assert description["training"]["samples_seen"] == result.samples
+    assert description["training"]["config"]["max_steps"] == 100
+    assert not (tmp_path / "last.ckpt").exists()
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> None:
+    states = []
+    before = torch.get_rng_state()
+    for name, seed, workers in (("a", 1, 0), ("b", 1, 1), ("c", 2, 0)):
+        config = tiny(max_steps=3, augmentation="paper")
+        config.hardware.workers = workers
+        train(config, "", tmp_path / name, seed=seed, dataset=Blobs(24))
+        states.append(load_file(tmp_path / name / "model.safetensors"))
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+from blobs import Blobs, tiny
+from synthforge.learning.train import train
+from synthforge.learning.config import SamplingConfig
+config = tiny({options})
+train(config, "", sys.argv[1], seed=5, dataset=Blobs(32))
+"""
+OPTIONS = (
+    "max_steps=MAX, epochs=None, accumulate=2, batch_size=4, augmentation='paper', weighting='uncertainty', "
+    "checkpoint_steps=2, sampling=SamplingConfig('active', budget=16, every=2)"
+)
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+    options = OPTIONS.replace("MAX", "8")
+    names = {"SamplingConfig": SamplingConfig, "tiny": tiny}
+    config = eval(f"tiny({options})", names)
+    train(config, "", tmp_path / "calm", seed=5, dataset=Blobs(32))
+    script = SCRIPT.format(tests=str(Path(__file__).parent), options=options)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, "-c", script, str(killed)], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 240
+        while not (killed / "last.ckpt").exists():
+            assert process.poll() is None or (killed / "model.json").exists(), (
+                "the run died before its first checkpoint"
+            )
+            assert time.monotonic() < end, "no checkpoint was written"
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (killed / "model.json").exists(), "it was killed too late to test anything"
+    kept = torch.load(killed / "last.ckpt", weights_only=True)
+    assert 0 < kept["state"]["step"] < 8
+    again = train(config, "", killed, seed=5, dataset=Blobs(32))
+    assert again.steps == 8
+    calm, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("calm", "killed"))
+    assert all(torch.equal(calm[key], resumed[key]) for key in calm)
+
+
+def test_a_finished_model_is_left_alone_and_another_is_not_overwritten(tmp_path: Path) -> None:
+    config = tiny(max_steps=2, tasks=light_tasks()[:1], self_supervision=NO_TERM)
+    first = train(config, "", tmp_path, dataset=Blobs(16))
+    stamp = os.stat(tmp_path / "model.safetensors").st_mtime_ns
+    assert train(config, "", tmp_path, dataset=Blobs(16)) == first
+    assert os.stat(tmp_path / "model.safetensors").st_mtime_ns == stamp
+    with pytest.raises(DataError, match="another configuration"):
+        train(config, "", tmp_path, seed=1, dataset=Blobs(16))
+
+
+def test_a_foreign_or_damaged_checkpoint_is_answered(tmp_path: Path) -> None:
+    config = tiny(max_steps=2, tasks=light_tasks()[:1], self_supervision=NO_TERM)
+    (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(DataError, match=r"last\.ckpt cannot be read"):
+        train(config, "", tmp_path, dataset=Blobs(16))
+    torch.save({"fingerprint": "other"}, tmp_path / "last.ckpt")
+    with pytest.raises(DataError, match="belongs to a run with another configuration"):
+        train(config, "", tmp_path, dataset=Blobs(16))
+
+
+def test_wrong_wishes_are_answered(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no task is called hair"):
+        train(tiny(task_weights={"hair": 1.0}), "", tmp_path, dataset=Blobs(16))
+    with pytest.raises(DataError, match="'depth' learns from the field 'depth'"):
+        train(tiny(), "", tmp_path, dataset=Blobs(16, fields=Blobs(1).fields[:3]))
+    with pytest.raises(ValueError, match="one of epochs, max_steps and max_minutes"):
+        TrainConfig(epochs=None)
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="no CUDA device"):
+            train(tiny(hardware=HardwareConfig(accelerator="gpu")), "", tmp_path, dataset=Blobs(16))
+
+
+def test_time_can_end_training(tmp_path: Path) -> None:
+    config = tiny(epochs=None, max_minutes=0.01, tasks=light_tasks()[:1], self_supervision=NO_TERM, val_fraction=0.0)
+    result = train(config, "", tmp_path, dataset=Blobs(16))
+    assert result.seconds >= 0.6
+    assert result.steps >= 1
+    assert result.metrics == {}
+
+
+def test_tasks_given_as_objects_are_saved_by_name(tmp_path: Path) -> None:
+    task: Any = load_plugins().build("task", {"name": "depth", "head": "light", "width": 0.25, "unit": 0.2})
+    config = tiny(max_steps=1, tasks=["depth"], self_supervision=NO_TERM)
+    train(config, "", tmp_path, {"depth": task}, dataset=Blobs(16))
+    assert load_model(tmp_path).tasks["depth"].config.unit == 0.2  # type: ignore[attr-defined]
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([0.5]))
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"loss": (self.w * x - 2 * x).square().mean()}
+
+
+def line_job(data: torch.Tensor, batch: int, **changes: Any) -> loop.Job:
+    module = Line()
+
+    def batches(epoch: int, position: int) -> Iterator[torch.Tensor]:
+        return iter(data.split(batch)[position:])
+
+    values: dict[str, Any] = {
+        "module": module,
+        "averaged": module,
+        "optimiser": torch.optim.SGD(module.parameters(), 0.1),
+        "forward": lambda wrapped, x, state: wrapped(x),
+        "batches": batches,
+        "per_epoch": lambda epoch: -(-len(data) // batch),
+        "batch_size": batch,
+        "limits": loop.Limits(epochs=1),
+        "final": 1.0,
+        "seed": 0,
+        "fingerprint": "x",
+    }
+    return loop.Job(**(values | changes))
+
+
+def run_line(tmp_path: Path, name: str, *args: Any, **changes: Any) -> tuple[float, loop.State]:
+    fabric = hardware.make_fabric(HardwareConfig(accelerator="cpu"), "32-true")
+    model, state = loop.run(fabric, line_job(*args, **changes), tmp_path / name, title="line")
+    assert isinstance(model, Line)
+    return model.w.item(), state
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path) -> None:
+    data = torch.rand(16, generator=torch.Generator().manual_seed(0))
+    large, state = run_line(tmp_path, "a", data, 8)
+    small, many = run_line(tmp_path, "b", data, 2, accumulate=4)
+    assert state.step == many.step == 2
+    assert large == pytest.approx(small, abs=1e-6)
+
+
+def test_averaged_weights_follow_the_formula(tmp_path: Path) -> None:
+    data = torch.ones(6)
+    seen: list[float] = []
+
+    def forward(module: nn.Module, x: torch.Tensor, state: loop.State) -> Any:
+        if state.step:
+            seen.append(float(next(module.parameters()).detach()))
+        return module(x)
+
+    value, _ = run_line(tmp_path, "a", data, 1, ema=0.15, forward=forward)
+    last, _ = run_line(tmp_path, "b", data, 1)
+    weights = [*seen, last]
+    kept = weights[0]
+    for updates, weight in enumerate(weights[1:], start=1):
+        decay = min(0.15, (1 + updates) / (10 + updates))
+        kept = decay * kept + (1 - decay) * weight
+    assert value == pytest.approx(kept, abs=1e-6)
+    assert value != pytest.approx(last, abs=1e-6)
+
+
+def test_the_schedule_warms_up_and_falls_to_its_end() -> None:
+    rates = [loop.cosine(i / 100, i, final=0.1, warmup=9) for i in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9]
+    assert all(a > b for a, b in pairwise(rates[10:]))
+    assert rates[-1] == pytest.approx(0.1)
+    assert loop.cosine(0.5, 1000, final=0.0, warmup=0) == pytest.approx(0.5)
+
+
+def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
+    with pytest.raises(SynthForgeError, match="the loss is nan"):
+        run_line(tmp_path, "a", torch.full((4,), float("nan")), 2)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    """Real processes over gloo; each sees half of every batch, and both end with the same weights."""
+    config = tiny(max_steps=4, epochs=None, sampling=SamplingConfig("active", budget=16, every=1))
+    config.hardware = HardwareConfig(accelerator="cpu", devices=2, workers=0, strategy="ddp_spawn", threads=1)
+    result = train(config, "", tmp_path, dataset=Blobs(32))
+    assert result.steps == 4
+    assert result.samples == 32
+    assert torch.isfinite(torch.tensor(result.metrics["keypoints/nme"]))
+    load_model(tmp_path)
+    with pytest.raises(ConfigError, match="does not divide over 2 devices"):
+        train(tiny(batch_size=7, hardware=config.hardware), "", tmp_path / "b", dataset=Blobs(32))

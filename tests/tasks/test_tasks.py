@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from synthforge_plugins.tasks.depth import Depth, DepthConfig, masked_median
+from synthforge_plugins.tasks.keypoints import Keypoints, KeypointsConfig
+from synthforge_plugins.tasks.segmentation import Segmentation, SegmentationConfig
+
+from synthforge.core.errors import ConfigError
+from synthforge.core.interfaces import Task
+from synthforge.core.plugins import load_plugins
+from synthforge.core.schemas import IGNORE, LAPA11, SYNTHFORGE
+from synthforge.testing import check_task, task_target
+
+TASKS: list[Task] = [
+    Keypoints(KeypointsConfig(head="light", width=16)),
+    Keypoints(KeypointsConfig(head="paper", size=8, width=16)),
+    *(Keypoints(KeypointsConfig(head="light", width=16, loss=kind)) for kind in ("smooth", "wing")),
+    Segmentation(SegmentationConfig(head="light", width=0.25)),
+    Segmentation(SegmentationConfig(head="paper", width=0.0625)),
+    Depth(DepthConfig(head="light", width=0.25)),
+    Depth(DepthConfig(head="paper", width=0.0625, normalise="none")),
+]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: f"{t.name}-{t.config.head}")
+def test_tasks_keep_the_contract(task: Task) -> None:
+    check_task(task)
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: f"{t.name}-{t.config.head}")
+def test_adapters_take_what_heads_give(task: Task) -> None:
+    schema = {"keypoints": "ibug68", "segmentation": "lapa11", "depth": ""}[task.name]
+    features = torch.randn(2, 8, 32, 32)
+    found = task.build_adapter(schema, 8)(task.build_head(8)(features), features)
+    target = task_target(task.name, 32)
+    assert torch.isfinite(task.loss(found, target))
+    wrong = {"keypoints": "lapa11", "segmentation": "ibug68", "depth": "lapa11"}[task.name]
+    with pytest.raises(ConfigError, match="cannot be fine-tuned"):
+        task.build_adapter(wrong, 0)
+
+
+def test_the_catalogue_builds_them_by_name() -> None:
+    plugins = load_plugins()
+    for name in ("keypoints", "segmentation", "depth"):
+        task = plugins.build("task", {"name": name, "head": "light"})
+        assert task.name == name
+    with pytest.raises(ConfigError, match="head is paper or light"):
+        plugins.build("task", {"name": "depth", "head": "big"})
+
+
+def test_keypoint_loss_is_the_sum_of_distances() -> None:
+    task = Keypoints(KeypointsConfig())
+    points = torch.full((2, 68, 2), 0.5)
+    target = {"points": points, "visible": torch.ones(2, 68, dtype=torch.bool)}
+    found = points.clone()
+    found[0, 10] += torch.tensor([0.03, 0.04])
+    assert torch.isclose(task.loss({"points": found}, target), torch.tensor(0.025), atol=1e-4)
+    # A point that lies outside of the image cannot be reached and does not count.
+    outside = points.clone()
+    outside[0, 10] = 1.2
+    assert task.loss({"points": points}, {**target, "points": outside}) < 1e-3
+
+
+def test_hidden_points_can_weigh_less() -> None:
+    points = torch.full((1, 68, 2), 0.5)
+    visible = torch.ones(1, 68, dtype=torch.bool)
+    visible[0, :34] = False
+    target = {"points": points, "visible": visible}
+    found = {"points": points + 0.1}
+    whole = Keypoints(KeypointsConfig()).loss(found, target)
+    half = Keypoints(KeypointsConfig(hidden_weight=0.0)).loss(found, target)
+    assert torch.isclose(half, whole / 2)
+
+
+def test_every_stage_of_the_hourglass_is_supervised() -> None:
+    task = Keypoints(KeypointsConfig())
+    points = torch.full((1, 68, 2), 0.5)
+    stages = torch.stack([points + 0.1, points], dim=1)
+    with_stages = task.loss({"points": points, "stages": stages}, {"points": points})
+    assert torch.isclose(with_stages, torch.tensor(0.5 * 68 * 0.1 * 2**0.5), rtol=1e-3)
+
+
+def test_nme_is_in_percent_of_the_outer_eye_corners() -> None:
+    task = Keypoints(KeypointsConfig())
+    points = torch.full((1, 68, 2), 0.5)
+    points[0, 36, 0], points[0, 45, 0] = 0.3, 0.7
+    value, weight = task.metrics({"points": points + torch.tensor([0.02, 0.0])}, {"points": points})["nme"]
+    assert torch.isclose(value / weight, torch.tensor(5.0))
+
+
+def test_segmentation_ignores_what_is_unlabelled() -> None:
+    task = Segmentation(SegmentationConfig())
+    logits = torch.zeros(1, len(SYNTHFORGE), 4, 4)
+    logits[:, 1] = 12.0
+    label = torch.full((1, 4, 4), IGNORE)
+    assert task.loss({"logits": logits}, {"label": label}) == 0
+    label[0, :2] = 1
+    assert task.loss({"logits": logits}, {"label": label}) < 1e-3
+    label[0, 2] = 3
+    figures = task.metrics({"logits": logits}, {"label": label})
+    assert (figures["accuracy"][0] / figures["accuracy"][1]).item() == pytest.approx(100 * 8 / 12)
+    assert (figures["f1/skin"][0] / figures["f1/skin"][1]).item() == pytest.approx(100 * 16 / 20)
+    assert figures["f1/neck"][1] == 0
+    other = task.metrics({"logits": torch.zeros(1, len(LAPA11), 4, 4)}, {"label": torch.zeros(1, 4, 4).long()})
+    assert (other["accuracy"][0] / other["accuracy"][1]).item() == 100
+
+
+def test_depth_counts_inside_the_mask_relative_to_the_median() -> None:
+    depth = torch.rand(3, 1, 9, 9) * 0.1 + 0.6
+    mask = torch.rand(3, 1, 9, 9) > 0.3
+    target = {"depth": torch.where(mask, depth, 0.0), "mask": mask}
+    relative = depth - masked_median(depth, mask)
+    assert Depth(DepthConfig()).loss({"depth": relative}, target) < 1e-6
+    assert Depth(DepthConfig()).loss({"depth": relative + 0.02}, target).item() == pytest.approx(0.2, rel=1e-3)
+    assert Depth(DepthConfig(normalise="none")).loss({"depth": depth}, target) < 1e-6
+    value, weight = Depth(DepthConfig()).metrics({"depth": relative + 7.0}, target)["mae_mm"]
+    assert value / weight < 1e-3
+    nothing = {"depth": depth, "mask": torch.zeros_like(mask)}
+    assert Depth(DepthConfig()).loss({"depth": depth}, nothing) == 0
