@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from synthforge.assets.unpickle import load_flame_pickle, load_object_npy
 from synthforge.core.errors import AssetError
 
+VERTICES, FACES = 5023, 9976
 IDENTITY, EXPRESSION = 300, 100  # components in `shapedirs`, in this order
 JOINTS = ("global", "neck", "jaw", "left_eye", "right_eye")
 _ROOT = 4294967295  # the parent of the root joint, -1 as uint32
@@ -121,6 +123,27 @@ def read_texture_layout(path: str | Path, faces: int) -> TextureLayout:
     get = _Reader(data, str(path))
     uv = get("vt", (None, 2), np.float64)
     return TextureLayout(uv=uv, faces=get.indices("ft", (faces, 3), len(uv)))
+
+
+def read_uv_mask(path: str | Path) -> np.ndarray:
+    """Read the UV mask of face and eyes: a square grey PNG or an `.npz` with `mask`; (S,S) float32 in [0,1].
+
+    Raises: AssetError for another format or size.
+    """
+    try:
+        if Path(path).suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                mask = np.asarray(archive["mask"])
+        else:
+            with Image.open(path, formats=["PNG"]) as image:
+                if max(image.size) > 4096:
+                    raise AssetError(f"{path}: a UV mask of {image.width}x{image.height} pixels, at most 4096 expected")
+                mask = np.asarray(image.convert("L"))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise AssetError(f"{path}: not a readable UV mask ({error})") from error
+    if mask.ndim != 2 or mask.shape[0] != mask.shape[1] or mask.dtype != np.uint8:
+        raise AssetError(f"{path}: a UV mask is a square of bytes, got {mask.dtype} {mask.shape}")
+    return mask.astype(np.float32) / np.float32(255)
 
 
 def _dictionary(value: Any, path: str | Path) -> Mapping[str, Any]:
