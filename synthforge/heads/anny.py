@@ -83,6 +83,8 @@ class AnnyHead(HeadModel):
         self.rest: np.ndarray = self.forward({}).vertices[0].cpu().numpy()
         eyes = [np.unique(self.faces[self.face_group == self.group_names.index(s)]) for s in ("left_eye", "right_eye")]
         self._eye_vertices = torch.as_tensor(np.stack(eyes), device=self.device).long()
+        centre_weights = np.stack([_sphere_weights(self.rest[e].astype(np.float64)) for e in eyes])
+        self._eye_weights = torch.as_tensor(centre_weights, dtype=torch.float32, device=self.device)
 
     # -- parameters ---------------------------------------------------------------------------------------------
 
@@ -194,7 +196,7 @@ class AnnyHead(HeadModel):
         At rest the optical axis is +z through the centre, so the iris sits around rest points with the largest z.
         """
         points = vertices[:, self._eye_vertices]
-        centre = (points.amax(2) + points.amin(2)) / 2
+        centre = (points * self._eye_weights[..., None]).sum(2)
         return Eyeballs(centre, (points - centre[:, :, None]).norm(dim=-1).mean(-1))
 
     @cached_property
@@ -223,3 +225,14 @@ class AnnyHead(HeadModel):
     def regions_at(self, face_id: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Class ids (N,) uint8 in the schema `synthforge`; see `HeadModel.regions_at`."""
         return self.regions.at(face_id, barycentric)
+
+
+def _sphere_weights(points: np.ndarray) -> np.ndarray:
+    """Weights (N,) summing to one that give the centre of the sphere through points (N,3), however these are moved.
+
+    The centre is the algebraic least-squares fit; the weights are the smallest that reproduce it.
+    """
+    system = np.concatenate([2 * points, np.ones((len(points), 1))], axis=1)
+    centre = np.linalg.lstsq(system, (points**2).sum(1), rcond=None)[0][:3]
+    affine = np.concatenate([points, np.ones((len(points), 1))], axis=1).T
+    return np.linalg.lstsq(affine, np.append(centre, 1.0), rcond=None)[0]

@@ -43,8 +43,8 @@ BROW_START = 0.011
 BROW_HALF_HEIGHT = ((0.0, 0.0027), (0.12, 0.0040), (0.5, 0.0038), (0.75, 0.0027), (1.0, 0.0007))
 BROW_HEAD_DROP = 0.0025
 BROW_HEAD_END = 0.022
-# Beyond this x (m) the raise fades into the temple and its crest with it: the brow goes on straight. A groomed brow ends
-# on the line ala - outer canthus, hair grows a few millimetres (x) beyond.
+# Beyond this x (m) the raise fades into the temple and its crest with it: the brow goes on straight. A groomed brow
+# ends on the line ala - outer canthus, hair grows a few millimetres (x) beyond.
 BROW_STRAIGHT = 0.050
 BROW_TAIL_BEYOND = 0.004
 
@@ -213,6 +213,22 @@ def nose_width(anatomy: Anatomy) -> np.ndarray:
     normals = vertex_normals(rest, anatomy.body)
     wing = near[normals[near, 0] > 0.8]
     return rest[wing[rest[wing, 0].argmax()]]
+
+
+def nose_base(anatomy: Anatomy, x: float, tip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two heights (x, y) in the sagittal section at x: where the nose's underside turns into the lip (the strongest
+    concave bend), and the nose's lower rim above it (the steepest place)."""
+    y = np.arange(tip[1] - 0.018, tip[1] - 0.004, 0.00025)
+    places, _ = front_hits(anatomy.rest, anatomy.face, np.stack([np.full_like(y, x), y], axis=1))
+    z = places.on(anatomy.rest)[:, 2]
+    window = np.hanning(9)[1:-1] / np.hanning(9).sum()
+    smooth = np.convolve(np.pad(z, 3, mode="edge"), window, mode="valid")
+    slope = np.gradient(smooth, y)
+    bend = np.gradient(slope, y) / (1 + slope**2) ** 1.5
+    inside = slice(4, -4)
+    crease = int(bend[inside].argmax())
+    rim = crease + int(slope[inside][crease:].argmax())
+    return np.array([x, y[inside][crease]]), np.array([x, y[inside][rim]])
 
 
 def nose_tip(anatomy: Anatomy) -> np.ndarray:

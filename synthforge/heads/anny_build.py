@@ -18,6 +18,7 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock
@@ -108,7 +109,7 @@ def load_crop(folder: Path | None = None) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise DataError(f"{path}: not a readable cache of the anny head ({error})", hint="Delete the file.") from error
 
 

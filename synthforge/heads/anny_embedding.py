@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.schemas import IBUG68
-from .anny_anatomy import Anatomy, brow_band, lid_curve, nose_tip, nose_width, study
+from .anny_anatomy import Anatomy, brow_band, lid_curve, nose_base, nose_tip, nose_width, study
 from .surface import Places, along, front_hits, join, level_set, walk, where
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ BROW_LEVEL = 0.65
 PEAK_PLATEAU = 0.0007
 
 # Where each jaw point's curve leads, from the ear (16) to the point beside the chin (9): x as a share of the point's
-# own, and how much higher (m). The curves cross the cheek towards the middle of the face and end before eye, nose, lips.
+# own, and how much higher (m). The curves cross the cheek towards the middle and end before eye, nose and lips.
 _CURVE_ENDS = (
     (16, 0.66, 0.000),
     (15, 0.50, 0.000),
@@ -98,7 +98,9 @@ def _jaw(anatomy: Anatomy) -> dict[int, Places]:
     start = int(np.abs(position[:, 0]).argmin())
     half = line[start:] if position[-1, 0] > 0 else line[start::-1]
     half = half[half.on(rest)[:, 0] >= -1e-6]
-    ear = max((c for c in level_set(anatomy.ear_rim, anatomy.body) if c.on(rest)[0, 0] > 0), key=lambda c: len(c.vertices))
+    ear = max(
+        (c for c in level_set(anatomy.ear_rim, anatomy.body) if c.on(rest)[0, 0] > 0), key=lambda c: len(c.vertices)
+    )
     rim = ear.on(rest)
     lobe = int(np.linalg.norm(rim - half.on(rest)[-1], axis=1).argmin())
     front = rim[:, 2] > np.median(rim[:, 2])
@@ -143,30 +145,15 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
     span = np.linspace(sellion, tip[1], 80)
     bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
-    base = {33: _nose_base(anatomy, 0.0, tip)[0], 35: _nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)[1]}
+    base = {33: nose_base(anatomy, 0.0, tip)[0], 35: nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)[1]}
     points[33] = _on_midline(anatomy, base[33][1])
     points[35] = _seen(anatomy, base[35][None])
     points[34] = _seen(anatomy, (base[33] + base[35])[None] / 2)
     return points
 
 
-def _nose_base(anatomy: Anatomy, x: float, tip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two heights (x, y) in the sagittal section at x: where the nose's underside turns into the lip (the strongest
-    concave bend), and the nose's lower rim above it (the steepest place)."""
-    y = np.arange(tip[1] - 0.018, tip[1] - 0.004, 0.00025)
-    z = _seen(anatomy, np.stack([np.full_like(y, x), y], axis=1)).on(anatomy.rest)[:, 2]
-    window = np.hanning(9)[1:-1] / np.hanning(9).sum()
-    smooth = np.convolve(np.pad(z, 3, mode="edge"), window, mode="valid")
-    slope = np.gradient(smooth, y)
-    bend = np.gradient(slope, y) / (1 + slope**2) ** 1.5
-    inside = slice(4, -4)
-    crease = int(bend[inside].argmax())
-    rim = crease + int(slope[inside][crease:].argmax())
-    return np.array([x, y[inside][crease]]), np.array([x, y[inside][rim]])
-
-
 def _eye(anatomy: Anatomy) -> dict[int, Places]:
-    """42 and 45 the inner and outer canthus, 43/44 and 47/46 at a third and two thirds of the upper and lower margin."""
+    """42 and 45 the inner and outer canthus; 43, 44 and 47, 46 at thirds of the upper and the lower margin."""
     rest = anatomy.rest
     margin = lid_curve(anatomy)
     position = margin.on(rest)

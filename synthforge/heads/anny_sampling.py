@@ -30,7 +30,7 @@ class AnnyDistribution:
 
     age_low: float = 0.5
     age_high: float = 1.0
-    children: float = 0.06
+    children: float = 0.1
     gender_beta: float = 0.25
     ancestry_concentration: float = 0.5
     phenotype_sigma: float = 0.16

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True)
+class Places:
     """Points of a surface: vertices (N,3) int64 corners and barycentric (N,3) float64 weights of each."""
 
     vertices: np.ndarray
     barycentric: np.ndarray
 
     def on(self, points: np.ndarray) -> np.ndarray:
-        """Where they lie on a mesh with vertex positions `points` (V,3): (N,3)."""
+        """Where they lie on a mesh with vertex positions `points` (V,3): (N,3). Works for any values at vertices."""
         return (points[self.vertices] * self.barycentric[..., None]).sum(-2)
 
-    def __getitem__(self, index: object) -> Places:  # type: ignore[override]
-        return Places(self.vertices[index], self.barycentric[index])  # type: ignore[index]
+    def __getitem__(self, index: slice | np.ndarray) -> Places:
+        return Places(self.vertices[index], self.barycentric[index])
 
 
 def join(parts: list[Places]) -> Places:
