@@ -3,7 +3,8 @@
 Everything the landmarks and the regions share: lid margins, lips, brow ridge, jaw line. Each is a level set of a scalar
 at the vertices, so that labels and points agree by construction. Facts used: the base mesh's groups, the islands of its
 texture map (MakeHuman cuts the texture where the lids meet the eyeball and where the lips meet the mouth cavity), its
-edge loops, surface normals and curvature. No photograph and no detector enters.
+edge loops, its muscles' actions and surface normals. No detector enters and nothing is fitted to annotations; the
+brow's head drop and tail length were judged by eye on annotated photographs (see `anny_embedding`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ EAR_RIGID = 0.98
 # the midline; brows are about 2.2 cm apart). Its head lies lower than the line of its body, on the orbital rim.
 BROW_START = 0.011
 BROW_HALF_HEIGHT = ((0.0, 0.0027), (0.12, 0.0040), (0.5, 0.0038), (0.75, 0.0027), (1.0, 0.0007))
-BROW_HEAD_DROP = 0.0025
+BROW_HEAD_DROP = 0.0040
 BROW_HEAD_END = 0.022
 # Beyond this x (m) the raise fades into the temple and its crest with it: the brow goes on straight. A groomed brow
 # ends on the line ala - outer canthus, hair grows a few millimetres (x) beyond.
