@@ -19,6 +19,13 @@ from .common import say, write_json_to
 @click.option("--split", "splits", multiple=True, required=True, help="Which split to score; repeatable.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of the benchmark; repeatable.")
 @click.option("--predictions", type=click.Path(path_type=Path), help="Score files any tool wrote, instead of a model.")
+@click.option(
+    "--pixel-centre",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="What the other tool calls the centre of the first pixel, for --predictions.",
+)
 @click.option("--second-pass", is_flag=True, help="Crop again from the predicted points.")
 @click.option(
     "--box",
@@ -38,6 +45,7 @@ def command(
     splits: tuple[str, ...],
     overrides: tuple[str, ...],
     predictions: Path | None,
+    pixel_centre: float,
     second_pass: bool,
     box: str,
     limit: int | None,
@@ -66,7 +74,9 @@ def command(
         if predictions is not None:
             from ..evaluation.predictions import evaluate_files
 
-            evaluation = evaluate_files(predictions, built, split, name=benchmark, limit=limit)
+            evaluation = evaluate_files(
+                predictions, built, split, name=benchmark, pixel_centre=pixel_centre, limit=limit
+            )
         else:
             assert model is not None
             evaluation = evaluate_model(

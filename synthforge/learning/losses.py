@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import torch
@@ -80,7 +81,21 @@ class TaskWeights(nn.Module):
 
 
 def resized_logits(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Maps (B,K,h,w) brought to (B,K,*size) by bilinear interpolation."""
+    """Maps (B,K,h,w) brought to (B,K,*size) by bilinear interpolation.
+
+    As two matrix products, rows and columns apart: PyTorch's own kernel takes twenty times as long to differentiate on
+    a CPU when the maps are not channels-last (200 ms against 10 for 24 images of 29 classes, 24 to 96 pixels).
+    """
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    rows = _interpolation(x.shape[-2], size[0]).to(x)
+    columns = _interpolation(x.shape[-1], size[1]).to(x)
+    return rows @ x @ columns.T
+
+
+@functools.cache
+def _interpolation(given: int, wanted: int) -> torch.Tensor:
+    """Matrix (wanted, given) of bilinear weights, half-pixel centres, edges repeated."""
+    rows = torch.eye(given)[None, :, :, None]
+    size = [wanted, 1]
+    return functional.interpolate(rows, size=size, mode="bilinear", align_corners=False)[0, :, :, 0].T.contiguous()

@@ -30,7 +30,7 @@ def run(context: StageContext, config: StandinConfig) -> None:
     from ..evaluation.standin import write_300w_standin
 
     dataset = ShardDataset(context.inputs["dataset"])
-    if "landmarks2d" not in dataset.fields:
+    if "landmarks2d" not in {item.name for item in dataset.fields}:
         raise UserError(f"{context.where}.dataset: it has no field 'landmarks2d', so no 300W faces can be written")
     samples = (dataset[index] for index in range(len(dataset)))
     written = write_300w_standin(samples, context.out, config.counts or None)
