@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
+from PIL import Image
 from torch.nn import functional
 
 from ..core.errors import ConfigError
@@ -34,7 +35,7 @@ class Policy:
     rotation: degrees; scale: of the log; shift: in sides of the image; perspective: the projective terms in the unit
     frame; flip: probability. brightness adds, contrast, saturation, colour (per channel) and gamma multiply (of the
     log). blur: sigma in pixels; noise: sigma in units of the range; erase: side of a patch in sides of the image;
-    grey: probability; lowres: smallest factor of resolution; jpeg: lowest quality.
+    grey: probability; lowres: smallest factor of resolution; jpeg: lowest quality (before everything else, in `data`).
     """
 
     rotation: float = 0.0
@@ -198,44 +199,43 @@ def warp_points(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     return (moved / depth + 1.0) / 2.0
 
 
+@torch.no_grad()
 def photometric(images: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Change images (B,3,H,W) in [0,1] as `draw` has decided; the result is in [0,1]. Each image by its own numbers."""
-    x = images
+    x = images.clone()
     for i in torch.nonzero(numbers["lowres"] < 1.0).flatten().tolist():
-        x = _replace(x, [i], _low_resolution(x[i : i + 1], float(numbers["lowres"][i])))
+        x[i] = _low_resolution(x[i : i + 1], float(numbers["lowres"][i]))[0]
     chosen = torch.nonzero(numbers["blur"] > 0.05).flatten().tolist()
     if chosen:
         sigma = numbers["blur"][chosen, None].expand(-1, 2).to(x.device)
-        x = _replace(x, chosen, gaussian_blur2d(x[chosen], _KERNEL, sigma))
-    x = _tone(
-        x, {name: numbers[name].to(x.device)[:, None, None, None] for name in _TONE}, numbers["colour"].to(x.device)
-    )
+        x[chosen] = gaussian_blur2d(x[chosen], _KERNEL, sigma)
+    x = _tone(x, {name: numbers[name].to(x.device) for name in _TONE})
     for i in torch.nonzero(numbers["noise"] > 0).flatten().tolist():
         # Drawn on the CPU, so that every device adds the same noise.
         generator = torch.Generator().manual_seed(int(numbers["noise_seed"][i]))
-        noise = torch.randn(x.shape[1:], generator=generator).to(x.device)
-        x = _replace(x, [i], (x[i] + numbers["noise"][i].item() * noise)[None])
-    hidden = erased(numbers, x.shape[-1]).to(x.device)
-    for patch in range(PATCHES):
-        colour = numbers["patch"][:, patch].to(x.device)[:, :, None, None]
-        x = torch.where(hidden[:, patch : patch + 1], colour, x)
-    x = x.clamp(0.0, 1.0)
-    chosen = torch.nonzero(numbers["jpeg"] < 100.0).flatten().tolist()
-    if chosen and x.shape[-1] % 16 == 0:
-        x = _replace(x, chosen, jpeg_codec_differentiable(x[chosen], numbers["jpeg"][chosen].to(x.device)))
-    return x.clamp(0.0, 1.0)
+        noise = torch.randn(x.shape[1:], generator=generator)
+        x[i] += noise.mul_(float(numbers["noise"][i])).to(x.device)
+    for i, patch in torch.nonzero(numbers["boxes"][..., 2] > 0).tolist():
+        hidden = erased({"boxes": numbers["boxes"][i : i + 1, patch : patch + 1]}, x.shape[-1])[0, 0].to(x.device)
+        x[i] = torch.where(hidden, numbers["patch"][i, patch].to(x.device)[:, None, None], x[i])
+    return x.clamp_(0.0, 1.0)
 
 
-_TONE = ("brightness", "contrast", "saturation", "gamma")
+_TONE = ("brightness", "contrast", "saturation", "colour", "gamma")
 
 
-def _tone(x: torch.Tensor, by: Mapping[str, torch.Tensor], colour: torch.Tensor) -> torch.Tensor:
-    luma = torch.tensor(_LUMA, device=x.device).view(1, 3, 1, 1)
-    grey = (x * luma).sum(1, keepdim=True)
-    x = grey + (x - grey) * by["saturation"]
-    mean = grey.mean(dim=(2, 3), keepdim=True)
-    x = mean + (x - mean) * by["contrast"] + by["brightness"]
-    return (x * colour[:, :, None, None]).clamp(1e-4, 1.0) ** by["gamma"]
+def _tone(x: torch.Tensor, by: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Saturation, contrast, brightness and colour are one affine map of the channels; gamma follows."""
+    count, _, height, width = x.shape
+    luma = torch.tensor(_LUMA, device=x.device)
+    saturation, contrast = by["saturation"][:, None, None], by["contrast"][:, None, None]
+    matrix = saturation * torch.eye(3, device=x.device) + (1.0 - saturation) * luma
+    mean = (x.mean(dim=(2, 3)) @ luma)[:, None, None]
+    matrix, offset = contrast * matrix, (1.0 - contrast) * mean + by["brightness"][:, None, None]
+    colour = by["colour"][:, :, None]
+    x = torch.baddbmm(colour * offset, colour * matrix, x.reshape(count, 3, -1)).clamp_(1e-4, 1.0)
+    # The power as exp(gamma log x): both are vectorised, the general power is not.
+    return x.log_().mul_(by["gamma"][:, None, None]).exp_().view(count, 3, height, width)
 
 
 def _low_resolution(x: torch.Tensor, factor: float) -> torch.Tensor:
@@ -244,8 +244,13 @@ def _low_resolution(x: torch.Tensor, factor: float) -> torch.Tensor:
     return functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
 
 
-def _replace(x: torch.Tensor, rows: list[int], values: torch.Tensor) -> torch.Tensor:
-    return x.index_copy(0, torch.tensor(rows, device=x.device), values.to(x.dtype))
+def compress(image: np.ndarray, quality: float) -> np.ndarray:
+    """An image (H,W,3) uint8 through JPEG of that quality, as a camera or a web site would; 100 leaves it alone."""
+    if quality >= 100.0:
+        return image
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=max(1, round(float(quality))))
+    return np.array(Image.open(buffer, formats=("JPEG",)))
 
 
 def erased(numbers: Mapping[str, torch.Tensor], size: int) -> torch.Tensor:

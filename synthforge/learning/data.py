@@ -135,6 +135,7 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
                 jitter_shift=f.jitter_shift,
                 jitter_scale=f.jitter_scale,
             )
+            item["image"] = augment.compress(item["image"], float(drawn["jpeg"]))
             item |= {f"draw/{name}": value for name, value in drawn.items()}
         return item
 

@@ -111,8 +111,7 @@ def finetune(
         plugins,
     )
     fabric = hardware.make_fabric(config.hardware, config.precision)
-    result: FinetuneResult = fabric.launch(job.run)
-    return result
+    return FinetuneResult(**fabric.launch(job.run))
 
 
 #: names that benchmarks give to what is only for the final measurement
@@ -131,9 +130,10 @@ class _FinetuneJob:
     name: str
     plugins: Plugins | None
 
-    def run(self, fabric: Fabric) -> FinetuneResult:
+    def run(self, fabric: Fabric) -> dict[str, Any]:
+        """Train; what `FinetuneResult` holds, as a plain dict that can come back from another process."""
         with hardware.numerics(self.config.hardware, forked=hardware.is_forked(fabric)):
-            return self._run(fabric)
+            return dict(vars(self._run(fabric)))
 
     def _run(self, fabric: Fabric) -> FinetuneResult:
         config, benchmark, task = self.config, self.benchmark, self.benchmark.task

@@ -112,10 +112,12 @@ def run(fabric: Fabric, job: Job, out: Path, *, title: str) -> tuple[nn.Module, 
 
     Raises SynthForgeError when the loss stops being finite, DataError for a checkpoint of another run.
     """
-    return _Loop(fabric, job, out, title).run()
+    return Loop(fabric, job, out, title).run()
 
 
-class _Loop:
+class Loop:
+    """One run of a job: everything `run` keeps between steps."""
+
     def __init__(self, fabric: Fabric, job: Job, out: Path, title: str) -> None:
         self.fabric, self.job, self.out, self.title = fabric, job, out, title
         self.state = State()
@@ -133,6 +135,7 @@ class _Loop:
         self.sums: dict[str, torch.Tensor] = {}
 
     def run(self) -> tuple[nn.Module, State]:
+        """See `run`."""
         s = self.state
         begun, before = time.monotonic(), s.seconds
         total = self._total()
@@ -149,7 +152,7 @@ class _Loop:
                         if batch is None:  # the end of a block of epochs: ask for the next one
                             iterator = self.job.batches(s.epoch, s.position)
                             batch = next(iterator)
-                        self._micro_step(batch, length)
+                        self.micro_step(batch, length)
                         advance(self.job.batch_size)
                         s.seconds = before + time.monotonic() - begun
                         self._maybe_checkpoint(length)
@@ -190,7 +193,8 @@ class _Loop:
     def _done(self) -> bool:
         return self._progress() >= 1.0
 
-    def _micro_step(self, batch: Any, length: int) -> None:
+    def micro_step(self, batch: Any, length: int) -> None:
+        """One batch of an epoch of `length` batches, and the optimiser step where it completes one."""
         s, job = self.state, self.job
         last = (s.position + 1) % job.accumulate == 0 or s.position + 1 == length
         if s.position % job.accumulate == 0:

@@ -120,8 +120,7 @@ def train(
     fabric = hardware.make_fabric(config.hardware, config.precision)
     if config.batch_size % fabric.world_size:
         raise ConfigError(f"batch_size: {config.batch_size} does not divide over {fabric.world_size} devices")
-    result: TrainResult = fabric.launch(job.run)
-    return result
+    return TrainResult(**fabric.launch(job.run))
 
 
 def _named(config: TrainConfig, tasks: Mapping[str, Task] | None) -> dict[str, tuple[Task, dict[str, Any]]]:
@@ -149,9 +148,10 @@ class _TrainJob:
     seed: int
     dataset: Any
 
-    def run(self, fabric: Fabric) -> TrainResult:
+    def run(self, fabric: Fabric) -> dict[str, Any]:
+        """Train; what `TrainResult` holds, as a plain dict that can come back from another process."""
         with hardware.numerics(self.config.hardware, forked=hardware.is_forked(fabric)):
-            return self._run(fabric)
+            return dict(vars(self._run(fabric)))
 
     def _run(self, fabric: Fabric) -> TrainResult:
         config, out = self.config, self.out

@@ -1,0 +1,247 @@
+"""Training speed: the input pipeline alone, and a training step against a plain PyTorch loop on the same network.
+
+    python perf/training.py                     the laptop's network at 128 pixels
+    python perf/training.py --size 256 --batch 8 --precision bf16-mixed --json speed.json
+
+Both loops train the same three tasks with the same losses on the same crops; ours also augments, averages weights and
+keeps a position to resume from. Samples a second, the median of the rounds; the loops take turns, so that a busy
+machine slows both alike. The ratio is ours over plain: 1 is no overhead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from synthforge.core.plugins import load_plugins
+from synthforge.core.records import Field
+from synthforge.learning import hardware, loop
+from synthforge.learning.augment import policy_of
+from synthforge.learning.config import FramingConfig, HardwareConfig, NetworkConfig, TrainConfig
+from synthforge.learning.data import CropDataset, EpochBatches, SyntheticFaces, make_loader, prepare, task_targets
+from synthforge.learning.fields import plan_tasks
+from synthforge.learning.losses import TaskWeights
+from synthforge.learning.model import FaceModel, build_tasks
+from synthforge.learning.train import MultiTask
+
+FIELDS = (
+    Field("landmarks2d", "points2d", unit="px", schema="ibug68"),
+    Field("segmentation", "label", schema="synthforge"),
+    Field("depth", "depth", unit="m"),
+)
+
+
+class Noise:
+    """Samples that cost nothing to read: speed of decoding is the concern of perf for datasets."""
+
+    fields = FIELDS
+    manifest: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(self, count: int, size: int) -> None:
+        rng = np.random.default_rng(0)
+        self.count = count
+        self.sample = {
+            "image": rng.integers(0, 255, (size, size, 3)).astype(np.uint8),
+            "landmarks2d": (size * rng.uniform(0.25, 0.75, (68, 2))).astype(np.float32),
+            "segmentation": rng.integers(0, 20, (size, size)).astype(np.uint8),
+            "depth": rng.uniform(0.4, 0.6, (size, size)).astype(np.float32),
+        }
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.sample
+
+
+def measure(rounds: int, seconds: float, named: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Samples a second of callables that each do one step, taking turns."""
+    for step in named.values():
+        step()
+    rates: dict[str, list[float]] = {name: [] for name in named}
+    for _ in range(rounds):
+        for name, step in named.items():
+            begin, samples = time.perf_counter(), 0
+            while time.perf_counter() - begin < seconds:
+                samples += step()
+            rates[name].append(samples / (time.perf_counter() - begin))
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=128, help="side of the network's input")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--backbone", default="residual", choices=["residual", "unet", "timm"])
+    parser.add_argument("--model", default="resnet18", help="of timm")
+    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--head", default="light", choices=["light", "paper"])
+    parser.add_argument("--tasks", default="keypoints,segmentation,depth")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--policy", default="strong", help="of augmentation")
+    parser.add_argument("--no-channels-last", action="store_true")
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    options = parser.parse_args()
+
+    settings = HardwareConfig(workers=options.workers, channels_last=not options.no_channels_last)
+    network = NetworkConfig(
+        backbone=options.backbone, model=options.model, width=options.width, input_size=options.size
+    )
+    config = TrainConfig(
+        tasks=[{"name": name, "head": options.head} for name in options.tasks.split(",")],
+        network=network,
+        batch_size=options.batch,
+        hardware=settings,
+        precision=options.precision,
+        augmentation=options.policy,
+    )
+    fabric = hardware.make_fabric(settings, options.precision)
+    tasks, references = build_tasks(config.tasks, load_plugins())
+    dataset = Noise(4096, 2 * options.size)
+    wanted = {name: (tuple(task.fields), str(getattr(task, "schema", ""))) for name, task in tasks.items()}
+    plans, members = plan_tasks({f.name: f for f in FIELDS}, wanted, where="noise")
+    crops = CropDataset(
+        SyntheticFaces(dataset, list(plans), "landmarks2d"),
+        plans,
+        options.size,
+        FramingConfig(),
+        policy=policy_of(options.policy),
+    )
+
+    def network_of() -> MultiTask:
+        torch.manual_seed(0)
+        model = FaceModel(network, tasks, references)
+        module = MultiTask(model, TaskWeights(dict.fromkeys(tasks, 1.0), learned=False), config.self_supervision)
+        return module.to(memory_format=torch.channels_last) if settings.channels_last else module  # type: ignore[call-overload]
+
+    def laid_out(images: torch.Tensor) -> torch.Tensor:
+        return images.contiguous(memory_format=torch.channels_last) if settings.channels_last else images
+
+    def endless() -> Iterator[dict[str, torch.Tensor]]:
+        order = EpochBatches(range(len(crops)), options.batch, 0, last=10_000)
+        return iter(make_loader(crops, order, workers=options.workers))
+
+    read = endless()
+
+    def reading() -> int:
+        next(read)
+        return options.batch
+
+    kept = next(read)
+
+    def augmenting() -> int:
+        prepare(kept, plans, options.size, fabric.device)
+        _wait(fabric.device)
+        return options.batch
+
+    # The plain loop: one batch that is ready, forward, loss, backward, AdamW. What any loop must at least do.
+    plain = network_of().to(fabric.device)
+    plain_optimiser = hardware.adamw([{"params": list(plain.parameters()), "lr": 1e-4}], fabric)
+    images, targets = prepare(kept, plans, options.size, fabric.device)
+    images, ready = laid_out(images), task_targets(targets, members)
+    low = "bf16" in str(fabric.strategy.precision.precision)
+
+    def stepping() -> int:
+        with torch.autocast(fabric.device.type, torch.bfloat16, enabled=low):
+            loss = plain(images, ready)["loss"]
+        plain_optimiser.zero_grad()
+        loss.backward()
+        plain_optimiser.step()
+        _wait(fabric.device)
+        return options.batch
+
+    ours = network_of()
+    job = loop.Job(
+        module=ours,
+        averaged=ours.model,
+        optimiser=hardware.adamw([{"params": list(ours.parameters()), "lr": 1e-4}], fabric),
+        forward=lambda module, batch, state: module(images, ready),
+        batches=lambda epoch, position: iter([]),
+        per_epoch=lambda epoch: 1_000_000,
+        batch_size=options.batch,
+        limits=loop.Limits(max_steps=10**9),
+        final=0.1,
+        seed=0,
+        fingerprint="perf",
+        ema=0.999,
+        checkpoint_seconds=0,
+    )
+    whole = loop.Job(**{**vars(job), "module": network_of()})
+    whole.averaged = whole.module.model  # type: ignore[assignment]
+    whole.optimiser = hardware.adamw([{"params": list(whole.module.parameters()), "lr": 1e-4}], fabric)
+
+    def all_of_it(module: Any, batch: Any, state: Any) -> dict[str, torch.Tensor]:
+        fresh, wanted_now = prepare(batch, plans, options.size, fabric.device)
+        found: dict[str, torch.Tensor] = module(laid_out(fresh), task_targets(wanted_now, members))
+        return found
+
+    whole.forward = all_of_it
+    with tempfile.TemporaryDirectory() as folder:
+        inner = loop.Loop(fabric, job, Path(folder) / "a", "perf")
+        outer = loop.Loop(fabric, whole, Path(folder) / "b", "perf")
+
+        def looping() -> int:
+            inner.micro_step(None, 1_000_000)
+            _wait(fabric.device)
+            return options.batch
+
+        def training() -> int:
+            outer.micro_step(next(read), 1_000_000)
+            _wait(fabric.device)
+            return options.batch
+
+        found = measure(
+            options.rounds,
+            options.seconds,
+            {
+                "read and crop": reading,
+                "augment": augmenting,
+                "step, plain PyTorch": stepping,
+                "step, our loop": looping,
+                "training, all of it": training,
+            },
+        )
+    model = ours.model
+    report = {
+        "device": str(fabric.device),
+        "threads": torch.get_num_threads(),
+        "precision": str(fabric.strategy.precision.precision),
+        "native_bf16": hardware.native_bf16(fabric.device.type),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
+        "samples_per_second": {name: round(rate, 2) for name, rate in found.items()},
+        "ratio": round(found["step, our loop"] / found["step, plain PyTorch"], 3),
+        "ratio_all": round(found["training, all of it"] / found["step, plain PyTorch"], 3),
+    }
+    print(f"{options.backbone} x {options.width} at {options.size}, {report['precision']}, {report['device']}")
+    for name, rate in found.items():
+        print(f"  {name:<22}{rate:10.1f} samples/s")
+    print(f"  our step / plain step {report['ratio']:10.2f}")
+    print(f"  all of it / plain step{report['ratio_all']:10.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()
