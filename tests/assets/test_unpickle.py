@@ -162,7 +162,7 @@ def test_truncated_and_lying_storages_are_refused(raw_storage: bytes) -> None:
         b"\x80\x04\x8e" + struct.pack("<Q", 1 << 40) + b"abc.",  # bytes of a terabyte
         b"\x80\x04\x8d" + struct.pack("<Q", 1 << 40) + b"abc.",  # text of a terabyte
         b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"abc.",  # bytearray of a terabyte
-        b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N.",  # a frame of a terabyte
+        b"\x80\x04\x95" + struct.pack("<Q", 1 << 40) + b"N",  # a frame of a terabyte
         b"\x80\x02Nr\xff\xff\xff\x7fX.",  # a memo slot of two milliards
     ],
 )

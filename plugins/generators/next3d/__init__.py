@@ -1,0 +1,33 @@
+"""The generator `next3d`: the paper's own, on weights and a head that the user brings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synthforge.core.hookspecs import hookimpl
+
+from .settings import Next3DConfig
+
+if TYPE_CHECKING:
+    from synthforge.core.catalogue import Register
+
+    from .generator import Next3DGenerator
+
+
+def build(config: Next3DConfig) -> Next3DGenerator:
+    """The generator; files are read at the first rendering."""
+    from .generator import Next3DGenerator
+
+    return Next3DGenerator(config)
+
+
+@hookimpl
+def register_generators(register: Register) -> None:
+    """Offer the generator `next3d`."""
+    register(
+        "next3d",
+        build,
+        config=Next3DConfig,
+        summary="Next3D (the paper's generator): photographic faces on FLAME's mesh; needs files you download yourself",
+        licence="published weights: NVIDIA Source Code License, non-commercial; FLAME: by edition",
+    )

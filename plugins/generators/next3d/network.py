@@ -165,6 +165,13 @@ class Next3DNetwork(nn.Module):
         image = self.superresolution(features, ws[:, LAYERS - 1])
         return Output(image, features[:, :3], distance)
 
+    def render(self, volume: Volume, ws: torch.Tensor, camera: torch.Tensor, jitter: Jitter) -> torch.Tensor:
+        """The image (B,3,N,N) in [-1,1] alone, of a volume that may be marched again for depth."""
+        n = self.config.neural
+        features = volume.march(pinhole_rays(camera, n), jitter).features
+        assert features is not None
+        return self.superresolution(features.mT.unflatten(2, (n, n)), ws[:, LAYERS - 1])
+
 
 def _over(below: torch.Tensor, above: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     return above * alpha + below * (1 - alpha)

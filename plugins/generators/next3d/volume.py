@@ -109,10 +109,15 @@ class Volume:
     def __init__(
         self, planes: torch.Tensor, decoder: Decoder, projection: torch.Tensor, options: VolumeOptions
     ) -> None:
+        self._given = planes
         self.decoder, self.projection, self.options = decoder, projection.to(planes), options
         self.batch, self.planes, self.channels, self.size = planes.shape[:4]
         # rows of 32 channels, so that a sample is a weighted sum of twelve rows of one table
         self.table = planes.permute(0, 1, 3, 4, 2).reshape(-1, self.channels).contiguous()
+
+    def sample(self, i: int) -> Volume:
+        """The volume of one sample of the batch."""
+        return Volume(self._given[i : i + 1], self.decoder, self.projection, self.options)
 
     def query(self, points: torch.Tensor, colour: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Density (B,N) and colour features (B,N,32) (or None) at points (B,N,3) in volume units."""

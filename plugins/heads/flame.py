@@ -1,0 +1,41 @@
+"""Registers the parametric head `flame`, whose files the user brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from synthforge.core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from synthforge.core.catalogue import Register
+    from synthforge.heads.flame import FlameHead
+
+
+@dataclass
+class FlameHeadConfig:
+    """edition: `flame2020`, `flame2023` or `flame2023-open`; painted: a UV label map in schema `flame20` (PNG), or
+    empty to draw brows, lips and mouth around the landmarks.
+    """
+
+    edition: str = "flame2020"
+    painted: str = ""
+
+
+def build(config: FlameHeadConfig) -> FlameHead:
+    """The head; raises AssetError that says which file is missing and where to get it."""
+    from synthforge.heads.flame_assets import load_flame_head
+
+    return load_flame_head(config.edition, config.painted)
+
+
+@hookimpl
+def register_heads(register: Register) -> None:
+    """Offer the head `flame`."""
+    register(
+        "flame",
+        build,
+        config=FlameHeadConfig,
+        summary="FLAME with identity, expression, jaw, eyes and neck; needs files that you download yourself",
+        licence="FLAME: MPI non-commercial, or CC BY 4.0 for edition 2023 Open",
+    )
