@@ -48,11 +48,9 @@ def _torch() -> Iterator[Finding]:
 def _rasterisers() -> Iterator[Finding]:
     import importlib.util
 
-    import warp
+    from ..geometry.warp_runtime import devices
 
-    warp.config.quiet = True
-    warp.init()
-    yield Finding("ok", "warp rasteriser", f"devices: {', '.join(str(d) for d in warp.get_devices())}")
+    yield Finding("ok", "warp rasteriser", f"devices: {', '.join(devices())}")
     if importlib.util.find_spec("pytorch3d"):
         yield Finding("ok", "pytorch3d rasteriser", "installed")
     else:

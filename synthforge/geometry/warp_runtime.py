@@ -12,10 +12,17 @@ import warp as wp
 @cache
 def start() -> None:
     """Initialise warp once. Silent: a library does not print to its caller's terminal."""
-    # Older releases of warp have a flag where newer ones have a level.
-    name, value = ("log_level", wp.LOG_WARNING) if hasattr(wp.config, "log_level") else ("quiet", True)
-    setattr(wp.config, name, value)
+    # Older releases of warp have a flag where newer ones have a level; the only thing they warn of here is that there
+    # is no GPU driver, which is nothing to worry anyone who has no GPU.
+    level = (wp.LOG_WARNING if torch.cuda.is_available() else wp.LOG_ERROR) if hasattr(wp, "LOG_ERROR") else True
+    setattr(wp.config, "log_level" if hasattr(wp.config, "log_level") else "quiet", level)
     wp.init()
+
+
+def devices() -> list[str]:
+    """Names of the devices kernels can run on."""
+    start()
+    return [str(device) for device in wp.get_devices()]
 
 
 def as_warp(tensor: torch.Tensor, dtype: Any = None) -> Any:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..core.plugins import Plugins
-    from ..evaluation.protocol import Evaluation
+    from ..evaluation.protocol import Evaluation, Predictor
 
 
 def evaluate_model(
@@ -37,10 +37,11 @@ def evaluate_model(
         )
     adapted = task in model.adapter_info and model.adapter_info[task].schema == benchmark.schema
 
-    def predictor(images: torch.Tensor) -> Mapping[str, torch.Tensor]:
+    def answer(images: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return model.predict(images, adapted=adapted, tasks=[task])[task]
 
+    predictor: Predictor = answer
     if task == "segmentation" and not adapted:
         own = str(getattr(model.tasks[task], "schema", benchmark.schema))
-        predictor = in_schema(predictor, own, benchmark.schema)
+        predictor = in_schema(answer, own, benchmark.schema)
     return evaluate(predictor, benchmark, split, name=name, input_size=model.input_size, **options)

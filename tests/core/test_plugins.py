@@ -74,7 +74,7 @@ def test_a_broken_plugin_is_listed_with_its_reason(tmp_path: Path, change: tuple
     with pytest.raises(PluginError) as caught:
         plugins.build("annotator", "mine")
     assert reason in str(caught.value)
-    with pytest.raises(PluginError, match="theirs 1.0"):
+    with pytest.raises(PluginError, match=r"theirs 1\.0"):
         Plugins(strict=True).add(
             lambda: plugin_module._module_from_file(path), origin="bad", distribution="theirs 1.0", names=()
         )

@@ -53,5 +53,5 @@ def test_mappings_name_real_classes_and_commute_with_flips(source: str, target: 
 
 
 def test_an_unknown_mapping_is_named() -> None:
-    with pytest.raises(KeyError, match="lapa11.*flame20"):
+    with pytest.raises(KeyError, match=r"lapa11.*flame20"):
         class_mapping("lapa11", "flame20")
