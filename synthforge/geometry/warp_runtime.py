@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -12,11 +15,24 @@ import warp as wp
 @cache
 def start() -> None:
     """Initialise warp once. Silent: a library does not print to its caller's terminal."""
-    # Older releases of warp have a flag where newer ones have a level; the only thing they warn of here is that there
-    # is no GPU driver, which is nothing to worry anyone who has no GPU.
-    level = (wp.LOG_WARNING if torch.cuda.is_available() else wp.LOG_ERROR) if hasattr(wp, "LOG_ERROR") else True
-    setattr(wp.config, "log_level" if hasattr(wp.config, "log_level") else "quiet", level)
-    wp.init()
+    # Older releases of warp have a flag where newer ones have a level.
+    name, value = ("log_level", wp.LOG_WARNING) if hasattr(wp.config, "log_level") else ("quiet", True)
+    setattr(wp.config, name, value)
+    with contextlib.nullcontext() if torch.cuda.is_available() else _without_stderr():
+        wp.init()
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Mute file descriptor 2: warp's C++ code warns of a missing GPU driver there, whatever the log level."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def devices() -> list[str]:
