@@ -1,0 +1,118 @@
+"""Images per second of `generate`, written to disk with all annotators, and where the time goes.
+
+    python perf/generate.py [--resolution 256] [--samples 400] [--workers 2] [--json FILE]
+
+Two measurements in one run: the real command with `workers` processes (its rate counts from the first to the last shard,
+so start-up and one-time builds are left out), and one process alone with a clock around each part. The published peer is
+the paper's generator: about 4 images/s on one V100.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PAPER_IMAGES_PER_SECOND = 4.0
+PIPELINE = """
+seed: 5
+stages:
+  dataset: {{run: generate, generator: anny, samples: {samples}, resolution: {resolution}, shard_size: 40,
+             workers: {workers}}}
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--samples", type=int, default=400)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = Path(folder) / "p.yaml"
+        pipeline.write_text(PIPELINE.format(**vars(options)))
+        parts = one_process(pipeline, min(options.samples, 160))
+        rate, seconds = command(pipeline, Path(folder) / "out", options.workers)
+    total = sum(parts.values())
+    print(f"{options.resolution}^2, all annotators, written to disk")
+    print(f"{'part':<12}{'ms/image':>10}{'share':>8}")
+    for name, value in sorted(parts.items(), key=lambda item: -item[1]):
+        print(f"{name:<12}{value:>10.2f}{100 * value / total:>7.0f}%")
+    print(f"{'sum':<12}{total:>10.2f}   -> {1000 / total:.0f} images/s a process")
+    print(f"command, {options.workers} workers: {rate:.0f} images/s ({seconds:.0f} s with start-up)")
+    print(
+        f"ratio to the paper's generator on a V100 ({PAPER_IMAGES_PER_SECOND:.0f}/s): {rate / PAPER_IMAGES_PER_SECOND:.1f}"
+    )
+    if options.json:
+        row = {
+            "parts_ms": parts,
+            "images_per_second": rate,
+            "workers": options.workers,
+            "resolution": options.resolution,
+        }
+        options.json.write_text(json.dumps(row, indent=2) + "\n")
+
+
+def command(pipeline: Path, out: Path, workers: int) -> tuple[float, float]:
+    """(images/s between the first and the last shard, seconds of the whole command)."""
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-m", "synthforge", "generate", str(pipeline), "--out", str(out)], check=True)
+    seconds = time.monotonic() - start
+    marks = sorted((p.stat().st_mtime, json.loads(p.read_text())) for p in out.glob("shard-*.json"))
+    times = [mark for mark, _ in marks]
+    # Workers finish their first shards together: the clock runs from there.
+    first = min(workers, len(times) - 1)
+    images = 40 * (len(times) - first)
+    return images / max(times[-1] - times[first - 1], 1e-9), seconds
+
+
+def one_process(pipeline: Path, samples: int) -> dict[str, float]:
+    """Milliseconds an image by part, one process, one thread."""
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    from synthforge.core.pipeline import load_pipeline
+    from synthforge.datasets.codecs import encode_sample
+    from synthforge.datasets.writer import to_sample
+    from synthforge.stages import KINDS
+    from synthforge.stages.workers import Job, Workshop
+
+    stage = load_pipeline(pipeline, KINDS).stages[0]
+    shop = Workshop(Job(Path(), stage.config, 5, "", (), Path(), ""))
+    size = shop.generator.batch_size
+    spent: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def clock(name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        spent[name] += 1000 * (time.perf_counter() - begin)
+
+    for first in range(0, samples + size, size):
+        if first == size:
+            spent.clear()  # the first batch compiles and caches
+        with clock("sample"):
+            scenes = [shop.generator.sample(5, index) for index in range(first, first + size)]
+        with clock("render"):
+            renderings = shop.generator.render(scenes, stage.config.resolution)
+        for rendering in renderings:
+            values = {}
+            with clock("annotate"):
+                for annotator in shop.annotators:
+                    values.update(annotator.annotate(rendering))
+            with clock("encode"):
+                encode_sample(to_sample(rendering, values), shop.fields, stage.config.encoding())
+    count = len(range(size, samples + size, size)) * size
+    return {name: value / count for name, value in spent.items()}
+
+
+if __name__ == "__main__":
+    main()

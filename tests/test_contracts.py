@@ -1,0 +1,56 @@
+"""Every first-party plugin keeps the contract third parties are held to."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from synthforge import testing
+from synthforge.core.catalogue import KINDS
+from synthforge.core.plugins import Plugins, load_plugins
+from synthforge.core.records import Rendering
+
+
+@cache
+def _plugins() -> Plugins:
+    return load_plugins(strict=True)
+
+
+@cache
+def _rendering() -> Rendering:
+    generator = _plugins().build("generator", "anny")
+    return generator.render([generator.sample(3, 1)], 96)[0]
+
+
+ENTRIES = [(kind, name) for kind in KINDS for name in load_plugins().catalogues[kind].names()]
+# What needs licensed files, an existing dataset or photographs is checked where such data is made: in the tests of its kind.
+BUILDABLE = {
+    ("head", "anny"),
+    ("generator", "anny"),
+    ("task", "keypoints"),
+    ("task", "segmentation"),
+    ("task", "depth"),
+    ("annotator", "landmarks"),
+    ("annotator", "segmentation"),
+    ("annotator", "depth"),
+    ("annotator", "normals"),
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_registration(kind: str, name: str) -> None:
+    testing.check_entry(_plugins().entry(kind, name))
+
+
+@pytest.mark.parametrize(("kind", "name"), sorted(BUILDABLE))
+def test_contract(kind: str, name: str) -> None:
+    arguments = {"rendering": _rendering()} if kind == "annotator" else {}
+    testing.check_plugin(_plugins(), kind, name, **arguments)
+
+
+def test_a_contract_that_is_broken_is_found() -> None:
+    generator = _plugins().build("generator", "anny")
+    generator.sample = lambda seed, index, draw=generator.sample: draw(seed, 0)
+    with pytest.raises(AssertionError, match="two indices|own seed and index"):
+        testing.check_generator(generator)
