@@ -162,7 +162,12 @@ class FaceModel(nn.Module):
 
 def to_size(prediction: Mapping[str, torch.Tensor], size: tuple[int, int]) -> Prediction:
     """Dense maps of a prediction brought to (H,W); everything else as it is."""
-    return {k: resized_logits(v, size) if k in ("logits", "depth") else v for k, v in prediction.items()}
+    return {k: _resized(v, size) if k in ("logits", "depth") else v for k, v in prediction.items()}
+
+
+def _resized(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    with torch.autocast(x.device.type, enabled=False):  # bf16 would round depth to centimetres
+        return resized_logits(x.float(), size)
 
 
 def mirror(key: str, value: torch.Tensor, schema: str) -> torch.Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from blobs import Blobs, light_tasks, tiny
+from blobs import BlobBenchmark, Blobs, light_tasks, tiny
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,12 +22,15 @@ from synthforge.core.errors import ConfigError, DataError, SynthForgeError
 from synthforge.core.plugins import load_plugins
 from synthforge.learning import hardware, loop
 from synthforge.learning.config import (
+    FinetuneConfig,
     HardwareConfig,
+    NetworkConfig,
     OptimiserConfig,
     SamplingConfig,
     SelfSupervisionConfig,
     TrainConfig,
 )
+from synthforge.learning.finetune import finetune
 from synthforge.learning.model import load_model
 from synthforge.learning.train import train
 
@@ -74,6 +78,32 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> Non
     assert not all(torch.equal(states[0][key], states[2][key]) for key in states[0])
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_the_papers_networks_train_in_bf16(tmp_path: Path) -> None:
+    """The paper's architecture, narrow; the affine term on both; low precision reaches no soft-argmax and no loss."""
+    tasks = [
+        {"name": "keypoints", "head": "paper", "size": 8, "width": 8},
+        {"name": "segmentation", "head": "paper", "width": 0.0625},
+        {"name": "depth", "head": "paper", "width": 0.0625},
+    ]
+    config = tiny(
+        tasks=tasks,
+        network=NetworkConfig(backbone="unet", width=0.0625, channels=8, input_size=32),
+        precision="bf16-mixed",
+        max_steps=2,
+        batch_size=4,
+        accumulate=2,
+        augmentation="strong",
+    )
+    result = train(config, "", tmp_path, dataset=Blobs(16))
+    assert all(math.isfinite(value) for value in result.metrics.values())
+    weights = load_file(tmp_path / "model.safetensors")
+    assert {value.dtype for value in weights.values()} <= {torch.float32, torch.int64}
+    tuned = FinetuneConfig(epochs=1, batch_size=4, hardware=config.hardware, precision="bf16-mixed")
+    for task in ("keypoints", "segmentation", "depth"):
+        found = finetune(tuned, tmp_path, BlobBenchmark(task), tmp_path / task)
+        assert found.metrics["loss"] <= found.before["loss"]
 
 
 SCRIPT = """

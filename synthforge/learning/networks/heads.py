@@ -101,4 +101,4 @@ class DenseHead(nn.Module):
     def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         """{key: map}."""
         out = self.net(features)
-        return {self.key: out * self.unit if self.unit != 1.0 else out}
+        return {self.key: out.float() * self.unit if self.unit != 1.0 else out}
