@@ -23,6 +23,7 @@ def random_network(config: NetworkConfig, seed: int = 0) -> Next3DNetwork:
     for name, parameter in network.named_parameters():
         if name.endswith("noise_strength"):
             parameter.fill_(0.1)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

@@ -1,0 +1,100 @@
+"""Where a Next3D picture's time goes, at the published size with random weights.
+
+    python perf/next3d.py [--json FILE] [--threads 2] [--repeats 3]
+
+Wall-clock seconds a stage, best of several runs at batch 1, and the peak memory of the process. The first run, which
+transforms weights, is shown apart. With one thread processor time counts instead, so that other load on the machine
+disturbs little. Takes about a minute and 3 GiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from synthforge_plugins.generators.next3d.config import NetworkConfig
+from synthforge_plugins.generators.next3d.dynamic import MeshTexture, covered_box, crop_mouth, mouth_box, paste_mouth
+from synthforge_plugins.generators.next3d.fake import random_network
+from synthforge_plugins.generators.next3d.network import LAYERS, Next3DNetwork
+from synthforge_plugins.generators.next3d.raster import FRONT, TOP
+from synthforge_plugins.generators.next3d.views import label, volume_camera
+from synthforge_plugins.generators.next3d.volume import middle_jitter, pinhole_rays
+
+from synthforge.assets.fake import uv_mask
+from synthforge.assets.fake_head import fake_head, landmark_angles
+
+
+def made_up_mesh() -> torch.Tensor:
+    """Vertices and landmarks (1,5091,3) of the made-up head."""
+    head = fake_head()
+    face, weight = head.locate(*landmark_angles())
+    points = (head.vertices[head.faces[face]] * weight[..., None]).sum(1)
+    return torch.tensor(np.concatenate([head.vertices, points])[None], dtype=torch.float32)
+
+
+def stages(network: Next3DNetwork, clock: Callable[[], float]) -> dict[str, float]:
+    """Seconds of each stage of one picture of the `official` variant."""
+    spent: dict[str, float] = {}
+
+    def timed(name: str, run: Callable[[], Any]) -> Any:
+        started = clock()
+        value = run()
+        spent[name] = spent.get(name, 0.0) + clock() - started
+        return value
+
+    mesh, camera = made_up_mesh(), label([volume_camera(0.3, 0.1, 2.7, 20.0, 512)])
+    vertices, landmarks = mesh[:, :5023], mesh[:, 5023:]
+    z = torch.randn(1, 512, generator=torch.Generator().manual_seed(0))
+    ws = timed("mapping", lambda: network.map(z, camera, psi=0.7))
+    main = ws[:, :LAYERS]
+    texture = timed("neural texture", lambda: network.texture_backbone.synthesis(ws[:, LAYERS:]))
+    surface = MeshTexture(network.get_buffer("faces")[0], network.get_buffer("face_uvcoords")[0], network._mask)
+    front = timed("rasterise", lambda: surface.view(texture, vertices, FRONT))
+    timed("rasterise", lambda: (surface.sides(texture, vertices), surface.view(texture, vertices, TOP)))
+    boxes = [mouth_box(points) for points in landmarks]
+    mouth = timed("mouth", lambda: network.mouth_backbone.synthesis(main, crop_mouth(front.features, boxes)))
+    stitched = paste_mouth(front.features, mouth, boxes)
+    timed("blending", lambda: network.neural_blending.synthesis(main, stitched, covered_box(front.alpha)))
+    static = timed("static planes", lambda: network.backbone.synthesis(main))
+    volume = network.volume(static.unflatten(1, (3, 32)))
+    rays, n = pinhole_rays(camera, network.config.neural), network.config.neural
+    marched = timed("volume", lambda: volume.march(rays, middle_jitter(1, n * n, network.config.volume)))
+    features = marched.features.mT.unflatten(2, (n, n))
+    timed("super-resolution", lambda: network.superresolution(features, ws[:, LAYERS - 1]))
+    return spent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    clock = time.process_time if given.threads == 1 else time.perf_counter
+    network = random_network(NetworkConfig())
+    network._mask = torch.from_numpy(uv_mask() / np.float32(255))
+    with torch.inference_mode():
+        first = stages(network, clock)
+        runs = [stages(network, clock) for _ in range(given.repeats)]
+    best = {name: min(run[name] for run in runs) for name in first}
+    print(f"{'stage':18} {'first':>8} {'best':>8}   seconds, {given.threads} thread(s)")
+    for name, seconds in best.items():
+        print(f"{name:18} {first[name]:8.3f} {seconds:8.3f}")
+    total = min(sum(run.values()) for run in runs)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{'picture':18} {sum(first.values()):8.3f} {total:8.3f}\npeak memory {peak:.2f} GiB")
+    if given.json:
+        record = {"threads": given.threads, "first": first, "best": best, "picture": total, "peak_gib": peak}
+        given.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""The generator plugin: faces without a mesh, with metric depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthforge.assets.registry import find_asset, sha256
+from synthforge.assets.stylegan_pickle import read_checkpoint
+from synthforge.core.interfaces import Generator
+from synthforge.core.records import Rendering, Scene
+from synthforge.core.seeding import numpy_rng, torch_rng
+
+from ..next3d.views import label, metric, metric_depth, picture, volume_camera
+from ..next3d.volume import middle_jitter, pinhole_rays, seeded_jitter
+from .network import EG3DNetwork
+from .settings import EG3DConfig
+
+
+class EG3DGenerator(Generator):
+    """EG3D. World frame: the volume's, in metres by `units_per_metre`."""
+
+    def __init__(self, config: EG3DConfig) -> None:
+        self.config = config
+        self.batch_size = config.batch_size
+
+    @cached_property
+    def checkpoint(self) -> str:
+        """Path of the weights; AssetError if they have not been added."""
+        return self.config.checkpoint or str(find_asset("eg3d-ffhq"))
+
+    @cached_property
+    def network(self) -> EG3DNetwork:
+        """The network with its weights."""
+        read = read_checkpoint(self.checkpoint)
+        neural = read.init_kwargs.get("neural_rendering_resolution")
+        network = EG3DNetwork.from_state(read.state, read.plane_axes, rendering=read.rendering_kwargs, neural=neural)
+        return network.to(self.config.device)
+
+    def sample(self, seed: int, index: int) -> Scene:
+        """See `Generator.sample`. z and camera have streams of their own, `eg3d/<name>`."""
+        config, view = self.config, numpy_rng(seed, index, "eg3d/camera")
+        parameters = {
+            "z": numpy_rng(seed, index, "eg3d/z").standard_normal(512).tolist(),
+            "azimuth": float(view.uniform(-config.azimuth, config.azimuth)),
+            "elevation": float(view.uniform(-config.elevation, config.elevation)),
+            "field_of_view": float(view.uniform(config.field_of_view[0], config.field_of_view[1])),
+            "radius": config.radius,
+        }
+        return Scene(seed, index, parameters)
+
+    def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
+        """See `Generator.render`."""
+        renderings: list[Rendering] = []
+        with torch.inference_mode():
+            for first in range(0, len(scenes), self.batch_size):
+                renderings += self._render(scenes[first : first + self.batch_size], resolution)
+        return renderings
+
+    def _render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
+        network, device, config = self.network, self.config.device, self.config
+        options, batch = network.config.volume, len(scenes)
+        cameras = []
+        for p in (scene.parameters for scene in scenes):
+            place = p["azimuth"], p["elevation"], p["radius"]
+            cameras.append(volume_camera(*place, p["field_of_view"], resolution))
+        c = label(cameras).to(device)
+        z = torch.tensor(np.array([s.parameters["z"] for s in scenes]), dtype=torch.float32)
+        ws = network.map(z[:, : network.config.z].to(device), c, psi=config.psi, cutoff=config.cutoff)
+        volume = network.volume(ws)
+        rays = network.config.neural**2
+        if config.jitter:
+            streams = [torch_rng(s.seed, s.index, "eg3d/jitter") for s in scenes]
+            coarse, fine = (part.to(device) for part in seeded_jitter(streams, rays, options))
+        else:
+            coarse, fine = middle_jitter(batch, rays, options, device)
+        images = network.render(volume, ws, c, (coarse, fine))
+        n = config.depth_resolution or resolution
+        marched = volume.march(pinhole_rays(c, n), middle_jitter(batch, n * n, options, device), colour=False)
+        renderings = []
+        for i, scene in enumerate(scenes):
+            camera = metric(cameras[i], config.units_per_metre)
+            distance, opacity = (part[i].view(n, n) for part in (marched.distance, marched.opacity))
+            depth = metric_depth(distance, opacity, camera, config.units_per_metre, resolution)
+            renderings.append(Rendering(scene=scene, camera=camera, image=picture(images[i], resolution), depth=depth))
+        return renderings
+
+    def provenance(self) -> dict[str, Any]:
+        """Checkpoint, its hash and its licence."""
+        return {
+            "checkpoint": Path(self.checkpoint).name,
+            "checkpoint_sha256": sha256(Path(self.checkpoint)),
+            "units_per_metre": self.config.units_per_metre,
+            "licence": "that of the checkpoint (published: NVIDIA Source Code License, non-commercial)",
+        }

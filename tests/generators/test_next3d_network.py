@@ -1,0 +1,283 @@
+"""The fast network against plain arithmetic, on other sizes, batches, meshes and weights than the reference numbers."""
+
+from __future__ import annotations
+
+import resource
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from next3d_reference import query, superresolution, synthesis
+from synthforge_plugins.generators.next3d import winograd
+from synthforge_plugins.generators.next3d.config import PLANE_AXES, TINY, NetworkConfig
+from synthforge_plugins.generators.next3d.dynamic import covered_box, fill_holes, mouth_box
+from synthforge_plugins.generators.next3d.fake import random_network
+from synthforge_plugins.generators.next3d.network import LAYERS, Next3DNetwork
+from synthforge_plugins.generators.next3d.raster import rasterise
+from synthforge_plugins.generators.next3d.synthesis import ConditionalSynthesis
+from synthforge_plugins.generators.next3d.volume import (
+    Rays,
+    Volume,
+    VolumeOptions,
+    importance_samples,
+    march_weights,
+    middle_jitter,
+    pinhole_rays,
+    seeded_jitter,
+)
+
+from synthforge.assets.fake_head import fake_head, landmark_angles
+
+# Wider than the reference's tiny network, so that the Winograd path is taken at 64 pixels and above.
+WIDE = NetworkConfig(z=16, w=16, channel_base=16384, channel_max=256, neural=16, superres_input=32, superres=(8, 6))
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def meshes(batch: int) -> torch.Tensor:
+    head = fake_head()
+    face, weight = head.locate(*landmark_angles())
+    points = (head.vertices[head.faces[face]] * weight[..., None]).sum(1)
+    rest = torch.tensor(np.concatenate([head.vertices, points]), dtype=torch.float32)
+    scale = 1 + 0.1 * drawn(batch, 1, 3, seed=5)
+    return rest * scale + 0.005 * drawn(batch, 1, 3, seed=6)
+
+
+def cameras(batch: int) -> torch.Tensor:
+    from synthforge_plugins.generators.next3d.views import label, volume_camera
+
+    return label([volume_camera(0.3 * i - 0.2, 0.2 * i, 2.7, 18 + i, 64) for i in range(batch)])
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Next3DNetwork:
+    return random_network(TINY, seed=3)
+
+
+def test_a_batch_is_its_samples_one_by_one(tiny: Next3DNetwork) -> None:
+    c, mesh = cameras(2), meshes(2)
+    ws = tiny.map(drawn(2, 16), c, psi=0.7)
+    planes = tiny.planes(ws, mesh)
+    streams = [torch.Generator().manual_seed(i) for i in range(2)]
+    jitter = seeded_jitter(streams, 256, TINY.volume)
+    output = tiny.synthesise(ws, planes.blended, c, jitter)
+    for i in range(2):
+        only = slice(i, i + 1)
+        alone = tiny.planes(ws[only], mesh[only])
+        assert torch.equal(alone.views[0].face_id[0], planes.views[0].face_id[i])
+        torch.testing.assert_close(alone.blended[0], planes.blended[i], rtol=0, atol=1e-4)
+        one = tiny.synthesise(ws[only], alone.blended, c[only], (jitter[0][only], jitter[1][only]))
+        torch.testing.assert_close(one.image[0], output.image[i], rtol=0, atol=1e-4)
+        torch.testing.assert_close(one.distance[0], output.distance[i], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [TINY, pytest.param(WIDE, marks=pytest.mark.slow)], ids=["tiny", "wide"])
+def test_every_network_is_the_plain_arithmetic(config: NetworkConfig) -> None:
+    network = random_network(config, seed=7)
+    state = dict(network.state_dict())
+    with torch.inference_mode():
+        ws = network.map(drawn(1, 16, seed=8), cameras(1))
+        main = ws[:, :LAYERS]
+        texture = network.texture_backbone.synthesis(ws[:, LAYERS:])
+        close(texture, synthesis(state, "texture_backbone.synthesis", ws[:, LAYERS:], 256))
+        condition = drawn(1, 32, 64, 64, seed=9)
+        close(
+            network.mouth_backbone.synthesis(main, condition),
+            synthesis(state, "mouth_backbone.synthesis", main, 256, condition, first=8),
+        )
+        condition = texture.contiguous()
+        whole = synthesis(state, "neural_blending.synthesis", main, 256, condition, first=64)
+        close(network.neural_blending.synthesis(main, condition), whole)
+        for top, bottom, left, right in ((90, 170, 100, 151), (0, 40, 200, 256), (128, 129, 128, 129)):
+            part = network.neural_blending.synthesis(main, condition, (top, bottom, left, right))
+            inside = (..., slice(top, bottom), slice(left, right))
+            close(part[inside], whole[inside])
+        features = drawn(1, 32, 16, 16, seed=10).clamp(-1, 1)
+        close(
+            network.superresolution(features, ws[:, LAYERS - 1]),
+            superresolution(state, features, ws[:, LAYERS - 1], config.superres_input),
+        )
+
+
+def close(fast: torch.Tensor, plain: torch.Tensor) -> None:
+    """Within 3e-4 of the values' spread."""
+    torch.testing.assert_close(fast, plain, rtol=0, atol=3e-4 * max(1.0, float(plain.std())))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 5), st.integers(1, 9), st.integers(1, 7), st.integers(1, 7), st.booleans(), st.integers(0, 1000))
+def test_winograd_is_the_convolution(
+    tiles_high: int, tiles_wide: int, inputs: int, outputs: int, two_parts: bool, seed: int
+) -> None:
+    height, width = 4 * tiles_high, 4 * tiles_wide
+    x, weight = drawn(height, width, 2 * inputs, seed=seed), drawn(outputs, 2 * inputs, 3, 3, seed=seed + 1)
+    scale = drawn(2 * inputs, seed=seed + 2)
+    expected = F.conv2d((x * scale).permute(2, 0, 1)[None], weight, padding=1)[0].permute(1, 2, 0) + 1
+    parts = [(x, scale)]
+    if two_parts:
+        parts = [(x[..., :inputs], scale[:inputs]), (x[..., inputs:], scale[inputs:])]
+    rows: list[int] = []
+
+    def finish(strip: torch.Tensor, first: int) -> None:
+        rows.extend(range(first, first + len(strip)))
+        strip.add_(1)
+
+    found = winograd.convolve(parts, winograd.transform_kernel(weight), finish=finish)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    assert rows == list(range(height))
+
+
+def test_new_weights_are_noticed() -> None:
+    network = ConditionalSynthesis(8, 64, 3, 16384, 256, condition=4, condition_size=64, first=32)
+    from synthforge_plugins.generators.next3d.layers import randomise
+
+    randomise(network, torch.Generator().manual_seed(0))
+    ws, condition = drawn(1, 10, 8), drawn(1, 4, 64, 64)
+    with torch.no_grad():
+        before = network(ws, condition)
+        for parameter in network.parameters():
+            parameter.mul_(1.5)
+        after = network(ws, condition)
+        fresh = ConditionalSynthesis(8, 64, 3, 16384, 256, condition=4, condition_size=64, first=32)
+        fresh.load_state_dict(network.state_dict())
+        torch.testing.assert_close(after, fresh(ws, condition))
+    assert (after - before).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("size", [64, 100])
+def test_the_rasteriser_agrees_with_pytorch3d(size: int) -> None:
+    rasterize = pytest.importorskip("pytorch3d.renderer.mesh.rasterize_meshes")
+    structures = pytest.importorskip("pytorch3d.structures")
+    generator = torch.Generator().manual_seed(size)
+    vertices = torch.rand(2, 60, 3, generator=generator) * 2.6 - 1.3
+    vertices[..., 2] += 5
+    faces = torch.randint(0, 60, (80, 3), generator=generator)
+    found = rasterise(vertices, faces, size)
+    mesh = structures.Meshes(vertices, faces.expand(2, -1, -1))
+    reference = rasterize.rasterize_meshes(
+        mesh,
+        image_size=size,
+        blur_radius=0.0,
+        faces_per_pixel=1,
+        bin_size=0,
+        perspective_correct=False,
+        cull_backfaces=True,
+    )
+    face_id = torch.where(reference[0] >= 0, reference[0] % 80, -1)[..., 0]
+    assert torch.equal(found[0], face_id)
+    assert (found[0] >= 0).float().mean() > 0.3
+    torch.testing.assert_close(found[2], reference[1][..., 0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found[1], reference[2][..., 0, :], rtol=0, atol=1e-6)
+
+
+def test_the_rasteriser_survives_meshes_out_of_the_image() -> None:
+    faces = torch.tensor([[0, 1, 2]])
+    for offset in (5.0, -5.0, float("nan"), float("inf")):
+        vertices = torch.tensor([[[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]]) + offset
+        assert (rasterise(vertices, faces, 16)[0] == -1).all()
+    large = torch.tensor([[[-1e6, -1e6, 1.0], [1e6, -1e6, 1.0], [0.0, 1e6, 1.0]]])
+    assert (rasterise(large, faces, 16)[0] == 0).all() or (rasterise(large, faces[:, [0, 2, 1]], 16)[0] == 0).all()
+
+
+def test_holes_are_filled_and_what_is_reached_keeps_its_alpha() -> None:
+    alpha = torch.zeros(2, 1, 9, 9)
+    alpha[0, 0, 2:7, 2:7] = 1
+    alpha[0, 0, 3:6, 3:6] = 0.25
+    alpha[1] = alpha[0]
+    alpha[1, 0, 2, 4] = 0.5  # a way in
+    filled = fill_holes(alpha)
+    assert (filled[0, 0, 3:6, 3:6] == 1).all()
+    assert torch.equal(filled[1], alpha[1])
+    alpha[0, 0, 0, 0] = 1  # the first pixel is closed: nothing is reached
+    assert (fill_holes(alpha)[0] == 1).all()
+
+
+def test_boxes_stay_inside_the_plane() -> None:
+    points = torch.zeros(68, 3)
+    assert mouth_box(points) == (133, 135, 127, 129)
+    points[:, 0] = 1.0
+    top, bottom, left, right = mouth_box(points)
+    assert 0 <= top < bottom <= 256
+    assert 0 <= left < right <= 256
+    alpha = torch.zeros(2, 1, 8, 8)
+    assert covered_box(alpha) == (0, 1, 0, 1)
+    alpha[0, 0, 2, 3] = alpha[1, 0, 5, 1] = 0.1
+    assert covered_box(alpha) == (2, 6, 1, 4)
+
+
+def test_queries_are_grid_samples_through_the_decoder(tiny: Next3DNetwork) -> None:
+    planes, points = drawn(2, 3, 32, 64, 64, seed=1), drawn(2, 500, 3, seed=2) * 0.3
+    axes = torch.tensor(PLANE_AXES)
+    volume = Volume(planes, tiny.decoder, tiny._projection, VolumeOptions())
+    density, colour = volume.query(points)
+    expected = query(dict(tiny.state_dict()), planes, axes, points)
+    torch.testing.assert_close(density, expected[0], rtol=0, atol=1e-5)
+    assert colour is not None
+    torch.testing.assert_close(colour, expected[1], rtol=0, atol=1e-5)
+
+
+def test_a_wall_is_seen_at_its_distance(tiny: Next3DNetwork) -> None:
+    """Depth is the distance along the ray, whatever the ray, and marching more finely does not move it."""
+    options = VolumeOptions(coarse=48, fine=48)
+
+    class Wall(Volume):
+        def query(self, points: torch.Tensor, colour: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
+            return torch.where(points[..., 2] < 0, 400.0, -400.0), torch.zeros(*points.shape[:2], 32)
+
+    wall = Wall(torch.zeros(1, 3, 32, 4, 4), tiny.decoder, tiny._projection, options)
+    rays = pinhole_rays(cameras(1), 12)
+    marched = wall.march(rays, middle_jitter(1, 144, options))
+    expected = -rays.origins[..., 2] / rays.directions[..., 2]
+    torch.testing.assert_close(marched.distance, expected, rtol=0, atol=0.012)
+    assert (marched.opacity > 0.999).all()
+
+
+def test_marching_ray_by_ray_is_marching_together(tiny: Next3DNetwork) -> None:
+    planes = drawn(1, 3, 32, 64, 64, seed=4)
+    volume = Volume(planes, tiny.decoder, tiny._projection, TINY.volume)
+    rays, jitter = pinhole_rays(cameras(1), 80), middle_jitter(1, 6400, TINY.volume)
+    whole = volume.march(rays, jitter)
+    parts = []
+    for some in (slice(0, 900), slice(900, 6400)):
+        part = Rays(rays.origins[:, some], rays.directions[:, some])
+        parts.append(volume.march(part, (jitter[0][:, some], jitter[1][:, some])))
+    torch.testing.assert_close(torch.cat([p.distance for p in parts], 1), whole.distance)
+
+
+def test_weights_are_a_share_of_the_ray_and_samples_follow_them() -> None:
+    distance = torch.linspace(2, 3, 20).expand(4, -1)
+    density = drawn(4, 20) * 20
+    weights = march_weights(distance, density)
+    assert (weights >= 0).all()
+    assert (weights.sum(-1) <= 1 + 1e-6).all()
+    peak = torch.zeros(1, 19)
+    peak[0, 10] = 1
+    u = torch.linspace(0, 1, 50)[None]
+    found = importance_samples(distance[:1], peak, u)
+    assert (found.diff() >= -1e-6).all()
+    middle = (distance[0, 10] + distance[0, 11]) / 2
+    assert (found - middle).abs().median() < 0.08
+
+
+@pytest.mark.slow
+def test_the_published_size_runs_in_three_gibibytes_and_is_the_plain_arithmetic() -> None:
+    network = random_network(NetworkConfig(), seed=1)
+    with torch.inference_mode():
+        c = cameras(1)
+        ws = network.map(drawn(1, 512), c, psi=0.7)
+        planes = network.planes(ws, meshes(1))
+        output = network.synthesise(ws, planes.blended, c)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 3 * 1024 * 1024
+        assert output.image.shape == (1, 3, 512, 512)
+        state = dict(network.state_dict())
+        close(network.backbone.synthesis(ws[:, :LAYERS]), synthesis(state, "backbone.synthesis", ws[:, :LAYERS], 256))
+        volume = network.volume(planes.blended)
+        features = volume.march(pinhole_rays(c, 64), middle_jitter(1, 4096, network.config.volume)).features
+        assert features is not None
+        features = features.mT.unflatten(2, (64, 64))
+        close(output.image, superresolution(state, features, ws[:, LAYERS - 1], 128))
