@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from .core.catalogue import Entry
-from .core.config import build_config
 from .core.interfaces import Annotator, Benchmark, Generator, HeadModel, Task
 from .core.plugins import Plugins
 from .core.records import Rendering
@@ -45,7 +45,7 @@ def check_entry(entry: Entry) -> None:
         assert item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING, (
             f"{entry.name}: the key '{item.name}' needs a default (MISSING where the user must give it)"
         )
-    build_config(entry.config, {}, where="contract")
+    OmegaConf.structured(entry.config)
 
 
 def check_head(head: HeadModel) -> None:

@@ -24,7 +24,7 @@ def _rendering() -> Rendering:
 
 
 ENTRIES = [(kind, name) for kind in KINDS for name in load_plugins().catalogues[kind].names()]
-# What needs licensed files, an existing dataset or photographs is checked where such data is made: in the tests of its kind.
+# What needs licensed files, an existing dataset or photographs is checked where such data is made.
 BUILDABLE = {
     ("head", "anny"),
     ("generator", "anny"),
@@ -52,5 +52,5 @@ def test_contract(kind: str, name: str) -> None:
 def test_a_contract_that_is_broken_is_found() -> None:
     generator = _plugins().build("generator", "anny")
     generator.sample = lambda seed, index, draw=generator.sample: draw(seed, 0)
-    with pytest.raises(AssertionError, match="two indices|own seed and index"):
+    with pytest.raises(AssertionError, match=r"two indices|own seed and index"):
         testing.check_generator(generator)

@@ -93,11 +93,8 @@ class Catalogue:
         if near:
             hints.append(f"Did you mean '{near[0]}'?")
         hints.append(f"Known: {', '.join(self.names()) or 'none'}.")
-        hints += [
-            f"Not usable: {item.origin} ({item.distribution}): {item.reason}"
-            for item in broken
-            if name in item.names or not item.names
-        ]
+        # What a plugin that does not load would have offered is unknown, so any of them may be the one.
+        hints += [f"Not usable: {item.origin} ({item.distribution}): {item.reason}." for item in broken]
         raise PluginError(f"{place}there is no {self.kind} called '{name}'", hint=" ".join(hints))
 
 

@@ -14,16 +14,17 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..core.errors import SynthForgeError, UserError
 from ..core.interfaces import Benchmark
+from ..core.progress import progress_bar
 from ..core.records import PublishedRow, RealItem, RealSample, Scores
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
@@ -153,14 +154,13 @@ def assess(
     everything = benchmark.items(split)
     items = everything[:limit]
     start = time.perf_counter()
-    with _progress(progress) as bar:
-        task = bar.add_task(f"{name} {split}", total=len(items), rate="")
+    shown_bar = progress_bar(f"{name} {split}", len(items), unit="faces") if progress else nullcontext(_nothing)
+    with shown_bar as advance:
 
         def results() -> Iterator[tuple[RealSample, np.ndarray]]:
-            for done, (sample, prediction, _) in enumerate(run(items), start=1):
+            for sample, prediction, _ in run(items):
                 yield sample, prediction
-                rate = done / max(time.perf_counter() - start, 1e-9)
-                bar.update(task, completed=done, rate=f"{rate:.1f} faces/s")
+                advance(1)
 
         scores = benchmark.score(results())
     seconds = time.perf_counter() - start
@@ -190,6 +190,10 @@ def assess(
         published=benchmark.published,
         cases=tuple(shown),
     )
+
+
+def _nothing(count: int) -> None:
+    pass
 
 
 def pick_cases(per_item: Mapping[str, float], count: int) -> list[tuple[str, str]]:
@@ -322,14 +326,3 @@ _TO_IMAGE: Mapping[str, Callable[[torch.Tensor, np.ndarray, int, tuple[int, int]
     "segmentation": _label_to_image,
     "depth": _depth_to_image,
 }
-
-
-def _progress(enabled: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        disable=not enabled,
-    )

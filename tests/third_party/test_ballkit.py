@@ -22,14 +22,15 @@ stages:
   model:
     run: train
     dataset: dataset
-    tasks: [segmentation]
+    tasks: [{name: segmentation, head: light}]
     network: {backbone: residual, width: 0.125, channels: 8, input_size: 32}
     augmentation: none
     batch_size: 8
     epochs: 3
     ema: 0.0
     optimiser: {lr: 0.01, encoder_factor: 1.0, final_lr: 0.001}
-    hardware: {workers: 0, precision: 32-true}
+    precision: 32-true
+    hardware: {workers: 0}
   score: {run: evaluate, model: model, benchmark: "${benchmark}", splits: [test]}
   report: {run: report, evaluations: [score]}
 """

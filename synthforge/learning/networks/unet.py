@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ...core.errors import UserError
 from .blocks import conv
 
 WIDTHS = (64, 128, 256, 512, 512)
@@ -39,7 +40,12 @@ class UNet(nn.Module):
         self.out = nn.Conv2d(below, outputs, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B,inputs,H,W) -> (B,outputs,H,W)."""
+        """(B,inputs,H,W) -> (B,outputs,H,W). Raises UserError for a map too small to be halved four times."""
+        if min(x.shape[-2:]) < 2 ** len(self.down):
+            raise UserError(
+                f"a U-Net on a map of {x.shape[-1]} x {x.shape[-2]} pixels has nothing left to halve",
+                hint="Raise network.input_size, or take the tasks' light heads (head: light).",
+            )
         x = self.stem(x)
         skips = [x]
         for block in self.down:
