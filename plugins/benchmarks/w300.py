@@ -77,7 +77,7 @@ class W300Config:
     val_share: share of every training folder that is kept for validation."""
 
     root: str = MISSING
-    crop_scale: float = 1.5
+    crop_scale: float = 1.3
     val_share: float = 0.1
 
 
