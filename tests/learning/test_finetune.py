@@ -20,7 +20,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("backbone")
     config = tiny(
         epochs=None,
-        max_steps=60,
+        max_steps=40,
         self_supervision=SelfSupervisionConfig(weight=0.0),
         optimiser=OptimiserConfig(lr=5e-3, final_lr=1e-4, encoder_factor=1.0),
         val_fraction=0.1,
