@@ -105,12 +105,8 @@ def build_anatomy(mm: np.ndarray) -> Anatomy:
     oily = _bump(x / 40, (y - 50) / 25) + _bump(x / 9, (y + 20) / 30) + 0.5 * _bump((side - 40) / 14, (y + 30) / 14)
     oily = np.clip(oily * (z > -20), 0, 1)
 
-    centre = np.array([0.0, -10.0, -70.0])
-    local = mm - centre
-    radius = np.linalg.norm(local, axis=1)
-    longitude = np.arctan2(local[:, 0], local[:, 2])
-    latitude = np.arcsin(np.clip(local[:, 1] / np.maximum(radius, 1e-6), -1, 1))
-    skin_uv = np.stack([longitude, latitude], axis=1) * 230.0  # about 2.5 texels a millimetre at the face
+    # 2 texels a millimetre at the face: around the head's vertical axis, and down the face, under the chin, down the neck
+    skin_uv = np.stack([np.arctan2(x, z + 70.0) * 170.0, 2.0 * (y - 0.6 * z)], axis=1)
     values = {
         "mm": mm,
         "azimuth": azimuth,

@@ -1,3 +1,5 @@
+# ruff: noqa: RUF009
+# The helpers of `distributions` return dataclass fields, not values.
 """The generator's configuration: every factor of a picture as a named distribution. No heavy imports here.
 
 Lengths are in millimetres and angles in radians unless a name says otherwise; fractions are in [0, 1].
@@ -39,7 +41,8 @@ class LightConfig:
 
     count: how many directional lights; key_*: azimuth about the vertical from the camera's side (0 is behind the
     camera) and elevation; fill_*, back_*: of the second and third. *_level: irradiance at normal incidence, 1 exposes
-    white fully. *_kelvin: colour temperature. softness: angular blur of the shadows, in shadow-map texels. ambient_*:
+    white fully. *_kelvin: colour temperature. casting: how many of the lights cast sharp shadows (at most 2); those of the
+    others are as soft as the occlusion of ambient light. softness: blur of the shadows, in shadow-map texels. ambient_*:
     mean level, colour temperature, difference between sky and ground and between two sides. ambient_x, ambient_z:
     which side.
     """
@@ -55,8 +58,9 @@ class LightConfig:
     fill_kelvin: Distribution = normal(5800, 1500, 2500, 10500)
     back_azimuth: Distribution = uniform(2.0, 4.28)
     back_elevation: Distribution = normal(0.6, 0.4, 0.0, 1.3)
-    back_level: Distribution = log_normal(0.8, 0.6, 0.1, 2.5)
+    back_level: Distribution = log_normal(0.5, 0.6, 0.1, 1.8)
     back_kelvin: Distribution = normal(6000, 1500, 2500, 10500)
+    casting: Distribution = choice({1: 0.75, 2: 0.25})
     softness: Distribution = uniform(0.6, 2.2)
     ambient_level: Distribution = log_normal(0.42, 0.4, 0.12, 1.0)
     ambient_kelvin: Distribution = normal(6200, 1200, 3000, 10500)
@@ -82,8 +86,8 @@ class SkinConfig:
     haemoglobin: Distribution = normal(0.06, 0.07, -0.08, 0.28)
     hue: Distribution = normal(0.0, 0.04, -0.1, 0.1)
     shade: Distribution = normal(0.0, 0.1, -0.3, 0.25)
-    mottle: Distribution = uniform(0.03, 0.16)
-    grain: Distribution = uniform(0.0, 0.10)
+    mottle: Distribution = uniform(0.02, 0.10)
+    grain: Distribution = uniform(0.0, 0.05)
     freckles: Distribution = choice({0.0: 0.8, 0.2: 0.1, 0.45: 0.07, 0.8: 0.03})
     blush: Distribution = uniform(0.0, 0.16)
     sockets: Distribution = uniform(0.0, 0.3)
@@ -94,8 +98,8 @@ class SkinConfig:
     lip_dark: Distribution = uniform(0.0, 0.35)
     lip_gloss: Distribution = uniform(0.0, 0.6)
     lipstick: Distribution = choice({0.0: 0.7, 0.5: 0.15, 0.9: 0.15})
-    relief: Distribution = uniform(0.05, 0.3)
-    ageing: Distribution = uniform(0.0, 0.6)
+    relief: Distribution = uniform(0.02, 0.15)
+    ageing: Distribution = uniform(0.0, 0.3)
 
 
 @dataclass
@@ -108,7 +112,7 @@ class EyesConfig:
     iris_shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.8)
     iris_radius: Distribution = normal(5.95, 0.22, 5.4, 6.5)
     pupil: Distribution = uniform(0.25, 0.52)
-    sclera: Distribution = uniform(0.5, 0.8)
+    sclera: Distribution = uniform(0.42, 0.68)
     veins: Distribution = uniform(0.0, 0.35)
     lid_shadow: Distribution = uniform(0.45, 0.9)
     gloss: Distribution = uniform(0.4, 1.6)
@@ -154,9 +158,9 @@ class HairConfig:
     fringe: Distribution = uniform(0.0, 1.0)
     fringe_length: Distribution = uniform(10.0, 58.0)
     parting: Distribution = normal(0.0, 0.5, -1.0, 1.0)
-    ragged: Distribution = uniform(2.0, 26.0)
-    contrast: Distribution = uniform(0.25, 0.9)
-    gloss: Distribution = uniform(0.1, 0.8)
+    ragged: Distribution = uniform(3.0, 22.0)
+    contrast: Distribution = uniform(0.15, 0.6)
+    gloss: Distribution = uniform(0.05, 0.5)
     density: Distribution = uniform(0.75, 1.0)
     wave: Distribution = uniform(0.0, 1.0)
     cover_ears: Distribution = uniform(0.0, 1.0)
@@ -215,7 +219,7 @@ class BackgroundConfig:
     saturation: Distribution = log_normal(0.22, 0.8, 0.0, 0.95)
     value: Distribution = uniform(0.01, 0.9)
     spread: Distribution = uniform(0.1, 1.0)
-    clutter: Distribution = uniform(3.0, 10.0)
+    clutter: Distribution = uniform(2.0, 8.0)
     blur: Distribution = log_normal(0.02, 1.0, 0.003, 0.2)
     texture: Distribution = uniform(0.0, 0.5)
     texture_scale: Distribution = log_normal(1.0, 0.8, 0.2, 8.0)
@@ -223,16 +227,18 @@ class BackgroundConfig:
 
 @dataclass
 class FilmConfig:
-    """From light to bytes. exposure: stops; contrast: slope of the tone curve; warmth: error of the white balance;
+    """From light to bytes. exposure: stops; contrast: slope of the tone curve. adaptation: how far the white balance follows the
+    colour of the light; warmth: its error.
     saturation: 1 keeps colours; monochrome: chance of a grey picture. blur: blend with the 3 x 3 neighbourhood. noise:
     standard deviation at mid grey, in 8-bit steps. vignette: fall-off at the corners."""
 
-    exposure: Distribution = normal(0.0, 0.4, -1.2, 0.9)
+    adaptation: Distribution = uniform(0.4, 1.0)
+    exposure: Distribution = normal(-0.2, 0.4, -1.4, 0.7)
     contrast: Distribution = uniform(0.85, 1.3)
     warmth: Distribution = normal(0.0, 0.07, -0.2, 0.2)
     saturation: Distribution = normal(1.0, 0.14, 0.5, 1.3)
     monochrome: float = 0.05
-    blur: Distribution = choice({0.0: 0.3, 0.25: 0.3, 0.6: 0.3, 1.0: 0.1})
+    blur: Distribution = choice({0.0: 0.7, 0.4: 0.15, 0.8: 0.15})
     noise: Distribution = log_normal(1.5, 0.9, 0.0, 9.0)
     vignette: Distribution = uniform(0.0, 0.3)
 

@@ -57,7 +57,7 @@ def glasses_shape(glasses: Mapping[str, Any], half_gap: float) -> np.ndarray:
     outline[:, 1] -= glasses["drop"]
     parts, lenses = [], []
     for side in (1.0, -1.0):
-        ring = outline + [side * half_gap, 0, 0]
+        ring = outline + np.array([side * half_gap, 0.0, 0.0])
         ring[:, 2] = -0.0035 * np.abs(ring[:, 0]) ** 1.7 * 0.5
         parts.append(_tube(ring, rim, closed=True))
         middle = ring.mean(0)
@@ -69,8 +69,8 @@ def glasses_shape(glasses: Mapping[str, Any], half_gap: float) -> np.ndarray:
     for side in (1.0, -1.0):
         hinge = np.array([side * (half_gap + width), height * 0.35 - glasses["drop"], 0.0])
         hinge[2] = -0.0035 * abs(hinge[0]) ** 1.7 * 0.5
-        ear = np.array([side * 76.0, 2.0, -100.0])
-        corner = np.array([side * 74.0, hinge[1], hinge[2] - 9.0])
+        ear = np.array([side * 2.4 * half_gap, 2.0, -100.0])
+        corner = np.array([side * 2.35 * half_gap, hinge[1], hinge[2] - 9.0])
         line = np.stack([hinge, corner, corner * 0.5 + ear * 0.5, ear])
         parts.append(_tube(line, rim * 0.9, closed=False))
     return np.concatenate(parts + lenses)

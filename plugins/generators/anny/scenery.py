@@ -9,61 +9,113 @@ No `from __future__ import annotations` here: warp reads the annotations of func
 import warp as wp
 
 from .look import Look
-from .tiles import CLOUDS, step_between, tile_at
+from .tiles import CLOUD_START, square_at
 
 wp.set_module_options({"enable_backward": False})
 
-CLOUD_TILE = wp.constant(CLOUDS)
+
+NOTHING = wp.constant(wp.int64(0))
 
 
 @wp.func
 def backdrop(
-    look: Look,
-    shapes: wp.array3d(dtype=wp.float32),
-    tiles: wp.array3d(dtype=wp.vec4),
-    b: wp.int32,
-    x: wp.float32,
-    y: wp.float32,
-    size: wp.float32,
+    looks: wp.array(dtype=Look), tiles: wp.array(dtype=wp.vec4), b: wp.int32, x: wp.float32, y: float
 ) -> wp.vec3:
-    """The background at pixel (x, y): a gradient, a pattern, and shapes with soft edges, far ones first.
+    """The background at (x, y), image sizes, before any shape: a gradient and a pattern."""
+    ramp = 0.5 + (x - 0.5) * looks[b].back_turn_x + (y - 0.5) * looks[b].back_turn_y
+    scale = looks[b].back_scale
+    noise = square_at(tiles, CLOUD_START, x * scale + looks[b].back_u, y * scale + looks[b].back_v)
+    mix = wp.clamp(ramp + 0.9 * looks[b].back_texture * noise[0], 0.0, 1.0)
+    colour = looks[b].back0 * (1.0 - mix) + looks[b].back1 * mix
+    return colour * (1.0 + 0.35 * looks[b].back_texture * noise[1])
 
-    shapes (B,N,10): centre x, y, half sizes, turn, blur, roundness (0 box, 1 ellipse), colour; in image sizes.
+
+@wp.func
+def needed(solid: wp.array(dtype=wp.int64), size: wp.int32, b: wp.int32, row: wp.int32, column: wp.int32) -> bool:
+    """Whether a pixel about (column, row) shows the background: a few are looked at, a cell's radius around it."""
+    up = wp.max(row - 2, 0)
+    down = wp.min(row + 1, size - 1)
+    left = wp.max(column - 2, 0)
+    right = wp.min(column + 1, size - 1)
+    return (
+        solid[(b * size + up) * size + left] == NOTHING
+        or solid[(b * size + up) * size + right] == NOTHING
+        or solid[(b * size + down) * size + left] == NOTHING
+        or solid[(b * size + down) * size + right] == NOTHING
+        or solid[(b * size + row) * size + column] == NOTHING
+    )
+
+
+@wp.kernel
+def backdrop_kernel(
+    looks: wp.array(dtype=Look),
+    tiles: wp.array(dtype=wp.vec4),
+    shapes: wp.array3d(dtype=wp.float32),
+    solid: wp.array(dtype=wp.int64),
+    full: wp.int32,
+    width: wp.int32,
+    span: wp.int32,
+    out: wp.array(dtype=wp.vec3),
+):
+    """The background at half the picture's resolution: what is behind a face is usually out of focus.
+
+    A gradient with a pattern, then shapes with soft edges, far ones first. shapes (B,N,12): centre x, y, cosine and sine
+    of the turn, reciprocal half sizes, steepness of the edge, roundness (0 box, 1 ellipse), colour, radius beyond which
+    there is nothing; in image sizes. Cells all of whose pixels see a face stay as they are.
     """
-    ramp = 0.5 + (x - 0.5 * size) * look.back_turn_x + (y - 0.5 * size) * look.back_turn_y
-    noise = tile_at(tiles, CLOUD_TILE, x * look.back_scale + look.back_u, y * look.back_scale + look.back_v)
-    mix = wp.clamp(ramp + 0.9 * look.back_texture * noise[0], 0.0, 1.0)
-    colour = look.back0 * (1.0 - mix) + look.back1 * mix
-    px = x / size
-    py = y / size
-    for i in range(look.shapes):
-        dx = px - shapes[b, i, 0]
+    b, y, chunk = wp.tid()
+    start = (b * width + y) * width
+    row = wp.min(2 * y + 1, full - 1)
+    size = float(width)
+    first = chunk * span
+    last = wp.min(first + span, width)
+    py = (float(y) + 0.5) / size
+    for x in range(first, last):
+        column = wp.min(2 * x + 1, full - 1)
+        if needed(solid, full, b, row, column):
+            out[start + x] = backdrop(looks, tiles, b, (float(x) + 0.5) / size, py)
+    for i in range(looks[b].shapes):
+        reach = shapes[b, i, 11]
         dy = py - shapes[b, i, 1]
-        c = shapes[b, i, 2]
-        s = shapes[b, i, 3]
-        u = (c * dx + s * dy) * shapes[b, i, 4]
-        v = (c * dy - s * dx) * shapes[b, i, 5]
-        if wp.abs(u) < 1.6 and wp.abs(v) < 1.6:
-            box = wp.max(wp.abs(u), wp.abs(v))
-            round = wp.sqrt(u * u + v * v)
-            inside = 1.0 - (box + (round - box) * shapes[b, i, 7])
-            alpha = wp.clamp(inside * shapes[b, i, 6] + 0.5, 0.0, 1.0)
-            alpha = alpha * alpha * (3.0 - 2.0 * alpha)
-            fill = wp.vec3(shapes[b, i, 8], shapes[b, i, 9], shapes[b, i, 10]) * (
-                1.0 + 0.5 * look.back_texture * noise[1]
-            )
-            colour = colour * (1.0 - alpha) + fill * alpha
-    return colour * (1.0 + 0.35 * look.back_texture * noise[1])
+        if wp.abs(dy) < reach:
+            centre = shapes[b, i, 0]
+            c = shapes[b, i, 2]
+            s = shapes[b, i, 3]
+            rx = shapes[b, i, 4]
+            ry = shapes[b, i, 5]
+            steep = shapes[b, i, 6]
+            roundness = shapes[b, i, 7]
+            fill = wp.vec3(shapes[b, i, 8], shapes[b, i, 9], shapes[b, i, 10])
+            low = wp.max(first, wp.int32((centre - reach) * size))
+            high = wp.min(last, wp.int32((centre + reach) * size) + 1)
+            for x in range(low, high):
+                dx = (float(x) + 0.5) / size - centre
+                u = wp.abs((c * dx + s * dy) * rx)
+                v = wp.abs((c * dy - s * dx) * ry)
+                box = wp.max(u, v)
+                inside = 1.0 - (box + (wp.sqrt(u * u + v * v) - box) * roundness)
+                alpha = inside * steep + 0.5
+                if alpha >= 1.0:
+                    out[start + x] = fill
+                elif alpha > 0.0:
+                    alpha = alpha * alpha * (3.0 - 2.0 * alpha)
+                    out[start + x] = out[start + x] * (1.0 - alpha) + fill * alpha
 
 
 @wp.func
-def cloth_colour(look: Look, noise: wp.vec4) -> wp.vec3:
+def enlarged(small: wp.array(dtype=wp.vec3), width: wp.int32, b: wp.int32, y: wp.int32, x: wp.int32) -> wp.vec3:
+    """Pixel (x, y) of a picture twice as large as `small`, whose side is `width`: bilinear, weights 9 : 3 : 3 : 1."""
+    j = y >> 1
+    i = x >> 1
+    j1 = wp.clamp(j + 2 * (y & 1) - 1, 0, width - 1)
+    i1 = wp.clamp(i + 2 * (x & 1) - 1, 0, width - 1)
+    near = (b * width + j) * width
+    far = (b * width + j1) * width
+    return small[near + i] * 0.5625 + (small[far + i] + small[near + i1]) * 0.1875 + small[far + i1] * 0.0625
+
+
+@wp.func
+def cloth_colour(looks: wp.array(dtype=Look), b: wp.int32, noise: wp.vec4) -> wp.vec3:
     """Albedo of the clothes."""
-    shade = 1.0 + look.cloth_pattern * (noise[0] * 0.8 + 0.5 * noise[1])
-    return look.cloth * wp.max(shade, 0.1)
-
-
-@wp.func
-def shadow_of_lid(distance: wp.float32, strength: wp.float32) -> wp.float32:
-    """What the upper lid and its lashes leave of the light, `distance` mm below its rim."""
-    return 1.0 - strength * step_between(6.0, -1.0, distance)
+    shade = 1.0 + looks[b].cloth_pattern * (noise[0] * 0.8 + 0.5 * noise[1])
+    return looks[b].cloth * wp.max(shade, 0.1)

@@ -18,6 +18,7 @@ from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
 
+from . import materials
 from . import shade_kernel as kernel
 from .anatomy import build_anatomy, canonical_millimetres
 from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
@@ -25,19 +26,17 @@ from .hair_mesh import COLUMNS, ROWS, build_hair_mesh
 from .tiles import build_tiles
 
 _MATERIAL = {
-    "body": kernel.BODY,
-    "left_eye": kernel.LEFT_EYE,
-    "right_eye": kernel.RIGHT_EYE,
-    "upper_teeth": kernel.TEETH,
-    "lower_teeth": kernel.TEETH,
-    "tongue": kernel.TONGUE,
-    "left_lower_lashes": kernel.LASHES,
-    "left_upper_lashes": kernel.LASHES,
-    "right_lower_lashes": kernel.LASHES,
-    "right_upper_lashes": kernel.LASHES,
+    "body": materials.BODY,
+    "left_eye": materials.LEFT_EYE,
+    "right_eye": materials.RIGHT_EYE,
+    "upper_teeth": materials.TEETH,
+    "lower_teeth": materials.TEETH,
+    "tongue": materials.TONGUE,
+    "left_lower_lashes": materials.LASHES,
+    "left_upper_lashes": materials.LASHES,
+    "right_lower_lashes": materials.LASHES,
+    "right_upper_lashes": materials.LASHES,
 }
-_SOLID = (kernel.BODY, kernel.LEFT_EYE, kernel.RIGHT_EYE, kernel.TEETH, kernel.TONGUE, kernel.FRAME, kernel.OCCLUDER)
-_THIN = (kernel.LASHES, kernel.HAIR, kernel.LENS)
 SHADOW_FLOOR = -190.0  # mm below the eyes: what lies lower neither casts shadows nor receives them
 _MARGIN = 3.0  # half-thicknesses from a brow's middle within which a face is looked at for hairs
 
@@ -46,7 +45,7 @@ class Stage:
     """The static scene.
 
     Vertices: the head's, then hair, glasses, occluder; faces likewise, so that the head's come first. `solid` and
-    `thin` are the face numbers of the two layers.
+    `thin`: the ranges of faces that make up the two layers.
     """
 
     def __init__(self, head: AnnyHead, device: torch.device) -> None:
@@ -62,12 +61,13 @@ class Stage:
         self.occluder_shape = torch.as_tensor(ball.vertices, device=device)
 
         parts: list[tuple[np.ndarray, int, int]] = [
-            (self.hair.faces, (COLUMNS + 1) * ROWS, kernel.HAIR),
-            (FRAME_FACES, 0, kernel.FRAME),
-            (LENS_FACES, GLASSES_VERTICES, kernel.LENS),
-            (ball.faces, len(ball.vertices), kernel.OCCLUDER),
+            (self.hair.faces, 0, materials.HAIR),
+            (self.hair.inner_faces, (COLUMNS + 1) * ROWS, materials.HAIR),
+            (LENS_FACES, 0, materials.LENS),
+            (FRAME_FACES, GLASSES_VERTICES, materials.FRAME),
+            (ball.faces, len(ball.vertices), materials.OCCLUDER),
         ]
-        material = [np.array([_MATERIAL.get(name, kernel.UNUSED) for name in head.group_names])[head.face_group]]
+        material = [np.array([_MATERIAL.get(name, materials.UNUSED) for name in head.group_names])[head.face_group]]
         faces, first = [head.faces], head.num_vertices
         self.hair_first = first
         self.starts: list[int] = []
@@ -79,10 +79,12 @@ class Stage:
         self.num_vertices = first
         self.faces = np.concatenate(faces).astype(np.int32)
         self.material = np.concatenate(material).astype(np.uint8)
-        self.hair_last = self.starts[1]
-        self.glasses_first, self.occluder_first = self.starts[1], self.starts[3]
-        self.solid = np.flatnonzero(np.isin(self.material, _SOLID)).astype(np.int32)
-        self.thin = np.flatnonzero(np.isin(self.material, _THIN)).astype(np.int32)
+        self.hair_last = self.glasses_first = self.starts[2]
+        self.occluder_first = self.starts[4]
+        number = np.cumsum([len(part) for part in faces])
+        #: faces whose normals count: not the inner sides of hair, which use the same vertices the other way round
+        self.outer = np.r_[0 : number[1], number[2] : number[-1]]
+        self.solid, self.thin = _runs(self.material, materials.SOLID), _runs(self.material, materials.THIN)
         self._shadows()
         self._arrays()
 
@@ -93,31 +95,42 @@ class Stage:
     def _shadows(self) -> None:
         """The part of the mesh that casts and receives shadows, and how open to the sky the bare head is."""
         low = np.concatenate([self.mm[:, 1] < SHADOW_FLOOR, np.zeros(self.num_vertices - len(self.mm), bool)])
-        casts = np.isin(self.material, (kernel.BODY, kernel.HAIR)) & ~low[self.faces].any(1)
-        receives = np.isin(self.material, (*_SOLID[:5], kernel.HAIR)) & ~low[self.faces].any(1)
+        casts = np.isin(self.material, (materials.BODY, materials.HAIR)) & ~low[self.faces].any(1)
+        receives = np.isin(self.material, (*materials.SOLID[:5], materials.HAIR)) & ~low[self.faces].any(1)
         used = np.unique(self.faces[casts | receives])
         index = np.full(self.num_vertices, -1, np.int32)
         index[used] = np.arange(len(used))
-        self.shadow_vertices = self.tensor(used.astype(np.int64))
+        self.shadow_vertices = self.tensor(used.astype(np.int32))
         self.shadow_faces = self.tensor(index[self.faces[casts]])
-        self.shadow_incidence = Incidence(self.shadow_faces, len(used))
         self.lit_index = self.tensor(index)
-        bare = self.tensor(self.faces[(self.material == kernel.BODY)])
+        bare = self.tensor(self.faces[(self.material == materials.BODY)])
         rest = torch.as_tensor(self.head.rest, device=self.device)[None]
-        self.open_sky = ambient_occlusion(rest, bare, n_directions=64, resolution=192)[0].contiguous()
+        bare_sky = ambient_occlusion(rest, bare, n_directions=64, resolution=192)[0]
+        kind = np.full(self.num_vertices, materials.UNUSED, np.uint8)
+        kind[self.faces.ravel()] = np.repeat(self.material, 3)
+        self.vertex_material = self.tensor(kind)
+        # eyes, teeth and tongue have rules of their own for what reaches them; hair shades itself a little
+        sky = np.where(kind == materials.HAIR, 0.75, 0.9).astype(np.float32)
+        body = np.flatnonzero(kind[: len(self.mm)] == materials.BODY)
+        sky[body] = bare_sky.cpu().numpy()[body]
+        self.open_sky = self.tensor(sky)
 
     def _arrays(self) -> None:
         a, count = self.anatomy, self.head.num_vertices
-        self.incidence = Incidence(self.tensor(self.faces), self.num_vertices)
-        self.solid_faces, self.thin_faces = self.tensor(self.faces[self.solid]), self.tensor(self.faces[self.thin])
-        self.solid_number, self.thin_number = self.tensor(self.solid), self.tensor(self.thin)
+        self.incidence = Incidence(self.tensor(self.faces[self.outer]), self.num_vertices)
+        self.faces_tensor = self.tensor(self.faces)
         lips = self.vertex_share(("upper_lip", "lower_lip"))
         columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
         self.marks = self.tensor(np.stack([*columns, a.collar], axis=1).astype(np.float32))
         self.skin_uv = self.tensor(a.skin_uv)
+        self.oily = self.tensor(np.concatenate([a.oily, np.zeros(self.num_vertices - count)]).astype(np.float32))
         self.mm_tensor = self.tensor(np.concatenate([self.mm, np.zeros((self.num_vertices - count, 3))]).astype("f4"))
         self.tiles = self.tensor(build_tiles())
-        self.regions = self.tensor(self.head.regions.table)
+        table = self.head.regions.table
+        flat = table.reshape(len(table), -1)
+        alike = (flat == flat[:, :1]).all(1)
+        self.region = self.tensor(np.where(alike, flat[:, 0], kernel.MIXED_REGION).astype(np.uint8))
+        self.regions = self.tensor(table)
         st, near = self._brows()
         self.brow, self.brow_face = self.tensor(st), self.tensor(near)
         self.axis = self.tensor(self._eye_axes())
@@ -175,17 +188,24 @@ class Stage:
     def for_kernels(self) -> Any:
         """The static arrays as the struct kernels read."""
         value = kernel.Head()
-        value.faces = as_warp(self.incidence.faces, wp.vec3i)
+        value.faces = as_warp(self.faces_tensor, wp.vec3i)
         value.material = as_warp(self.tensor(self.material))
-        value.regions = as_warp(self.regions)
+        value.region, value.regions = as_warp(self.region), as_warp(self.regions)
         value.brow = as_warp(self.brow, wp.vec2)
         value.brow_face = as_warp(self.brow_face)
         value.mm = as_warp(self.mm_tensor, wp.vec3)
         value.axis = as_warp(self.axis, wp.vec3)
         value.tiles = as_warp(self.tiles, wp.vec4)
-        value.lit = as_warp(self.lit_index)
+        value.uv = as_warp(self.skin_uv, wp.vec2)
         value.hair_first = self.hair_first
         return value
+
+
+def _runs(material: np.ndarray, kinds: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Ranges (first, last + 1) of consecutive faces of these materials."""
+    inside = np.concatenate([[False], np.isin(material, kinds), [False]])
+    edges = np.flatnonzero(inside[1:] != inside[:-1])
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _along_line(points: np.ndarray, line: np.ndarray, half: np.ndarray, length: np.ndarray) -> np.ndarray:

@@ -6,71 +6,105 @@ No `from __future__ import annotations` here: warp reads the annotations of kern
 import numpy as np
 import warp as wp
 
-SIZE = 256
-SKIN, STRANDS, CLOUDS = 0, 1, 2
+TEXELS = 16384  # of every texture: 256 KB of float32, so that the one in use stays in a core's cache
+SQUARE = 128  # side of SKIN and CLOUDS
+ACROSS, ALONG = 256, 64  # size of STRANDS
+SKIN, STRANDS, CLOUDS = 0, TEXELS, 2 * TEXELS  # where each texture starts
+
+SKIN_START, STRAND_START, CLOUD_START = wp.constant(SKIN), wp.constant(STRANDS), wp.constant(CLOUDS)
 
 wp.set_module_options({"enable_backward": False})
 
 
 def build_tiles() -> np.ndarray:
-    """Three periodic textures (3,256,256,4) float32, values about [-1, 1].
+    """Three periodic textures, (3 * TEXELS,4) float32, rows of texels one after the other, values about [-1, 1].
 
-    SKIN: blotches of 3-30 texels, fine grain, and the two slopes of a bumpy relief. STRANDS, whose rows run along the
-    hair: brightness of strands, width of locks (nearly constant along a lock), a uniform number in [0, 1] that decides
-    which strand is missing first, slow brightness. CLOUDS: slow clouds, finer clouds, and two independent white noises.
+    SKIN: blotches, fine grain, and the two slopes of a bumpy relief. STRANDS, whose rows run across the hair and whose
+    columns along it: brightness of strands, width of locks (nearly constant along a lock), a uniform number in [0, 1]
+    that decides which strand is missing first, slow brightness. CLOUDS: slow clouds, finer clouds, and two independent
+    white noises.
     """
     rng = np.random.default_rng(20260)
-    frequency = np.fft.fftfreq(SIZE) * SIZE
-    fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
-    radius = np.hypot(fy, fx)
+    square = _Noise(rng, SQUARE, SQUARE)
+    relief = square.filtered(square.band(8, 50, 0.8))
+    skin = [
+        square.filtered(square.band(3, 25, 1.2)),
+        square.filtered(square.band(12, 60, 0.3)),
+        (np.roll(relief, -1, 1) - np.roll(relief, 1, 1)),
+        (np.roll(relief, -1, 0) - np.roll(relief, 1, 0)),
+    ]
+    hair = _Noise(rng, ALONG, ACROSS)
+    across = 1.0 / (1.0 + (np.abs(hair.fx) / 60.0) ** 2)
+    gaps = hair.filtered(np.exp(-((hair.fy / 4.0) ** 2)) * across)
+    ranks = np.empty(TEXELS)
+    ranks[np.argsort(gaps, axis=None, kind="stable")] = (np.arange(TEXELS) + 0.5) / TEXELS
+    strands = [
+        hair.filtered(np.exp(-((hair.fy / 5.0) ** 2)) * across * (np.abs(hair.fx) > 2)),
+        hair.filtered(np.exp(-((hair.fy / 1.5) ** 2 + (hair.fx / 16.0) ** 2))),
+        ranks.reshape(ALONG, ACROSS),
+        hair.filtered(np.exp(-((hair.fy / 2.0) ** 2 + (hair.fx / 7.0) ** 2))),
+    ]
+    clouds = [
+        square.filtered(square.band(1, 20, 1.7)),
+        square.filtered(square.band(2, 50, 1.1)),
+        np.clip(rng.standard_normal((SQUARE, SQUARE)), -3, 3),
+        np.clip(rng.standard_normal((SQUARE, SQUARE)), -3, 3),
+    ]
+    tiles = [np.stack(group, axis=-1).reshape(TEXELS, 4) for group in (skin, strands, clouds)]
+    return np.ascontiguousarray(np.concatenate(tiles), np.float32)
 
-    def filtered(weight: np.ndarray) -> np.ndarray:
-        spectrum = np.fft.fft2(rng.standard_normal((SIZE, SIZE))) * weight
+
+class _Noise:
+    """Filtered periodic noise of one size; fx, fy: frequencies in cycles a texture."""
+
+    def __init__(self, rng: np.random.Generator, rows: int, columns: int) -> None:
+        self.rng, self.shape = rng, (rows, columns)
+        self.fy, self.fx = np.meshgrid(np.fft.fftfreq(rows) * rows, np.fft.fftfreq(columns) * columns, indexing="ij")
+        self.radius = np.hypot(self.fy, self.fx)
+
+    def band(self, low: float, high: float, slope: float) -> np.ndarray:
+        """Amplitudes falling as frequency to the `slope` between two frequencies."""
+        inside = (self.radius >= low) & (self.radius <= high)
+        return np.where(inside, np.maximum(self.radius, 1.0) ** -slope, 0.0)
+
+    def filtered(self, weight: np.ndarray) -> np.ndarray:
+        """Noise of that spectrum, its standard deviation one half, clipped to [-1, 1]."""
+        spectrum = np.fft.fft2(self.rng.standard_normal(self.shape)) * weight
         spectrum[0, 0] = 0
         noise = np.fft.ifft2(spectrum).real
         return np.asarray(np.clip(noise / (noise.std() + 1e-12) / 2, -1, 1))
 
-    def band(low: float, high: float, slope: float) -> np.ndarray:
-        return np.where((radius >= low) & (radius <= high), np.maximum(radius, 1.0) ** -slope, 0.0)
 
-    relief = np.fft.fft2(filtered(band(10, 90, 0.8)))
-    skin = [
-        filtered(band(4, 40, 1.2)),
-        filtered(band(20, 110, 0.3)),
-        np.fft.ifft2(relief * 1j * fx / 30).real,
-        np.fft.ifft2(relief * 1j * fy / 30).real,
-    ]
-    along = np.exp(-((fy / 5.0) ** 2))
-    across = 1.0 / (1.0 + (np.abs(fx) / 60.0) ** 2)
-    streaks = filtered(along * across * (np.abs(fx) > 2))
-    locks = filtered(np.exp(-((fy / 1.5) ** 2)) * np.exp(-((fx / 16.0) ** 2)))
-    gaps = filtered(np.exp(-((fy / 4.0) ** 2)) * across)
-    ranks = np.empty(SIZE * SIZE)
-    ranks[np.argsort(gaps, axis=None, kind="stable")] = (np.arange(SIZE * SIZE) + 0.5) / SIZE**2
-    strands = [streaks, locks, ranks.reshape(SIZE, SIZE), filtered(np.exp(-((fy / 2.0) ** 2 + (fx / 7.0) ** 2)))]
-    clouds = [
-        filtered(band(1, 40, 1.7)),
-        filtered(band(3, 100, 1.1)),
-        np.clip(rng.standard_normal((SIZE, SIZE)), -3, 3),
-        np.clip(rng.standard_normal((SIZE, SIZE)), -3, 3),
-    ]
-    tiles = np.stack([np.stack(group, axis=-1) for group in (skin, strands, clouds)])
-    return np.ascontiguousarray(tiles, np.float32)
+@wp.func
+def square_at(tiles: wp.array(dtype=wp.vec4), start: wp.int32, u: wp.float32, v: wp.float32) -> wp.vec4:
+    """SKIN or CLOUDS at (u, v), in texels, wrapped around, bilinear."""
+    fu = wp.floor(u)
+    fv = wp.floor(v)
+    i = wp.int32(fu) & 127
+    i1 = (i + 1) & 127
+    j = start + ((wp.int32(fv) & 127) << 7)
+    j1 = start + (((wp.int32(fv) + 1) & 127) << 7)
+    a = u - fu
+    b = v - fv
+    return (tiles[j + i] * (1.0 - a) + tiles[j + i1] * a) * (1.0 - b) + (
+        tiles[j1 + i] * (1.0 - a) + tiles[j1 + i1] * a
+    ) * b
 
 
 @wp.func
-def tile_at(tiles: wp.array3d(dtype=wp.vec4), which: wp.int32, u: wp.float32, v: wp.float32) -> wp.vec4:
-    """Texture `which` at (u, v), in texels, wrapped around, bilinear."""
+def strands_at(tiles: wp.array(dtype=wp.vec4), u: wp.float32, v: wp.float32) -> wp.vec4:
+    """STRANDS at u texels across and v mm along the hair (4 mm a texel), wrapped around, bilinear."""
+    t = v * 0.25
     fu = wp.floor(u)
-    fv = wp.floor(v)
+    fv = wp.floor(t)
     i = wp.int32(fu) & 255
-    j = wp.int32(fv) & 255
     i1 = (i + 1) & 255
-    j1 = (j + 1) & 255
+    j = STRAND_START + ((wp.int32(fv) & 63) << 8)
+    j1 = STRAND_START + (((wp.int32(fv) + 1) & 63) << 8)
     a = u - fu
-    b = v - fv
-    return (tiles[which, j, i] * (1.0 - a) + tiles[which, j, i1] * a) * (1.0 - b) + (
-        tiles[which, j1, i] * (1.0 - a) + tiles[which, j1, i1] * a
+    b = t - fv
+    return (tiles[j + i] * (1.0 - a) + tiles[j + i1] * a) * (1.0 - b) + (
+        tiles[j1 + i] * (1.0 - a) + tiles[j1 + i1] * a
     ) * b
 
 

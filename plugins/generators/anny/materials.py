@@ -1,0 +1,7 @@
+"""What a face of the scene is made of."""
+
+BODY, LEFT_EYE, RIGHT_EYE, TEETH, TONGUE, LASHES, HAIR, FRAME, LENS, OCCLUDER, UNUSED = range(11)
+
+#: opaque materials, drawn in the first layer; the rest, which may be thin, are blended over it
+SOLID = (BODY, LEFT_EYE, RIGHT_EYE, TEETH, TONGUE, FRAME, OCCLUDER)
+THIN = (LASHES, HAIR, LENS)
