@@ -25,7 +25,7 @@ def winograd_pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether x (B,C,H,W) is better convolved with weight (O,I,3,3) by `winograd`: many channels and pixels."""
     tall, wide = x.shape[2:]
     whole_tiles = tall % winograd.TILE == 0 and wide % winograd.TILE == 0
-    return x.device.type == "cpu" and min(weight.shape[:2]) >= 256 and whole_tiles and tall * wide >= 32 * 32
+    return x.device.type == "cpu" and min(weight.shape[:2]) >= 128 and whole_tiles and tall * wide >= 32 * 32
 
 
 class Derived:
