@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthforge.core.hookspecs import hookimpl
@@ -29,6 +30,13 @@ def build(config: FlameHeadConfig) -> FlameHead:
     return load_flame_head(config.edition, config.painted)
 
 
+def write_fake_files(folder: Path) -> dict[str, Path]:
+    """A made-up head in FLAME's formats, by asset name."""
+    from synthforge.assets.fake import write_flame_assets
+
+    return write_flame_assets(folder)
+
+
 @hookimpl
 def register_heads(register: Register) -> None:
     """Offer the head `flame`."""
@@ -38,4 +46,5 @@ def register_heads(register: Register) -> None:
         config=FlameHeadConfig,
         summary="FLAME with identity, expression, jaw, eyes and neck; needs files that you download yourself",
         licence="FLAME: MPI non-commercial, or CC BY 4.0 for edition 2023 Open",
+        fake=write_fake_files,
     )

@@ -36,6 +36,22 @@ def write_flame(folder: str | Path, seed: int = 0) -> list[Path]:
     return [folder / name for name in files]
 
 
+#: files of `write_flame` by the name of the asset they stand for
+FLAME_FILES = {
+    "flame2020": "generic_model.pkl",
+    "flame-landmarks": "landmark_embedding.npy",
+    "flame-masks": "FLAME_masks.pkl",
+    "flame-texture": "FLAME_texture.npz",
+    "uv-face-mask": "uv_face_eye_mask.npz",
+}
+
+
+def write_flame_assets(folder: str | Path, seed: int = 0) -> dict[str, Path]:
+    """`write_flame`, by asset name."""
+    write_flame(folder, seed)
+    return {name: Path(folder) / file for name, file in FLAME_FILES.items()}
+
+
 def flame_arrays(head: FakeHead, seed: int = 0) -> dict[str, Any]:
     """The entries of `generic_model.pkl` for a made-up head, as `pickle_writer` takes them."""
     rng = np.random.default_rng(seed)

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Score a model on a benchmark."),
     "verify": ("verify", "Check every byte and label of a dataset."),
     "show": ("show", "Draw a contact sheet of a dataset."),
+    "assets": ("assets", "List, add, convert and fake licensed files."),
     "plugins": ("plugins", "List plugins, with what is broken and why."),
     "doctor": ("doctor", "Say what this machine can run."),
 }

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import PluginError
@@ -24,6 +25,7 @@ class Register(Protocol):
         config: type,
         summary: str,
         licence: str = "Apache-2.0",
+        fake: Callable[[Path], Mapping[str, Path]] | None = None,
     ) -> None: ...
 
 
@@ -32,7 +34,8 @@ class Entry:
     """One registered plugin.
 
     `factory(config)` builds it; `config` is the dataclass OmegaConf merges and checks; `distribution` and `origin` say
-    who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs.
+    who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs; `fake` writes
+    made-up files in the formats of the licensed ones it needs into a folder and returns them by asset name.
     """
 
     kind: str
@@ -43,6 +46,7 @@ class Entry:
     licence: str
     distribution: str
     origin: str
+    fake: Callable[[Path], Mapping[str, Path]] | None = None
 
 
 @dataclass(frozen=True)

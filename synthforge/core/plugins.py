@@ -169,6 +169,7 @@ def _offer(
     config: type,
     summary: str,
     licence: str = "Apache-2.0",
+    fake: Callable[[Path], Mapping[str, Path]] | None = None,
     distribution: str,
     origin: str,
 ) -> None:
@@ -178,7 +179,7 @@ def _offer(
         raise PluginError(f"register_{kind}s: the config of '{name}' must be a dataclass, got {config!r}")
     if not callable(factory):
         raise PluginError(f"register_{kind}s: the factory of '{name}' must be callable, got {factory!r}")
-    offered.append(Entry(kind, name, factory, config, summary, licence, distribution, origin))
+    offered.append(Entry(kind, name, factory, config, summary, licence, distribution, origin, fake))
 
 
 def _module_from_file(path: Path) -> ModuleType:

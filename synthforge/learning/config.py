@@ -79,7 +79,7 @@ class FramingConfig:
     as a detector would. margin: what is read around the crop, so that a rotation finds pixels there.
     """
 
-    crop_scale: float = 1.5
+    crop_scale: float = 1.3
     jitter_shift: float = 0.0
     jitter_scale: float = 0.0
     margin: float = 1.3

@@ -77,7 +77,7 @@ class FaceModel(nn.Module):
     @property
     def crop_scale(self) -> float:
         """Side of those crops in units of the tight landmark box's larger side."""
-        return float(self.info.get("crop_scale", 1.5))
+        return float(self.info.get("crop_scale", 1.3))
 
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""

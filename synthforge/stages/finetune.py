@@ -48,6 +48,8 @@ def run(context: StageContext, config: FinetuneStage) -> None:
         seed=context.seed if config.seed is None else config.seed,
         train_split=config.train_split,
         val_split=config.val_split,
+        name=benchmarks.reference(context, config.benchmark)["name"],
+        plugins=context.plugins,
     )
 
 

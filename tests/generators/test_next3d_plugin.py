@@ -7,35 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthforge_plugins.generators.next3d.fake import write_fake_checkpoint
+from synthforge_plugins.generators.next3d import write_fake_files
 from synthforge_plugins.generators.next3d.generator import Next3DGenerator
 from synthforge_plugins.generators.next3d.settings import Next3DConfig
 from synthforge_plugins.generators.next3d.views import label, volume_camera
 
-from synthforge.assets import fake, registry
+from synthforge.assets import registry
 from synthforge.assets.stylegan_pickle import read_checkpoint, write_safetensors
 from synthforge.core.errors import AssetError
 from synthforge.core.plugins import load_plugins
 from synthforge.testing import check_annotator, check_generator, check_head, check_plugin
 
-ADDED = {
-    "flame2020": "generic_model.pkl",
-    "flame-landmarks": "landmark_embedding.npy",
-    "flame-masks": "FLAME_masks.pkl",
-    "flame-texture": "FLAME_texture.npz",
-    "uv-face-mask": "uv_face_eye_mask.npz",
-}
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("assets")
-    fake.write_flame(folder / "in")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(registry.VARIABLE, str(folder / "added"))
-        for name, file in ADDED.items():
-            registry.add_asset(name, folder / "in" / file)
-        registry.add_asset("next3d-ffhq", write_fake_checkpoint(folder / "in" / "g.pkl"))
+        for name, path in write_fake_files(folder / "in").items():
+            registry.add_asset(name, path)
     return folder
 
 

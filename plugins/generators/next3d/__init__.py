@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthforge.core.hookspecs import hookimpl
@@ -21,6 +22,15 @@ def build(config: Next3DConfig) -> Next3DGenerator:
     return Next3DGenerator(config)
 
 
+def write_fake_files(folder: Path) -> dict[str, Path]:
+    """A small checkpoint with random weights and a made-up head, in the official formats, by asset name."""
+    from synthforge.assets.fake import write_flame_assets
+
+    from .fake import write_fake_checkpoint
+
+    return {**write_flame_assets(folder), "next3d-ffhq": write_fake_checkpoint(folder / "next3d.pkl")}
+
+
 @hookimpl
 def register_generators(register: Register) -> None:
     """Offer the generator `next3d`."""
@@ -30,4 +40,5 @@ def register_generators(register: Register) -> None:
         config=Next3DConfig,
         summary="Next3D (the paper's generator): photographic faces on FLAME's mesh; needs files you download yourself",
         licence="published weights: NVIDIA Source Code License, non-commercial; FLAME: by edition",
+        fake=write_fake_files,
     )
