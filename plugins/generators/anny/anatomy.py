@@ -105,7 +105,7 @@ def build_anatomy(mm: np.ndarray) -> Anatomy:
     oily = _bump(x / 40, (y - 50) / 25) + _bump(x / 9, (y + 20) / 30) + 0.5 * _bump((side - 40) / 14, (y + 30) / 14)
     oily = np.clip(oily * (z > -20), 0, 1)
 
-    # 2 texels a millimetre at the face: around the head's vertical axis, and down the face, under the chin, down the neck
+    # 2 texels a millimetre at the face: around the head's vertical axis; down the face, under the chin, down the neck
     skin_uv = np.stack([np.arctan2(x, z + 70.0) * 170.0, 2.0 * (y - 0.6 * z)], axis=1)
     values = {
         "mm": mm,

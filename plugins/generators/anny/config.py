@@ -41,10 +41,10 @@ class LightConfig:
 
     count: how many directional lights; key_*: azimuth about the vertical from the camera's side (0 is behind the
     camera) and elevation; fill_*, back_*: of the second and third. *_level: irradiance at normal incidence, 1 exposes
-    white fully. *_kelvin: colour temperature. casting: how many of the lights cast sharp shadows (at most 2); those of the
-    others are as soft as the occlusion of ambient light. softness: blur of the shadows, in shadow-map texels. ambient_*:
-    mean level, colour temperature, difference between sky and ground and between two sides. ambient_x, ambient_z:
-    which side.
+    white fully. *_kelvin: colour temperature. casting: how many of the lights cast sharp shadows (at most 2); those of
+    the others are as soft as the occlusion of ambient light. softness: blur of the shadows, in shadow-map texels.
+    ambient_*: mean level, colour temperature, difference between sky and ground, between two sides, and which sides.
+    occlusion: how much folds and hollows keep ambient light out.
     """
 
     count: Distribution = choice({1: 0.4, 2: 0.4, 3: 0.2})
@@ -99,7 +99,7 @@ class SkinConfig:
     lip_gloss: Distribution = uniform(0.0, 0.6)
     lipstick: Distribution = choice({0.0: 0.7, 0.5: 0.15, 0.9: 0.15})
     relief: Distribution = uniform(0.02, 0.15)
-    ageing: Distribution = uniform(0.0, 0.3)
+    ageing: Distribution = uniform(0.0, 0.14)
 
 
 @dataclass
@@ -125,8 +125,8 @@ class BrowsConfig:
     """thickness: of the painted band relative to the head's brow band; density, shade: opacity and brightness relative
     to the hair; taper: how much the outer end thins; strands: share of visible hair strokes; edge: softness."""
 
-    thickness: Distribution = normal(0.85, 0.2, 0.4, 1.3)
-    density: Distribution = normal(0.72, 0.2, 0.2, 1.0)
+    thickness: Distribution = normal(1.08, 0.22, 0.55, 1.6)
+    density: Distribution = normal(0.8, 0.16, 0.3, 1.0)
     shade: Distribution = uniform(0.6, 1.3)
     taper: Distribution = uniform(0.3, 0.8)
     strands: Distribution = uniform(0.2, 0.8)
@@ -141,8 +141,8 @@ class HairConfig:
     lump_size its wavelength; length: of long hair below the ears, mm. hairline: shift upwards at the forehead, recess:
     extra at the temples. fringe: chance of hair over the forehead and fringe_length, mm, how far it comes down.
     parting: where the fringe opens, in radians of azimuth. ragged: mm by which strands end unevenly. contrast: between
-    strands; gloss: highlights. density: opacity of the roots on the scalp. wave: curl of the strands. cover_ears: chance
-    that hair falls over the ears.
+    strands; gloss: highlights. density: opacity of the roots on the scalp. wave: curl of the strands. cover_ears: long
+    hair falls over the ears below 0.6, else behind them.
     """
 
     style_men: Distribution = choice({0: 0.12, 1: 0.16, 2: 0.52, 3: 0.13, 4: 0.05, 5: 0.02})
@@ -194,8 +194,9 @@ class ClothesConfig:
 
 @dataclass
 class GlassesConfig:
-    """present: chance; sun: chance that the lenses are dark. width, height: of a lens, mm; roundness: 0 box, 1 ellipse;
-    rim: thickness, mm; drop: how far below the eyes, mm; value, hue: colour of the frame; tint: opacity of dark lenses."""
+    """present: chance; sun: chance that the lenses are dark. width, height: half of a lens, mm; roundness: 0 box, 1
+    ellipse; rim: thickness, mm; drop: how far below the eyes, mm; value, hue: colour of the frame; tint: opacity of
+    dark lenses."""
 
     present: float = 0.14
     sun: float = 0.22
@@ -227,10 +228,11 @@ class BackgroundConfig:
 
 @dataclass
 class FilmConfig:
-    """From light to bytes. exposure: stops; contrast: slope of the tone curve. adaptation: how far the white balance follows the
-    colour of the light; warmth: its error.
-    saturation: 1 keeps colours; monochrome: chance of a grey picture. blur: blend with the 3 x 3 neighbourhood. noise:
-    standard deviation at mid grey, in 8-bit steps. vignette: fall-off at the corners."""
+    """From light to bytes. adaptation: how far the white balance follows the colour of the light; warmth: its error.
+    exposure: stops from what an automatic camera would choose; contrast: slope of the tone curve. saturation: 1 keeps
+    colours; monochrome: chance of a grey picture. blur: blend with the 3 x 3 neighbourhood. noise: standard deviation,
+    8-bit steps. vignette: fall-off at the corners.
+    """
 
     adaptation: Distribution = uniform(0.4, 1.0)
     exposure: Distribution = normal(-0.2, 0.4, -1.4, 0.7)

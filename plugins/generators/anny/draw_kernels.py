@@ -3,8 +3,8 @@
 `synthforge.geometry`'s rasteriser decides coverage in exact integers and serves any mesh; this one spends half the time
 on a head because it works in float32, knows that every vertex lies in front of the camera, skips what does not grow
 and leaves barycentrics to the shading of the pixels that need them. Pixels seen by both agree but for a few on edges
-(tests/generators/test_anny_layers.py). A pixel centre on an edge belongs to both faces, so that there are no cracks; the
-nearer one wins, and of equals the smaller number.
+(tests/generators/test_anny_render.py). A pixel centre on an edge belongs to both faces, so that there are no cracks;
+the nearer one wins, and of equals the smaller number.
 
 A layer is a buffer of 64-bit keys: closeness (a positive float, larger is nearer) in the high word, the face's number
 counted down from 2^31 - 1 in the low one; 0 where nothing is seen. Drawing takes the maximum: the order of faces and
@@ -152,8 +152,10 @@ def closeness_of(key: wp.int64) -> wp.float32:
 
 @wp.func
 def weights_of(screen: wp.array(dtype=wp.vec3), base: wp.int32, c: wp.vec3i, x: wp.float32, y: wp.float32) -> wp.vec3:
-    """Perspective-correct barycentrics of face c at (x, y) in pixels, each at least 0, summing to 1. base: of the image's
-    vertices in `screen`."""
+    """Perspective-correct barycentrics of face c at (x, y) in pixels, each at least 0, summing to 1.
+
+    base: where the image's vertices start in `screen`.
+    """
     p = screen[base + c[0]]
     q = screen[base + c[1]]
     r = screen[base + c[2]]

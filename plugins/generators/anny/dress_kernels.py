@@ -114,7 +114,9 @@ def hair_kernel(
         for k in range(HANG):
             t = hang * float(k + 1) / float(HANG)
             slide = bend * (1.0 - wp.exp(-t / bend))
-            flare = 0.16 * t * step_between(0.8, 1.6, around) + 3.0 * step_between(0.0, 25.0, t) * step_between(0.6, 1.2, around)
+            flare = 0.16 * t * step_between(0.8, 1.6, around) + 3.0 * step_between(0.0, 25.0, t) * step_between(
+                0.6, 1.2, around
+            )
             wavy = square_at(tiles, CLOUD_START, looks[b].hair_u + u * 0.5, looks[b].hair_v + t * 0.9)
             flare = flare + looks[b].wave * 9.0 * wavy[1] * step_between(0.0, 60.0, t)
             point = edge + (along_skin * slide + fall * (t - slide) + away * flare) * 0.001

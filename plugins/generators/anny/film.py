@@ -1,4 +1,4 @@
-"""From light to bytes: outlines as soft as a camera's, exposure, tone curve, noise. Plain torch, one image at a time."""
+"""From light to bytes: outlines as soft as a camera's, tone curve, noise. Torch, one image at a time."""
 
 from __future__ import annotations
 

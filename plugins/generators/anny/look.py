@@ -21,7 +21,8 @@ from .palette import luminance
 class Look:
     """Appearance of one image. Names follow the scene's parameters."""
 
-    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient = mean + gradients along x, y, z
+    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient = mean +
+    # gradients along x, y, z
     light0: wp.vec3
     light1: wp.vec3
     light2: wp.vec3
@@ -36,7 +37,8 @@ class Look:
     casting: int
     emboss_u: float
     emboss_v: float
-    # the camera: world to camera, pixels; eye: its centre, metres; the ray through pixel (x, y) has direction ray0 + x * ray_x + y * ray_y
+    # the camera: world to camera, pixels; eye: its centre, metres; the ray through pixel (x, y) has direction
+    # ray0 + x * ray_x + y * ray_y
     camera: wp.mat33
     camera_offset: wp.vec3
     focal: float

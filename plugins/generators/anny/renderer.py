@@ -16,7 +16,7 @@ from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 from synthforge.heads.anny_landmarks import surface_points
 
-from . import shade_kernel as kernel
+from .arrays import Picture, Posed
 from .draw_kernels import draw_kernel, project_kernel
 from .dress_kernels import hair_kernel, light_kernel, paint_kernel
 from .film import develop
@@ -24,6 +24,7 @@ from .glasses import glasses_shape
 from .hair_mesh import BOUND_ROWS, COLUMNS, ROWS
 from .look import MAX_SHAPES, Look, light_directions, pack_look
 from .scenery import backdrop_kernel
+from .shade_kernel import shade_kernel
 from .shadows import cast_shadows
 from .stage import Stage
 
@@ -50,7 +51,7 @@ class Renderer:
         cameras = [self._camera(p, points[i], resolution) for i, p in enumerate(parameters)]
         sines = self._iris_sines(parameters, head)
         looks = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
-        look_array = wp.array(looks, dtype=Look, device=wp.device_from_torch(self.device))
+        look_array: Any = wp.array(looks, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
         vertices, strand, dead, normals = self._dress(head, look_array, parameters, cameras, points)
         clock("dress")
@@ -255,7 +256,7 @@ class Renderer:
         inputs += [as_warp(glow, wp.vec4)]
         launch(light_kernel, (batch, chunks(stage.num_vertices, size)), inputs, self.device)
         eyes = self._eye_frames(vertices[:, :count])
-        posed = kernel.Posed()
+        posed = Posed()
         posed.count, posed.head_count, posed.hair_count = stage.num_vertices, count, strand.shape[1]
         posed.glow, posed.paint = _flat(glow, wp.vec4), _flat(paint, wp.vec4)
         posed.vertices, posed.normals = _flat(vertices, wp.vec3), _flat(normals, wp.vec3)
@@ -326,13 +327,13 @@ class Renderer:
 
         light, label, face_id = empty(3), empty(dtype=torch.uint8), empty(dtype=torch.int32)
         bary, z = empty(3), empty()
-        picture = kernel.Picture()
+        picture = Picture()
         picture.light, picture.label = _flat(light, wp.vec3), _flat(label)
         picture.face_id, picture.barycentric, picture.z = _flat(face_id), _flat(bary, wp.vec3), _flat(z)
         step = span(size, self.device)
         grid = (batch, size, chunks(size, step))
         inputs = [looks, self.stage.for_kernels, posed, _flat(solid), _flat(thin), size, step, picture]
-        launch(kernel.shade_kernel, grid, inputs, self.device)
+        launch(shade_kernel, grid, inputs, self.device)
         return light, label, face_id, bary, z
 
 

@@ -59,9 +59,9 @@ def backdrop_kernel(
 ):
     """The background at half the picture's resolution: what is behind a face is usually out of focus.
 
-    A gradient with a pattern, then shapes with soft edges, far ones first. shapes (B,N,12): centre x, y, cosine and sine
-    of the turn, reciprocal half sizes, steepness of the edge, roundness (0 box, 1 ellipse), colour, radius beyond which
-    there is nothing; in image sizes. Cells all of whose pixels see a face stay as they are.
+    A gradient with a pattern, then shapes with soft edges, far ones first. shapes (B,N,12): centre x, y, cosine and
+    sine of the turn, reciprocal half sizes, steepness of the edge, roundness (0 box, 1 ellipse), colour, radius beyond
+    which there is nothing; in image sizes. Cells all of whose pixels see a face stay as they are.
     """
     b, y, chunk = wp.tid()
     start = (b * width + y) * width

@@ -22,6 +22,7 @@ import warp as wp
 from synthforge.core.schemas import SYNTHFORGE
 
 from . import materials
+from .arrays import MIXED_REGION, Head, Picture, Posed
 from .draw_kernels import closeness_of, face_of, weights_of
 from .look import Look
 from .scenery import cloth_colour, enlarged
@@ -40,60 +41,12 @@ def _classes(*names: str):
 
 
 NOTHING = wp.constant(wp.int64(0))
-MIXED_REGION = 255
 MIXED = wp.constant(MIXED_REGION)
 C_SKIN, C_MOUTH, C_HAIR, C_BEARD, C_CLOTH = _classes("skin", "inner_mouth", "hair", "facial_hair", "cloth")
 C_LEFT_BROW, C_RIGHT_BROW, C_LEFT_EAR, C_RIGHT_EAR = _classes("left_brow", "right_brow", "left_ear", "right_ear")
 C_LEFT_LID, C_RIGHT_LID, C_GLASSES, C_LENS, C_OCCLUDER = _classes(
     "left_lid", "right_lid", "glasses", "lens", "occluder"
 )
-
-
-@wp.struct
-class Head:
-    """Static arrays of the scene's mesh and of its head."""
-
-    faces: wp.array(dtype=wp.vec3i)
-    material: wp.array(dtype=wp.uint8)
-    region: wp.array(dtype=wp.uint8)  # of faces that lie in one region altogether, else MIXED
-    regions: wp.array3d(dtype=wp.uint8)
-    brow: wp.array(dtype=wp.vec2)
-    brow_face: wp.array(dtype=wp.uint8)
-    mm: wp.array(dtype=wp.vec3)
-    uv: wp.array(dtype=wp.vec2)
-    axis: wp.array(dtype=wp.vec3)
-    tiles: wp.array(dtype=wp.vec4)
-    hair_first: int
-
-
-@wp.struct
-class Posed:
-    """Per-image arrays of the scene's mesh, see `dress_kernels` and `Renderer`; flat, since an index of one dimension
-    costs a third of one of three. count, head_count, hair_count: vertices an image."""
-
-    count: int
-    head_count: int
-    hair_count: int
-    glow: wp.array(dtype=wp.vec4)
-    paint: wp.array(dtype=wp.vec4)
-    vertices: wp.array(dtype=wp.vec3)
-    normals: wp.array(dtype=wp.vec3)
-    strand: wp.array(dtype=wp.vec4)
-    eyes: wp.array(dtype=wp.vec3)
-    screen: wp.array(dtype=wp.vec3)
-    backdrop: wp.array(dtype=wp.vec3)
-
-
-@wp.struct
-class Picture:
-    """What the kernel writes: see `core.records.Surface` and `Rendering`; light: linear and exposed, to be made bytes
-    by `film`."""
-
-    light: wp.array(dtype=wp.vec3)
-    label: wp.array(dtype=wp.uint8)
-    face_id: wp.array(dtype=wp.int32)
-    barycentric: wp.array(dtype=wp.vec3)
-    z: wp.array(dtype=wp.float32)
 
 
 @wp.func
@@ -236,8 +189,10 @@ def shade_eye(
     e = (wp.vec3(glow[0], glow[1], glow[2]) * 0.65 + sky * 0.35) * shade
     d0 = wp.dot(n, looks[b].light0)
     d1 = wp.dot(n, looks[b].light1)
-    spark = looks[b].colour0 * highlight(n, view, looks[b].light0, d0, 0.12)
-    spark = spark + looks[b].colour1 * highlight(n, view, looks[b].light1, d1, 0.12)
+    # squared: the tear film's highlight is small and has no wide tail that would veil the iris
+    spark0 = highlight(n, view, looks[b].light0, d0, 0.12)
+    spark1 = highlight(n, view, looks[b].light1, d1, 0.12)
+    spark = looks[b].colour0 * (2.0 * spark0 * spark0) + looks[b].colour1 * (2.0 * spark1 * spark1)
     return wp.cw_mul(colour, e) + (spark * lid + sky * (0.03 * lid)) * looks[b].eye_gloss
 
 

@@ -19,8 +19,8 @@ from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
 
 from . import materials
-from . import shade_kernel as kernel
 from .anatomy import build_anatomy, canonical_millimetres
+from .arrays import MIXED_REGION, Head
 from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .hair_mesh import COLUMNS, ROWS, build_hair_mesh
 from .tiles import build_tiles
@@ -129,7 +129,7 @@ class Stage:
         table = self.head.regions.table
         flat = table.reshape(len(table), -1)
         alike = (flat == flat[:, :1]).all(1)
-        self.region = self.tensor(np.where(alike, flat[:, 0], kernel.MIXED_REGION).astype(np.uint8))
+        self.region = self.tensor(np.where(alike, flat[:, 0], MIXED_REGION).astype(np.uint8))
         self.regions = self.tensor(table)
         st, near = self._brows()
         self.brow, self.brow_face = self.tensor(st), self.tensor(near)
@@ -187,7 +187,7 @@ class Stage:
     @cached_property
     def for_kernels(self) -> Any:
         """The static arrays as the struct kernels read."""
-        value = kernel.Head()
+        value = Head()
         value.faces = as_warp(self.faces_tensor, wp.vec3i)
         value.material = as_warp(self.tensor(self.material))
         value.region, value.regions = as_warp(self.region), as_warp(self.regions)

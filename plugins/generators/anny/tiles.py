@@ -3,6 +3,9 @@
 No `from __future__ import annotations` here: warp reads the annotations of kernel functions.
 """
 
+# mypy: ignore-errors
+# Warp functions are written in warp's language, whose types mypy cannot follow.
+
 import numpy as np
 import warp as wp
 
