@@ -123,7 +123,7 @@ def test_missing_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_safetensors_give_the_same_pictures(assets: Path, tmp_path: Path) -> None:
-    converted = write_safetensors(read_checkpoint(assets / "in" / "g.pkl"), tmp_path / "g.safetensors")
+    converted = write_safetensors(read_checkpoint(assets / "in" / "next3d.pkl"), tmp_path / "g.safetensors")
     one, other = Next3DGenerator(Next3DConfig()), Next3DGenerator(Next3DConfig(checkpoint=str(converted)))
     scene = one.sample(1, 1)
     assert np.array_equal(one.render([scene], 32)[0].image, other.render([scene], 32)[0].image)
@@ -133,7 +133,7 @@ def test_safetensors_give_the_same_pictures(assets: Path, tmp_path: Path) -> Non
 def test_another_network_is_refused_by_tensor_name(assets: Path) -> None:
     from synthforge_plugins.generators.next3d.generator import network_of
 
-    checkpoint = read_checkpoint(assets / "in" / "g.pkl")
+    checkpoint = read_checkpoint(assets / "in" / "next3d.pkl")
     checkpoint.state["decoder.net.0.weight"] = torch.zeros(2, 2)
     checkpoint.state["surprise"] = torch.zeros(1)
     with pytest.raises(AssetError, match=r"surprise is not part.*decoder\.net\.0\.weight has shape \(2, 2\)"):

@@ -23,7 +23,8 @@ def random_network(config: NetworkConfig, seed: int = 0) -> Next3DNetwork:
     for name, parameter in network.named_parameters():
         if name.endswith("noise_strength"):
             parameter.fill_(0.1)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for block in (network.superresolution.block0, network.superresolution.block1):
+        block.torgb.weight.mul_(0.2)  # or random weights would leave the range of a picture
     return network
 
 

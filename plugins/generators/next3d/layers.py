@@ -25,7 +25,7 @@ def winograd_pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether x (B,C,H,W) is better convolved with weight (O,I,3,3) by `winograd`: many channels and pixels."""
     tall, wide = x.shape[2:]
     whole_tiles = tall % winograd.TILE == 0 and wide % winograd.TILE == 0
-    return x.device.type == "cpu" and min(weight.shape[:2]) >= 128 and whole_tiles and tall * wide >= 32 * 32
+    return x.device.type == "cpu" and min(weight.shape[:2]) >= 128 and whole_tiles and tall * wide > 32 * 32
 
 
 class Derived:
@@ -94,6 +94,10 @@ def downsample(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return F.conv2d(x, kernel.expand(channels, 1, 4, 4), padding=1, stride=2, groups=channels)
 
 
+def _kernels(outputs: int, inputs: int, size: int) -> torch.Tensor:
+    return torch.empty((outputs, inputs, size, size), memory_format=torch.channels_last)
+
+
 def randomise(network: nn.Module, generator: torch.Generator) -> None:
     """Give every layer of a network the weights it would start training with, drawn from a generator."""
     for module in network.modules():
@@ -136,7 +140,7 @@ class Convolution(nn.Module):
         self.size, self.activated, self.down = size, activated, down
         self._kernel = Derived(winograd.transform_kernel)
         self.scale = 1 / sqrt(inputs * size * size)
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, size, size))
+        self.weight = nn.Parameter(_kernels(outputs, inputs, size))
         self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
         self.register_buffer("resample_filter", binomial_filter())
 
@@ -180,7 +184,7 @@ class StyledConvolution(nn.Module):
         self.up = up
         self._kernel, self._energy = Derived(winograd.transform_kernel), Derived(_energy)
         self.affine = FullyConnected(w, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(_kernels(outputs, inputs, 3))
         self.noise_strength = nn.Parameter(torch.empty(()))
         self.bias = nn.Parameter(torch.empty(outputs))
         self.register_buffer("resample_filter", binomial_filter())
@@ -242,7 +246,7 @@ class ToRGB(nn.Module):
         super().__init__()
         self.scale = 1 / sqrt(inputs)
         self.affine = FullyConnected(w, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, 1, 1))
+        self.weight = nn.Parameter(_kernels(outputs, inputs, 1))
         self.bias = nn.Parameter(torch.empty(outputs))
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, clamp: float | None = None) -> torch.Tensor:

@@ -56,14 +56,19 @@ class Decoder(nn.Module):
         self.net = nn.Sequential(FullyConnected(features, hidden), nn.Softplus(), FullyConnected(hidden, 1 + features))
 
     def forward(self, x: torch.Tensor, colour: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """See the class; without `colour` only the density is computed."""
+        """See the class; without `colour` only the density is computed. Colours still lack `tinted`."""
         hidden = self.net[1](self.net[0](x))
         last = self.net[2]
         assert isinstance(last, FullyConnected)
         if not colour:
             return F.linear(hidden, last.weight[:1] * last.scale, last.bias[:1])[:, 0], None
         y = last(hidden)
-        return y[:, 0], torch.sigmoid(y[:, 1:]) * 1.002 - 0.001
+        return y[:, 0], torch.sigmoid(y[:, 1:])
+
+
+def tinted(colour: torch.Tensor, weight: torch.Tensor | float = 1.0) -> torch.Tensor:
+    """Sigmoids stretched a little beyond [0,1], or their sums over samples whose weights add up to `weight`."""
+    return colour * 1.002 - 0.001 * weight
 
 
 def projections(plane_axes: torch.Tensor) -> torch.Tensor:
@@ -121,37 +126,48 @@ class Volume:
 
     def query(self, points: torch.Tensor, colour: bool = True) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Density (B,N) and colour features (B,N,32) (or None) at points (B,N,3) in volume units."""
-        per_sample = max(1, _POINTS // self.batch)
-        parts = [self._decode(part, colour) for part in points.split(per_sample, dim=1)]
-        density = torch.cat([density for density, _ in parts], 1)
-        return density, torch.cat([c for _, c in parts if c is not None], 1) if colour else None
+        density, features = self._query(points.mT, colour)
+        return density, None if features is None else tinted(features)
 
-    def _decode(self, points: torch.Tensor, colour: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        density, features = self.decoder(self._sample(points).flatten(0, 1), colour)
-        shape = points.shape[:2]
-        return density.view(shape), None if features is None else features.view(*shape, -1)
+    def _query(self, points: torch.Tensor, colour: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As `query`, of points (B,3,N), colours without `tinted`."""
+        batch, _, count = points.shape
+        density = points.new_empty(batch, count)
+        features = points.new_empty(batch, count, self.channels) if colour else None
+        step = max(1, _POINTS // batch)
+        for first in range(0, count, step):
+            some = slice(first, first + step)
+            found, seen = self.decoder(self._sample(points[:, :, some]), colour)
+            density[:, some] = found.view(batch, -1)
+            if features is not None and seen is not None:
+                features[:, some] = seen.view(batch, -1, self.channels)
+        return density, features
 
     def _sample(self, points: torch.Tensor) -> torch.Tensor:
-        """Mean over the planes of the bilinear look-up at points (B,N,3); zero outside: (B,N,32)."""
-        size, batch, count = self.size, *points.shape[:2]
-        at = torch.einsum("bnc,pcd->bnpd", points * (2 / self.options.box_warp), self.projection)
-        at = (at + 1) * (size / 2) - 0.5
+        """Mean over the planes of the bilinear look-up at points (B,3,N); zero outside: (B*N,32)."""
+        size, (batch, _, count) = self.size, points.shape
+        axes = self.projection.mT.reshape(-1, 3).expand(batch, -1, -1)
+        at = (torch.bmm(axes, points) * (2 / self.options.box_warp) + 1) * (size / 2) - 0.5
         low = at.floor()
         part = at - low
-        low = low.clamp(-2, size).long()
-        near = torch.stack([low, low + 1], -1)  # (B,N,P,2,2): u or v, then below or above
-        share = torch.stack([1 - part, part], -1) * ((near >= 0) & (near < size))
-        near = near.clamp(0, size - 1)
-        plane = torch.arange(batch * self.planes, device=points.device).view(batch, 1, self.planes, 1, 1)
-        index = (plane * size + near[..., 1, :, None]) * size + near[..., 0, None, :]
-        weight = share[..., 1, :, None] * share[..., 0, None, :] / self.planes
-        summed = F.embedding_bag(
-            index.view(batch * count, -1),
+        low = low.clamp_(-2, size).int()
+        places, shares = [], []
+        for at_tap, share in ((low, 1 - part), (low + 1, part)):
+            shares.append(share * ((at_tap >= 0) & (at_tap < size)))
+            shares[-1][:, 1::2] /= self.planes
+            places.append(at_tap.clamp(0, size - 1))
+        rows = torch.arange(batch * self.planes, device=points.device, dtype=torch.int32).view(batch, -1, 1) * size
+        index = low.new_empty(batch, self.planes, 4, count)
+        weight = at.new_empty(batch, self.planes, 4, count)
+        for tap, (i, j) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
+            index[:, :, tap] = (rows + places[j][:, 1::2]) * size + places[i][:, 0::2]
+            torch.mul(shares[i][:, 0::2], shares[j][:, 1::2], out=weight[:, :, tap])
+        return F.embedding_bag(
+            index.flatten(1, 2).mT.reshape(batch * count, -1),
             self.table,
             mode="sum",
-            per_sample_weights=weight.view(batch * count, -1),
+            per_sample_weights=weight.flatten(1, 2).mT.reshape(batch * count, -1),
         )
-        return summed.view(batch, count, -1)
 
     def march(self, rays: Rays, jitter: Jitter, colour: bool = True) -> Marched:
         """Render rays (B,R,3): coarse samples, fine samples where the coarse ones found matter, both together."""
@@ -191,13 +207,13 @@ class Volume:
             ends = (F.pad(weights, (0, 1)) + F.pad(weights, (1, 0))) / 2
             share = torch.zeros_like(ends).scatter_(-1, order, ends)
             near, far = share.split([options.coarse, options.fine], -1)
-            mixed = near[..., None, :] @ coarse_colour + far[..., None, :] @ fine_colour
-            features = mixed[..., 0, :] * 2 - 1
+            mixed = (near[..., None, :] @ coarse_colour + far[..., None, :] @ fine_colour)[..., 0, :]
+            features = tinted(mixed, opacity[..., None]) * 2 - 1
         return Marched(features, expected, opacity)
 
     def _along(self, rays: Rays, distance: torch.Tensor, colour: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        points = rays.origins[:, :, None] + distance[..., None] * rays.directions[:, :, None]
-        density, features = self.query(points.flatten(1, 2), colour)
+        points = rays.origins.mT[..., None] + distance[:, None] * rays.directions.mT[..., None]
+        density, features = self._query(points.flatten(2), colour)
         shape = distance.shape
         return density.view(shape), None if features is None else features.view(*shape, -1)
 

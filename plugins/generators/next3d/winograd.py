@@ -49,10 +49,12 @@ _KERNEL, _VALUES, _OUTPUTS = _matrices()
 
 def transform_kernel(weight: torch.Tensor) -> torch.Tensor:
     """Weights (O,I,3,3) of a correlation -> (6,6,I,O), by row and column point: the form `convolve` multiplies with."""
-    parts = []
-    for some in weight.split(64):  # in float64, a few outputs at a time
-        parts.append(torch.einsum("ai,bj,ocij->abco", _KERNEL, _KERNEL, some.double()).to(weight.dtype))
-    return torch.cat(parts, -1).contiguous()
+    outputs, inputs = weight.shape[:2]
+    result = weight.new_empty(6, 6, inputs, outputs)
+    for first in range(0, outputs, 64):  # in float64, a few outputs at a time
+        some = weight[first : first + 64].double()
+        result[..., first : first + 64] = torch.einsum("ai,bj,ocij->abco", _KERNEL, _KERNEL, some)
+    return result
 
 
 def convolve(
