@@ -269,7 +269,7 @@ class AnnyConfig:
     factor.
     """
 
-    batch_size: int = 8
+    batch_size: int = 16
     device: str = "cpu"
     head: dict[str, float] = field(default_factory=dict)
     camera: CameraConfig = field(default_factory=CameraConfig)

@@ -1,0 +1,80 @@
+"""How long a picture of the generator `anny` takes on one core, stage by stage.
+
+    python perf/generate_anny.py [--size 256] [--count 64] [--repeats 5]
+
+Prints, per image: the time to draw a scene's parameters, each stage of rendering, and their sum (the best of several
+repeats, CPU time of this one thread, so that other load on the machine counts little). The last line is a yardstick:
+what the same core does in single-precision matrix products at that moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from synthforge_plugins.generators.anny import build
+from synthforge_plugins.generators.anny.config import AnnyConfig
+
+
+def measure(size: int, count: int, repeats: int) -> dict[str, float]:
+    """Best CPU milliseconds per image, by stage."""
+    generator = build(AnnyConfig())
+    batch = generator.batch_size
+    scenes = [generator.sample(0, i) for i in range(count)]
+    generator.render(scenes[:batch], size)  # builds the static scene, compiles kernels
+    best: dict[str, float] = {}
+    for _ in range(repeats):
+        spent: dict[str, float] = {}
+        start = time.process_time()
+        for i in range(count):
+            generator.sample(1, i)
+        spent["sample"] = time.process_time() - start
+        last = time.process_time()
+
+        def clock(stage: str, spent: dict[str, float] = spent) -> None:
+            nonlocal last
+            now = time.process_time()
+            spent[stage] = spent.get(stage, 0.0) + now - last
+            last = now
+
+        for first in range(0, count, batch):
+            last = time.process_time()
+            generator.renderer.render(scenes[first : first + batch], size, batch, clock)
+        for stage, seconds in spent.items():
+            best[stage] = min(best.get(stage, np.inf), seconds / count * 1e3)
+    return best
+
+
+def yardstick() -> float:
+    """Single-precision GFLOP/s of a 400 x 400 matrix product on this thread."""
+    a = torch.rand(400, 400)
+    best = np.inf
+    for _ in range(20):
+        start = time.process_time()
+        for _ in range(10):
+            a @ a
+        best = min(best, time.process_time() - start)
+    return 10 * 2 * 400**3 / best / 1e9
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    stages = measure(options.size, options.count, options.repeats)
+    print(f"anny at {options.size} x {options.size}, one thread, ms per image (best of {options.repeats})")
+    for stage, milliseconds in stages.items():
+        print(f"  {stage:<12}{milliseconds:7.2f}")
+    total = sum(stages.values())
+    print(f"  {'sum':<12}{total:7.2f}   = {1e3 / total:.0f} images/s a core")
+    print(f"yardstick: {yardstick():.0f} GFLOP/s in matrix products")
+
+
+if __name__ == "__main__":
+    main()
