@@ -17,7 +17,7 @@ from synthforge_plugins.generators.anny.stage import Stage
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
-from synthforge.core.records import Rendering
+from synthforge.core.records import Rendering, Surface
 from synthforge.core.schemas import SYNTHFORGE
 from synthforge.geometry.cameras import stack_cameras, to_camera_torch
 from synthforge.geometry.raster import get_rasteriser
@@ -69,6 +69,18 @@ def pictures(generator: AnnyGenerator) -> list[Rendering]:
     return generator.render([generator.sample(11, i) for i in range(8)], SIZE)
 
 
+def mesh(rendering: Rendering) -> Surface:
+    assert rendering.surface is not None
+    return rendering.surface
+
+
+def landmarks(rendering: Rendering) -> np.ndarray:
+    """The 68 points, world metres."""
+    assert rendering.head is not None
+    vertices = mesh(rendering).vertices[None, : mesh(rendering).head_vertices]
+    return rendering.head.landmarks(torch.as_tensor(vertices))[0].numpy()
+
+
 def mask(rendering: Rendering, *names: str) -> np.ndarray:
     return np.isin(rendering.labels["synthforge"], [SYNTHFORGE.id(name) for name in names])
 
@@ -83,8 +95,8 @@ def test_the_contract(generator: AnnyGenerator) -> None:
 
 def test_a_rendering_is_consistent_with_its_surface(pictures: list[Rendering]) -> None:
     for r in pictures:
-        s = r.surface
-        assert s is not None
+        s = mesh(r)
+        assert r.head is not None
         assert r.image.shape == (SIZE, SIZE, 3)
         assert r.image.dtype == np.uint8
         assert np.isfinite(s.vertices).all()
@@ -114,7 +126,7 @@ def test_pixels_do_not_depend_on_the_batch(generator: AnnyGenerator, pictures: l
         for other in others:
             assert np.array_equal(first.image, other.image)
             assert np.array_equal(first.labels["synthforge"], other.labels["synthforge"])
-            assert np.array_equal(first.surface.z, other.surface.z)
+            assert np.array_equal(mesh(first).z, mesh(other).z)
 
 
 def digest(rendering: Rendering) -> str:
@@ -146,7 +158,7 @@ def test_labels_lie_where_the_landmarks_are(make: Any) -> None:
     }
     hits: dict[str, list[bool]] = {name: [] for name in wanted}
     for r in render(generator, 8, size=160):
-        points = r.head.landmarks(torch.as_tensor(r.surface.vertices[None, : r.surface.head_vertices]))[0].numpy()
+        points = landmarks(r)
         for name, (numbers, classes) in wanted.items():
             (x, y), _ = r.camera.project(points[list(numbers)].mean(0))
             hits[name].append(bool(mask(r, *classes)[int(y), int(x)]))
@@ -157,7 +169,7 @@ def test_brows_are_painted_on_the_brow_points(make: Any) -> None:
     brows = {"density": always(0.95), "thickness": always(1.1)}
     generator = make(camera=FRONTAL, hair=style("buzz"), brows=brows, **BARE)
     for r in render(generator, 4, size=200):
-        points = r.head.landmarks(torch.as_tensor(r.surface.vertices[None, : r.surface.head_vertices]))[0].numpy()
+        points = landmarks(r)
         for name, numbers in (("right_brow", range(17, 22)), ("left_brow", range(22, 27))):
             pixels, _ = r.camera.project(points[list(numbers)])
             y, x = np.nonzero(mask(r, name))
@@ -187,7 +199,7 @@ def test_the_face_has_the_size_that_was_asked_for(make: Any) -> None:
         for r in render(
             make(camera={**FRONTAL, "face_fraction": always(fraction)}, head={"head": 0.0, "neck": 0.0}), 3
         ):
-            points = r.head.landmarks(torch.as_tensor(r.surface.vertices[None, : r.surface.head_vertices]))[0].numpy()
+            points = landmarks(r)
             pixels, _ = r.camera.project(points)
             height = abs(pixels[8, 1] - pixels[17:27, 1].mean()) / SIZE
             assert height == pytest.approx(fraction, rel=0.12)
@@ -206,7 +218,7 @@ def test_hair_is_there_when_it_should_be_and_hides_ears(make: Any) -> None:
     for r in long:
         hair = mask(r, "hair")
         assert hair.mean() > 0.03
-        painted = r.surface.face_id[hair] < r.surface.head_faces  # roots on the scalp are the head's own surface
+        painted = mesh(r).face_id[hair] < mesh(r).head_faces  # roots on the scalp are the head's own surface
         assert painted.mean() < 0.5
 
 
@@ -272,7 +284,7 @@ def test_layers_agree_with_the_geometry_librarys_rasteriser(generator: AnnyGener
     plain.__dict__["head"], plain.__dict__["renderer"] = generator.head, generator.renderer
     stage: Stage = generator.renderer.stage
     renderings = render(plain, 4)
-    vertices = torch.as_tensor(np.stack([r.surface.vertices for r in renderings]))
+    vertices = torch.as_tensor(np.stack([mesh(r).vertices for r in renderings]))
     intrinsics, poses = stack_cameras([r.camera for r in renderings])
     solid = torch.zeros(len(stage.faces), dtype=torch.bool)
     for first, last in stage.solid:
@@ -280,11 +292,11 @@ def test_layers_agree_with_the_geometry_librarys_rasteriser(generator: AnnyGener
     fragments = get_rasteriser("warp").rasterise(
         to_camera_torch(vertices, poses), torch.as_tensor(stage.faces), intrinsics, SIZE, SIZE, face_mask=solid
     )
-    ours = np.stack([r.surface.face_id for r in renderings])
+    ours = np.stack([mesh(r).face_id for r in renderings])
     theirs = fragments.face_id.numpy()
     assert (ours != theirs).mean() < 2e-3
     same = (ours == theirs) & (ours >= 0)
-    z = np.stack([r.surface.z for r in renderings])
+    z = np.stack([mesh(r).z for r in renderings])
     assert np.abs(z - fragments.z.numpy())[same].max() < 1e-4
 
 

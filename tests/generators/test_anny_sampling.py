@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def scene(index: int, config: AnnyConfig | None = None, seed: int = 3) -> dict:
     return sampling.sample_scene(config or AnnyConfig(), AnnyDistribution(), LOCAL, EXPRESSION, seed, index)
 
 
-def flat(value: object) -> object:
+def flat(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: flat(item) for key, item in value.items()}
     return value.tolist() if isinstance(value, np.ndarray) else value

@@ -50,7 +50,7 @@ class LightConfig:
     count: Distribution = choice({1: 0.4, 2: 0.4, 3: 0.2})
     key_azimuth: Distribution = normal(0.0, 0.75, -2.2, 2.2)
     key_elevation: Distribution = normal(0.55, 0.4, -0.3, 1.4)
-    key_level: Distribution = log_normal(0.85, 0.5, 0.15, 2.2)
+    key_level: Distribution = log_normal(0.95, 0.5, 0.15, 2.4)
     key_kelvin: Distribution = normal(5600, 1100, 2700, 9500)
     fill_azimuth: Distribution = uniform(-1.7, 1.7)
     fill_elevation: Distribution = normal(0.3, 0.4, -0.5, 1.2)
@@ -62,7 +62,7 @@ class LightConfig:
     back_kelvin: Distribution = normal(6000, 1500, 2500, 10500)
     casting: Distribution = choice({1: 0.75, 2: 0.25})
     softness: Distribution = uniform(0.6, 2.2)
-    ambient_level: Distribution = log_normal(0.42, 0.4, 0.12, 1.0)
+    ambient_level: Distribution = log_normal(0.3, 0.5, 0.06, 1.0)
     ambient_kelvin: Distribution = normal(6200, 1200, 3000, 10500)
     ambient_sky: Distribution = normal(0.35, 0.3, -0.4, 0.9)
     ambient_side: Distribution = uniform(0.0, 0.55)
@@ -188,7 +188,7 @@ class ClothesConfig:
     hue: Distribution = uniform(0.0, 1.0)
     saturation: Distribution = log_normal(0.25, 0.8, 0.0, 0.9)
     value: Distribution = uniform(0.02, 0.85)
-    pattern: Distribution = uniform(0.0, 0.5)
+    pattern: Distribution = uniform(0.0, 0.35)
     pattern_scale: Distribution = log_normal(1.0, 0.7, 0.2, 6.0)
 
 
@@ -218,11 +218,11 @@ class BackgroundConfig:
     kind: Distribution = choice({0: 0.15, 1: 0.2, 2: 0.25, 3: 0.2, 4: 0.2})
     hue: Distribution = uniform(0.0, 1.0)
     saturation: Distribution = log_normal(0.22, 0.8, 0.0, 0.95)
-    value: Distribution = uniform(0.01, 0.9)
+    value: Distribution = log_normal(0.2, 1.0, 0.005, 0.9)
     spread: Distribution = uniform(0.1, 1.0)
     clutter: Distribution = uniform(2.0, 8.0)
     blur: Distribution = log_normal(0.02, 1.0, 0.003, 0.2)
-    texture: Distribution = uniform(0.0, 0.5)
+    texture: Distribution = uniform(0.0, 0.3)
     texture_scale: Distribution = log_normal(1.0, 0.8, 0.2, 8.0)
 
 
@@ -235,7 +235,7 @@ class FilmConfig:
     """
 
     adaptation: Distribution = uniform(0.4, 1.0)
-    exposure: Distribution = normal(-0.2, 0.4, -1.4, 0.7)
+    exposure: Distribution = normal(-0.25, 0.45, -1.6, 0.7)
     contrast: Distribution = uniform(0.85, 1.3)
     warmth: Distribution = normal(0.0, 0.07, -0.2, 0.2)
     saturation: Distribution = normal(1.0, 0.14, 0.5, 1.3)

@@ -227,7 +227,7 @@ def _background(f: Mapping[str, float], rng: np.random.Generator) -> dict[str, A
         "second": second,
         "count": count,
         "shapes": shapes,
-        "texture": f["texture"] * (0.3 if kind == "plain" else 1.0) + (0.5 if kind == "noise" else 0.0),
+        "texture": f["texture"] * (0.3 if kind == "plain" else 1.0) + (0.35 if kind == "noise" else 0.0),
         "texture_scale": f["texture_scale"],
         "turn": float(rng.uniform(0, 2 * math.pi)),
         "offset": rng.random(2),
