@@ -1,41 +1,112 @@
-"""Files written whole or not at all."""
+"""Files that are whole or not there: temporary file in the same folder, fsync, atomic rename."""
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from .errors import SynthForgeError
+from .errors import DataError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
+_TEMPORARY = re.compile(r"\.(?:shard-\d{5,}\.(?:tar|json)|manifest\.json)\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp")
+_counter = itertools.count()
+_open: set[Path] = set()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes the place of `path` when the block ends well, and leaves no trace otherwise.
+
+    Raises DataError when the file cannot be made or the disk is full; what stood at `path` is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
+    _open.add(temporary)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        _remove(temporary)
+        if error.errno in _FULL:
+            raise DataError(
+                f"no space left while writing {path} ({error.strerror})",
+                hint="Everything finished before is intact. Make room, then run the same command again to go on.",
+            ) from error
+        if error.filename in (str(temporary), *map(str, path.parents)):
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise
+    except BaseException:
+        _remove(temporary)
+        raise
+    finally:
+        _open.discard(temporary)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file atomically: temporary file in the same folder, fsync, rename.
-
-    Raises SynthForgeError when the disk is full or the folder cannot be written; what was there stays.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SynthForgeError(
-            f"{path} cannot be written: {error.strerror or error}",
-            hint="Free some space or choose another folder, and run again: it goes on where it stopped.",
-        ) from error
+    """Write a file by `replacing`."""
+    with replacing(path) as file:
+        file.write(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, as UTF-8."""
+    """Write a text file by `replacing`, as UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON atomically, keys sorted, two spaces of indent."""
+    """Write JSON by `replacing`, keys sorted, two spaces of indent."""
     write_text(path, json.dumps(data, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def clean_stale(root: Path) -> list[Path]:
+    """Remove temporary files that killed runs on this machine left in `root`; returns what was removed.
+
+    Only names that `replacing` gives, and only when the process that made them is gone. Files of other machines
+    (a folder on a network) stay: their processes cannot be seen from here.
+    """
+    removed = []
+    for path in sorted(root.glob(".*.tmp")) if root.is_dir() else []:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or match[1] != _HOST or path in _open:
+            continue
+        if int(match[2]) == os.getpid() or not _alive(int(match[2])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

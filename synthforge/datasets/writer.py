@@ -23,8 +23,8 @@ from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.records import Field, Rendering
 from synthforge.core.schemas import CLASS_SCHEMAS
 
+from ..core.files import clean_stale, replacing
 from .codecs import IMAGE, Encoding, encode_sample, members_of
-from .files import clean_stale, replacing
 from .layout import (
     FORMAT,
     MANIFEST,

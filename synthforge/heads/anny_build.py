@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import product
@@ -25,6 +24,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from ..core.errors import ConfigError, DataError
+from ..core.files import replacing
 
 #: increase when the content or meaning of the cached file changes
 BUILD_VERSION = 2
@@ -115,17 +115,8 @@ def load_crop(folder: Path | None = None) -> dict[str, np.ndarray]:
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an uncompressed npz so that a reader sees either the whole file or none."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+    with replacing(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -21,9 +21,9 @@ from made_samples import FIELDS, make_sample, make_samples
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.files import clean_stale
 from synthforge.core.records import Field, Rendering, Scene
 from synthforge.datasets.codecs import CODECS, Encoding
-from synthforge.datasets.files import clean_stale
 from synthforge.datasets.layout import marker_path, tar_path
 from synthforge.datasets.reader import ShardDataset, read_samples
 from synthforge.datasets.writer import finish, shard_done, to_sample, write_shard
@@ -283,7 +283,7 @@ def test_field_names_that_a_tar_member_cannot_hold_are_refused(tmp_path: Path, n
 
 
 def test_only_our_own_dead_leftovers_are_cleaned(tmp_path: Path) -> None:
-    from synthforge.datasets import files
+    from synthforge.core import files
 
     dead = 2**22 + 1  # above the largest process id Linux gives
     ours = tmp_path / f".shard-00003.tar.{files._HOST}.{dead}.0.tmp"
