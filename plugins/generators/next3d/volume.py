@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .layers import FullyConnected
+from .parallel import share_out
 
 Jitter = tuple[torch.Tensor, torch.Tensor]  # coarse (B,R,Nc), fine (B,R,Nf), both in [0,1]
 _POINTS = 16_384  # samples decoded at once: their hidden layer is 4 MB and stays in the cache
@@ -135,12 +136,16 @@ class Volume:
         density = points.new_empty(batch, count)
         features = points.new_empty(batch, count, self.channels) if colour else None
         step = max(1, _POINTS // batch)
-        for first in range(0, count, step):
-            some = slice(first, first + step)
-            found, seen = self.decoder(self._sample(points[:, :, some]), colour)
-            density[:, some] = found.view(batch, -1)
-            if features is not None and seen is not None:
-                features[:, some] = seen.view(batch, -1, self.channels)
+
+        def decode(firsts: Sequence[int]) -> None:
+            for first in firsts:
+                some = slice(first, first + step)
+                found, seen = self.decoder(self._sample(points[:, :, some]), colour)
+                density[:, some] = found.view(batch, -1)
+                if features is not None and seen is not None:
+                    features[:, some] = seen.view(batch, -1, self.channels)
+
+        share_out(decode, range(0, count, step), None if points.device.type == "cpu" else 1)
         return density, features
 
     def _sample(self, points: torch.Tensor) -> torch.Tensor:

@@ -10,9 +10,10 @@ so many small products would spend their time waiting for each other if every on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
+
+from .parallel import share_out
 
 TILE = 4
 _A, _B = 0.75, 1.5
@@ -79,20 +80,8 @@ def convolve(
     share = -(-height // TILE // torch.get_num_threads())  # of the tile rows, for each thread
     strip = max(1, min(share, _TILES_AT_ONCE // (width // TILE)))
     firsts = list(range(0, height // TILE, strip))
-    threads = min(torch.get_num_threads(), len(firsts))
-    inference = torch.is_inference_mode_enabled()
-
-    def work(mine: list[int]) -> None:
-        with torch.inference_mode(inference), torch.no_grad():
-            _strips(padded, kernel, result, mine, strip, finish)
-
-    if threads == 1:
-        work(firsts)
-        return result
-    before = torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        list(pool.map(work, [firsts[i::threads] for i in range(threads)]))
-    torch.set_num_threads(before)  # threads made later start with what was set last
+    with torch.no_grad():
+        share_out(lambda mine: _strips(padded, kernel, result, mine, strip, finish), firsts)
     return result
 
 
@@ -100,7 +89,7 @@ def _strips(
     padded: torch.Tensor,
     kernel: torch.Tensor,
     result: torch.Tensor,
-    firsts: list[int],
+    firsts: Sequence[int],
     strip: int,
     finish: Finish | None,
 ) -> None:
