@@ -129,6 +129,17 @@ def test_pixels_do_not_depend_on_the_batch(generator: AnnyGenerator, pictures: l
             assert np.array_equal(mesh(first).z, mesh(other).z)
 
 
+def test_pixels_do_not_depend_on_the_number_of_threads(generator: AnnyGenerator, pictures: list[Rendering]) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        again = generator.render([generator.sample(11, i) for i in range(3)], SIZE)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(again, pictures[:3], strict=True))
+
+
 def digest(rendering: Rendering) -> str:
     return hashlib.sha256(rendering.image.tobytes() + rendering.labels["synthforge"].tobytes()).hexdigest()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -38,12 +39,14 @@ class AnnyGenerator(Generator):
     @cached_property
     def head(self) -> AnnyHead:
         """The parametric head."""
-        return AnnyHead(device=self.device)
+        with _one_thread():
+            return AnnyHead(device=self.device)
 
     @cached_property
     def renderer(self) -> Renderer:
-        """The renderer with its static scene; built at the first use, about two seconds."""
-        return Renderer(Stage(self.head, self.device))
+        """The renderer with its static scene; built at the first use, about three seconds."""
+        with _one_thread():
+            return Renderer(Stage(self.head, self.device))
 
     def sample(self, seed: int, index: int) -> Scene:
         """See `Generator.sample`. Each group of factors has its own stream, `anny/<group>`."""
@@ -54,7 +57,8 @@ class AnnyGenerator(Generator):
         """See `Generator.render`: on a CPU the bytes do not depend on the other scenes of the batch."""
         if not scenes:
             return []
-        return self.renderer.render(scenes, resolution, self.batch_size)
+        with _one_thread():
+            return self.renderer.render(scenes, resolution, self.batch_size)
 
     def provenance(self) -> dict[str, Any]:
         """Versions and licences of what the pictures are made with."""
@@ -64,6 +68,17 @@ class AnnyGenerator(Generator):
             "device": str(self.device),
             "licence": "Apache-2.0; no licensed data, no photographs",
         }
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch work on one thread: sums split over threads round differently, and bytes must not depend on that."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _distribution(overrides: dict[str, float]) -> AnnyDistribution:
