@@ -48,6 +48,10 @@ class AnnyGenerator(Generator):
         with _one_thread():
             return Renderer(Stage(self.head, self.device))
 
+    def prepare(self) -> None:
+        """Build the head's cache and compile the kernels, once for all worker processes."""
+        self.render([self.sample(0, 0)], 16)
+
     def sample(self, seed: int, index: int) -> Scene:
         """See `Generator.sample`. Each group of factors has its own stream, `anny/<group>`."""
         names = self.head.local_names, self.head.expression_names
