@@ -143,9 +143,10 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     """
     require_makehuman(topology)
     import torch
-    import warp
 
-    warp.config.quiet = True  # type: ignore[attr-defined]  # its banner would go to stdout when anny starts it
+    from ..geometry.warp_runtime import start
+
+    start()  # before anny does, whose warp would greet the terminal
     import anny
     from anny.models.model_data import TopologyConfig
     from anny.paths import get_anny_root_dir

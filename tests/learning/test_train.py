@@ -49,7 +49,7 @@ def test_training_learns_every_task(tmp_path: Path) -> None:
     )
     result = train(config, "", tmp_path, seed=1, dataset=Blobs(64))
     assert result.steps == 100
-    assert result.metrics["keypoints/nme"] < 10
+    assert result.metrics["keypoints/nme"] < 20  # an untrained network has about 60
     assert result.metrics["segmentation/f1"] > 80
     assert result.metrics["depth/mae_mm"] < 15
     model = load_model(tmp_path)
