@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml setup.py requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $(STAMP)
 
-quickstart: env  ## Generate faces, train, fine-tune labels, evaluate, report (about 4 minutes on two cores)
-	@echo "Running configs/quickstart.yaml into runs/quickstart: about 4 minutes on two cores; a second run does nothing."
+quickstart: env  ## Generate faces, train, fine-tune labels, evaluate, report (about 5 minutes on two cores)
+	@echo "Running configs/quickstart.yaml into runs/quickstart: about 5 minutes on two cores; a second run does nothing."
 	$(BIN)/synthforge run configs/quickstart.yaml --out runs/quickstart
 	@echo "Open runs/quickstart/report/report.html"
 
