@@ -25,12 +25,13 @@ def test_no_torch_is_imported(arguments: list[str]) -> None:
 
 
 def test_help_takes_under_half_a_second_of_cpu_time() -> None:
-    done = _python(
+    code = (
         "import resource, subprocess, sys\n"
         "subprocess.run([sys.executable, '-m', 'synthforge', '--help'], stdout=subprocess.DEVNULL, check=True)\n"
         "usage = resource.getrusage(resource.RUSAGE_CHILDREN); print(usage.ru_utime + usage.ru_stime)\n"
     )
-    assert float(done.stdout) < 0.5
+    # The best of three: a busy machine must not decide.
+    assert min(float(_python(code).stdout) for _ in range(3)) < 0.5
 
 
 @pytest.mark.parametrize("name", COMMANDS)
