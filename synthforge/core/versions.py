@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = ("synthforge", "numpy", "torch", "warp-lang", "anny", "kornia", "timm", "lightning")
+PACKAGES = ("synthforge", "numpy", "torch", "warp-lang", "anny", "kornia", "timm", "lightning", "pillow")
 
 
 @functools.cache

@@ -16,14 +16,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from synthforge import __version__
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.records import Field, Rendering
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from ..core.files import clean_stale, replacing
+from ..core.versions import versions as core_versions
 from .codecs import IMAGE, Encoding, encode_sample, members_of
 from .layout import (
     FORMAT,
@@ -257,7 +255,7 @@ def finish(
         "schemas": _schemas(first.fields),
         "licences": dict(licences),
         "provenance": dict(provenance or {}),
-        "versions": _versions() | dict(versions or {}),
+        "versions": core_versions() | {"python": platform.python_version()} | dict(versions or {}),
         "plugins": dict(plugins or {}),
         "device": device,
         "config_hash": config_hash,
@@ -288,15 +286,3 @@ def _schemas(fields: Sequence[Field]) -> dict[str, Any]:
         name: {"classes": list(CLASS_SCHEMAS[name].classes), "colours": [list(c) for c in CLASS_SCHEMAS[name].colours]}
         for name in sorted(names & set(CLASS_SCHEMAS))
     }
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"synthforge": __version__, "python": platform.python_version(), "numpy": np.__version__}
-    for name in ("torch", "pillow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from ..core.config import split_reference
 from ..core.errors import ConfigError
 from ..core.pipeline import StageContext, StageKind, digest
-from ..core.records import Field
 from ..core.versions import versions
 
 if TYPE_CHECKING:
@@ -75,12 +74,6 @@ def build_annotators(plugins: Plugins, config: GenerateConfig, where: str) -> li
     return built
 
 
-def dataset_fields(annotators: list[Annotator]) -> tuple[Field, ...]:
-    """Every field of a dataset, the image first."""
-    image = Field("image", "image", unit="sRGB, 8 bit", description="the rendered image")
-    return (image, *(item for annotator in annotators for item in annotator.fields))
-
-
 def check(context: StageContext, config: GenerateConfig) -> None:
     """Answer a wrong name or key before anything starts; building the generator may take minutes, so not that."""
     context.plugins.config("generator", config.generator, where=f"{context.where}.generator")
@@ -118,18 +111,18 @@ def run(context: StageContext, config: GenerateConfig) -> None:
             context.say(f"  {shards - len(todo)} of {shards} shards are there already")
         job = Job(context.out, config, seed, config_hash, context.plugin_files, context.base, context.where)
         run_shards(job, todo, workers=config.workers or os.cpu_count() or 1, say=context.say)
-    used = [("generator", name)] + [
-        ("annotator", split_reference(reference, kind="annotator")[0]) for reference in config.annotators
-    ]
+    used = {f"generator {name}": entry}
+    for reference in config.annotators:
+        annotator, _ = split_reference(reference, kind="annotator")
+        used[f"annotator {annotator}"] = context.plugins.entry("annotator", annotator)
     finish(
         context.out,
         shards=shards,
         config=content,
         config_hash=config_hash,
-        licences={f"generator {name}": entry.licence},
+        licences={key: item.licence for key, item in used.items()},
         provenance=generator.provenance(),
-        plugins={f"{kind} {key}": context.plugins.entry(kind, key).distribution for kind, key in used},
-        versions=versions(),
+        plugins={key: item.distribution for key, item in used.items()},
     )
 
 

@@ -46,13 +46,14 @@ class Workshop:
 
     def __init__(self, job: Job) -> None:
         from ..core.plugins import load_plugins
-        from .generate import build_annotators, dataset_fields
+        from ..datasets.writer import with_image
+        from .generate import build_annotators
 
         plugins = load_plugins(job.plugin_files, base=job.base)
         self.job = job
         self.generator: Generator = plugins.build("generator", job.config.generator, where=f"{job.where}.generator")
         self.annotators: list[Annotator] = build_annotators(plugins, job.config, job.where)
-        self.fields = dataset_fields(self.annotators)
+        self.fields = with_image([item for annotator in self.annotators for item in annotator.fields])
 
     def samples(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
         """Samples in order, rendered in batches that depend on the shard alone, so that pixels do too."""

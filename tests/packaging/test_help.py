@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from synthforge.cli.main import COMMANDS, cli
+from synthforge.cli.main import COMMANDS
 
 
 def _python(code: str) -> subprocess.CompletedProcess[str]:
@@ -46,4 +46,3 @@ def test_an_unknown_command_is_answered_with_the_nearest() -> None:
     done = subprocess.run([sys.executable, "-m", "synthforge", "genrate"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Did you mean 'generate'?" in done.stderr
-    assert cli.name

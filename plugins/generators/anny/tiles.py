@@ -116,10 +116,3 @@ def step_between(low: wp.float32, high: wp.float32, x: wp.float32) -> wp.float32
     """0 below `low`, 1 above `high`, smooth in between."""
     t = wp.clamp((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
-
-
-@wp.func
-def bell(x: wp.float32) -> wp.float32:
-    """A bump: 1 at 0, about 0.5 at 1, small beyond 2; cheaper than a Gaussian."""
-    t = 1.0 / (1.0 + x * x)
-    return t * t * (1.0 + x * x * 0.5)
