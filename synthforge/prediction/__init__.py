@@ -1,0 +1,1 @@
+"""A trained model on photographs: face boxes, crops, pictures and files of what was found."""

@@ -1,0 +1,179 @@
+"""Face detectors that bring their weights in a package: where the faces of a photograph are, never a label.
+
+Every detector has its own idea of a face box. A calibration, written down here as data, maps its box to the tight box
+of the 68 landmarks, which is what every crop of this project starts from (`datasets.crops.square_box`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..core.errors import UserError
+from ..datasets.crops import Box
+
+#: a photograph (H,W,3) uint8 sRGB -> face boxes (x0, y0, x1, y1) in its pixels, pixel i covering [i, i + 1)
+Detect = Callable[[np.ndarray], list[Box]]
+
+# Detection works on a copy whose longer side is at most this: larger photographs cost time and gain only tiny faces.
+WORKING_SIDE = 1024
+# The smallest face mtcnn looks for, in pixels of that copy; dlib's, after its one doubling, is 40.
+MTCNN_SMALLEST = 20
+# Boxes of mtcnn scored lower are mostly no faces.
+MTCNN_THRESHOLD = 0.9
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a detector's box becomes the tight box of the landmarks, in units of the detector box's side.
+
+    side: sqrt(width * height) of the detector's box. The landmarks' box is a square of `scale` sides around the box's
+    centre moved by (shift_x, shift_y) sides, x to the right and y down. `spread`: median distance, over the faces it
+    was measured on, between that square and the annotated one: centre and side, in annotated sides.
+    """
+
+    shift_x: float
+    shift_y: float
+    scale: float
+    spread: tuple[float, float]
+    origin: str
+
+
+@dataclass(frozen=True)
+class Detector:
+    """One detector: what it is, what its box means, how to get it and how to build it."""
+
+    name: str
+    summary: str
+    licence: str
+    module: str
+    install: str
+    convention: str
+    calibration: Calibration
+    load: Callable[[], Detect]
+
+
+def detect_faces(image: np.ndarray, detector: str = "dlib") -> list[Box]:
+    """Face boxes in a photograph (H,W,3) uint8 sRGB, in its pixels and in the detector's own convention, largest first.
+
+    The list is empty where it finds none. Raises UserError for an unknown detector or one whose package is missing.
+    """
+    find = _loaded(find_detector(detector).name)
+    height, width = image.shape[:2]
+    factor = min(1.0, WORKING_SIDE / max(height, width))
+    small = image
+    if factor < 1.0:
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+    sx, sy = width / small.shape[1], height / small.shape[0]
+    with _lock:  # the libraries do not promise that one detector may run in two threads
+        boxes = find(np.ascontiguousarray(small))
+    scaled = [(x0 * sx, y0 * sy, x1 * sx, y1 * sy) for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0]
+    return sorted(scaled, key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))
+
+
+def to_crop_box(box: Box, detector: str = "dlib") -> Box:
+    """A detector's box as the square that stands for the tight box of the landmarks, by the detector's calibration."""
+    c = find_detector(detector).calibration
+    x0, y0, x1, y1 = box
+    side = ((x1 - x0) * (y1 - y0)) ** 0.5
+    cx, cy, half = (x0 + x1) / 2 + c.shift_x * side, (y0 + y1) / 2 + c.shift_y * side, c.scale * side / 2
+    return cx - half, cy - half, cx + half, cy + half
+
+
+def find_detector(name: str) -> Detector:
+    """A detector by name; UserError with the nearest name."""
+    if name in DETECTORS:
+        return DETECTORS[name]
+    near = difflib.get_close_matches(name, DETECTORS, n=1)
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    raise UserError(f"there is no face detector '{name}'", hint=f"{guess}Known: {', '.join(DETECTORS)}.")
+
+
+def is_installed(name: str) -> bool:
+    """Whether a detector's package is there; nothing of it is imported."""
+    return importlib.util.find_spec(find_detector(name).module) is not None
+
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _loaded(name: str) -> Detect:
+    detector = DETECTORS[name]
+    try:
+        return detector.load()
+    except ImportError as error:
+        raise UserError(
+            f"the face detector '{name}' needs the package {detector.module}, which cannot be imported: {error}",
+            hint=f"Install it ({detector.install}), choose another detector, or give the boxes yourself.",
+        ) from error
+
+
+def _load_dlib() -> Detect:
+    import dlib
+
+    found = dlib.get_frontal_face_detector()
+
+    def detect(image: np.ndarray) -> list[Box]:
+        # Doubled once: the detector's window is 80 pixels. dlib's rectangles name their last pixel, ours end after it.
+        return [(r.left(), r.top(), r.right() + 1.0, r.bottom() + 1.0) for r in found(image, 1)]
+
+    return detect
+
+
+def _load_mtcnn() -> Detect:
+    import torch
+    from facenet_pytorch import MTCNN
+
+    found = MTCNN(keep_all=True, post_process=False, min_face_size=MTCNN_SMALLEST, device="cpu")
+
+    def detect(image: np.ndarray) -> list[Box]:
+        with torch.inference_mode():
+            boxes, scores = found.detect(Image.fromarray(image))
+        if boxes is None:
+            return []
+        return [
+            (float(x0), float(y0), float(x1), float(y1))
+            for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True)
+            if score >= MTCNN_THRESHOLD
+        ]
+
+    return detect
+
+
+_ORIGIN = "AFW, HELEN and LFPW training photographs of 300W: `python perf/detectors.py calibrate ROOT`"
+
+DETECTORS: Mapping[str, Detector] = {
+    detector.name: detector
+    for detector in (
+        Detector(
+            name="dlib",
+            summary="histograms of oriented gradients, five views; frontal to about 45 degrees of yaw; fast",
+            licence="Boost Software License 1.0; weights compiled into the library",
+            module="dlib",
+            install="pip install 'synthforge[predict]'",
+            convention="a square from the brows to the chin and from cheek to cheek",
+            calibration=Calibration(0.022, 0.077, 1.000, (0.082, 0.056), _ORIGIN),
+            load=_load_dlib,
+        ),
+        Detector(
+            name="mtcnn",
+            summary="three cascaded networks (Zhang et al., 2016); all views, small and covered faces; slower",
+            licence="MIT, weights inside the package",
+            module="facenet_pytorch",
+            # Its newest release pins a torch and a Pillow older than ours; what MTCNN uses of them still works.
+            install="pip install --no-deps facenet-pytorch",
+            convention="a rectangle from the hairline or forehead to the chin",
+            calibration=Calibration(0.008, 0.149, 0.914, (0.041, 0.033), _ORIGIN),
+            load=_load_mtcnn,
+        ),
+    )
+}
