@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from synthforge_plugins.annotators.deca.annotator import crop, face_square
-from synthforge_plugins.annotators.deca.network import CoarseEncoder, decode, project
+from synthforge_plugins.annotators.deca.network import CoarseEncoder, Code, decode, project
 
 from synthforge.assets import fake, registry
 from synthforge.core.errors import AnnotationError, AssetError
@@ -25,6 +25,7 @@ def encoder() -> CoarseEncoder:
     made = CoarseEncoder()
     with torch.no_grad():
         made.layers[2].weight.mul_(0.1)
+        made.layers[2].bias[206] = 5.0  # the camera's scale: a head of about half the crop
     return made
 
 
@@ -34,6 +35,8 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: CoarseEncod
     fake.write_flame(tmp_path)
     registry.add_asset("flame2020", tmp_path / "generic_model.pkl")
     registry.add_asset("flame-landmarks", tmp_path / "landmark_embedding.npy")
+    registry.add_asset("flame-masks", tmp_path / "FLAME_masks.pkl")
+    registry.add_asset("flame-texture", tmp_path / "FLAME_texture.npz")
     registry.add_asset("deca", fake.write_deca(tmp_path / "deca.tar", encoder.state_dict()))
     return tmp_path
 
@@ -61,6 +64,35 @@ def test_contract() -> None:
     }
     with pytest.raises(AnnotationError, match="where the face is"):
         annotator.annotate(rendering(None))
+
+
+@pytest.mark.usefixtures("assets")
+def test_dense_labels_are_those_of_the_estimated_mesh() -> None:
+    head = load_flame_head()
+    vertices, _ = head(torch.zeros(1, 10), torch.zeros(1, 5))
+    made = rendering(head.landmarks(vertices)[0].numpy())
+    plain = load_plugins().build("annotator", "deca").annotate(made)
+    annotator = load_plugins().build("annotator", {"name": "deca", "dense": True})
+    check_annotator(annotator, made)
+    found = annotator.annotate(made)
+    np.testing.assert_array_equal(found["deca_landmarks2d"], plain["deca_landmarks2d"])
+    code = found["deca_parameters"]
+    given = Code(**{name: torch.tensor([code.get(name, [0.0])]) for name in Code.__dataclass_fields__})
+    placed, _ = decode(head, given)
+    centre, side = face_square(made, 1.25)
+    pixels = project(placed, given.camera)[0].numpy() * (side / 224) + centre - side / 2
+    # The vertex nearest to the viewer lies in front of everything, so its pixel must show its class and its depth.
+    nearest = int(placed[0, :, 2].argmax())
+    x, y = pixels[nearest].astype(int)
+    labels, depth = found["deca_segmentation"], found["deca_depth"]
+    assert depth[depth > 0].min() >= 1.0 - float(placed[0, nearest, 2]) - 1e-5
+    assert depth[y, x] == pytest.approx(1.0 - float(placed[0, nearest, 2]), abs=8e-3)  # its pixel's centre lies beside
+    np.testing.assert_array_equal(labels > 0, depth > 0)
+    inside = pixels[(pixels > 0).all(1) & (pixels < 96).all(1)]
+    low, high = inside.min(0), inside.max(0)
+    rows, columns = np.nonzero(depth)
+    drawn = [columns.min(), rows.min(), columns.max(), rows.max()]
+    np.testing.assert_allclose(drawn, [*low, *high], atol=2)
 
 
 @pytest.mark.usefixtures("assets")

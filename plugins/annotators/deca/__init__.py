@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
 
 from .settings import DecaConfig
@@ -21,6 +23,29 @@ def build(config: DecaConfig) -> DecaAnnotator:
     return DecaAnnotator(config)
 
 
+def write_fake_files(folder: Path) -> dict[str, Path]:
+    """An encoder with random weights and a made-up head, in the official formats, by asset name."""
+    import torch
+
+    from synthforge.assets.fake import write_deca, write_flame_assets
+
+    from .network import CoarseEncoder
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = CoarseEncoder().state_dict()
+    state["layers.2.weight"].mul_(0.1)  # or the made-up head would be torn apart
+    state["layers.2.bias"][206] = 5.0  # the camera's scale: a face that fills the crop
+    return {**write_flame_assets(folder), "deca": write_deca(folder / "deca_model.tar", state)}
+
+
+def files(config: DecaConfig) -> list[FileNeed]:
+    """The encoder and FLAME; its regions for the dense labels alone."""
+    from synthforge.heads.flame_assets import flame_files
+
+    return [FileNeed("deca"), *flame_files(config.edition, regions=config.dense)]
+
+
 @hookimpl
 def register_annotators(register: Register) -> None:
     """Offer the annotator `deca`."""
@@ -30,4 +55,6 @@ def register_annotators(register: Register) -> None:
         config=DecaConfig,
         summary="landmarks and FLAME parameters estimated by DECA (the paper's baseline); needs files you download",
         licence="DECA and FLAME: MPI non-commercial",
+        fake=write_fake_files,
+        files=files,
     )

@@ -14,11 +14,14 @@ from synthforge.assets.torch_checkpoint import read_torch_checkpoint
 from synthforge.core.errors import AnnotationError
 from synthforge.core.interfaces import Annotator
 from synthforge.core.records import Field, Rendering
+from synthforge.geometry.raster import get_rasteriser
 from synthforge.heads.flame import FlameHead
 from synthforge.heads.flame_assets import load_flame_head
 
 from .network import INPUT, CoarseEncoder, decode, project
 from .settings import DecaConfig
+
+DISTANCE = 1.0  # metres from the camera to FLAME's origin in `deca_depth`: an orthographic view has none of its own
 
 
 class DecaAnnotator(Annotator):
@@ -41,6 +44,24 @@ class DecaAnnotator(Annotator):
             ),
             Field("deca_parameters", "json", description="FLAME shape, expression, pose and camera estimated by DECA"),
         )
+        if config.dense:
+            self.fields += (
+                Field(
+                    "deca_segmentation",
+                    "label",
+                    unit="class id",
+                    frame="image",
+                    schema="flame20",
+                    description="regions of the mesh estimated by DECA",
+                ),
+                Field(
+                    "deca_depth",
+                    "depth",
+                    "m",
+                    "camera",
+                    description=f"z of the mesh estimated by DECA; its origin lies at {DISTANCE:g} m by convention",
+                ),
+            )
 
     @cached_property
     def encoder(self) -> CoarseEncoder:
@@ -57,13 +78,32 @@ class DecaAnnotator(Annotator):
         centre, side = face_square(rendering, self.config.crop_scale)
         with torch.inference_mode():
             code = self.encoder(crop(rendering.image, centre, side))
-            _, points = decode(self.head, code)
-            pixels = project(points, code.camera)[0].numpy()
+            vertices, points = decode(self.head, code)
+
+        def to_image(located: torch.Tensor) -> np.ndarray:
+            pixels = project(located, code.camera)[0].numpy()
+            return np.asarray(pixels * (side / INPUT) + centre - side / 2, np.float32)
+
         names = ("shape", "expression", "pose", "camera")
-        return {
-            "deca_landmarks2d": (pixels * (side / INPUT) + centre - side / 2).astype(np.float32),
+        found: dict[str, Any] = {
+            "deca_landmarks2d": to_image(points),
             "deca_parameters": {name: getattr(code, name)[0].tolist() for name in names},
         }
+        if self.config.dense:
+            found |= self._dense(to_image(vertices), vertices[0, :, 2].numpy(), rendering.image.shape[:2])
+        return found
+
+    def _dense(self, pixels: np.ndarray, forward: np.ndarray, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Classes and depth of the mesh with vertices at `pixels` (V,2), `forward` (V,) metres towards the viewer."""
+        placed = torch.from_numpy(np.column_stack([pixels, DISTANCE - forward]).astype(np.float32))
+        # DECA's camera is scaled orthographic: pixels are already what it projects to.
+        seen = get_rasteriser().rasterise(
+            placed[None], torch.from_numpy(self.head.faces), torch.eye(3), *shape, projection="orthographic"
+        )
+        face_id, there = seen.face_id[0].numpy(), seen.mask[0].numpy()
+        labels = np.zeros(shape, np.uint8)
+        labels[there] = self.head.regions_at(face_id[there], seen.barycentric[0].numpy()[there])
+        return {"deca_segmentation": labels, "deca_depth": np.where(there, seen.z[0].numpy(), 0).astype(np.float32)}
 
 
 def face_square(rendering: Rendering, scale: float) -> tuple[np.ndarray, float]:
