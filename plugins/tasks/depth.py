@@ -22,7 +22,8 @@ class DepthConfig:
     """head: `paper` (a U-Net of `width` times the paper's channels) or `light`; unit: metres that are 1 in the loss.
 
     normalise: `median` learns z relative to the median of the head, since a crop does not tell the distance of the
-    camera; `none` learns metric z.
+    camera; `none` learns metric z. prefix: of the dataset's field to learn from, `deca_` for what the annotator `deca`
+    wrote.
     """
 
     head: str = "paper"
@@ -30,6 +31,7 @@ class DepthConfig:
     normalise: str = "median"
     unit: float = 0.1
     weight: float = 1.0
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         if self.head not in ("paper", "light"):
@@ -49,7 +51,7 @@ class Depth(Task):
         self.config = config
         self.schema = ""
         self.weight = config.weight
-        self.fields = ("depth",)
+        self.fields = (f"{config.prefix}depth",)
 
     def build_head(self, channels: int) -> nn.Module:
         """The paper's U-Net or the light head."""

@@ -26,7 +26,8 @@ class KeypointsConfig:
     """schema: the points; head: `paper` (stacked hourglass at `size`) or `light`; width: channels inside the head.
 
     loss: `l2` (the paper's: norm of the difference, summed over points), `smooth` (Huber) or `wing` (Feng et al. 2018).
-    hidden_weight: weight of a point that nothing of the image shows; 1 treats all alike.
+    hidden_weight: weight of a point that nothing of the image shows; 1 treats all alike. prefix: of the dataset's
+    fields to learn from, `deca_` for what the annotator `deca` wrote.
     """
 
     schema: str = "ibug68"
@@ -37,6 +38,7 @@ class KeypointsConfig:
     loss: str = "l2"
     hidden_weight: float = 1.0
     weight: float = 1.0
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         if self.loss not in LOSSES:
@@ -56,7 +58,7 @@ class Keypoints(Task):
         self.config = config
         self.schema = config.schema
         self.weight = config.weight
-        self.fields = ("landmarks2d", "landmark_visibility")
+        self.fields = (f"{config.prefix}landmarks2d", f"{config.prefix}landmark_visibility")
 
     def build_head(self, channels: int) -> nn.Module:
         """The paper's or the light landmark head."""

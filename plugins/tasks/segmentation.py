@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class SegmentationConfig:
-    """schema: the classes; head: `paper` (a U-Net of `width` times the paper's channels) or `light`."""
+    """schema: the classes; head: `paper` (a U-Net of `width` times the paper's channels) or `light`; prefix: of the
+    dataset's field to learn from, `deca_` for what the annotator `deca` wrote.
+    """
 
     schema: str = "synthforge"
     head: str = "paper"
     width: float = 1.0
     weight: float = 1.0
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         if self.head not in ("paper", "light"):
@@ -43,7 +46,7 @@ class Segmentation(Task):
         self.config = config
         self.schema = config.schema
         self.weight = config.weight
-        self.fields = ("segmentation",)
+        self.fields = (f"{config.prefix}segmentation",)
 
     def build_head(self, channels: int) -> nn.Module:
         """The paper's U-Net or the light head."""
