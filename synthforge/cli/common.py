@@ -56,8 +56,11 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def run_folder(config: Path, out: Path | None) -> Path:
-    """Where a run goes when --out does not say."""
-    return out if out is not None else Path("runs") / config.stem
+    """Where a run goes when --out does not say: `runs/NAME`, a shipped configuration's name with its folder."""
+    if out is not None:
+        return out
+    shipped = {path.resolve(): name for name, path in shipped_configs().items()}
+    return Path("runs") / shipped.get(config.resolve(), config.stem)
 
 
 def say(text: str) -> None:
