@@ -121,12 +121,14 @@ def draw(
     margin: float = 1.0,
     jitter_shift: float = 0.0,
     jitter_scale: float = 0.0,
+    wide: tuple[float, float] = (0.0, 1.0),
 ) -> dict[str, np.ndarray]:
     """The numbers of one sample's augmentation, float32; collate them along a new first axis for `apply`.
 
     matrix (3,3) maps source to output positions, both in the unit frame, where the source shows `margin` times the side
-    of the output. The jitter moves and resizes the box before everything else. Draws the same count of numbers whatever
-    the policy, so that changing one of its numbers leaves the others' draws alone.
+    of the output. The jitter moves and resizes the box before everything else; wide: (probability, how many times
+    as much is shown at most). Draws the same count of numbers whatever the policy, so that changing one of its numbers
+    leaves the others' draws alone.
     """
     normal = np.clip(rng.standard_normal(24), -2.5, 2.5)
     chance = rng.random(12)
@@ -137,7 +139,9 @@ def draw(
         return neutral + (pair[1] - neutral) * amount[slot] if chance[slot] < pair[0] else neutral
 
     flip = chance[0] < policy.flip
-    jitter = _similarity(0.0, np.exp(jitter_scale * normal[0]), 2 * jitter_shift * normal[1:3])
+    jitter = _similarity(
+        0.0, np.exp(jitter_scale * normal[0]) / maybe(8, wide, neutral=1.0), 2 * jitter_shift * normal[1:3]
+    )
     angle, zoom = np.radians(policy.rotation * normal[3]), np.exp(policy.scale * normal[4])
     affine = _similarity(angle, zoom, 2 * policy.shift * normal[5:7])
     perspective = np.eye(3)

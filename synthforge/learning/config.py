@@ -76,17 +76,22 @@ class FramingConfig:
     """How a face is cut out: the square around the tight box of its landmarks, `crop_scale` times the larger side.
 
     jitter_shift (sigma, in sides of the crop) and jitter_scale (sigma of the log) move and resize the box in training,
-    as a detector would. margin: what is read around the crop, so that a rotation finds pixels there.
+    as a detector would. wide: (share, factor) - that share of the crops shows up to `factor` times as much, so that one
+    model serves crops of faces and of whole heads. margin: what is read around the crop, so that a rotation, a shift or
+    a wide crop finds pixels there.
     """
 
     crop_scale: float = 1.3
     jitter_shift: float = 0.0
     jitter_scale: float = 0.0
+    wide: list[float] = field(default_factory=lambda: [0.0, 1.0])
     margin: float = 1.3
 
     def __post_init__(self) -> None:
         _at_least("crop_scale", self.crop_scale, 0.1)
         _at_least("margin", self.margin, 1.0)
+        if len(self.wide) != 2 or not 0 <= self.wide[0] <= 1 or self.wide[1] < 1:
+            raise ValueError(f"wide is a share in [0, 1] and a factor of at least 1, got {self.wide}")
 
 
 @dataclass
@@ -158,9 +163,10 @@ class TrainConfig:
 
     tasks: references to task plugins; task_weights multiply their losses by name, or start the learned `uncertainty`
     weights (Kendall et al. 2018). batch_size: samples a batch, all devices together; accumulate: batches an optimiser
-    step. precision `auto`: bf16 where the device multiplies it natively, else 32 bit. augmentation: a policy of
-    `learning.augment.POLICIES` by name, or {policy: NAME, rotation: 7} to change some of its numbers. ema:
-    decay of the averaged weights, 0 for none.
+    step. dense_stride: losses of maps look at every so-manieth row and column, from a random first one in each step: an
+    unbiased estimate of the loss over all pixels for a fraction of its cost. precision `auto`: bf16 where the device
+    multiplies it natively, else 32 bit. augmentation: a policy of `learning.augment.POLICIES` by name, or {policy:
+    NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
     checkpoint_seconds, checkpoint_steps: how often `last.ckpt` is written (0: never by that count).
     """
 
@@ -176,6 +182,7 @@ class TrainConfig:
     max_minutes: float | None = None
     batch_size: int = 16
     accumulate: int = 1
+    dense_stride: int = 1
     precision: str = "auto"
     augmentation: Any = "paper"
     weighting: str = "fixed"
@@ -191,6 +198,7 @@ class TrainConfig:
         _at_least("batch_size", self.batch_size, 1)
         _one_of("precision", self.precision, PRECISIONS)
         _at_least("accumulate", self.accumulate, 1)
+        _at_least("dense_stride", self.dense_stride, 1)
         if self.epochs is None and self.max_steps is None and self.max_minutes is None:
             raise ValueError("one of epochs, max_steps and max_minutes must be given")
         if not 0 <= self.val_fraction < 1 or not 0 <= self.ema < 1:

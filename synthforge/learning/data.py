@@ -134,6 +134,7 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
                 margin=self.source / self.size,
                 jitter_shift=f.jitter_shift,
                 jitter_scale=f.jitter_scale,
+                wide=(f.wide[0], f.wide[1]),
             )
             item["image"] = augment.compress(item["image"], float(drawn["jpeg"]))
             item |= {f"draw/{name}": value for name, value in drawn.items()}

@@ -20,7 +20,7 @@ from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from .config import NetworkConfig
-from .losses import resized_logits
+from .losses import EVERY, resized_logits
 from .networks.backbone import build_backbone
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -160,14 +160,16 @@ class FaceModel(nn.Module):
         write_json(folder / DESCRIPTION, self.describe())
 
 
-def to_size(prediction: Mapping[str, torch.Tensor], size: tuple[int, int]) -> Prediction:
-    """Dense maps of a prediction brought to (H,W); everything else as it is."""
-    return {k: _resized(v, size) if k in ("logits", "depth") else v for k, v in prediction.items()}
+def to_size(
+    prediction: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice] = EVERY
+) -> Prediction:
+    """Dense maps of a prediction brought to (H,W), or to those rows and columns of it; everything else as it is."""
+    return {k: _resized(v, size, pixels) if k in ("logits", "depth") else v for k, v in prediction.items()}
 
 
-def _resized(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def _resized(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, slice]) -> torch.Tensor:
     with torch.autocast(x.device.type, enabled=False):  # bf16 would round depth to centimetres
-        return resized_logits(x.float(), size)
+        return resized_logits(x.float(), size, pixels)
 
 
 def mirror(key: str, value: torch.Tensor, schema: str) -> torch.Tensor:

@@ -23,8 +23,8 @@ from .config import SelfSupervisionConfig, TrainConfig
 from .data import SyntheticFaces
 from .feeds import SyntheticFeed
 from .fields import Plan, plan_tasks
-from .losses import TaskWeights, map_consistency, prediction_consistency, transform
-from .model import DESCRIPTION, FaceModel, build_tasks, read_description, to_size
+from .losses import EVERY, TaskWeights, map_consistency, prediction_consistency, transform
+from .model import DESCRIPTION, FaceModel, build_tasks, load_model, read_description, to_size
 from .sampling import Sampling, split
 
 if TYPE_CHECKING:
@@ -45,9 +45,11 @@ class TrainResult:
 class MultiTask(nn.Module):
     """The model with its losses: what is trained. Called with images, targets and, for the affine term, A."""
 
-    def __init__(self, model: FaceModel, weights: TaskWeights, consistency: SelfSupervisionConfig) -> None:
+    def __init__(
+        self, model: FaceModel, weights: TaskWeights, consistency: SelfSupervisionConfig, dense_stride: int = 1
+    ) -> None:
         super().__init__()
-        self.model, self.weights, self.consistency = model, weights, consistency
+        self.model, self.weights, self.consistency, self.dense_stride = model, weights, consistency, dense_stride
 
     def forward(
         self,
@@ -58,14 +60,16 @@ class MultiTask(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """`loss`, the loss of every task and, with `each`, `each` (B,): the summed task losses of every sample."""
         size = (images.shape[-2], images.shape[-1])
+        pixels = self._pixels()
         features = self.model.features(images)
         raw = self.model.run_heads(features)
-        found = {name: to_size(prediction, size) for name, prediction in raw.items()}
+        found = {name: to_size(prediction, size, pixels) for name, prediction in raw.items()}
+        targets = {name: _thinned(target, size, pixels) for name, target in targets.items()}
         losses = {name: task.loss(found[name], targets[name]) for name, task in self.model.tasks.items()}
         figures = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
         total = self.weights(losses)
         if matrix is not None:
-            term = self._consistency(images, features, found, matrix)
+            term = self._consistency(images, features, raw, matrix)
             figures["loss/affine"] = term.detach()
             total = total + self.consistency.weight * term
         figures["loss"] = total
@@ -74,7 +78,7 @@ class MultiTask(nn.Module):
         return figures
 
     def _consistency(
-        self, images: torch.Tensor, features: torch.Tensor, found: Mapping[str, Any], matrix: torch.Tensor
+        self, images: torch.Tensor, features: torch.Tensor, raw: Mapping[str, Any], matrix: torch.Tensor
     ) -> torch.Tensor:
         moved, _ = transform(images, matrix)
         of_moved = self.model.features(moved.to(images.dtype))
@@ -85,8 +89,15 @@ class MultiTask(nn.Module):
         if on in ("outputs", "both"):
             size = (images.shape[-2], images.shape[-1])
             for name, prediction in self.model.run_heads(of_moved).items():
-                term = term + prediction_consistency(to_size(prediction, size), found[name], matrix)
+                term = term + prediction_consistency(to_size(prediction, size), to_size(raw[name], size), matrix)
         return term
+
+    def _pixels(self) -> tuple[slice, slice]:
+        """Every `dense_stride`-th row and column, from random first ones; the loop seeds torch each step."""
+        if self.dense_stride == 1:
+            return EVERY
+        first = torch.randint(self.dense_stride, (2,)).tolist()
+        return slice(first[0], None, self.dense_stride), slice(first[1], None, self.dense_stride)
 
     @torch.no_grad()
     def _each(self, found: Mapping[str, Any], targets: Mapping[str, Any], count: int) -> torch.Tensor:
@@ -98,6 +109,13 @@ class MultiTask(nn.Module):
         return losses
 
 
+def _thinned(
+    target: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice]
+) -> dict[str, torch.Tensor]:
+    """A task's targets at the chosen pixels: maps (B,...,H,W) are cut, points and flags are not."""
+    return {k: v[..., pixels[0], pixels[1]] if tuple(v.shape[-2:]) == size else v for k, v in target.items()}
+
+
 def train(
     config: TrainConfig,
     dataset_root: Path | str,
@@ -106,17 +124,19 @@ def train(
     seed: int = 0,
     *,
     dataset: Any = None,
+    initial: Path | str | None = None,
 ) -> TrainResult:
     """Train `tasks` (None: build those the configuration names) on a dataset; writes the model folder `out_dir`.
 
     out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A
     run that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: an object like
-    a `ShardDataset` to read instead of `dataset_root`.
+    a `ShardDataset` to read instead of `dataset_root`. initial: a model folder to start from instead of random weights,
+    with the same network and tasks.
 
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
     out = Path(out_dir)
-    job = _TrainJob(config, Path(dataset_root), out, _named(config, tasks), seed, dataset)
+    job = _TrainJob(config, Path(dataset_root), out, _named(config, tasks), seed, dataset, initial)
     fabric = hardware.make_fabric(config.hardware, config.precision)
     if config.batch_size % fabric.world_size:
         raise ConfigError(f"batch_size: {config.batch_size} does not divide over {fabric.world_size} devices")
@@ -147,6 +167,7 @@ class _TrainJob:
     tasks: dict[str, tuple[Task, dict[str, Any]]]
     seed: int
     dataset: Any
+    initial: Path | str | None = None
 
     def run(self, fabric: Fabric) -> dict[str, Any]:
         """Train; what `TrainResult` holds, as a plain dict that can come back from another process."""
@@ -156,9 +177,10 @@ class _TrainJob:
     def _run(self, fabric: Fabric) -> TrainResult:
         config, out = self.config, self.out
         dataset = self._open()
-        mark = loop.fingerprint(
-            [_what_counts(config), self.seed, [r for _, r in self.tasks.values()], dict(dataset.manifest)]
-        )
+        counts = [_what_counts(config), self.seed, [r for _, r in self.tasks.values()], dict(dataset.manifest)]
+        if self.initial is not None:
+            counts.append(read_description(self.initial).get("fingerprint"))
+        mark = loop.fingerprint(counts)
         finished = _finished(out, mark)
         if finished is not None:
             return finished
@@ -167,7 +189,7 @@ class _TrainJob:
             raise DataError(f"{self.root} has {len(dataset)} samples: none is left to train on")
         plans, members = self._plans(dataset)
         model = self._model(dataset, mark, len(learn))
-        module = MultiTask(model, self._weights(), config.self_supervision)
+        module = MultiTask(model, self._weights(), config.self_supervision, config.dense_stride)
         if config.hardware.channels_last:
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.hardware.compile:
@@ -246,7 +268,24 @@ class _TrainJob:
             "real_data": [],
         }
         tasks = {name: task for name, (task, _) in self.tasks.items()}
-        return FaceModel(self.config.network, tasks, {n: r for n, (_, r) in self.tasks.items()}, info=info)
+        model = FaceModel(self.config.network, tasks, {n: r for n, (_, r) in self.tasks.items()}, info=info)
+        if self.initial is not None:
+            self._start_from(model, Path(self.initial))
+        return model
+
+    def _start_from(self, model: FaceModel, folder: Path) -> None:
+        given = load_model(folder)
+        before = given.info["training"]
+        if given.adapter_info or given.info.get("real_data"):
+            raise ConfigError(f"initial: {folder} has seen real data; training starts from synthetic models only")
+        try:
+            model.load_state_dict(given.state_dict())
+        except RuntimeError as error:
+            raise ConfigError(
+                f"initial: {folder} has another network or other tasks: {' '.join(str(error).split())[:200]}",
+                hint="Give `network` and `tasks` as that model was trained with.",
+            ) from error
+        model.info["training"]["initial"] = {"fingerprint": given.info.get("fingerprint"), **before}
 
     def _finish(self, model: FaceModel, state: loop.State) -> None:
         write_json(

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainStage(TrainConfig):
-    """dataset: a generate stage or a dataset folder; seed: None takes the pipeline's; the rest as TrainConfig."""
+    """dataset: a generate stage or a dataset folder; initial: a train stage or a model folder to start from instead of
+    random weights, with the same network and tasks; seed: None takes the pipeline's; the rest as TrainConfig."""
 
     dataset: str = MISSING
+    initial: str = ""
     seed: int | None = None
 
 
@@ -47,7 +49,8 @@ def run(context: StageContext, config: TrainStage) -> None:
         context.out,
         tasks=tasks,
         seed=context.seed if config.seed is None else config.seed,
+        initial=context.inputs.get("initial"),
     )
 
 
-KIND = StageKind("train", TrainStage, run, inputs=("dataset",), neutral=("hardware",), check=check)
+KIND = StageKind("train", TrainStage, run, inputs=("dataset", "initial"), neutral=("hardware",), check=check)
