@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ def write_fake_files(folder: Path) -> dict[str, Path]:
     return write_flame_assets(folder)
 
 
+def files(config: FlameHeadConfig) -> list[FileNeed]:
+    """Model, landmarks, regions and texture layout."""
+    from synthforge.heads.flame_assets import flame_files
+
+    return flame_files(config.edition, config.painted)
+
+
 @hookimpl
 def register_heads(register: Register) -> None:
     """Offer the head `flame`."""
@@ -47,4 +55,5 @@ def register_heads(register: Register) -> None:
         summary="FLAME with identity, expression, jaw, eyes and neck; needs files that you download yourself",
         licence="FLAME: MPI non-commercial, or CC BY 4.0 for edition 2023 Open",
         fake=write_fake_files,
+        files=files,
     )

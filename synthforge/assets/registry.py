@@ -25,7 +25,7 @@ class Asset:
     """One licensed file.
 
     file: its path below the assets folder; sha256: known checksum, or empty where it is recorded when the file is
-    added; reader: the check in `_READERS` that a file must pass.
+    added; reader: the check in `_READERS` that a file must pass; edition: which of several the file is.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Asset:
     commercial: bool
     reader: str
     sha256: str = ""
+    edition: str = ""
 
 
 ASSETS: tuple[Asset, ...] = (
@@ -47,6 +48,7 @@ ASSETS: tuple[Asset, ...] = (
         "Next3D: NVIDIA Source Code License (non-commercial); made with FFHQ (CC BY-NC-SA 4.0)",
         False,
         "stylegan",
+        edition="FFHQ 512",
     ),
     Asset(
         "eg3d-ffhq",
@@ -56,6 +58,7 @@ ASSETS: tuple[Asset, ...] = (
         "NVIDIA Source Code License (non-commercial)",
         False,
         "stylegan",
+        edition="FFHQ 512-128",
     ),
     Asset(
         "flame2020",
@@ -65,6 +68,7 @@ ASSETS: tuple[Asset, ...] = (
         _NON_COMMERCIAL,
         False,
         "flame",
+        edition="2020",
     ),
     Asset(
         "flame2023",
@@ -74,6 +78,7 @@ ASSETS: tuple[Asset, ...] = (
         _NON_COMMERCIAL,
         False,
         "flame",
+        edition="2023",
     ),
     Asset(
         "flame2023-open",
@@ -83,6 +88,7 @@ ASSETS: tuple[Asset, ...] = (
         "CC BY 4.0",
         True,
         "flame",
+        edition="2023 Open",
     ),
     Asset(
         "flame-landmarks",
@@ -128,6 +134,37 @@ ASSETS: tuple[Asset, ...] = (
         _NON_COMMERCIAL,
         False,
         "deca",
+        edition="coarse",
+    ),
+    Asset(
+        "fan",
+        "fan/checkpoints/2DFAN4-11f355bf06.pth.tar",
+        "filter `detector`, detector fan: weights of the landmark network 2DFAN-4",
+        "https://www.adrianbulat.com/downloads/python-fan/2DFAN4-11f355bf06.pth.tar",
+        "face-alignment: BSD-3-Clause; trained on 300W-LP (photographs for research)",
+        False,
+        "weights",
+        edition="2DFAN-4",
+    ),
+    Asset(
+        "fan-faces",
+        "fan/checkpoints/s3fd-619a316812.pth",
+        "filter `detector`, detector fan: weights of the face detector S3FD",
+        "https://www.adrianbulat.com/downloads/python-fan/s3fd-619a316812.pth",
+        "face-alignment: BSD-3-Clause; trained on WIDER FACE (photographs for research)",
+        False,
+        "weights",
+        edition="S3FD",
+    ),
+    Asset(
+        "dlib-landmarks",
+        "dlib/shape_predictor_68_face_landmarks.dat",
+        "filter `detector`, detector dlib: its 68-point shape predictor",
+        "http://dlib.net/files/shape_predictor_68_face_landmarks.dat.bz2 (unpack it)",
+        "trained on 300W, whose licence excludes commercial use",
+        False,
+        "dlib",
+        edition="68 points",
     ),
 )
 
@@ -158,17 +195,26 @@ def find_asset(name: str) -> Path:
 
     Raises: AssetError that says what it is for, where to get it, under which licence and where it is looked for.
     """
+    path = present(name)
+    if path is not None:
+        return path
+    what, how = missing(name)
+    raise AssetError(what, hint=how)
+
+
+def present(name: str) -> Path | None:
+    """Path of a licensed file, or None where it has not been added. Raises: AssetError for a name not in the table."""
+    return next((path for path in candidates(get_asset(name)) if path.is_file()), None)
+
+
+def missing(name: str) -> tuple[str, str]:
+    """What to say of a file that is not there: that it is missing, and what to do about it."""
     asset = get_asset(name)
-    for path in candidates(asset):
-        if path.is_file():
-            return path
     use = "commercial use allowed" if asset.commercial else "no commercial use"
-    raise AssetError(
+    return (
         f"{asset.name} is missing ({asset.purpose}); looked for {candidates(asset)[0]}",
-        hint=(
-            f"Get it from {asset.source}. Licence: {asset.licence} ({use}). Then run "
-            f"`synthforge assets add {asset.name} FILE`, or set {VARIABLE} to the folder that holds {asset.file}."
-        ),
+        f"Get it from {asset.source}. Licence: {asset.licence} ({use}). Then run "
+        f"`synthforge assets add {asset.name} FILE`, or set {VARIABLE} to the folder that holds {asset.file}.",
     )
 
 
@@ -219,7 +265,7 @@ def verify_asset(name: str) -> str:
 
 def status() -> list[tuple[Asset, Path | None]]:
     """Every row of the table with the path of its file, or None where it is missing."""
-    return [(asset, next((p for p in candidates(asset) if p.is_file()), None)) for asset in ASSETS]
+    return [(asset, present(asset.name)) for asset in ASSETS]
 
 
 def sha256(path: Path) -> str:
@@ -279,6 +325,23 @@ def _check_deca(path: Path) -> None:
         raise AssetError(f"{path}: has no entry E_flame, the coarse encoder of DECA")
 
 
+def _check_weights(path: Path) -> None:
+    import torch
+
+    from synthforge.assets.torch_checkpoint import read_torch_checkpoint
+
+    state = read_torch_checkpoint(path)
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise AssetError(f"{path}: is not the state of a network (tensors by name)")
+
+
+def _check_dlib(path: Path) -> None:
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if start != b"\x01\x01":  # dlib writes an integer as its length and its bytes; shape predictors are of version 1
+        raise AssetError(f"{path}: is not a shape predictor of dlib", hint="A .bz2 file must be unpacked first.")
+
+
 _READERS: dict[str, Callable[[Path], None]] = {
     "stylegan": _check_stylegan,
     "flame": _check_flame,
@@ -287,4 +350,6 @@ _READERS: dict[str, Callable[[Path], None]] = {
     "texture": _check_texture,
     "mask": _check_mask,
     "deca": _check_deca,
+    "weights": _check_weights,
+    "dlib": _check_dlib,
 }

@@ -10,7 +10,7 @@ from .common import write_json_to
 
 
 @click.command(epilog="Example: synthforge plugins --kind generator --json -")
-@click.option("--kind", help="Only this kind: head, generator, annotator, task, benchmark.")
+@click.option("--kind", help="Only this kind: head, generator, annotator, filter, task, benchmark.")
 @click.option("--file", "extra", multiple=True, help="A plugin file or module to list as well; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the list as JSON; - is stdout.")
 def command(kind: str | None, extra: tuple[str, ...], json_file: Path | None) -> None:

@@ -18,6 +18,7 @@ def command(folder: Path, out: Path | None, count: int, first: int, columns: str
     """Draw image, landmarks, labels, depth and normals of some samples in FOLDER side by side."""
     from ..core.errors import UserError
     from ..datasets.reader import ShardDataset
+    from ..datasets.rejections import acceptance
     from ..datasets.show import contact_sheet
 
     dataset = ShardDataset(folder)
@@ -26,4 +27,6 @@ def command(folder: Path, out: Path | None, count: int, first: int, columns: str
     path = out or folder.with_name(folder.name + ".png")
     names = [name.strip() for name in columns.split(",")] if columns else None
     contact_sheet(dataset, range(first, min(first + count, len(dataset))), path, names, tile)
+    if accepted := acceptance(dataset.manifest):
+        click.echo(accepted, err=True)
     click.echo(str(path))

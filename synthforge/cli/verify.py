@@ -20,6 +20,7 @@ def command(folder: Path, json_file: Path | None) -> None:
     from ..core.errors import DataError
     from ..core.progress import progress_bar
     from ..datasets.reader import read_manifest
+    from ..datasets.rejections import acceptance
     from ..datasets.verify import verify
 
     if not folder.is_dir():
@@ -38,3 +39,5 @@ def command(folder: Path, json_file: Path | None) -> None:
         click.echo(f"{folder}: {report.problem_count} problems in {report.samples} samples", err=True)
         raise click.exceptions.Exit(1)
     click.echo(f"{folder}: {report.samples} samples in {report.shards} shards, all sound", err=True)
+    if report.filters:
+        click.echo(acceptance({"filters": report.filters}), err=True)

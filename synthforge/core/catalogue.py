@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import PluginError
 
-KINDS = ("head", "generator", "annotator", "task", "benchmark")
+KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark")
 
 
 class Register(Protocol):
@@ -26,7 +26,23 @@ class Register(Protocol):
         summary: str,
         licence: str = "Apache-2.0",
         fake: Callable[[Path], Mapping[str, Path]] | None = None,
+        files: Callable[[Any], Sequence[FileNeed]] | None = None,
     ) -> None: ...
+
+
+@dataclass(frozen=True)
+class FileNeed:
+    """A file that a plugin reads besides its configuration, mostly a licensed one that the user brings.
+
+    asset: its row in the table of `assets.registry`; path: the user's own file in its place, or empty. optional: the
+    plugin works without. fields: it is optional unless an annotation of one of these kinds (`core.records.Field`) is
+    asked for.
+    """
+
+    asset: str = ""
+    path: str = ""
+    optional: bool = False
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,7 +51,9 @@ class Entry:
 
     `factory(config)` builds it; `config` is the dataclass OmegaConf merges and checks; `distribution` and `origin` say
     who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs; `fake` writes
-    made-up files in the formats of the licensed ones it needs into a folder and returns them by asset name.
+    made-up files in the formats of the licensed ones it needs into a folder and returns them by asset name;
+    `files(config)` says which files it reads: they are looked for before a pipeline starts, stand in the manifest with
+    checksum and licence, and a changed one reruns the stage.
     """
 
     kind: str
@@ -47,6 +65,7 @@ class Entry:
     distribution: str
     origin: str
     fake: Callable[[Path], Mapping[str, Path]] | None = None
+    files: Callable[[Any], Sequence[FileNeed]] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The five doors a plugin can come through.
+"""The six doors a plugin can come through.
 
 Each hook receives `register(name, factory, *, config, summary, ...)` (see `catalogue.Catalogue.register`) and calls it
 once for every plugin it offers. Keep the module that holds the hooks light: import torch and the like inside `factory`.
@@ -31,6 +31,11 @@ def register_generators(register: Register) -> None:
 @hookspec
 def register_annotators(register: Register) -> None:
     """Offer annotators (`interfaces.Annotator`): labels read off a rendering's own geometry."""
+
+
+@hookspec
+def register_filters(register: Register) -> None:
+    """Offer quality filters (`interfaces.Filter`): accept or reject a finished sample."""
 
 
 @hookspec

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from .records import Field, PublishedRow, RealItem, RealSample, Rendering, Scene, Scores
+from .records import Field, PublishedRow, RealItem, RealSample, Rendering, Scene, Scores, Verdict
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from .factors import Factor
+    from .nearby import Origin
 
 Contour = Literal["static", "visible"]
 
@@ -65,6 +68,19 @@ class Generator(ABC):
         A rendering does not depend on the other scenes of its batch beyond the last bits of floating point.
         """
 
+    def sample_from(self, origin: Origin) -> Scene:
+        """Optional: draw the scene of an origin, which may lie near another scene; `adapt` needs it.
+
+        The same as `sample`, with every random stream taken from `origin.stream(name)` instead of
+        `seeding.numpy_rng(seed, index, name)`, and the origin noted in the scene: `sample(seed, index)` equals
+        `sample_from(Origin(seed, index))`. Raises NotImplementedError where a generator cannot.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot draw scenes near another one")
+
+    def factors(self) -> Sequence[Factor]:
+        """What is drawn, as declared: reports hold it against the values in the samples."""
+        return ()
+
     def prepare(self) -> None:  # noqa: B027
         """Do once what every process would do again: download nothing, but fill caches and compile kernels."""
 
@@ -85,6 +101,24 @@ class Annotator(ABC):
 
         Raises AnnotationError when the rendering lacks the geometry this annotator reads.
         """
+
+
+class Filter(ABC):
+    """Keeps or rejects finished samples by what they show. It gives no label and changes none.
+
+    A verdict depends on the sample alone: not on other samples, their order or the process it is reached in.
+    """
+
+    #: names of the annotations it reads; checked before anything is rendered
+    fields: tuple[str, ...] = ()
+
+    @abstractmethod
+    def judge(self, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
+        """Accept or reject one sample: the rendering, and its annotations by field name. Both stay untouched."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What the manifest says of how it judges: detector, its version ... Cheap, JSON; part of the fingerprint."""
+        return {}
 
 
 class Task(ABC):
@@ -164,6 +198,10 @@ class Benchmark(ABC):
                 digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
+    def attributes(self, sample: RealSample) -> Mapping[str, Any]:
+        """What is known of a face besides its labels, for figures by group: numbers, strings, flags; may be nested."""
+        return {}
+
     def notes(self, split: str) -> Sequence[str]:
         """What a reader of this split's figures should know: incomplete copies, splits of our own making ..."""
         return ()
@@ -173,6 +211,7 @@ INTERFACES: dict[str, type] = {
     "head": HeadModel,
     "generator": Generator,
     "annotator": Annotator,
+    "filter": Filter,
     "task": Task,
     "benchmark": Benchmark,
 }

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
-from .errors import ConfigError, DataError, UserError
+from .errors import AssetError, ConfigError, DataError, UserError
 from .files import write_json
 from .plugins import Plugins, load_plugins
 from .versions import versions
@@ -57,7 +57,10 @@ class StageKind:
     """A kind of stage.
 
     inputs: configuration keys that name an earlier stage or a folder; neutral: keys that do not change the result;
-    check: called for every stage before the first one runs; outside: a digest of what the stage reads outside the run.
+    check: called for every stage before the first one runs; lacks: then called for every stage, says what is missing
+    on this machine, so that all of it can be named at once; outside: a digest of what the stage reads outside the run;
+    newer: keys that came with a later release, which stay out of the fingerprint at their default, so that older
+    results keep fitting.
     """
 
     name: str
@@ -67,6 +70,8 @@ class StageKind:
     neutral: tuple[str, ...] = ()
     check: Callable[[StageContext, Any], None] | None = None
     outside: Callable[[StageContext, Any], Any] | None = None
+    lacks: Callable[[StageContext, Any], Sequence[str]] | None = None
+    newer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,6 +202,7 @@ def run_pipeline(
         for stage in pipeline.stages:
             if stage.kind.check is not None:
                 stage.kind.check(contexts[stage.name], stage.config)
+        _check_lacking(pipeline, contexts)
         fingerprints: dict[str, str] = {}
         results = []
         for stage in pipeline.stages:
@@ -204,6 +210,20 @@ def run_pipeline(
             fingerprints[stage.name] = result.fingerprint
             results.append(result)
         return results
+
+
+def _check_lacking(pipeline: Pipeline, contexts: Mapping[str, StageContext]) -> None:
+    """Raise AssetError that names everything any stage lacks, each once, with the stages that need it."""
+    found: dict[str, list[str]] = {}
+    for stage in pipeline.stages:
+        for text in stage.kind.lacks(contexts[stage.name], stage.config) if stage.kind.lacks else ():
+            found.setdefault(text, []).append(stage.name)
+    if found:
+        rows = "\n".join(f"- {text} [stages: {', '.join(names)}]" for text, names in found.items())
+        raise AssetError(
+            f"{pipeline.source}: {len(found)} file{'s' * (len(found) > 1)} missing; nothing was started\n{rows}",
+            hint="`synthforge assets` lists licensed files, where they come from and where we look for them.",
+        )
 
 
 def _context(
@@ -252,6 +272,10 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
     config = {key: value for key, value in _plain(stage.config).items() if key not in stage.kind.neutral}
     for key in stage.kind.inputs:
         config.pop(key, None)
+    defaults = {item.name: _default(item) for item in dataclasses.fields(stage.config)}
+    for key in stage.kind.newer:
+        if config.get(key) == defaults[key]:
+            config.pop(key, None)
     inputs = {}
     for key, reference in _references(stage).items():
         if reference in fingerprints:
@@ -269,6 +293,10 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
         "plugin_files": files,
         "versions": versions(),
     }
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
 
 
 def _make_room(

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
-from .catalogue import KINDS, Broken, Catalogue, Entry
+from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed
 from .config import build_config, split_reference
 from .errors import PluginError, SynthForgeError
 from .interfaces import INTERFACES
@@ -81,6 +81,12 @@ class Plugins:
         """The checked configuration of a reference: a name, or a mapping with `name` and the plugin's own keys."""
         name, values = split_reference(reference, kind=kind, where=where)
         return build_config(self.entry(kind, name, where=where).config, values, where=where)
+
+    def files(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> tuple[FileNeed, ...]:
+        """The files that a plugin reads with this configuration, without building it."""
+        name, _ = split_reference(reference, kind=kind, where=where)
+        entry = self.entry(kind, name, where=where)
+        return tuple(entry.files(self.config(kind, reference, where=where))) if entry.files else ()
 
     def build(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> Any:
         """Build a plugin from its reference. Raises PluginError when it is not of the kind it was registered as."""
@@ -170,6 +176,7 @@ def _offer(
     summary: str,
     licence: str = "Apache-2.0",
     fake: Callable[[Path], Mapping[str, Path]] | None = None,
+    files: Callable[[Any], Sequence[FileNeed]] | None = None,
     distribution: str,
     origin: str,
 ) -> None:
@@ -179,7 +186,7 @@ def _offer(
         raise PluginError(f"register_{kind}s: the config of '{name}' must be a dataclass, got {config!r}")
     if not callable(factory):
         raise PluginError(f"register_{kind}s: the factory of '{name}' must be callable, got {factory!r}")
-    offered.append(Entry(kind, name, factory, config, summary, licence, distribution, origin, fake))
+    offered.append(Entry(kind, name, factory, config, summary, licence, distribution, origin, fake, files))
 
 
 def _module_from_file(path: Path) -> ModuleType:

@@ -17,6 +17,7 @@ from .camera import Camera
 
 if TYPE_CHECKING:
     from .interfaces import HeadModel
+    from .nearby import Origin
 
 FieldKind = Literal["image", "label", "depth", "normals", "points2d", "points3d", "flags", "json"]
 
@@ -43,12 +44,16 @@ class Scene:
     """Everything a rendering depends on, drawn from (seed, index) alone.
 
     `parameters` holds the generator's own numbers (arrays, numbers, strings or nested mappings of these); they are
-    stored with the sample, so that any factor can be studied afterwards.
+    stored with the sample, so that any factor can be studied afterwards. drawn: the values of the declared factors
+    (`core.factors`) where the parameters only follow from them; stored as well. origin: None, or the line of descent
+    of a scene drawn near another (`Generator.sample_from`).
     """
 
     seed: int
     index: int
     parameters: Mapping[str, Any]
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 @dataclass
@@ -90,6 +95,19 @@ class Rendering:
     depth: np.ndarray | None = None
     points: dict[str, np.ndarray] = field(default_factory=dict)
     stored: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a filter says of a sample.
+
+    reason: why it is rejected, the same words for the same cause, so that reasons can be counted; figures: the numbers
+    it rests on, finite, by name with the unit in the name where there is one (`distance_px`).
+    """
+
+    accepted: bool
+    reason: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

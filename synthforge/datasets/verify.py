@@ -15,8 +15,9 @@ from synthforge.core.errors import DataError
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from .checks import check_sample, landmark_agreement
-from .layout import MANIFEST, marker_path, sha256_of, tar_path, to_bytes
+from .layout import MANIFEST, marker_path, read_marker, sha256_of, tar_path, to_bytes
 from .reader import ShardDataset, read_manifest
+from .rejections import check_rejections
 
 MOST_PROBLEMS = 100
 _LANDMARKS = ("landmarks2d", "landmark_visibility", "segmentation")
@@ -28,7 +29,8 @@ class VerifyReport:
 
     problems: at most 100, `problem_count` counts all. agreement: per face region, how many visible landmarks were
     checked against the label map and how many had one of their own classes within 2 % of the image's width.
-    depth_range: metres by field; classes: pixels by field and class name.
+    depth_range: metres by field; classes: pixels by field and class name; filters: the manifest's record of quality
+    filters and of what they rejected, empty without filters.
     """
 
     root: str
@@ -39,6 +41,7 @@ class VerifyReport:
     agreement: dict[str, dict[str, int]] = field(default_factory=dict)
     depth_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    filters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -70,6 +73,7 @@ def verify(root: Path | str, progress: Callable[[int, int], None] | None = None)
         report.add(error.message)
         return report
     _check_manifest(root, manifest, report)
+    _check_rejections(root, manifest, report)
     for problem in dataset.damaged.values():
         report.add(problem)
     dataset.skip_damaged = False
@@ -116,6 +120,16 @@ def _check_manifest(root: Path, manifest: dict[str, Any], report: VerifyReport) 
         digits = path.stem.removeprefix("shard-")
         if not digits.isdecimal() or int(digits) not in numbers:
             report.add(f"{path} is not part of {MANIFEST}")
+
+
+def _check_rejections(root: Path, manifest: dict[str, Any], report: VerifyReport) -> None:
+    report.filters = dict(manifest.get("filters") or {})
+    try:
+        infos = [read_marker(root, int(entry["shard"])) for entry in manifest["shards"]]
+    except DataError:
+        return  # reported with the shards
+    for problem in check_rejections(root, manifest, infos):
+        report.add(problem)
 
 
 class _Agreement:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from synthforge.core.errors import ConfigError, DataError
-from synthforge.core.records import Field, Rendering
+from synthforge.core.records import Field, Rendering, Scene
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from ..core.files import clean_stale, replacing
@@ -35,6 +35,7 @@ from .layout import (
     tar_path,
     to_bytes,
 )
+from .rejections import NOTE, gather
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -53,10 +54,19 @@ def to_sample(rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str,
     return {
         "__key__": sample_key(scene.index),
         "image": rendering.image,
-        "scene": {"seed": scene.seed, "index": scene.index, "parameters": scene.parameters},
+        "scene": _record(scene),
         "camera": rendering.camera.to_json(),
         **annotations,
     }
+
+
+def _record(scene: Scene) -> dict[str, Any]:
+    record: dict[str, Any] = {"seed": scene.seed, "index": scene.index, "parameters": scene.parameters}
+    if scene.drawn:
+        record["drawn"] = scene.drawn
+    if scene.origin is not None and scene.origin.parent is not None:
+        record |= scene.origin.to_json()
+    return record
 
 
 def write_shard(
@@ -217,13 +227,17 @@ def finish(
     plugins: Mapping[str, str] | None = None,
     device: str = "cpu",
     versions: Mapping[str, str] | None = None,
+    files: Sequence[Mapping[str, Any]] = (),
+    filters: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write `manifest.json`, which makes the shards 0..shards-1 a dataset, and return its path.
 
     config: the whole configuration; licences: of what made the pixels and the labels, by name; provenance: where
-    they come from; plugins: distribution and version by name; versions: beyond synthforge, Python, NumPy and torch.
+    they come from; plugins: distribution and version by name; versions: beyond synthforge, Python, NumPy and torch;
+    files: licensed files that were read (`assets.needs.licensed_files`); filters: the quality filters in order, each
+    with its `name`; the shards' notes then hold what they rejected.
     The manifest holds no time: the same run gives the same bytes. Raises DataError when a shard is missing or
-    differs from the others.
+    differs from the others, or when the filters left nothing.
     """
     root = Path(root)
     clean_stale(root)
@@ -255,6 +269,7 @@ def finish(
         "schemas": _schemas(first.fields),
         "licences": dict(licences),
         "provenance": dict(provenance or {}),
+        "licensed_files": [dict(item) for item in files],
         "versions": core_versions() | {"python": platform.python_version()} | dict(versions or {}),
         "plugins": dict(plugins or {}),
         "device": device,
@@ -267,11 +282,13 @@ def finish(
                 "size": info.size,
                 "sha256": info.sha256,
                 "marker_sha256": sha256_of(marker_path(root, info.shard)),
-                "notes": dict(info.notes),
+                "notes": {name: value for name, value in info.notes.items() if name != NOTE},
             }
             for info in infos
         ],
     }
+    if filters:
+        record["filters"] = gather(root, infos, filters)
     record["sha256"] = hashlib.sha256(to_bytes(record)).hexdigest()  # of everything above
     path = root / MANIFEST
     with replacing(path) as file:

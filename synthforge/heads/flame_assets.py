@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthforge.assets.registry import find_asset
+from synthforge.core.catalogue import FileNeed
 from synthforge.core.errors import AssetError, ConfigError
 from synthforge.heads.flame import FlameHead
 from synthforge.heads.flame_io import read_flame, read_landmark_embedding, read_masks, read_texture_layout
@@ -33,6 +34,20 @@ def load_flame_head(edition: str = "flame2020", painted: str = "") -> FlameHead:
         if painted:
             regions = FlameRegions(regions.face_class, read_painted_regions(painted), layout)
     return FlameHead(model, embedding, regions)
+
+
+def flame_files(edition: str, painted: str = "", *, regions: bool | None = None) -> list[FileNeed]:
+    """The files that `load_flame_head` reads.
+
+    regions: whether the head's regions are used, and so the masks needed; None for as soon as label maps are asked for.
+    """
+    return [
+        FileNeed(edition),
+        FileNeed("flame-landmarks"),
+        FileNeed("flame-masks", optional=regions is False, fields=("label",) if regions is None else ()),
+        FileNeed("flame-texture", optional=not painted),
+        *([FileNeed(path=painted)] if painted else []),
+    ]
 
 
 def _optional(name: str) -> Path | None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import split_reference
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from ..core.pipeline import StageContext, StageKind, digest
 from ..core.versions import versions
 
 if TYPE_CHECKING:
-    from ..core.interfaces import Annotator, Generator
+    from ..assets.needs import Use
+    from ..core.interfaces import Annotator, Filter, Generator
     from ..core.plugins import Plugins
     from ..datasets.codecs import Encoding
 
@@ -27,15 +28,18 @@ DEFAULT_ANNOTATORS = ("landmarks", "segmentation", "depth", "normals")
 
 @dataclass
 class GenerateConfig:
-    """generator: a reference to a generator plugin; annotators: references to annotator plugins.
+    """generator: a reference to a generator plugin; annotators: references to annotator plugins; filters: references to
+    quality filters, asked in this order, the first that rejects decides.
 
-    samples from index `start` on, square images of `resolution` pixels, `shard_size` samples a file. seed: None takes
-    the pipeline's. jpeg_quality: None stores images as PNG, else as JPEG; labels are lossless always. depth_scale:
-    metres per unit of the 16-bit depth maps. workers: 0 is one a core; never changes a byte.
+    samples from index `start` on (candidates where there are filters: what they reject is left out, not replaced),
+    square images of `resolution` pixels, `shard_size` samples a file. seed: None takes the pipeline's. jpeg_quality:
+    None stores images as PNG, else as JPEG; labels are lossless always. depth_scale: metres per unit of the 16-bit
+    depth maps. workers: 0 is one a core; never changes a byte.
     """
 
     generator: Any = "anny"
     annotators: list[Any] = field(default_factory=lambda: list(DEFAULT_ANNOTATORS))
+    filters: list[Any] = field(default_factory=list)
     samples: int = 1000
     start: int = 0
     resolution: int = 256
@@ -74,14 +78,73 @@ def build_annotators(plugins: Plugins, config: GenerateConfig, where: str) -> li
     return built
 
 
+def build_filters(plugins: Plugins, config: GenerateConfig, where: str) -> dict[str, Filter]:
+    """The filters of a configuration by name, `name[index]` where one stands several times.
+
+    Raises ConfigError when one reads an annotation that no annotator writes.
+    """
+    names = [
+        split_reference(item, kind="filter", where=f"{where}.filters[{i}]")[0] for i, item in enumerate(config.filters)
+    ]
+    written = {item.name for annotator in build_annotators(plugins, config, where) for item in annotator.fields}
+    built: dict[str, Filter] = {}
+    for index, (name, reference) in enumerate(zip(names, config.filters, strict=True)):
+        place = f"{where}.filters[{index}]"
+        made: Filter = plugins.build("filter", reference, where=place)
+        absent = [item for item in made.fields if item not in written]
+        if absent:
+            raise ConfigError(
+                f"{place}: '{name}' reads {', '.join(absent)}, which no annotator writes",
+                hint=f"Written: {', '.join(sorted(written)) or 'nothing'}. Add the annotator to {where}.annotators.",
+            )
+        built[name if names.count(name) == 1 else f"{name}[{index}]"] = made
+    return built
+
+
+def file_uses(context: StageContext, config: GenerateConfig) -> list[Use]:
+    """The licensed files that the plugins of a configuration read."""
+    from ..assets.needs import Use
+
+    wanted = [("generator", config.generator, "generator")]
+    wanted += [("annotator", item, f"annotators[{i}]") for i, item in enumerate(config.annotators)]
+    wanted += [("filter", item, f"filters[{i}]") for i, item in enumerate(config.filters)]
+    uses = []
+    for kind, reference, key in wanted:
+        where = f"{context.where}.{key}"
+        name, _ = split_reference(reference, kind=kind, where=where)
+        uses += [Use(f"{kind} {name}", need) for need in context.plugins.files(kind, reference, where=where)]
+    return uses
+
+
+def lacks(context: StageContext, config: GenerateConfig) -> list[str]:
+    """Licensed files that are not there."""
+    from ..assets.needs import lacking
+
+    annotators = build_annotators(context.plugins, config, context.where)
+    return lacking(file_uses(context, config), [item.kind for annotator in annotators for item in annotator.fields])
+
+
+def outside(context: StageContext, config: GenerateConfig) -> dict[str, Any] | None:
+    """What is in the files read, and who judges: detectors differ between their versions."""
+    from ..assets.needs import contents
+
+    found: dict[str, Any] = contents(file_uses(context, config))
+    for name, item in build_filters(context.plugins, config, context.where).items():
+        found[f"filter {name}"] = item.provenance()
+    return found or None
+
+
 def check(context: StageContext, config: GenerateConfig) -> None:
     """Answer a wrong name or key before anything starts; building the generator may take minutes, so not that."""
     context.plugins.config("generator", config.generator, where=f"{context.where}.generator")
-    build_annotators(context.plugins, config, context.where)
+    build_filters(context.plugins, config, context.where)
 
 
 def run(context: StageContext, config: GenerateConfig) -> None:
     """Write the shards that are not there yet, then the manifest."""
+    from ..assets.needs import licensed_files
+    from ..datasets.reader import read_manifest
+    from ..datasets.rejections import acceptance
     from ..datasets.writer import finish, shard_done
     from .workers import Job, run_shards
 
@@ -101,6 +164,12 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         "jpeg_quality": config.jpeg_quality,
         "depth_scale": config.depth_scale,
     }
+    filters = build_filters(context.plugins, config, context.where)
+    read = outside(context, config)
+    if filters:
+        content["filters"] = config.filters
+    if read:
+        content["read"] = read
     config_hash = digest({"content": content, "versions": versions()})
     shards = -(-config.samples // config.shard_size)
     todo = [shard for shard in range(shards) if not shard_done(context.out, shard, config_hash)]
@@ -111,10 +180,16 @@ def run(context: StageContext, config: GenerateConfig) -> None:
             context.say(f"  {shards - len(todo)} of {shards} shards are there already")
         job = Job(context.out, config, seed, config_hash, context.plugin_files, context.base, context.where)
         run_shards(job, todo, workers=config.workers or os.cpu_count() or 1, say=context.say)
+    if read != outside(context, config):
+        raise DataError(
+            "a licensed file was replaced while it was being read",
+            hint="Run the same command again: it starts over with the new one.",
+        )
     used = {f"generator {name}": entry}
-    for reference in config.annotators:
-        annotator, _ = split_reference(reference, kind="annotator")
-        used[f"annotator {annotator}"] = context.plugins.entry("annotator", annotator)
+    for kind, references in (("annotator", config.annotators), ("filter", config.filters)):
+        for reference in references:
+            plugin, _ = split_reference(reference, kind=kind)
+            used[f"{kind} {plugin}"] = context.plugins.entry(kind, plugin)
     finish(
         context.out,
         shards=shards,
@@ -123,7 +198,11 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         licences={key: item.licence for key, item in used.items()},
         provenance=generator.provenance(),
         plugins={key: item.distribution for key, item in used.items()},
+        files=licensed_files(file_uses(context, config)),
+        filters=[{"name": key, "provenance": item.provenance()} for key, item in filters.items()],
     )
+    if filters:
+        context.say(f"  {acceptance(read_manifest(context.out))}")
 
 
 def _as_json(config: Any) -> Any:
@@ -139,4 +218,13 @@ def _as_json(config: Any) -> Any:
     return plain(dataclasses.asdict(config))
 
 
-KIND = StageKind("generate", GenerateConfig, run, neutral=("workers",), check=check)
+KIND = StageKind(
+    "generate",
+    GenerateConfig,
+    run,
+    neutral=("workers",),
+    check=check,
+    outside=outside,
+    lacks=lacks,
+    newer=("filters",),
+)

@@ -8,7 +8,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import SynthForgeError
 
 if TYPE_CHECKING:
-    from ..core.interfaces import Annotator, Generator
+    from ..core.interfaces import Annotator, Filter, Generator
+    from ..core.records import Rendering
     from .generate import GenerateConfig
 
 
@@ -42,21 +43,25 @@ class Job:
 
 
 class Workshop:
-    """A generator and its annotators, built once in a process, that turn indices into samples."""
+    """A generator, its annotators and its filters, built once in a process, that turn indices into samples."""
 
     def __init__(self, job: Job) -> None:
         from ..core.plugins import load_plugins
         from ..datasets.writer import with_image
-        from .generate import build_annotators
+        from .generate import build_annotators, build_filters
 
         plugins = load_plugins(job.plugin_files, base=job.base)
         self.job = job
         self.generator: Generator = plugins.build("generator", job.config.generator, where=f"{job.where}.generator")
         self.annotators: list[Annotator] = build_annotators(plugins, job.config, job.where)
+        self.filters: dict[str, Filter] = build_filters(plugins, job.config, job.where)
         self.fields = with_image([item for annotator in self.annotators for item in annotator.fields])
 
-    def samples(self, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Samples in order, rendered in batches that depend on the shard alone, so that pixels do too."""
+    def samples(self, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Samples in order, each with the record of its rejection or None.
+
+        They are rendered in batches that depend on the shard alone, so that pixels do too.
+        """
         from ..datasets.writer import to_sample
 
         job, size = self.job, self.generator.batch_size
@@ -67,7 +72,16 @@ class Workshop:
                 annotations: dict[str, Any] = {}
                 for annotator in self.annotators:
                     annotations.update(annotator.annotate(rendering))
-                yield to_sample(rendering, annotations)
+                yield to_sample(rendering, annotations), self._rejection(rendering, annotations)
+
+    def _rejection(self, rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str, Any] | None:
+        from ..datasets.rejections import rejection
+
+        for name, item in self.filters.items():
+            verdict = item.judge(rendering, annotations)
+            if not verdict.accepted:
+                return rejection(rendering.scene.index, name, verdict)
+        return None
 
 
 # Of a worker process: the job it was started for, its way to report progress, and what it built on its first shard.
@@ -95,6 +109,7 @@ def _die_with(parent: int) -> None:
 def _write(shard: int) -> int:
     """Write one shard in a worker process."""
     global _workshop
+    from ..datasets.rejections import NOTE
     from ..datasets.writer import write_shard
 
     assert _job is not None
@@ -103,18 +118,24 @@ def _write(shard: int) -> int:
         _workshop = Workshop(job)
     workshop = _workshop
 
-    def counted() -> Iterator[dict[str, Any]]:
-        for sample in workshop.samples(job.indices(shard)):
-            yield sample
+    rejected: list[dict[str, Any]] = []
+
+    def accepted() -> Iterator[dict[str, Any]]:
+        for sample, rejection in workshop.samples(job.indices(shard)):
+            if rejection is None:
+                yield sample
+            else:
+                rejected.append(rejection)
             _counter.put(1)
 
     write_shard(
         job.root,
         shard,
-        counted(),
+        accepted(),
         workshop.fields,
         config_hash=job.config_hash,
         encoding=job.config.encoding(),
+        notes={NOTE: rejected} if workshop.filters else None,
     )
     return shard
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
 
 from .settings import EG3DConfig
@@ -21,6 +22,11 @@ def build(config: EG3DConfig) -> EG3DGenerator:
     return EG3DGenerator(config)
 
 
+def files(config: EG3DConfig) -> list[FileNeed]:
+    """The checkpoint."""
+    return [FileNeed("eg3d-ffhq", path=config.checkpoint)]
+
+
 @hookimpl
 def register_generators(register: Register) -> None:
     """Offer the generator `eg3d`."""
@@ -30,4 +36,5 @@ def register_generators(register: Register) -> None:
         config=EG3DConfig,
         summary="EG3D: photographic faces with metric depth and no mesh; needs weights you download yourself",
         licence="published weights: NVIDIA Source Code License, non-commercial",
+        files=files,
     )

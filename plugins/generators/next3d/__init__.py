@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
 
 from .settings import Next3DConfig
@@ -31,6 +32,15 @@ def write_fake_files(folder: Path) -> dict[str, Path]:
     return {**write_flame_assets(folder), "next3d-ffhq": write_fake_checkpoint(folder / "next3d.pkl")}
 
 
+def files(config: Next3DConfig) -> list[FileNeed]:
+    """The checkpoint, the mask of the neural texture, FLAME, and the user's alignment."""
+    from synthforge.heads.flame_assets import flame_files
+
+    alignment = [FileNeed(path=config.alignment)] if config.alignment else []
+    checkpoint = FileNeed("next3d-ffhq", path=config.checkpoint)
+    return [checkpoint, FileNeed("uv-face-mask"), *flame_files(config.edition, config.painted), *alignment]
+
+
 @hookimpl
 def register_generators(register: Register) -> None:
     """Offer the generator `next3d`."""
@@ -41,4 +51,5 @@ def register_generators(register: Register) -> None:
         summary="Next3D (the paper's generator): photographic faces on FLAME's mesh; needs files you download yourself",
         licence="published weights: NVIDIA Source Code License, non-commercial; FLAME: by edition",
         fake=write_fake_files,
+        files=files,
     )
