@@ -1,0 +1,113 @@
+"""What makes training cheap or flexible: dense losses on part of the pixels, wide crops, another model to start from."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from blobs import Blobs, light_tasks, tiny
+from safetensors.torch import load_file
+
+from synthforge.core.errors import ConfigError
+from synthforge.core.plugins import load_plugins
+from synthforge.core.seeding import numpy_rng
+from synthforge.learning import augment
+from synthforge.learning.config import FramingConfig, NetworkConfig, SelfSupervisionConfig
+from synthforge.learning.losses import TaskWeights, resized_logits
+from synthforge.learning.model import FaceModel, build_tasks
+from synthforge.learning.train import MultiTask, train
+
+NO_TERM = SelfSupervisionConfig(weight=0.0)
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+def test_part_of_an_upsampled_map_is_that_part_of_the_whole(stride: int) -> None:
+    maps = torch.randn(2, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    whole = resized_logits(maps, (33, 32))
+    for row, column in itertools.product(range(stride), repeat=2):
+        pixels = slice(row, None, stride), slice(column, None, stride)
+        torch.testing.assert_close(resized_logits(maps, (33, 32), pixels), whole[..., pixels[0], pixels[1]])
+
+
+def _batch(count: int = 2, size: int = 32) -> tuple[torch.Tensor, dict[str, Any]]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(count, 3, size, size, generator=generator)
+    return images, {
+        "keypoints": {"points": torch.rand(count, 68, 2, generator=generator), "visible": torch.ones(count, 68).bool()},
+        "segmentation": {"label": torch.randint(0, 20, (count, size, size), generator=generator)},
+        "depth": {
+            "depth": torch.rand(count, 1, size, size, generator=generator),
+            "mask": torch.ones(count, 1, size, size).bool(),
+        },
+    }
+
+
+def test_dense_losses_on_every_second_pixel_are_unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over all first pixels is the loss over all pixels, and losses of points stay what they are."""
+    references = [*light_tasks()[:2], {"name": "depth", "head": "light", "width": 0.25, "normalise": "none"}]
+    tasks, complete = build_tasks(references, load_plugins())
+    torch.manual_seed(0)
+    model = FaceModel(NetworkConfig(backbone="residual", width=0.25, channels=8, input_size=32), tasks, complete).eval()
+    weights = TaskWeights(dict.fromkeys(tasks, 1.0), learned=False)
+    images, targets = _batch()
+    with torch.no_grad():
+        whole = MultiTask(model, weights, NO_TERM)(images, targets)
+        parts = []
+        for first in itertools.product(range(2), repeat=2):
+            monkeypatch.setattr(torch, "randint", lambda *_, first=first: torch.tensor(first))
+            parts.append(MultiTask(model, weights, NO_TERM, 2)(images, targets))
+    for name in whole:
+        values = torch.stack([part[name] for part in parts])
+        torch.testing.assert_close(values.mean(), whole[name], rtol=1e-5, atol=1e-5)
+        assert (values.std() > 1e-6) == (name != "loss/keypoints")
+
+
+def test_training_on_every_second_pixel_repeats(tmp_path: Path) -> None:
+    found = []
+    for name, stride in (("a", 2), ("b", 2), ("c", 1)):
+        train(tiny(max_steps=3, dense_stride=stride, augmentation="paper"), "", tmp_path / name, dataset=Blobs(16))
+        found.append(load_file(tmp_path / name / "model.safetensors"))
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
+    assert not all(torch.equal(found[0][key], found[2][key]) for key in found[0])
+
+
+def test_wide_crops_show_up_to_the_factor_and_no_more() -> None:
+    plain = augment.Policy()
+    zooms = []
+    for index in range(400):
+        matrix = augment.draw(plain, numpy_rng(0, index, "x"), margin=2.0, wide=(0.5, 1.75))["matrix"]
+        zooms.append(2.0 / matrix[0, 0])
+        assert matrix[0, 0] == matrix[1, 1]
+    shown = np.array(zooms)
+    assert 1.0 - 1e-6 <= shown.min() and shown.max() <= 1.75 + 1e-6
+    assert 0.4 < (shown > 1.0 + 1e-6).mean() < 0.6
+    assert shown.max() > 1.7
+
+
+@pytest.mark.parametrize("wide", [[0.5], [1.5, 2.0], [0.5, 0.9]])
+def test_wrong_wide_crops_are_answered(wide: list[float]) -> None:
+    with pytest.raises(ValueError, match="wide is a share"):
+        FramingConfig(wide=wide)
+
+
+def test_training_starts_from_another_model(tmp_path: Path) -> None:
+    first = tiny(max_steps=3, self_supervision=NO_TERM)
+    train(first, "", tmp_path / "first", dataset=Blobs(16))
+    again = tiny(max_steps=1, self_supervision=NO_TERM)
+    again.optimiser.lr = again.optimiser.final_lr = 1e-9
+    train(again, "", tmp_path / "second", dataset=Blobs(16, seed=3), initial=tmp_path / "first")
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("first", "second")]
+    learned = [key for key in weights[0] if key.endswith("weight")]
+    assert all(torch.allclose(weights[0][key], weights[1][key], atol=1e-6) for key in learned)
+
+
+def test_another_network_cannot_be_started_from(tmp_path: Path) -> None:
+    train(tiny(max_steps=1, self_supervision=NO_TERM), "", tmp_path / "first", dataset=Blobs(16))
+    wider = tiny(max_steps=1, self_supervision=NO_TERM)
+    wider.network.channels *= 2
+    with pytest.raises(ConfigError, match="another network or other tasks"):
+        train(wider, "", tmp_path / "second", dataset=Blobs(16), initial=tmp_path / "first")
