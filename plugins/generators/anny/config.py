@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .distributions import Distribution, choice, constant, log_normal, normal, uniform
+from .environment import NAMES as ENVIRONMENT_NAMES
 
 HAIR_STYLES = ("bald", "buzz", "short", "full", "long", "tied")
 BEARD_STYLES = ("none", "stubble", "full", "goatee", "moustache")
@@ -44,10 +45,12 @@ class LightConfig:
     white fully. *_kelvin: colour temperature. casting: how many of the lights cast sharp shadows (at most 2); those of
     the others are as soft as the occlusion of ambient light. softness: blur of the shadows, in shadow-map texels.
     ambient_*: mean level, colour temperature, difference between sky and ground, between two sides, and which sides.
-    occlusion: how much folds and hollows keep ambient light out.
+    occlusion: how much folds and hollows keep ambient light out. environment: index into `environment.NAMES`: 0 is the
+    gradient above alone, others are surroundings as lobes of coloured light, mixed with it in the share
+    environment_share and turned by ambient_turn; environment_gain: how much stronger than the gradient they are.
     """
 
-    count: Distribution = choice({1: 0.4, 2: 0.4, 3: 0.2})
+    count: Distribution = choice({0: 0.12, 1: 0.38, 2: 0.33, 3: 0.17})
     key_azimuth: Distribution = normal(0.0, 0.75, -2.2, 2.2)
     key_elevation: Distribution = normal(0.55, 0.4, -0.3, 1.4)
     key_level: Distribution = log_normal(0.95, 0.5, 0.15, 2.4)
@@ -68,6 +71,9 @@ class LightConfig:
     ambient_side: Distribution = uniform(0.0, 0.55)
     ambient_turn: Distribution = uniform(-3.1415926, 3.1415926)
     occlusion: Distribution = uniform(0.65, 1.0)
+    environment: Distribution = choice({0: 0.16} | {i: 0.06 for i in range(1, len(ENVIRONMENT_NAMES))})
+    environment_share: Distribution = uniform(0.5, 1.0)
+    environment_gain: Distribution = log_normal(1.5, 0.4, 0.5, 3.5)
 
 
 @dataclass
@@ -229,20 +235,37 @@ class BackgroundConfig:
 @dataclass
 class FilmConfig:
     """From light to bytes. adaptation: how far the white balance follows the colour of the light; warmth: its error.
-    exposure: stops from what an automatic camera would choose; contrast: slope of the tone curve. saturation: 1 keeps
-    colours; monochrome: chance of a grey picture. blur: blend with the 3 x 3 neighbourhood. noise: standard deviation,
-    8-bit steps. vignette: fall-off at the corners.
+    exposure: stops from what an automatic camera would choose; contrast: slope of the tone curve; shoulder: 1 rolls
+    highlights off as film does, 0 clips them. tint: green (positive) or magenta cast. saturation: 1 keeps colours;
+    monochrome: chance of a grey picture. blur: blend with the 3 x 3 neighbourhood; negative: a camera's sharpening.
+    noise: standard deviation at mid grey, 8-bit steps; noise_floor: share of its variance that does not grow with
+    light; grain: 0 white, 1 as demosaicing, 2 as scaling leaves it. vignette: fall-off at the corners. motion: length
+    of the camera's path during exposure, and defocus: radius of the blur, pixels of a 256-pixel picture; motion_turn:
+    its direction. scale: how many times smaller the picture once was; box: scaled by averages and bilinear, else
+    bicubic. jpeg: quality (libjpeg's scale) it was stored with at that size, 0 for never; chroma: 1 if with half the
+    colour resolution, as most cameras and sites do.
     """
 
     adaptation: Distribution = uniform(0.4, 1.0)
-    exposure: Distribution = normal(-0.25, 0.45, -1.6, 0.7)
-    contrast: Distribution = uniform(0.85, 1.3)
-    warmth: Distribution = normal(0.0, 0.07, -0.2, 0.2)
-    saturation: Distribution = normal(1.0, 0.14, 0.5, 1.3)
-    monochrome: float = 0.05
-    blur: Distribution = choice({0.0: 0.7, 0.4: 0.15, 0.8: 0.15})
-    noise: Distribution = log_normal(1.5, 0.9, 0.0, 9.0)
+    exposure: Distribution = normal(-0.2, 0.55, -2.2, 1.1)
+    contrast: Distribution = uniform(0.85, 1.4)
+    warmth: Distribution = normal(0.0, 0.08, -0.25, 0.3)
+    saturation: Distribution = normal(1.0, 0.16, 0.45, 1.4)
+    monochrome: float = 0.06
+    blur: Distribution = choice({-0.5: 0.2, 0.0: 0.4, 0.4: 0.2, 0.8: 0.2})
+    noise: Distribution = log_normal(1.6, 0.8, 0.0, 10.0)
     vignette: Distribution = uniform(0.0, 0.3)
+    shoulder: Distribution = choice({1.0: 0.5, 0.6: 0.25, 0.0: 0.25})
+    tint: Distribution = normal(0.0, 0.035, -0.1, 0.1)
+    noise_floor: Distribution = uniform(0.005, 0.1)
+    grain: Distribution = choice({0: 0.2, 1: 0.4, 2: 0.4})
+    motion: Distribution = choice({0.0: 0.86, 3.0: 0.07, 5.0: 0.05, 8.0: 0.02})
+    motion_turn: Distribution = uniform(0.0, 3.1415926)
+    defocus: Distribution = choice({0.0: 0.86, 0.6: 0.07, 1.2: 0.05, 2.1: 0.02})
+    scale: Distribution = choice({1.0: 0.62, 1.5: 0.14, 2.0: 0.14, 3.0: 0.08, 4.0: 0.02})
+    box: Distribution = choice({0: 0.5, 1: 0.5})
+    jpeg: Distribution = choice({0: 0.4, 95: 0.12, 88: 0.16, 78: 0.14, 65: 0.1, 45: 0.07, 30: 0.01})
+    chroma: Distribution = choice({0: 0.3, 1: 0.7})
 
 
 @dataclass

@@ -207,7 +207,9 @@ def light_kernel(
                     roughness = roughness_skin
                 graze = 1.0 - wp.max(wp.dot(n, view), 0.0)
                 graze = graze * graze
-                s = ambient * (0.03 + 0.25 * graze * graze)
+                # what lies around is reflected, blurred, most where it is seen at a grazing angle
+                mirror = sky_light(looks, b, n * (2.0 * wp.dot(n, view)) - view)
+                s = (0.4 * ambient + 0.6 * mirror[1] * sky) * (0.03 + 0.3 * graze * graze)
                 s = s + highlight(n, view, l0, d0, roughness) * seen0 * c0[1]
                 if c1[1] > 0.0:
                     s = s + highlight(n, view, l1, d1, roughness) * seen1 * c1[1]

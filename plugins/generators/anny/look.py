@@ -14,6 +14,7 @@ import warp as wp
 
 from synthforge.core.camera import Camera
 
+from .environment import FROM_THE_CAMERA, at, gradient, irradiance, unit
 from .palette import luminance
 
 
@@ -21,8 +22,8 @@ from .palette import luminance
 class Look:
     """Appearance of one image. Names follow the scene's parameters."""
 
-    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient = mean +
-    # gradients along x, y, z
+    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient: polynomial of
+    # the normal, see `environment`
     light0: wp.vec3
     light1: wp.vec3
     light2: wp.vec3
@@ -33,6 +34,11 @@ class Look:
     ambient_x: wp.vec3
     ambient_y: wp.vec3
     ambient_z: wp.vec3
+    ambient_xx: wp.vec3
+    ambient_zz: wp.vec3
+    ambient_xy: wp.vec3
+    ambient_yz: wp.vec3
+    ambient_zx: wp.vec3
     occlusion: float
     casting: int
     emboss_u: float
@@ -198,26 +204,31 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     return record
 
 
-def _direction(azimuth: float, elevation: float) -> np.ndarray:
-    return np.array(
-        [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)]
-    )
-
-
 def light_directions(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray:
     """World unit vectors (3,3) towards the three lights; azimuths count from the camera's side."""
-    return np.stack([_direction(light["azimuth"][i] + camera_azimuth, light["elevation"][i]) for i in range(3)])
+    return np.stack([unit(light["azimuth"][i] + camera_azimuth, light["elevation"][i]) for i in range(3)])
+
+
+def ambient_light(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray:
+    """Light from everywhere as a polynomial (9,3) of the normal, see `environment`."""
+    turn, share, name = light["ambient_turn"] + camera_azimuth, light["environment_share"], light["environment"]
+    result = gradient(light["ambient_side"], light["ambient_sky"], turn) * light["ambient"]
+    if share > 0:
+        level = light["environment_level"]
+        around = irradiance(name, camera_azimuth if name in FROM_THE_CAMERA else turn)
+        result = (1 - share) * result + share * level * around
+    return result
+
+
+_AMBIENT = ("", "_x", "_y", "_z", "_xx", "_zz", "_xy", "_yz", "_zx")
 
 
 def _light(light: Mapping[str, Any], camera_azimuth: float) -> dict[str, Any]:
     directions, colours = light_directions(light, camera_azimuth), light["colour"]
-    ambient, turn = light["ambient"], light["ambient_turn"] + camera_azimuth
+    ambient = ambient_light(light, camera_azimuth)
     result = {f"light{i}": directions[i] for i in range(3)} | {f"colour{i}": colours[i] for i in range(3)}
+    result |= {f"ambient{name}": value for name, value in zip(_AMBIENT, ambient, strict=True)}
     return result | {
-        "ambient": ambient,
-        "ambient_x": ambient * light["ambient_side"] * math.sin(turn),
-        "ambient_z": ambient * light["ambient_side"] * math.cos(turn),
-        "ambient_y": ambient * light["ambient_sky"],
         "occlusion": light["occlusion"],
         "casting": light["casting"],
         "emboss_u": directions[0][0],
@@ -288,10 +299,13 @@ def _film(parameters: Mapping[str, Any]) -> dict[str, Any]:
     # What a camera's automatic exposure sees: light on the face, weighted down for light coming from the side.
     weights = np.maximum(np.cos(light["azimuth"]) * np.cos(light["elevation"]), 0.12) * [0.75, 0.75, 0.1]
     level = sum(w * luminance(c) for w, c in zip(weights, light["colour"], strict=True))
-    level += luminance(light["ambient"])
+    azimuth = parameters["camera"]["azimuth"]
+    towards = np.stack([unit(azimuth + turn, rise) for turn, rise in ((0.0, 0.0), (0.7, 0.3), (-0.7, 0.3))])
+    around = at(ambient_light(light, azimuth), towards).mean(0)
+    level += luminance(around)
     tone = luminance(parameters["skin"]["tone"])
     exposure = 2.0 ** film["exposure"] * 0.95 / max(level, 1e-3) * (0.32 / max(tone, 0.02)) ** 0.35
-    mean = light["ambient"] + sum(w * c for w, c in zip(weights, light["colour"], strict=True))
+    mean = around + sum(w * c for w, c in zip(weights, light["colour"], strict=True))
     balance = (np.maximum(mean / max(luminance(mean), 1e-6), 0.2)) ** -film["adaptation"]
-    warmth = np.exp(np.array([1.0, 0.0, -1.0]) * film["warmth"])
+    warmth = np.exp(np.array([1.0, 0.0, -1.0]) * film["warmth"] + np.array([-0.5, 1.0, -0.5]) * film["tint"])
     return {"vignette": film["vignette"], "gain": exposure * balance * warmth}

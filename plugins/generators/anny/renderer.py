@@ -19,7 +19,7 @@ from synthforge.heads.anny_landmarks import surface_points
 from .arrays import Picture, Posed
 from .draw_kernels import draw_kernel, project_kernel
 from .dress_kernels import hair_kernel, light_kernel, paint_kernel
-from .film import develop
+from .film import develop, publish
 from .glasses import glasses_shape
 from .hair_mesh import BOUND_ROWS, COLUMNS, ROWS
 from .look import MAX_SHAPES, Look, light_directions, pack_look
@@ -67,10 +67,14 @@ class Renderer:
         clock("background")
         light, label, face_id, bary, z = self._shade(look_array, posed, solid, thin)
         clock("shade")
-        image = torch.stack([develop(light[i], z[i], p["film"]) for i, p in enumerate(parameters)])
+        image = develop(light, z, [p["film"] for p in parameters])
         clock("film")
         del keep
         arrays = [t.cpu().numpy() for t in (vertices, normals, face_id, bary, z, label, image)]
+        arrays[-1] = np.stack(
+            [publish(*pair) for pair in zip(arrays[-1], [p["film"] for p in parameters], strict=True)]
+        )
+        clock("publish")
         renderings = [self._rendering(scenes[i], cameras[i], *(array[i] for array in arrays)) for i in range(count)]
         clock("hand over")
         return renderings

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from synthforge.core.seeding import numpy_rng
+from synthforge.core.nearby import Origin
 from synthforge.heads.anny_sampling import AnnyDistribution, sample_parameters
 
 from .config import BACKGROUNDS, BEARD_STYLES, HAIR_STYLES, AnnyConfig
 from .distributions import draw
+from .environment import NAMES as ENVIRONMENTS
 from .palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
 
 SHAPES = 12  # at most this many shapes in a background
@@ -31,11 +32,16 @@ def sample_scene(
     expression_names: tuple[str, ...],
     seed: int,
     index: int,
+    origin: Origin | None = None,
 ) -> dict[str, Any]:
-    """Everything one picture depends on. Pure in (seed, index); each group has its own stream, named as its key."""
+    """Everything one picture depends on. Pure in (seed, index); each group has its own stream, named as its key.
+
+    origin: take the streams of this one instead.
+    """
+    origin = origin or Origin(seed, index)
 
     def stream(name: str) -> np.random.Generator:
-        return numpy_rng(seed, index, f"anny/{name}")
+        return origin.stream(f"anny/{name}")
 
     head = sample_parameters(stream("head"), distribution, local_names, expression_names)
     gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
@@ -76,6 +82,17 @@ _GROUPS = (
 )
 
 
+def drawn_factors(config: AnnyConfig, origin: Origin) -> dict[str, dict[str, float]]:
+    """The values that `sample_scene` draws of every declared factor, by group, to seven digits."""
+    return {
+        name: {
+            factor: float(f"{value:.7g}")
+            for factor, value in draw(getattr(config, name), origin.stream(f"anny/{name}")).items()
+        }
+        for name in _GROUPS
+    }
+
+
 def _lights(f: Mapping[str, float]) -> dict[str, Any]:
     """Directional lights (3,): colour 0 beyond `count`; a mean ambient colour and its gradients."""
     names = ("key", "fill", "back")
@@ -84,6 +101,7 @@ def _lights(f: Mapping[str, float]) -> dict[str, Any]:
     for i, name in enumerate(names[:count]):
         colour[i] = f[f"{name}_level"] * white_light(f[f"{name}_kelvin"])
     ambient = f["ambient_level"] * white_light(f["ambient_kelvin"])
+    environment, share = ENVIRONMENTS[int(f["environment"])], f["environment_share"]
     return {
         "count": count,
         "azimuth": np.array([f[f"{name}_azimuth"] for name in names]),
@@ -96,6 +114,9 @@ def _lights(f: Mapping[str, float]) -> dict[str, Any]:
         "ambient_side": f["ambient_side"],
         "ambient_turn": f["ambient_turn"],
         "occlusion": f["occlusion"],
+        "environment": environment,
+        "environment_share": 0.0 if environment == "gradient" else share,
+        "environment_level": f["ambient_level"] * f["environment_gain"],
     }
 
 
@@ -185,6 +206,7 @@ def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.
     worn, dark = rng.random(2)
     return {
         "worn": bool(worn < present),
+        "sun": bool(dark < sun),
         "tint": f["tint"] if dark < sun else 0.08,
         "colour": from_hsv(f["hue"], 0.35, f["value"]),
         **{name: f[name] for name in ("width", "height", "roundness", "rim", "drop")},
@@ -194,7 +216,8 @@ def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.
 def _occluder(f: Mapping[str, float], config: Any, skin: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     there, kind, hue = rng.random(3)
     colour = skin["tone"] if kind < config.skin else from_hsv(float(hue), 0.4, f["value"])
-    return {"present": bool(there < config.present), "colour": colour, **{k: f[k] for k in ("size", "x", "y", "turn")}}
+    flags = {"present": bool(there < config.present), "skin": bool(kind < config.skin)}
+    return {**flags, "colour": colour, **{k: f[k] for k in ("size", "x", "y", "turn")}}
 
 
 def _background(f: Mapping[str, float], rng: np.random.Generator) -> dict[str, Any]:
@@ -236,4 +259,5 @@ def _background(f: Mapping[str, float], rng: np.random.Generator) -> dict[str, A
 
 def _film(f: Mapping[str, float], monochrome: float, rng: np.random.Generator) -> dict[str, Any]:
     grey, key = rng.random(), rng.integers(0, 2**31 - 1)
-    return {**f, "saturation": 0.0 if grey < monochrome else f["saturation"], "noise_key": int(key)}
+    flags = {"chroma": bool(f["chroma"]), "box": bool(f["box"]), "monochrome": bool(grey < monochrome)}
+    return {**f, **flags, "saturation": 0.0 if grey < monochrome else f["saturation"], "noise_key": int(key)}

@@ -18,7 +18,12 @@ wp.set_module_options({"enable_backward": False})
 @wp.func
 def sky_light(looks: wp.array(dtype=Look), b: wp.int32, n: wp.vec3) -> wp.vec3:
     """Irradiance from everywhere on an unoccluded surface with normal n."""
-    sky = looks[b].ambient + looks[b].ambient_x * n[0] + looks[b].ambient_y * n[1] + looks[b].ambient_z * n[2]
+    x = n[0]
+    y = n[1]
+    z = n[2]
+    sky = looks[b].ambient + looks[b].ambient_x * x + looks[b].ambient_y * y + looks[b].ambient_z * z
+    sky = sky + looks[b].ambient_xx * (x * x) + looks[b].ambient_zz * (z * z) + looks[b].ambient_xy * (x * y)
+    sky = sky + looks[b].ambient_yz * (y * z) + looks[b].ambient_zx * (z * x)
     return wp.vec3(wp.max(sky[0], 0.0), wp.max(sky[1], 0.0), wp.max(sky[2], 0.0))
 
 
