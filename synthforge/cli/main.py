@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a multi-task model on a dataset."),
     "finetune": ("finetune", "Fine-tune the labels of a model on real data."),
     "evaluate": ("evaluate", "Score a model on a benchmark."),
+    "predict": ("predict", "Landmarks, classes and depth of the faces in photographs."),
     "verify": ("verify", "Check every byte and label of a dataset."),
     "show": ("show", "Draw a contact sheet of a dataset."),
     "assets": ("assets", "List, add, convert and fake licensed files."),

@@ -1,0 +1,86 @@
+"""`synthforge predict`: a model on photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import say, write_json_to
+
+
+@click.command(
+    epilog="Example: synthforge predict runs/quickstart/adapted photos/ --out found\n\n"
+    "Exit codes: 0 all done, 2 some photographs could not be read or written (named at the end; the others are done)."
+)
+@click.argument("model")
+@click.argument("images", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option(
+    "--boxes",
+    type=click.Path(path_type=Path),
+    help="Face boxes instead of a detector: CSV lines file,x0,y0,x1,y1, or JSON {file: [[x0,y0,x1,y1], ...]}.",
+)
+@click.option(
+    "--boxes-of",
+    default="landmarks",
+    show_default=True,
+    help="What the boxes of --boxes are: `landmarks`, tight around the 68 points (brows to chin), or a detector's.",
+)
+@click.option(
+    "--detector", default="dlib", show_default=True, help="What finds the faces: `dlib` (fast, frontal) or `mtcnn`."
+)
+@click.option(
+    "--passes",
+    type=click.IntRange(1, 3),
+    default=2,
+    show_default=True,
+    help="How often to look: from the second on, the crop follows the landmarks found.",
+)
+@click.option("--tasks", help="Comma-separated tasks [default: all of the model's].")
+@click.option(
+    "--overlay",
+    type=click.Choice(["jpg", "png", "none"]),
+    default="jpg",
+    show_default=True,
+    help="The picture for people.",
+)
+@click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was done; - is stdout.")
+def command(
+    model: str,
+    images: tuple[str, ...],
+    out: Path,
+    boxes: Path | None,
+    boxes_of: str,
+    detector: str,
+    passes: int,
+    tasks: str | None,
+    overlay: str,
+    extra: tuple[str, ...],
+    json_file: Path | None,
+) -> None:
+    """Landmarks, classes and depth of the faces in IMAGES (files, folders, patterns) by MODEL.
+
+    MODEL is a folder with model.json, or the name of a model that comes with the installation. Each image gets
+    NAME.json, NAME.overlay.jpg, NAME.labels.png and NAME.depth.npz. What is there and still fits is kept; what does not
+    is set aside in `.previous/`.
+    """
+    from ..core.plugins import load_plugins
+    from ..core.shipped import find_model
+    from ..prediction.photographs import list_photographs
+    from ..prediction.run import Options, check, predict_photographs, summary
+
+    folder = find_model(model)
+    photographs = list_photographs(images, out)
+    options = Options(
+        detector, boxes_of, passes, tuple(t.strip() for t in tasks.split(",")) if tasks else None, overlay
+    )
+    outcomes = predict_photographs(folder, photographs, out, options, boxes=boxes, plugins=load_plugins(extra))
+    write_json_to(summary(outcomes), json_file)
+    fine = [o for o in outcomes if o.status != "failed"]
+    kept, empty = sum(o.status == "kept" for o in fine), sum(o.faces == 0 for o in fine)
+    notes = [f"{kept} kept from before" if kept else "", f"no face in {empty}" if empty else ""]
+    told = "".join(f", {note}" for note in notes if note)
+    say(f"{sum(o.faces for o in fine)} faces in {len(fine)} images{told}: {out}")
+    check(outcomes)

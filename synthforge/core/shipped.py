@@ -1,0 +1,37 @@
+"""Models that come with the installation, found by name as the shipped configurations are."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from pathlib import Path
+
+from .errors import UserError
+
+DESCRIPTION = "model.json"
+
+
+def shipped_models() -> dict[str, Path]:
+    """Model folders that come with the installation, by name."""
+    try:
+        root = Path(str(files("synthforge_models")))
+    except ModuleNotFoundError:  # an editable install made before there were any
+        root = Path(__file__).resolve().parents[2] / "models"
+    return {str(path.parent.relative_to(root)): path.parent for path in sorted(root.rglob(DESCRIPTION))}
+
+
+def find_model(name: str | Path) -> Path:
+    """A model folder by path, or a shipped one by name. Raises UserError with the nearest name for neither."""
+    path = Path(name)
+    if (path / DESCRIPTION).is_file():
+        return path
+    shipped = shipped_models()
+    stem = str(name).removeprefix("models/").rstrip("/")
+    if stem in shipped:
+        return shipped[stem]
+    if path.is_dir():
+        raise UserError(f"the folder {path} holds no model: there is no {DESCRIPTION}")
+    near = difflib.get_close_matches(stem, shipped, n=1)
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    known = f"Shipped: {', '.join(shipped)}." if shipped else "This installation ships none."
+    raise UserError(f"there is no model {name}", hint=f"{guess}Give a folder with a {DESCRIPTION}. {known}")
