@@ -9,6 +9,7 @@ Each check raises AssertionError with what is wrong. `check_plugin(plugins, kind
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
@@ -18,9 +19,9 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from .core.catalogue import Entry
-from .core.interfaces import Annotator, Benchmark, Generator, HeadModel, Task
+from .core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
 from .core.plugins import Plugins
-from .core.records import Rendering
+from .core.records import Rendering, Verdict
 from .core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 
 FIELD_KINDS: dict[str, Callable[[Any, Rendering], bool]] = {
@@ -128,6 +129,33 @@ def check_annotator(annotator: Annotator, rendering: Rendering) -> None:
     assert np.array_equal(before, rendering.image), "the annotator changed the image"
 
 
+def check_filter(judge: Filter, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
+    """A filter: a verdict with a reason where it rejects and finite figures, twice the same, the sample untouched."""
+    missing = [name for name in judge.fields if name not in annotations]
+    assert not missing, f"it reads {missing}, which the sample lacks: annotate it with these first"
+    image = rendering.image.copy()
+    before = copy.deepcopy(dict(annotations))
+    verdict = judge.judge(rendering, annotations)
+    assert isinstance(verdict, Verdict), f"a verdict is a core.records.Verdict, got {type(verdict).__name__}"
+    assert verdict.accepted or verdict.reason, "a rejection needs a reason"
+    for name, value in verdict.figures.items():
+        assert np.isfinite(value), f"the figure '{name}' is not finite"
+    json.dumps(_plain(verdict.figures))
+    assert judge.judge(rendering, annotations) == verdict, "the same sample was judged otherwise the second time"
+    assert np.array_equal(image, rendering.image), "the filter changed the image"
+    assert set(before) == set(annotations), "the filter added or removed annotations"
+    for name, value in before.items():
+        assert _same(value, annotations[name]), f"the filter changed the annotation '{name}'"
+    json.dumps(judge.provenance())
+    return verdict
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Whether two annotations are the same, NaN counting as itself."""
+    a, b = np.asarray(first), np.asarray(second)
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f"))
+
+
 def check_task(task: Task, *, channels: int = 8, size: int = 32) -> None:
     """A task: a head that predicts, a finite loss with gradients that falls when it is followed, metrics as sums."""
     import torch
@@ -196,6 +224,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
     "head": check_head,
     "generator": check_generator,
     "annotator": check_annotator,
+    "filter": check_filter,
     "task": check_task,
     "benchmark": check_benchmark,
 }
