@@ -55,9 +55,9 @@ def draw(
 
 
 def _whole(image: np.ndarray, faces: Sequence[Face], schema: str, width: int, font: Any) -> Image.Image:
-    """The photograph at `width` pixels, or at most 1.25 times as high."""
+    """The photograph `width` pixels wide, or as high as three quarters of that."""
     height, wide = image.shape[:2]
-    factor = min(width / wide, 1.25 * width / height)
+    factor = min(width / wide, 0.75 * width / height)
     size = (max(1, round(wide * factor)), max(1, round(height * factor)))
     picture = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(picture)
@@ -66,7 +66,8 @@ def _whole(image: np.ndarray, faces: Sequence[Face], schema: str, width: int, fo
         pen.rectangle(scaled, outline=_BOX, width=2)
         pen.text((scaled[0] + 4, scaled[1] + 2), str(number), _BOX, font, stroke_width=2, stroke_fill=(0, 0, 0))
         if face.points is not None:
-            _draw_points(pen, face.points * factor - 0.5, schema, radius=1.2, line=1)
+            side = factor * max(face.box[2] - face.box[0], face.box[3] - face.box[1])
+            _draw_points(pen, face.points * factor - 0.5, schema, radius=min(4.0, max(1.0, side / 150)), line=1)
     if not faces:
         pen.text((8, 8), "no face found", _BOX, font, stroke_width=2, stroke_fill=(0, 0, 0))
     if picture.width < width:
@@ -113,7 +114,9 @@ def _draw_points(pen: ImageDraw.ImageDraw, at: np.ndarray, schema: str, radius: 
     for a, b in known.edges if known is not None else ():
         pen.line((*places[a], *places[b]), fill=colours[a], width=line)
     for (x, y), colour in zip(places, colours, strict=True):
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=(0, 0, 0))
+        pen.ellipse(
+            (x - radius, y - radius, x + radius, y + radius), fill=colour, outline=(0, 0, 0) if radius > 4 else None
+        )
 
 
 def _colours(schema: PointSchema | None, count: int) -> list[tuple[int, int, int]]:
@@ -170,25 +173,30 @@ def palette(schema: str) -> np.ndarray:
 
 
 def _legend(faces: Sequence[Face], schema: str, width: int, size: int, font: Any) -> Image.Image | None:
+    """Rows of swatches: round ones for the landmarks' regions, square ones for the classes that occur."""
     ids = sorted({int(i) for face in faces if face.labels is not None for i in np.unique(face.labels)} - {0})
-    entries = [(tuple(int(v) for v in palette(schema)[i]), _class_name(schema, i)) for i in ids]
-    if any(face.points is not None for face in faces[:1]):
-        entries = [(colour, name) for name, colour in REGION_COLOURS.items()] + entries
-    if not entries:
+    groups: list[list[tuple[tuple[int, ...], str]]] = [
+        [(colour, name) for name, colour in REGION_COLOURS.items()] if any(f.points is not None for f in faces) else [],
+        [(tuple(int(v) for v in palette(schema)[i]), _class_name(schema, i)) for i in ids],
+    ]
+    line, y, places = int(size * 1.6), 0, []
+    for group, entries in enumerate(groups):
+        x = 0
+        for colour, name in entries:
+            step = int(font.getlength(name) + size * 2.2)
+            if x and x + step > width - 2 * _GAP:
+                x, y = 0, y + line
+            places.append((group, x, y, colour, name))
+            x += step
+        y += line if entries else 0
+    if not places:
         return None
-    line, x, y = int(size * 1.6), 0, 0
-    places = []
-    for colour, name in entries:
-        step = int(font.getlength(name) + size * 2)
-        if x + step > width - 2 * _GAP and x:
-            x, y = 0, y + line
-        places.append((x, y, colour, name))
-        x += step
-    picture = Image.new("RGB", (width - 2 * _GAP, y + line), _BACKGROUND)
+    picture = Image.new("RGB", (width - 2 * _GAP, y), _BACKGROUND)
     pen = ImageDraw.Draw(picture)
-    for x, y, colour, name in places:
-        pen.rectangle((x, y + 2, x + size, y + 2 + size), colour, outline=_TEXT)
-        pen.text((x + size + 4, y), name, _TEXT, font)
+    for group, x, y, colour, name in places:
+        swatch = (x, y + 1, x + size, y + 1 + size)
+        (pen.rectangle if group else pen.ellipse)(swatch, colour, outline=_TEXT)
+        pen.text((x + 1.3 * size, y), name, _TEXT, font)
     return picture
 
 

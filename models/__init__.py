@@ -1,0 +1,1 @@
+"""Trained models that come with the installation; `synthforge predict NAME` finds them here."""
