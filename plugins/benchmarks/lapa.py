@@ -117,8 +117,11 @@ class Lapa(Benchmark):
 
     def notes(self, split: str) -> Sequence[str]:
         """Incomplete copies, and whose left the class names mean."""
-        note = "LaPa's left and right are the image's, not the subject's"
-        return [note, *count_note(split, len(self.items(split)), COUNTS[split])]
+        notes = [
+            f"mean F1 over 10 classes, all but the background: {', '.join(MEANS['mean_f1/10'])}",
+            "LaPa's left and right are the image's, not the subject's",
+        ]
+        return [*notes, *count_note(split, len(self.items(split)), COUNTS[split])]
 
 
 def _landmarks(item: RealItem) -> Path:

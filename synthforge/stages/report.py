@@ -1,11 +1,17 @@
-"""report: evaluations beside the published rows, with pictures, as one HTML page and one JSON file."""
+"""report: evaluations beside the published rows, with pictures, as one HTML page, as Markdown and as JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import PREVIOUS, StageContext, StageKind
+
+if TYPE_CHECKING:
+    from ..evaluation.protocol import Evaluation
 
 
 @dataclass
@@ -21,16 +27,32 @@ class ReportConfig:
 
 
 def run(context: StageContext, config: ReportConfig) -> None:
-    """Write report.html and report.json."""
+    """Write report.html, report.md and report.json."""
     from ..evaluation.report import write_report
-    from ..evaluation.store import NUMBERS, load_evaluation
 
     inputs = [context.inputs[f"evaluations.{index}"] for index in range(len(config.evaluations))]
-    folders = [path.parent for folder in inputs for path in sorted(folder.glob(f"*/{NUMBERS}"))]
-    if not folders:
-        raise DataError(f"{context.where}.evaluations: no evaluation lies in {', '.join(map(str, inputs))}")
-    page = write_report([load_evaluation(folder) for folder in folders], context.out, title=config.title)
+    page = write_report(collect(inputs, where=f"{context.where}.evaluations"), context.out, title=config.title)
     context.say(f"  {page}")
+
+
+def collect(folders: Sequence[Path], *, where: str) -> list[tuple[str, Evaluation]]:
+    """Label and evaluation of all that lie in `folders`: evaluations, evaluate stages with a folder a split, or runs.
+
+    where: for messages. Raises DataError when a folder holds none, or one that cannot be read.
+    """
+    from ..evaluation.store import NUMBERS, load_evaluation
+
+    found: list[Path] = []
+    for folder in folders:
+        # An evaluation, its stage, or the run: the first depth that has any, and nothing that was set aside.
+        depths = [sorted(folder.glob(f"{above}{NUMBERS}")) for above in ("", "*/", "*/*/")]
+        here = next(([path.parent for path in paths if PREVIOUS not in path.parts] for paths in depths if paths), [])
+        if not here:
+            raise DataError(
+                f"{where}: no evaluation lies in {folder}", hint=f"An evaluate stage writes SPLIT/{NUMBERS} there."
+            )
+        found += here
+    return [load_evaluation(path) for path in found]
 
 
 KIND = StageKind("report", ReportConfig, run, inputs=("evaluations",))

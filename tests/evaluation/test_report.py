@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from toy_benchmarks import Toy, find_dots, read_depth, read_labels
 
-from synthforge.core.records import PublishedRow
+from synthforge.core.records import PublishedRow, Scores
 from synthforge.datasets import crops
-from synthforge.evaluation import pictures, protocol, report
+from synthforge.evaluation import pictures, protocol, report, report_tables
 from synthforge.evaluation.protocol import Evaluation, evaluate
 
 
@@ -72,11 +72,13 @@ def test_what_is_compared_is_said(tmp_path: Path, points: Evaluation) -> None:
     assert "only the first 5 of 10" in part
     row = PublishedRow("theirs", "Table 9", {"nme": 2.5}, split="another")
     assert "orientation only" in page_of(tmp_path, ("ours", replace(points, published=(row,))))
+    assert "No published figures" in page_of(tmp_path, ("ours", replace(points, published=())))
 
 
 def test_rows_of_one_split_share_a_section(tmp_path: Path, points: Evaluation, labels: Evaluation) -> None:
     page = page_of(tmp_path, ("first", points), ("between", labels), ("second", points))
     assert page.count("<section>") == 2
+    assert page.count('<section class="summary">') == 1
     assert page.index(">toy, test<") < page.index(">parsing, test<")
     assert page.count("<polyline") == 2
 
@@ -91,6 +93,92 @@ def test_report_json(tmp_path: Path, points: Evaluation) -> None:
     assert data["versions"]["numpy"] == np.__version__
 
 
+def scored(like: Evaluation, primary: str, **values: float) -> Evaluation:
+    """The evaluation with other figures, `__` for `/` in their names."""
+    named = {name.replace("__", "/"): value for name, value in values.items()}
+    return replace(like, scores=Scores(named, dict.fromkeys(named, "%"), like.scores.per_item, primary))
+
+
+PARSING = (
+    PublishedRow("A", "Table 3", {"f1/nose": 90.0, "f1/skin": 95.0, "mean_f1/14": 88.0}, split="test"),
+    PublishedRow("SB + LF", "Table 3", {"f1/nose": 92.0, "f1/skin": 94.0, "mean_f1/14": 87.0}, split="test"),
+)
+
+
+def test_ours_follow_the_published_row_of_their_name_and_the_best_are_marked(labels: Evaluation) -> None:
+    known = replace(labels, published=PARSING)
+    figures = {"f1__nose": 80.0, "f1__skin": 91.0, "f1__hat": 10.0, "mean_f1__14": 70.0, "mean_f1__18": 60.0}
+    rows = [
+        ("mine", scored(known, "mean_f1/14", **figures)),
+        ("SB + LF", scored(known, "mean_f1/14", **{**figures, "f1__nose": 85.0, "mean_f1__18": 50.0})),
+    ]
+    table = report_tables.comparison(rows)
+    assert table is not None
+    assert [(row["label"], row["ours"]) for row in table["rows"]] == [
+        ("A", False),
+        ("SB + LF", False),
+        ("SB + LF", True),
+        ("mine", True),
+    ]
+    # Every mean names its classes; a class that no published row has stays in the other table.
+    assert table["columns"] == ["14 classes", "18 classes", "nose", "skin"]
+    assert table["groups"] == [{"title": "mean F1, % ↑", "span": 2}, {"title": "F1 per class, % ↑", "span": 2}]
+    cells = [[cell["text"] + "*" * cell["best"] for cell in row["cells"]] for row in table["rows"]]
+    assert cells == [
+        ["88.00*", "–", "90.00", "95.00*"],
+        ["87.00", "–", "92.00*", "94.00"],
+        ["70.00", "50.00", "85.00*", "91.00"],  # equal figures have no best
+        ["70.00", "60.00*", "80.00", "91.00"],
+    ]
+    assert table["shared"]
+    assert table["same_faces"]
+    assert table["source"] == "Table 3"
+
+
+def test_lower_is_better_where_it_is(points: Evaluation) -> None:
+    rows = [("a", scored(points, "nme", nme=4.0, fr=1.0)), ("b", scored(points, "nme", nme=5.0, fr=0.5))]
+    lines = {line["name"]: [cell["best"] for cell in line["cells"]] for line in report_tables.figures(rows)["rows"]}
+    assert lines == {"NME ↓": [True, False], "failures over ↓": [False, True]}
+
+
+def test_the_summary_has_one_row_a_label_over_all_benchmarks(points: Evaluation, labels: Evaluation) -> None:
+    sections = [
+        [
+            (name, scored(points, "nme", nme=nme, common__nme=nme - 1, nme__jaw=9.0))
+            for name, nme in (("SB", 6), ("LF", 4))
+        ],
+        [
+            (name, scored(labels, "mean_f1/14", mean_f1__14=f, mean_f1__18=f - 9))
+            for name, f in (("SB", 50), ("LF w/", 70))
+        ],
+    ]
+    table = report_tables.summary(sections)
+    assert table is not None
+    assert [(group["title"], group["span"]) for group in table["groups"]] == [("toy, test", 2), ("parsing, test", 2)]
+    assert table["columns"] == ["NME ↓", "common NME ↓", "mean F1 over 14 classes ↑", "mean F1 over 18 classes ↑"]
+    assert {row["label"]: [cell["text"] for cell in row["cells"]] for row in table["rows"]} == {
+        "SB": ["6.00", "5.00", "50.00", "41.00"],
+        "LF": ["4.00", "3.00", "–", "–"],
+        "LF w/": ["–", "–", "70.00", "61.00"],
+    }
+    assert report_tables.summary(sections[:1]) is None
+
+
+def test_markdown_holds_the_same_tables(tmp_path: Path, labels: Evaluation) -> None:
+    mine = scored(replace(labels, published=PARSING), "mean_f1/14", mean_f1__14=70.0, f1__nose=80.0, f1__skin=90.0)
+    page_of(tmp_path, ("a|b <i>", mine), notes=["mind *this*"])
+    text = (tmp_path / report.MARKDOWN).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert "| method | mean F1, % ↑: 14 classes | F1 per class, % ↑: nose | F1 per class, % ↑: skin |" in lines
+    assert "| A | **88.00** | 90.00 | **95.00** |" in lines
+    assert r"| **a\|b &lt;i&gt; (ours)** | 70.00 | 80.00 | 90.00 |" in lines
+    assert "Published rows: Table 3." in lines
+    assert r"**mind \*this\***" in lines
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+        assert len(counts) == 1
+
+
 @pytest.mark.parametrize(
     ("metric", "name"),
     [
@@ -100,11 +188,12 @@ def test_report_json(tmp_path: Path, points: Evaluation) -> None:
         ("f1/left_brow", "F1 left brow ↑"),
         ("mean_f1/14", "mean F1 over 14 classes ↑"),
         ("delta@1.25", "δ < 1.25 ↑"),
+        ("detected/nme", "detected NME ↓"),
         ("something", "something"),
     ],
 )
 def test_metric_names(metric: str, name: str) -> None:
-    assert report.metric_name(metric) == name
+    assert report_tables.metric_name(metric) == name
 
 
 def test_the_error_curve_is_the_distribution(points: Evaluation) -> None:

@@ -1,0 +1,210 @@
+"""The tables of a report as plain data, the same for the page, the Markdown and the tests.
+
+A cell is {"text", "best"}; `best` marks the best figure of its column among the published rows, and among ours: the two
+are compared by the reader, who also sees what differs between them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from .protocol import Evaluation
+
+Labelled = tuple[str, Evaluation]
+Cell = dict[str, Any]
+
+# How figures are called in tables; the arrow says which way is better.
+_NAMES = {
+    "nme": ("NME", "↓"),
+    "auc": ("AUC", "↑"),
+    "fr": ("failures over", "↓"),
+    "f1": ("F1", "↑"),
+    "mean_f1": ("mean F1 over", "↑"),
+    "miou": ("mean IoU", "↑"),
+    "accuracy": ("pixel accuracy", "↑"),
+    "absrel": ("AbsRel", "↓"),
+    "rmse": ("RMSE", "↓"),
+    "delta": ("δ <", "↑"),
+    "detected": ("faces found", "↑"),
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric as a heading: `common/nme` -> `common NME ↓`, `fr@8` -> `failures over 8 % ↓`."""
+    found = _parsed(metric)
+    if found is None:
+        return metric
+    before, text, after, arrow = found
+    return " ".join([*before, text, *after, arrow])
+
+
+def _parsed(metric: str) -> tuple[list[str], str, list[str], str] | None:
+    """What stands before a figure's name, the name, what comes after it, and its arrow; None for an unknown one."""
+    parts = metric.split("/")
+    # From the right: a set of faces may be called like a figure (`detected/nme`).
+    for position in range(len(parts) - 1, -1, -1):
+        stem, _, threshold = parts[position].partition("@")
+        if stem in _NAMES:
+            text, arrow = _NAMES[stem]
+            if threshold:
+                text += f" {threshold}" if stem == "delta" else f" {threshold} %"
+            after = [each.replace("_", " ") for each in parts[position + 1 :]]
+            if stem == "mean_f1":
+                after = [f"{' '.join(after)} classes"]
+            return parts[:position], text, after, arrow
+    return None
+
+
+def lower_is_better(metric: str) -> bool | None:
+    """Which way a figure is better; None where that is not known."""
+    found = _parsed(metric)
+    return None if found is None else found[3] == "↓"
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A figure as tables print it; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.2f}" if unit == "%" or abs(value) >= 1 else f"{value:.3f}"
+
+
+def section_key(labelled: Labelled) -> tuple[str, str, str]:
+    """Evaluations with the same key share a section: benchmark, split, and what stands in for the real one."""
+    evaluation = labelled[1]
+    return evaluation.benchmark, evaluation.split, evaluation.stand_in
+
+
+def summary(sections: Sequence[Sequence[Labelled]]) -> dict[str, Any] | None:
+    """One row a label over all benchmarks, main figures only; None when there is only one benchmark."""
+    if len(sections) < 2:
+        return None
+    parts = [(rows, _main_figures([each for _, each in rows])) for rows in sections]
+    columns = [(rows, metric) for rows, metrics in parts for metric in metrics]
+    labels = list(dict.fromkeys(label for rows in sections for label, _ in rows))
+
+    def value(label: str, rows: Sequence[Labelled], metric: str) -> float | None:
+        # Where two rows of one section carry the same label, the section itself lists both.
+        return next((each.scores.values.get(metric) for name, each in rows if name == label), None)
+
+    metrics = [metric for _, metric in columns]
+    units = [rows[0][1].scores.units.get(metric, "") for rows, metric in columns]
+    cells = _marked([[value(label, *column) for column in columns] for label in labels], metrics, units)
+    return {
+        "groups": [{"title": _title(rows[0][1]), "span": len(metrics)} for rows, metrics in parts],
+        "columns": [metric_name(metric) for metric in metrics],
+        "rows": [{"label": label, "ours": False, "cells": row} for label, row in zip(labels, cells, strict=True)],
+    }
+
+
+def _main_figures(evaluations: Sequence[Evaluation]) -> list[str]:
+    """The figure that ranks, the same of groups (`common/nme`), and every mean over classes."""
+    primary = evaluations[0].scores.primary
+    names = dict.fromkeys(name for each in evaluations for name in each.scores.values)
+    names.pop(f"{evaluations[0].split}/{primary}", None)  # the same faces again
+    return [name for name in names if name == primary or name.endswith(f"/{primary}") or name.startswith("mean_")]
+
+
+def _title(evaluation: Evaluation) -> str:
+    return f"{evaluation.benchmark}, {evaluation.split}" + (" (stand-in)" if evaluation.stand_in else "")
+
+
+def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
+    """Published rows and ours; where no figure is shared, theirs stay as orientation and ours is the primary one.
+
+    A row of ours that is called like a published one follows it. Ours also show every mean over classes, so that no two
+    sets of classes are taken for one another.
+    """
+    first = rows[0][1]
+    if not first.published:
+        return None
+    named = list(dict.fromkeys(name for row in first.published for name in row.values))
+    elsewhere = {name for row in first.published if row.split not in ("", first.split) for name in row.values}
+    measured = list(dict.fromkeys(name for _, each in rows for name in each.scores.values))
+    shared = [name for name in named if name not in elsewhere and name in measured]
+    columns = shared or named
+    columns = list(dict.fromkeys([*columns, first.scores.primary, *(n for n in measured if n.startswith("mean_"))]))
+    columns.sort(key=lambda name: not name.startswith("mean_"))  # means first: tables of classes are wide
+    units = [first.scores.units.get(name, "%") for name in columns]
+
+    def cells(values: Sequence[Mapping[str, float]]) -> list[list[Cell]]:
+        return _marked([[row.get(name) for name in columns] for row in values], columns, units)
+
+    theirs = [
+        {"label": row.method, "source": row.source, "ours": False, "cells": line}
+        for row, line in zip(first.published, cells([row.values for row in first.published]), strict=True)
+    ]
+    own = [
+        {"label": label, "source": "this report", "ours": True, "cells": line}
+        for (label, _), line in zip(rows, cells([each.scores.values for _, each in rows]), strict=True)
+    ]
+    names = {row["label"] for row in theirs}
+    ordered = [each for row in theirs for each in [row, *(mine for mine in own if mine["label"] == row["label"])]]
+    return {
+        "groups": _groups(columns, units),
+        "columns": [_short(name, first.split) for name in columns],
+        "source": first.published[0].source if len({row.source for row in first.published}) == 1 else "",
+        "same_faces": bool(shared) and not first.stand_in and first.count == first.available,
+        "shared": bool(shared),
+        "rows": [*ordered, *(mine for mine in own if mine["label"] not in names)],
+    }
+
+
+def _groups(metrics: Sequence[str], units: Sequence[str]) -> list[dict[str, Any]]:
+    """Headings over neighbouring columns of one kind of figure."""
+
+    def heading(pair: tuple[str, str]) -> str:
+        found = _parsed(pair[0])
+        if found is None:
+            return pair[0]
+        _, text, after, arrow = found
+        text = "F1 per class" if text == "F1" and after else text.removesuffix(" over")
+        return f"{text}{', ' + pair[1] if pair[1] else ''} {arrow}"
+
+    pairs = list(zip(metrics, units, strict=True))
+    return [{"title": title, "span": len(list(group))} for title, group in groupby(pairs, key=heading)]
+
+
+def _short(metric: str, split: str) -> str:
+    """The name of a column under its heading: the class, the set of faces, or the split."""
+    found = _parsed(metric)
+    if found is None:
+        return ""
+    before, _, after, _ = found
+    return " ".join([*before, *after]) or split
+
+
+def figures(rows: Sequence[Labelled]) -> dict[str, Any]:
+    """Every figure of every row of a section, a line a figure."""
+    names = list(dict.fromkeys(name for _, each in rows for name in each.scores.values))
+    units = {name: unit for _, each in rows for name, unit in each.scores.units.items()}
+    lines = []
+    for name in names:
+        unit = units.get(name, "")
+        column = [[each.scores.values.get(name)] for _, each in rows]
+        lines.append(
+            {
+                "name": metric_name(name),
+                "unit": unit,
+                "cells": [cell for (cell,) in _marked(column, [name], [unit])],
+            }
+        )
+    return {"columns": [label for label, _ in rows], "rows": lines}
+
+
+def _marked(values: Sequence[Sequence[float | None]], metrics: Sequence[str], units: Sequence[str]) -> list[list[Cell]]:
+    """Rows of figures as cells; the best of each column is marked where its figures differ as printed."""
+    texts = [[shown(value, unit) for value, unit in zip(row, units, strict=True)] for row in values]
+    best: list[str | None] = []
+    for index, metric in enumerate(metrics):
+        numbers = [
+            (value, text[index])
+            for row, text in zip(values, texts, strict=True)
+            if (value := row[index]) is not None and math.isfinite(value)
+        ]
+        lower = lower_is_better(metric)
+        telling = lower is not None and len({text for _, text in numbers}) > 1
+        best.append((min if lower else max)(numbers)[1] if telling else None)
+    return [[{"text": text, "best": text == best[index]} for index, text in enumerate(row)] for row in texts]
