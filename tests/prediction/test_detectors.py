@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from synthforge.core.errors import UserError
+from synthforge.prediction import detectors
+from synthforge.prediction.detectors import DETECTORS, Detect, detect_faces, find_detector, is_installed, to_crop_box
+
+
+@pytest.fixture
+def blobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """A detector that gives the bright rectangles' common box and remembers the sizes it saw, in place of dlib's."""
+    seen: list[tuple[int, ...]] = []
+
+    def find(image: np.ndarray) -> list[tuple[float, float, float, float]]:
+        seen.append(image.shape)
+        y, x = np.nonzero(image[..., 0] > 128)
+        return [(x.min(), y.min(), x.max() + 1.0, y.max() + 1.0), (3.0, 3.0, 3.0, 9.0), (0.0, 0.0, 2.0, 2.0)]
+
+    def loaded(name: str) -> Detect:
+        assert name == "dlib"
+        return find
+
+    monkeypatch.setattr(detectors, "_loaded", loaded)
+    return seen
+
+
+def test_boxes_come_back_in_the_photographs_pixels_largest_first(blobs: list[tuple[int, ...]]) -> None:
+    image = np.zeros((1536, 2048, 3), np.uint8)
+    image[400:900, 600:1200] = 255
+    first, second = detect_faces(image)  # the empty box is dropped
+    assert blobs == [(768, 1024, 3)]
+    assert first == pytest.approx((600, 400, 1200, 900), abs=2)
+    assert second == (0, 0, 4, 4)
+    small = image[::4, ::4]
+    assert detect_faces(small)[0] == (150, 100, 300, 225)
+    assert blobs[-1] == small.shape  # never enlarged here
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_calibrated_boxes_are_squares_that_scale_with_the_face(name: str) -> None:
+    box = (10.0, 20.0, 110.0, 145.0)
+    x0, y0, x1, y1 = to_crop_box(box, name)
+    c = find_detector(name).calibration
+    side = (100 * 125) ** 0.5
+    assert x1 - x0 == pytest.approx(y1 - y0) == pytest.approx(c.scale * side)
+    assert (x0 + x1) / 2 == pytest.approx(60)
+    assert (y0 + y1) / 2 == pytest.approx(82.5 + c.down * side)
+    assert to_crop_box(tuple(3 * v for v in box), name) == pytest.approx(tuple(3 * v for v in (x0, y0, x1, y1)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_nothing_is_found_in_nothing(name: str) -> None:
+    if not is_installed(name):
+        pytest.skip(f"{DETECTORS[name].module} is not installed")
+    assert detect_faces(np.full((120, 160, 3), 90, np.uint8), name) == []
+
+
+def test_an_unknown_detector_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="no face detector 'dlibb'") as caught:
+        detect_faces(np.zeros((8, 8, 3), np.uint8), "dlibb")
+    assert "Did you mean 'dlib'?" in str(caught.value)
+
+
+def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    detectors._loaded.cache_clear()
+    with pytest.raises(UserError, match="needs the package facenet_pytorch") as caught:
+        detect_faces(np.zeros((8, 8, 3), np.uint8), "mtcnn")
+    assert "pip install --no-deps facenet-pytorch" in str(caught.value)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "most_missed"), [("dlib", 3), ("mtcnn", 1)])
+def test_calibrated_boxes_lie_on_annotated_faces(data_dir: object, name: str, most_missed: int) -> None:
+    """On forty training photographs of 300W; centres within a fifth, sides within a quarter of the annotated box."""
+    from synthforge.core.plugins import load_plugins
+
+    if not is_installed(name):
+        pytest.skip(f"{DETECTORS[name].module} is not installed")
+    benchmark = load_plugins().build("benchmark", {"name": "300w", "root": f"{data_dir}/300w"}, where="test")
+    missed, errors = 0, []
+    for item in benchmark.items("train")[::45]:
+        sample = benchmark.load(item)
+        x0, y0, x1, y1 = sample.box
+        side = max(x1 - x0, y1 - y0)
+        found = [to_crop_box(box, name) for box in detect_faces(sample.image, name)]
+        away = [np.hypot(a + c - x0 - x1, b + d - y0 - y1) / 2 / side for a, b, c, d in found]
+        if not away or min(away) > 0.5:
+            missed += 1
+            continue
+        a, _, c, _ = found[int(np.argmin(away))]
+        errors.append((min(away), abs((c - a) / side - 1)))
+    assert missed <= most_missed
+    centre, size = np.median(errors, axis=0)
+    assert centre < 0.2
+    assert size < 0.25
