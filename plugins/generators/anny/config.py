@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .accessories.config import (
+    BorderConfig,
+    HandConfig,
+    HatConfig,
+    JewelleryConfig,
+    MaskConfig,
+    OccluderConfig,
+    ScarfConfig,
+)
 from .distributions import Distribution, choice, constant, log_normal, normal, uniform
 from .environment import NAMES as ENVIRONMENT_NAMES
 
-HAIR_STYLES = ("bald", "buzz", "short", "full", "long", "tied")
+HAIR_STYLES = ("bald", "buzz", "short", "full", "long", "tied", "afro", "curly", "bob", "ponytail")
 BEARD_STYLES = ("none", "stubble", "full", "goatee", "moustache")
 BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room")
 
@@ -129,14 +138,17 @@ class EyesConfig:
 @dataclass
 class BrowsConfig:
     """thickness: of the painted band relative to the head's brow band; density, shade: opacity and brightness relative
-    to the hair; taper: how much the outer end thins; strands: share of visible hair strokes; edge: softness."""
+    to the hair; taper: how much the outer end thins; strands: share of visible hair strokes; edge: softness; arch: how
+    much the outer half is raised over the inner, half-thicknesses (negative: flat). men: how much thicker men's are."""
 
-    thickness: Distribution = normal(1.08, 0.22, 0.55, 1.6)
-    density: Distribution = normal(0.8, 0.16, 0.3, 1.0)
-    shade: Distribution = uniform(0.6, 1.3)
-    taper: Distribution = uniform(0.3, 0.8)
-    strands: Distribution = uniform(0.2, 0.8)
-    edge: Distribution = uniform(0.25, 0.6)
+    thickness: Distribution = normal(1.15, 0.26, 0.5, 1.9)
+    density: Distribution = normal(0.88, 0.13, 0.3, 1.0)
+    shade: Distribution = uniform(0.35, 1.0)
+    taper: Distribution = uniform(0.2, 0.8)
+    strands: Distribution = uniform(0.3, 1.0)
+    edge: Distribution = uniform(0.25, 0.8)
+    arch: Distribution = normal(0.1, 0.25, -0.4, 0.6)
+    men: float = 0.2
 
 
 @dataclass
@@ -147,12 +159,14 @@ class HairConfig:
     lump_size its wavelength; length: of long hair below the ears, mm. hairline: shift upwards at the forehead, recess:
     extra at the temples. fringe: chance of hair over the forehead and fringe_length, mm, how far it comes down.
     parting: where the fringe opens, in radians of azimuth. ragged: mm by which strands end unevenly. contrast: between
-    strands; gloss: highlights. density: opacity of the roots on the scalp. wave: curl of the strands. cover_ears: long
+    strands; gloss: highlights; tips: how much brighter the ends are. density: opacity of the roots on the scalp. wave: curl of the strands. cover_ears: long
     hair falls over the ears below 0.6, else behind them.
     """
 
-    style_men: Distribution = choice({0: 0.12, 1: 0.16, 2: 0.52, 3: 0.13, 4: 0.05, 5: 0.02})
-    style_women: Distribution = choice({0: 0.01, 1: 0.02, 2: 0.14, 3: 0.18, 4: 0.47, 5: 0.18})
+    style_men: Distribution = choice({0: 0.11, 1: 0.16, 2: 0.5, 3: 0.1, 4: 0.04, 5: 0.02, 6: 0.02, 7: 0.05})
+    style_women: Distribution = choice(
+        {0: 0.01, 1: 0.02, 2: 0.1, 3: 0.1, 4: 0.4, 5: 0.13, 6: 0.03, 7: 0.06, 8: 0.09, 9: 0.06}
+    )
     colour: Distribution = uniform(0.0, 1.0)
     shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.9)
     grey: Distribution = normal(0.0, 0.2, -0.4, 0.5)
@@ -170,6 +184,7 @@ class HairConfig:
     density: Distribution = uniform(0.75, 1.0)
     wave: Distribution = uniform(0.0, 1.0)
     cover_ears: Distribution = uniform(0.0, 1.0)
+    tips: Distribution = choice({0.0: 0.6, 0.25: 0.25, 0.7: 0.15})
 
 
 @dataclass
@@ -269,20 +284,6 @@ class FilmConfig:
 
 
 @dataclass
-class OccluderConfig:
-    """present: chance of something in front of the face (a hand-like or plain rounded shape); size: mm; x, y: its
-    centre from the face's, mm; skin: chance that it has the colour of the skin."""
-
-    present: float = 0.06
-    skin: float = 0.5
-    size: Distribution = uniform(18.0, 45.0)
-    x: Distribution = normal(0.0, 60.0, -110.0, 110.0)
-    y: Distribution = normal(-30.0, 60.0, -110.0, 110.0)
-    turn: Distribution = uniform(-1.6, 1.6)
-    value: Distribution = uniform(0.02, 0.7)
-
-
-@dataclass
 class AnnyConfig:
     """Everything the generator `anny` can be told.
 
@@ -306,7 +307,13 @@ class AnnyConfig:
     glasses: GlassesConfig = field(default_factory=GlassesConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
     film: FilmConfig = field(default_factory=FilmConfig)
+    hat: HatConfig = field(default_factory=HatConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    scarf: ScarfConfig = field(default_factory=ScarfConfig)
+    hand: HandConfig = field(default_factory=HandConfig)
     occluder: OccluderConfig = field(default_factory=OccluderConfig)
+    jewellery: JewelleryConfig = field(default_factory=JewelleryConfig)
+    border: BorderConfig = field(default_factory=BorderConfig)
 
 
 __all__ = ["BACKGROUNDS", "BEARD_STYLES", "HAIR_STYLES", "AnnyConfig", "Distribution", "constant"]

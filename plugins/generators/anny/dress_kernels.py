@@ -13,6 +13,7 @@ the CPU, one on CUDA. No `from __future__ import annotations` here: warp reads t
 
 import warp as wp
 
+from .accessories.slots import ABSENT as _ABSENT
 from .hair_mesh import BOUND_ROWS, HANG_ROWS, ROWS
 from .look import Look
 from .materials import BODY, HAIR, UNUSED
@@ -27,6 +28,7 @@ COLUMN = wp.constant(ROWS)
 MARGIN = wp.constant(16.0)  # mm beyond its end at which no strand of a lock is seen any more
 U_PER_RADIAN = wp.constant(1024.0 / 6.2831853)
 SHORT_STYLE = wp.constant(2)  # this style and later ones have hair as geometry
+ABSENT = wp.constant(wp.uint8(_ABSENT))
 IS_BODY, IS_HAIR, IS_UNUSED = wp.constant(BODY), wp.constant(HAIR), wp.constant(UNUSED)
 
 
@@ -37,6 +39,16 @@ def line_shift(looks: wp.array(dtype=Look), b: wp.int32, around: wp.float32) -> 
     return looks[b].hairline * step_between(1.15, 0.8, around) + looks[b].recess * wp.exp(-t * t)
 
 
+@wp.func
+def pressed(
+    looks: wp.array(dtype=Look), b: wp.int32, thick: wp.float32, azimuth: wp.float32, height: wp.float32
+) -> wp.float32:
+    """Thickness of hair that a hat lets be: flat above its rim, free 25 mm below. height: canonical mm."""
+    rim = looks[b].hat_rim
+    below = rim[0] + rim[1] * wp.cos(azimuth) + rim[2] * wp.cos(2.0 * azimuth) - height
+    return wp.min(thick, 1.8 + wp.max(thick - 1.8, 0.0) * step_between(-2.0, 25.0, below))
+
+
 @wp.kernel
 def hair_kernel(
     looks: wp.array(dtype=Look),
@@ -45,6 +57,7 @@ def hair_kernel(
     weights: wp.array2d(dtype=wp.vec3),
     along: wp.array2d(dtype=wp.float32),
     azimuths: wp.array(dtype=wp.float32),
+    heights: wp.array2d(dtype=wp.float32),
     first: wp.int32,
     columns: wp.int32,
     span: wp.int32,
@@ -95,12 +108,14 @@ def hair_kernel(
             top = step_between(-20.0, -95.0, v) * step_between(2.9, 1.8, around)
             noise = square_at(tiles, CLOUD_START, looks[b].hair_u + u * 0.35, looks[b].hair_v + v * 0.9)
             thick = looks[b].side + (looks[b].top - looks[b].side) * top
-            thick = thick * (1.0 + 0.8 * looks[b].lumps * noise[1])
+            # slow clouds make the hair's shape; fine ones, which columns this far apart cannot follow, make curls stick out
+            thick = thick * (1.0 + looks[b].lumps * (0.8 * noise[0] + 0.5 * looks[b].curl * noise[1]))
             # short hair thins towards its edge; hair that goes on beyond it keeps a few millimetres
             rim = wp.max(step_between(0.0, 32.0, inside), 0.65 * free)
             thick = wp.max(thick * rim, 0.0) + 1.0
             if inside < -10.0 or grows == 0.0:
                 thick = -12.0
+            thick = pressed(looks, b, thick, angle, heights[column, row])
             before = edge
             edge = point + outward * (0.001 * thick)
             vertices[b, first + column * COLUMN + row] = edge
@@ -117,8 +132,8 @@ def hair_kernel(
             flare = 0.16 * t * step_between(0.8, 1.6, around) + 3.0 * step_between(0.0, 25.0, t) * step_between(
                 0.6, 1.2, around
             )
-            wavy = square_at(tiles, CLOUD_START, looks[b].hair_u + u * 0.5, looks[b].hair_v + t * 0.9)
-            flare = flare + looks[b].wave * 9.0 * wavy[1] * step_between(0.0, 60.0, t)
+            wavy = square_at(tiles, CLOUD_START, looks[b].hair_u + u * 0.1, looks[b].hair_v + t * 0.9)
+            flare = flare + looks[b].wave * (16.0 * wavy[0] + 6.0 * wavy[1]) * step_between(0.0, 60.0, t)
             point = edge + (along_skin * slide + fall * (t - slide) + away * flare) * 0.001
             if grows == 0.0:
                 point = edge
@@ -138,6 +153,8 @@ def light_kernel(
     tangents: wp.array2d(dtype=wp.vec3),
     visibility: wp.array3d(dtype=wp.float32),
     lit_index: wp.array(dtype=wp.int32),
+    dead: wp.array2d(dtype=wp.uint8),
+    shelter: wp.array2d(dtype=wp.float32),
     hair_first: wp.int32,
     count: wp.int32,
     span: wp.int32,
@@ -145,7 +162,8 @@ def light_kernel(
 ):
     """Irradiance (rgb) and reflected highlight (luminance) at every vertex of the scene.
 
-    material (V,) of each vertex; open_sky, oily (V,) static.
+    material (V,) of each vertex; open_sky, oily (V,) static; dead (B,V): ABSENT is not lit; shelter (B, head vertices):
+    share of the sky that accessories leave.
     """
     b, chunk = wp.tid()
     scatter_skin = looks[b].scatter
@@ -159,18 +177,25 @@ def light_kernel(
     c2 = looks[b].colour2
     for i in range(chunk * span, wp.min((chunk + 1) * span, count)):
         kind = wp.int32(material[i])
-        if kind != IS_UNUSED:
+        if kind != IS_UNUSED and dead[b, i] != ABSENT:
             n = normals[b, i]
             view = wp.normalize(eye - vertices[b, i])
+            inner = float(1.0)
             if kind >= IS_HAIR and wp.dot(n, view) < 0.0:
                 n = -n
+                if kind == IS_HAIR:
+                    inner = 0.35  # the inner side, behind the neck, sees little light
             shadow = lit_index[i]
             seen0 = float(1.0)
             seen1 = float(1.0)
             if shadow >= 0:
                 seen0 = visibility[b, 0, shadow]
                 seen1 = visibility[b, 1, shadow]
-            sky = 1.0 - looks[b].occlusion * (1.0 - open_sky[i])
+            sky = (1.0 - looks[b].occlusion * (1.0 - open_sky[i])) * inner
+            seen0 = seen0 * inner
+            seen1 = seen1 * inner
+            if i < shelter.shape[1]:
+                sky = sky * shelter[b, i]
             seen2 = wp.min(1.0, 1.3 * open_sky[i])
             if looks[b].casting < 2:
                 seen1 = seen2

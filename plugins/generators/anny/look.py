@@ -85,6 +85,7 @@ class Look:
     brow_taper: float
     brow_strands: float
     brow_edge: float
+    brow_arch: float
     # hair: style as in HAIR_STYLES
     style: int
     hair: wp.vec3
@@ -99,6 +100,9 @@ class Look:
     lumps: float
     ragged: float
     hair_contrast: float
+    hair_depth: float
+    hair_tips: float
+    curl: float
     hair_gloss: float
     roots: float
     wave: float
@@ -118,11 +122,11 @@ class Look:
     vee: float
     cloth_pattern: float
     cloth_scale: float
-    # glasses, occluder
+    # glasses; the rim of a hat, see `accessories.headwear.rim_height`
     frame: wp.vec3
     lens: wp.vec3
     tint: float
-    occluder: wp.vec3
+    hat_rim: wp.vec3
     # background
     back0: wp.vec3
     back1: wp.vec3
@@ -147,9 +151,16 @@ _THICKNESS = {
     "full": (14.0, 52.0, 9.0, 42.0),
     "long": (6.0, 24.0, 6.0, 20.0),
     "tied": (2.5, 7.0, 2.0, 5.0),
+    "afro": (26.0, 75.0, 20.0, 66.0),
+    "curly": (16.0, 44.0, 10.0, 36.0),
+    "bob": (6.0, 22.0, 8.0, 22.0),
+    "ponytail": (2.5, 9.0, 2.0, 5.0),
 }
+# length below the hairline that hangs freely, mm: least and share of the drawn one; styles without any are left out
+_HANGING = {"long": (60.0, 1.0), "bob": (55.0, 0.25), "ponytail": (120.0, 0.7), "curly": (8.0, 0.3)}
+_CURL = {"afro": 1.0, "curly": 0.8, "full": 0.15}
 STYLE_NUMBER = {name: number for number, name in enumerate(_THICKNESS)}
-_OVER_EARS, _BEHIND_EARS = 0.68, 1.75
+_OVER_EARS, _BEHIND_EARS, _TAIL = 0.68, 1.75, 2.7
 _BEARDS = {  # moustache, chin, jaw
     "none": (0.0, 0.0, 0.0),
     "stubble": (0.42, 0.45, 0.42),
@@ -158,6 +169,7 @@ _BEARDS = {  # moustache, chin, jaw
     "moustache": (1.0, 0.1, 0.1),
 }
 MAX_SHAPES = 12
+_NO_HAT = (1e4, 0.0, 0.0)  # a rim above every head
 
 
 @cache
@@ -186,7 +198,7 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
         record[name] = eyes[name]
     put(eye_gloss=eyes["gloss"], iris_sine=iris_sine)
     put(brow=brows["colour"])
-    for name in ("thickness", "density", "taper", "strands", "edge"):
+    for name in ("thickness", "density", "taper", "strands", "edge", "arch"):
         record[f"brow_{name}"] = brows[name]
     put(**_hair(hair))
     beard = parameters["beard"]
@@ -198,7 +210,8 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     put(cloth_pattern=clothes["pattern"], cloth_scale=clothes["pattern_scale"])
     glasses = parameters["glasses"]
     put(frame=glasses["colour"], lens=glasses["colour"] * 0.3, tint=glasses["tint"])
-    put(occluder=parameters["occluder"]["colour"])
+    hat = parameters["hat"]
+    put(hat_rim=hat["rim"] if hat["present"] else _NO_HAT)
     put(**_background(parameters["background"]))
     put(**_film(parameters))
     return record
@@ -255,9 +268,13 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
     style = hair["style"]
     top_low, top_high, side_low, side_high = _THICKNESS[style]
     amount = hair["thickness"]
-    grown = style in ("short", "full", "long")
-    long = style == "long"
+    grown = style in ("short", "full", "long", "bob", "curly")
+    long = style in ("long", "bob")
     opening = _OVER_EARS if hair["cover_ears"] < 0.6 else _BEHIND_EARS
+    opening = {"ponytail": _TAIL, "curly": _BEHIND_EARS}.get(style, opening)
+    least, share = _HANGING.get(style, (0.0, 0.0))
+    # strands are told apart by dark gaps between them: the paler the hair, the more light gets into those
+    pale = 1.0 / (1.0 + 2.5 * luminance(hair["colour"]))
     return {
         "style": STYLE_NUMBER[style],
         "hair": hair["colour"],
@@ -267,11 +284,14 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
         "parting": hair["parting"],
         "top": top_low + (top_high - top_low) * amount,
         "side": side_low + (side_high - side_low) * amount,
-        "length": (60.0 + hair["length"]) if long else 0.0,
+        "length": least + share * hair["length"],
         "opening": opening,
-        "lumps": hair["lumps"] * (1.0 if style == "full" else 0.4),
+        "lumps": hair["lumps"] * (1.0 if style in ("full", "curly") else 0.4),
         "ragged": hair["ragged"] if grown else 4.0,
-        "hair_contrast": hair["contrast"],
+        "hair_contrast": hair["contrast"] * pale,
+        "hair_depth": pale,
+        "hair_tips": hair["tips"],
+        "curl": _CURL.get(style, 0.0) * (0.5 + 0.5 * hair["wave"]),
         "hair_gloss": hair["gloss"],
         "roots": 0.0 if style == "bald" else hair["density"],
         "wave": hair["wave"] * (1.0 if style == "full" else 0.5),

@@ -53,12 +53,12 @@ class Renderer:
         looks = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
         look_array: Any = wp.array(looks, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
-        vertices, strand, dead, normals = self._dress(head, look_array, parameters, cameras, points)
+        vertices, strand, dead, normals, worn = self._dress(head, look_array, parameters, cameras, points)
         clock("dress")
         seen = self._shadows(vertices, normals, dead, parameters)
         clock("shadows")
         screen = self._project(look_array, vertices, dead)
-        posed, keep = self._posed(vertices, normals, strand, seen, screen, look_array)
+        posed, keep = self._posed(vertices, normals, strand, seen, screen, look_array, dead, worn)
         clock("paint")
         solid, thin = (self._draw(screen, ranges, resolution) for ranges in (self.stage.solid, self.stage.thin))
         clock("raster")
@@ -156,8 +156,9 @@ class Renderer:
         parameters: Sequence[Mapping[str, Any]],
         cameras: Sequence[Camera],
         points: np.ndarray,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """All vertices (B,V,3), strand coordinates of the hair (B,N,4), dead vertices (B,V), normals (B,V,3)."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """All vertices (B,V,3), strand coordinates of the hair (B,N,4), dead vertices (B,V), normals (B,V,3); paint of
+        what is worn and the share of the sky it leaves to the head, see `Wardrobe.dress`."""
         stage, batch = self.stage, len(head)
         vertices = torch.zeros(batch, stage.num_vertices, 3, device=self.device)
         vertices[:, : head.shape[1]] = head
@@ -166,48 +167,43 @@ class Renderer:
         size = span(COLUMNS + 1, self.device)
         corners, weights, along = stage.hair_arrays
         inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(corners), as_warp(weights, wp.vec3), as_warp(along)]
-        inputs += [as_warp(stage.hair_azimuth), stage.hair_first, COLUMNS + 1, size]
+        inputs += [as_warp(stage.hair_azimuth), as_warp(stage.hair_height), stage.hair_first, COLUMNS + 1, size]
         inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]
         launch(hair_kernel, (batch, chunks(COLUMNS + 1, size)), inputs, self.device)
-        self._accessories(vertices, parameters, cameras, points)
-        return vertices, strand, dead, vertex_normals(vertices, stage.incidence.faces, stage.incidence)
+        worn = self._accessories(vertices, dead, parameters, cameras, points)
+        return vertices, strand, dead, vertex_normals(vertices, stage.incidence.faces, stage.incidence), worn
 
     def _accessories(
         self,
         vertices: torch.Tensor,
+        dead: torch.Tensor,
         parameters: Sequence[Mapping[str, Any]],
         cameras: Sequence[Camera],
         points: np.ndarray,
-    ) -> None:
-        """Glasses and occluder; what is not there collapses to a point inside the head."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put glasses and all that is worn or held into `vertices`; what is not there collapses to a point inside the
+        head. Returns paint and share of the sky, see `Wardrobe.dress`."""
         stage = self.stage
-        eyes = stage.head.eyeballs(vertices[:, : stage.head.num_vertices])
+        head = vertices[:, : stage.head.num_vertices]
+        eyes = stage.head.eyeballs(head)
         centre = eyes.centre.double().cpu().numpy()
         radius = eyes.radius.double().cpu().numpy()
+        frames = [face_frame(points[i], centre[i]) for i in range(len(parameters))]
         for i, p in enumerate(parameters):
             middle = centre[i].mean(0)
-            inside = middle - [0.0, 0.0, 0.07]
-            worn = np.tile(inside, (stage.occluder_first - stage.glasses_first, 1))
+            frame = np.tile(middle - [0.0, 0.0, 0.07], (stage.worn_first - stage.glasses_first, 1))
             if p["glasses"]["worn"]:
-                frame = face_frame(points[i], centre[i])
                 gap = float(np.linalg.norm(centre[i, 0] - centre[i, 1])) * 500.0
                 shape = glasses_shape(p["glasses"], gap)
                 shape[:, 2] += EYE_PLANE + radius[i].mean() * 1000.0
-                worn = middle + shape * 0.001 @ frame
-            vertices[i, stage.glasses_first : stage.occluder_first] = torch.as_tensor(worn, dtype=torch.float32)
-            ball = np.tile(inside, (len(stage.occluder_shape), 1))
-            if p["occluder"]["present"]:
-                ball = self._occluder(p["occluder"], cameras[i], points[i])
-            vertices[i, stage.occluder_first :] = torch.as_tensor(ball, dtype=torch.float32)
-
-    def _occluder(self, o: Mapping[str, Any], camera: Camera, points: np.ndarray) -> np.ndarray:
-        """A finger-long ellipsoid between the camera and the face."""
-        right, down, forward = camera.world_to_camera[:3, :3]
-        place = points[27:36].mean(0) - forward * 0.06 + 0.001 * (o["x"] * right - o["y"] * down)
-        c, s = np.cos(o["turn"]), np.sin(o["turn"])
-        axes = np.stack([c * right + s * down, c * down - s * right, forward])
-        scale = 0.001 * o["size"] * np.array([1.9, 0.75, 0.6])
-        return np.asarray(place + self.stage.occluder_shape.double().cpu().numpy() * scale @ axes)
+                frame = middle + shape * 0.001 @ frames[i]
+            vertices[i, stage.glasses_first : stage.worn_first] = torch.as_tensor(frame, dtype=torch.float32)
+        worn, paint, absent, sky = stage.wardrobe.dress(
+            parameters, head.cpu().numpy(), points, frames, centre, cameras
+        )
+        vertices[:, stage.worn_first :] = torch.as_tensor(worn)
+        dead[:, stage.worn_first :] = torch.as_tensor(absent)
+        return torch.as_tensor(paint, device=self.device), torch.as_tensor(sky, device=self.device)
 
     # -- light --------------------------------------------------------------------------------------------------
 
@@ -236,6 +232,8 @@ class Renderer:
         seen: torch.Tensor,
         screen: torch.Tensor,
         looks: Any,
+        dead: torch.Tensor,
+        worn: tuple[torch.Tensor, torch.Tensor],
     ) -> tuple[Any, list[torch.Tensor]]:
         """The per-image arrays as the struct kernels read, and the tensors that own its memory."""
         stage, batch, count = self.stage, len(vertices), self.stage.head.num_vertices
@@ -256,7 +254,8 @@ class Renderer:
         size = span(stage.num_vertices, self.device)
         inputs = [looks, as_warp(stage.vertex_material), as_warp(stage.open_sky), as_warp(stage.oily)]
         inputs += [as_warp(t, wp.vec3) for t in (vertices, normals, tangent)]
-        inputs += [as_warp(seen), as_warp(stage.lit_index), stage.hair_first, stage.num_vertices, size]
+        inputs += [as_warp(seen), as_warp(stage.lit_index), as_warp(dead), as_warp(worn[1])]
+        inputs += [stage.hair_first, stage.num_vertices, size]
         inputs += [as_warp(glow, wp.vec4)]
         launch(light_kernel, (batch, chunks(stage.num_vertices, size)), inputs, self.device)
         eyes = self._eye_frames(vertices[:, :count])
@@ -265,8 +264,10 @@ class Renderer:
         posed.glow, posed.paint = _flat(glow, wp.vec4), _flat(paint, wp.vec4)
         posed.vertices, posed.normals = _flat(vertices, wp.vec3), _flat(normals, wp.vec3)
         posed.strand = _flat(strand, wp.vec4)
+        posed.worn_first, posed.worn_count = stage.worn_first, stage.wardrobe.num_vertices
+        posed.worn = _flat(worn[0], wp.vec4)
         posed.eyes, posed.screen = _flat(eyes, wp.vec3), _flat(screen, wp.vec3)
-        return posed, [glow, paint, vertices, normals, strand, eyes]
+        return posed, [glow, paint, vertices, normals, strand, eyes, worn[0]]
 
     def _eye_frames(self, head: torch.Tensor) -> torch.Tensor:
         """Opening of the lids (B,2,4,3), left eye first: middle of the corners (m), the line between them over half

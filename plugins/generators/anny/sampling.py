@@ -15,6 +15,8 @@ import numpy as np
 from synthforge.core.nearby import Origin
 from synthforge.heads.anny_sampling import AnnyDistribution, sample_parameters
 
+from .accessories.sampling import GROUPS as ACCESSORIES
+from .accessories.sampling import adapt_hair, sample_accessories
 from .config import BACKGROUNDS, BEARD_STYLES, HAIR_STYLES, AnnyConfig
 from .distributions import draw
 from .environment import NAMES as ENVIRONMENTS
@@ -49,18 +51,20 @@ def sample_scene(
     factors = {name: draw(getattr(config, name), rng) for name, rng in streams.items()}
     skin = _skin(factors["skin"], config.skin.melanin_by_ancestry, head["phenotype"])
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
+    clothes = _clothes(factors["clothes"])
+    worn = sample_accessories(factors, config, streams, gender, age, skin["tone"], clothes["colour"])
     return {
         "head": head,
         "camera": factors["camera"],
         "light": _lights(factors["light"]),
         "skin": skin,
         "eyes": _eyes(factors["eyes"], skin["melanin"], gender),
-        "brows": _brows(factors["brows"], hair, skin),
-        "hair": hair,
+        "brows": _brows(factors["brows"], hair, skin, gender, config.brows.men),
+        "hair": adapt_hair(hair, worn["hat"]),
         "beard": _beard(factors["beard"], gender, age, hair),
-        "clothes": _clothes(factors["clothes"]),
+        "clothes": clothes,
         "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
-        "occluder": _occluder(factors["occluder"], config.occluder, skin, streams["occluder"]),
+        **worn,
         "background": _background(factors["background"], streams["background"]),
         "film": _film(factors["film"], config.film.monochrome, streams["film"]),
     }
@@ -78,7 +82,7 @@ _GROUPS = (
     "glasses",
     "background",
     "film",
-    "occluder",
+    *ACCESSORIES,
 )
 
 
@@ -174,16 +178,20 @@ def _hair(
             name: f[name]
             for name in (
                 *("thickness", "lumps", "length", "parting", "ragged", "contrast", "gloss", "density", "wave"),
-                "cover_ears",
+                *("cover_ears", "tips"),
             )
         },
     }
 
 
-def _brows(f: Mapping[str, float], hair: Mapping[str, Any], skin: Mapping[str, Any]) -> dict[str, Any]:
-    # brows are darker than blond or grey hair, and never lighter than the skin
-    colour = np.minimum(np.minimum(hair["colour"], 0.16) * f["shade"], skin["tone"] * 0.6)
-    return {"colour": colour, **{name: f[name] for name in ("thickness", "density", "taper", "strands", "edge")}}
+def _brows(
+    f: Mapping[str, float], hair: Mapping[str, Any], skin: Mapping[str, Any], gender: float, men: float
+) -> dict[str, Any]:
+    # brows are darker than blond or grey hair, and clearly darker than the skin
+    colour = np.minimum(np.minimum(hair["colour"], 0.12) * f["shade"], skin["tone"] * 0.42)
+    thickness = f["thickness"] * (1.0 + men * (gender < 0.5))
+    keep = ("density", "taper", "strands", "edge", "arch")
+    return {"colour": colour, "thickness": thickness, **{name: f[name] for name in keep}}
 
 
 def _beard(f: Mapping[str, float], gender: float, age: float, hair: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,13 +219,6 @@ def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.
         "colour": from_hsv(f["hue"], 0.35, f["value"]),
         **{name: f[name] for name in ("width", "height", "roundness", "rim", "drop")},
     }
-
-
-def _occluder(f: Mapping[str, float], config: Any, skin: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    there, kind, hue = rng.random(3)
-    colour = skin["tone"] if kind < config.skin else from_hsv(float(hue), 0.4, f["value"])
-    flags = {"present": bool(there < config.present), "skin": bool(kind < config.skin)}
-    return {**flags, "colour": colour, **{k: f[k] for k in ("size", "x", "y", "turn")}}
 
 
 def _background(f: Mapping[str, float], rng: np.random.Generator) -> dict[str, Any]:

@@ -22,11 +22,12 @@ import warp as wp
 from synthforge.core.schemas import SYNTHFORGE
 
 from . import materials
+from .accessories import slots
 from .arrays import MIXED_REGION, Head, Picture, Posed
 from .draw_kernels import closeness_of, face_of, weights_of
 from .look import Look
 from .scenery import cloth_colour, enlarged
-from .surfaces import beard_cover, brow_cover, eye_colour, highlight, lid_shadow, sky_light
+from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lid_shadow, sky_light
 from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at
 
 wp.set_module_options({"enable_backward": False})
@@ -34,19 +35,19 @@ wp.set_module_options({"enable_backward": False})
 IS_BODY, IS_LEFT_EYE, IS_RIGHT_EYE = (wp.constant(m) for m in (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE))
 IS_TEETH, IS_TONGUE, IS_LASHES = (wp.constant(m) for m in (materials.TEETH, materials.TONGUE, materials.LASHES))
 IS_HAIR, IS_FRAME, IS_LENS = (wp.constant(m) for m in (materials.HAIR, materials.FRAME, materials.LENS))
+IS_WORN = wp.constant(materials.WORN)
 
 
 def _classes(*names: str):
     return (wp.constant(wp.int32(SYNTHFORGE.id(name))) for name in names)
 
 
+WEAVES, KNIT, SKIN = (wp.constant(n) for n in (slots.WEAVES, slots.KNIT, slots.SKIN))
 NOTHING = wp.constant(wp.int64(0))
 MIXED = wp.constant(MIXED_REGION)
 C_SKIN, C_MOUTH, C_HAIR, C_BEARD, C_CLOTH = _classes("skin", "inner_mouth", "hair", "facial_hair", "cloth")
 C_LEFT_BROW, C_RIGHT_BROW, C_LEFT_EAR, C_RIGHT_EAR = _classes("left_brow", "right_brow", "left_ear", "right_ear")
-C_LEFT_LID, C_RIGHT_LID, C_GLASSES, C_LENS, C_OCCLUDER = _classes(
-    "left_lid", "right_lid", "glasses", "lens", "occluder"
-)
+C_LEFT_LID, C_RIGHT_LID, C_GLASSES, C_LENS = _classes("left_lid", "right_lid", "glasses", "lens")
 
 
 @wp.func
@@ -104,14 +105,15 @@ def shade_body(
         gloss = gloss * (1.0 + lips * looks[b].lip_gloss)
     if head.brow_face[f] != wp.uint8(0):
         st = head.brow[c[0]] * w[0] + head.brow[c[1]] * w[1] + head.brow[c[2]] * w[2]
-        lean = st[0] * 90.0 + st[1] * 14.0
+        # hairs stand up at the inner end and lie along the brow towards the outer one
+        lean = st[0] * 64.0 + st[1] * (4.0 + 14.0 * wp.clamp(st[0], 0.0, 1.0))
         hairs = strands_at(head.tiles, lean + looks[b].hair_v, st[1] * 9.0 + looks[b].hair_u)
-        cover = brow_cover(looks, b, st[0], st[1], hairs)
+        shape = brow_shape(looks, b, st[0])
+        cover = brow_cover(looks, b, st[0], st[1] - shape[0], shape[1], hairs)
         if cover > 0.01:
             albedo = albedo * (1.0 - cover) + looks[b].brow * (cover * (1.0 + 0.5 * hairs[0]))
             gloss = gloss * (1.0 - 0.8 * cover)
-            thick = looks[b].brow_thickness * (1.0 - looks[b].brow_taper * step_between(0.45, 1.05, st[0]))
-            if thick > wp.abs(st[1]) and st[0] > 0.0 and st[0] < 0.98:
+            if shape[1] > wp.abs(st[1] - shape[0]) and st[0] > 0.0 and st[0] < 0.98:
                 label = C_LEFT_BROW
                 if head.mm[c[0]][0] < 0.0:
                     label = C_RIGHT_BROW
@@ -212,8 +214,13 @@ def hair_sample(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int
     curl = wp.sin(v * (0.03 + 0.06 * wave) + looks[b].hair_v)
     u = h[0] + looks[b].hair_u + wave * 9.0 * curl + looks[b].sweep * v
     noise = strands_at(head.tiles, u, v + looks[b].hair_v)
+    clump = float(0.0)
+    if looks[b].curl > 0.0:
+        knots = square_at(head.tiles, CLOUD_START, u * 0.45, v * 1.7 + looks[b].hair_u)
+        clump = looks[b].curl * (0.7 * knots[0] + 0.5 * knots[1])
+        noise = strands_at(head.tiles, u + 40.0 * clump, v + 90.0 * looks[b].curl * knots[0])
     left = (h[2] - v) / looks[b].ragged + 0.5 * noise[1]
-    cover = step_between(0.0, 0.3, left + 0.35 - 0.7 * noise[2]) * step_between(0.3, 0.7, h[3])
+    cover = step_between(0.0, 0.4, left + 0.5 - noise[2]) * step_between(0.3, 0.7, h[3])
     if cover <= 0.0:
         return wp.vec4(0.0, 0.0, 0.0, 0.0)
     glow = (
@@ -221,7 +228,8 @@ def hair_sample(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int
         + posed.glow[b * posed.count + c[1]] * w[1]
         + posed.glow[b * posed.count + c[2]] * w[2]
     )
-    depth = wp.clamp(0.85 + 0.4 * noise[1] + 0.2 * noise[0], 0.3, 1.2)
+    depth = wp.clamp(0.9 + looks[b].hair_depth * (0.4 * noise[1] + 0.2 * noise[0]) + 0.8 * clump, 0.25, 1.4)
+    depth = depth * (1.0 + looks[b].hair_tips * step_between(-20.0, 160.0, v))
     shade = 1.0 + looks[b].hair_contrast * (0.8 * noise[0] + 0.7 * noise[3])
     colour = looks[b].hair * (wp.max(shade, 0.15) * depth)
     # one highlight takes the hair's colour, a weaker one that of the light
@@ -256,7 +264,7 @@ def shade_thin(
 def shade_other(
     looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3
 ) -> wp.vec3:
-    """Teeth, tongue, frames, occluder."""
+    """Teeth, tongue, frames."""
     glow = (
         posed.glow[b * posed.count + c[0]] * w[0]
         + posed.glow[b * posed.count + c[1]] * w[1]
@@ -265,8 +273,6 @@ def shade_other(
     if material == IS_FRAME:
         return lit(glow, looks[b].frame, 1.2)
     mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
-    if material != IS_TEETH and material != IS_TONGUE:
-        return lit(glow, looks[b].occluder, 0.3)
     # less light the further back in the mouth
     glow = glow * (0.15 + 0.65 * step_between(-14.0, 20.0, mm[2]))
     if material == IS_TONGUE:
@@ -274,6 +280,39 @@ def shade_other(
     place = wp.abs(mm[0]) / 7.4
     gap = wp.abs(place - wp.floor(place + 0.5))
     return lit(glow, wp.vec3(0.66, 0.60, 0.50) * (0.6 + 0.4 * step_between(0.0, 0.09, gap)), 0.5)
+
+
+@wp.func
+def shade_worn(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
+    """What is worn or held, by the paint of its vertices: reflected light and class."""
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    i = (b * posed.worn_count + c[0] - posed.worn_first) * 2
+    j = (b * posed.worn_count + c[1] - posed.worn_first) * 2
+    k = (b * posed.worn_count + c[2] - posed.worn_first) * 2
+    base = posed.worn[i] * w[0] + posed.worn[j] * w[1] + posed.worn[k] * w[2]
+    cloth = posed.worn[i + 1] * w[0] + posed.worn[j + 1] * w[1] + posed.worn[k + 1] * w[2]
+    kind = wp.int32(posed.worn[i + 1][3])
+    weave = kind / WEAVES
+    pattern = cloth[2]
+    shade = float(1.0)
+    if weave == KNIT:
+        # ribs of stitches that lean alternately
+        rib = wp.cos(6.2831853 * cloth[0])
+        stitch = wp.cos(6.2831853 * (cloth[1] + 0.3 * wp.abs(rib)))
+        shade = 1.0 + pattern * (0.7 * rib + 0.35 * stitch)
+    elif weave == SKIN:
+        noise = square_at(head.tiles, SKIN_START, cloth[0] + looks[b].offset_u, cloth[1] + looks[b].offset_v)
+        shade = 1.0 + pattern * (looks[b].mottle * noise[0] + 0.5 * looks[b].relief * (noise[2] + noise[3]))
+    else:
+        noise = square_at(head.tiles, CLOUD_START, cloth[0], cloth[1])
+        shade = 1.0 + pattern * (0.8 * noise[0] + 0.5 * noise[1])
+    albedo = wp.vec3(base[0], base[1], base[2]) * wp.max(shade, 0.1)
+    out = lit(glow, albedo, base[3])
+    return wp.vec4(out[0], out[1], out[2], float(kind - weave * WEAVES))
 
 
 @wp.kernel
@@ -334,12 +373,14 @@ def shade_kernel(
                     view = -wp.normalize(looks[b].ray0 + looks[b].ray_x * float(x) + looks[b].ray_y * float(y))
                     under = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, v, view)
                     below = wp.int32(head.region[solid_face])
+                elif material == IS_WORN:
+                    sample = shade_worn(looks, head, posed, b, c, v)
+                    under = wp.vec3(sample[0], sample[1], sample[2])
+                    below = wp.int32(sample[3])
                 else:
                     under = shade_other(looks, head, posed, b, material, c, v)
-                    below = C_OCCLUDER
-                    if material == IS_FRAME:
-                        below = C_GLASSES
-                    elif material == IS_TEETH or material == IS_TONGUE:
+                    below = C_GLASSES
+                    if material != IS_FRAME:
                         below = wp.int32(head.region[solid_face])
                 if face < 0:
                     kind = below

@@ -16,6 +16,7 @@ import warp as wp
 
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 
+from .accessories.slots import ABSENT as _ABSENT
 from .draw_kernels import closeness_of, draw_kernel
 
 TEXELS = 104  # side of a map
@@ -25,6 +26,7 @@ BIAS = 0.0025  # m a point may lie behind the map and still be lit
 FADE = 0.004  # m of depth over which a tap turns dark
 
 SCALE = wp.constant(TEXELS / 2 / REACH)
+ABSENT = wp.constant(wp.uint8(_ABSENT))
 HALF, SIDE = wp.constant(TEXELS / 2.0), wp.constant(TEXELS)
 LIFT, LEEWAY, SOFT = wp.constant(OFFSET), wp.constant(BIAS), wp.constant(1.0 / FADE)
 
@@ -71,6 +73,7 @@ def reach_kernel(
     light: wp.array(dtype=wp.int32),
     axes: wp.array(dtype=wp.mat33),
     softness: wp.array(dtype=wp.float32),
+    dead: wp.array2d(dtype=wp.uint8),
     keys: wp.array(dtype=wp.int64),
     span: wp.int32,
     seen: wp.array3d(dtype=wp.float32),
@@ -84,7 +87,7 @@ def reach_kernel(
         n = axes[p] * normals[b, vertex]
         q = axes[p] * vertices[b, vertex] + n * LIFT
         share = float(0.0)
-        if n[2] < 0.6:  # light wraps around skin a little; beyond, nothing arrives anyway
+        if n[2] < 0.6 and dead[b, vertex] != ABSENT:  # light wraps around skin a little; beyond, nothing arrives anyway
             u = q[0] * SCALE + HALF
             v = q[1] * SCALE + HALF
             close = 1.0 - q[2]
@@ -141,6 +144,6 @@ def cast_shadows(
     inputs = [as_warp(screen.view(-1, 3), wp.vec3), as_warp(faces, wp.vec3i), count, 0, len(faces), TEXELS, step]
     launch(draw_kernel, (len(pairs), chunks(len(faces), step)), [*inputs, key_array], device)
     inputs = [point_array, as_warp(normals, wp.vec3), chosen_array, image_array, as_warp(light), frames]
-    inputs += [as_warp(soft), key_array, size, as_warp(seen)]
+    inputs += [as_warp(soft), as_warp(dead), key_array, size, as_warp(seen)]
     launch(reach_kernel, (len(pairs), chunks(count, size)), inputs, device)
     return seen

@@ -1,4 +1,4 @@
-"""Everything about a scene that never changes: one mesh of head, hair, glasses and occluder, and its static attributes.
+"""Everything about a scene that never changes: one mesh of head, hair, glasses and what is worn, and its static attributes.
 
 Built once per process from the head model; arrays are handed to kernels as they are.
 """
@@ -13,12 +13,13 @@ import torch
 import warp as wp
 
 from synthforge.core.schemas import SYNTHFORGE
-from synthforge.geometry.meshes import Incidence, icosphere
+from synthforge.geometry.meshes import Incidence
 from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
 
 from . import materials
+from .accessories.wardrobe import Wardrobe
 from .anatomy import build_anatomy, canonical_millimetres
 from .arrays import MIXED_REGION, Head
 from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
@@ -44,7 +45,7 @@ _MARGIN = 3.0  # half-thicknesses from a brow's middle within which a face is lo
 class Stage:
     """The static scene.
 
-    Vertices: the head's, then hair, glasses, occluder; faces likewise, so that the head's come first. `solid` and
+    Vertices: the head's, then hair, glasses, accessories; faces likewise, so that the head's come first. `solid` and
     `thin`: the ranges of faces that make up the two layers.
     """
 
@@ -57,15 +58,14 @@ class Stage:
         body = head.faces[head.face_group == head.group_names.index("body")]
         self.hair = build_hair_mesh(self.mm, body)
         self.anatomy = build_anatomy(self.mm)
-        ball = icosphere(2)
-        self.occluder_shape = torch.as_tensor(ball.vertices, device=device)
+        self.wardrobe = Wardrobe(self.mm, body, np.asarray(head.ear) > 0.5)
 
         parts: list[tuple[np.ndarray, int, int]] = [
             (self.hair.faces, 0, materials.HAIR),
             (self.hair.inner_faces, (COLUMNS + 1) * ROWS, materials.HAIR),
             (LENS_FACES, 0, materials.LENS),
             (FRAME_FACES, GLASSES_VERTICES, materials.FRAME),
-            (ball.faces, len(ball.vertices), materials.OCCLUDER),
+            (self.wardrobe.faces, self.wardrobe.num_vertices, materials.WORN),
         ]
         material = [np.array([_MATERIAL.get(name, materials.UNUSED) for name in head.group_names])[head.face_group]]
         faces, first = [head.faces], head.num_vertices
@@ -80,7 +80,8 @@ class Stage:
         self.faces = np.concatenate(faces).astype(np.int32)
         self.material = np.concatenate(material).astype(np.uint8)
         self.hair_last = self.glasses_first = self.starts[2]
-        self.occluder_first = self.starts[4]
+        self.worn_first = self.starts[4]
+        self.first_skirt = self.worn_first + self.wardrobe.first_skirt
         number = np.cumsum([len(part) for part in faces])
         #: faces whose normals count: not the inner sides of hair, which use the same vertices the other way round
         self.outer = np.r_[0 : number[1], number[2] : number[-1]]
@@ -95,8 +96,9 @@ class Stage:
     def _shadows(self) -> None:
         """The part of the mesh that casts and receives shadows, and how open to the sky the bare head is."""
         low = np.concatenate([self.mm[:, 1] < SHADOW_FLOOR, np.zeros(self.num_vertices - len(self.mm), bool)])
-        casts = np.isin(self.material, (materials.BODY, materials.HAIR)) & ~low[self.faces].any(1)
-        receives = np.isin(self.material, (*materials.SOLID[:5], materials.HAIR)) & ~low[self.faces].any(1)
+        low[self.first_skirt :] = True
+        casts = np.isin(self.material, (materials.BODY, materials.HAIR, materials.WORN)) & ~low[self.faces].any(1)
+        receives = np.isin(self.material, (*materials.SOLID[:5], materials.HAIR, materials.WORN)) & ~low[self.faces].any(1)
         used = np.unique(self.faces[casts | receives])
         index = np.full(self.num_vertices, -1, np.int32)
         index[used] = np.arange(len(used))
@@ -113,6 +115,7 @@ class Stage:
         sky = np.where(kind == materials.HAIR, 0.75, 0.9).astype(np.float32)
         body = np.flatnonzero(kind[: len(self.mm)] == materials.BODY)
         sky[body] = bare_sky.cpu().numpy()[body]
+        sky[self.first_skirt :] = sky[self.wardrobe.skirt.source]
         self.open_sky = self.tensor(sky)
 
     def _arrays(self) -> None:
@@ -136,6 +139,9 @@ class Stage:
         self.axis = self.tensor(self._eye_axes())
         self.hair_arrays = [self.tensor(x) for x in (self.hair.corners, self.hair.weights, self.hair.along)]
         self.hair_azimuth = self.tensor(self.hair.azimuth)
+        # canonical height of the hair's bound points, which says whether a hat covers them
+        bound = (self.mm[self.hair.corners][..., 1] * self.hair.weights).sum(-1)
+        self.hair_height = self.tensor(bound.astype(np.float32))
 
     def vertex_share(self, names: tuple[str, ...]) -> np.ndarray:
         """Share (V,) of the area around each vertex of the head that lies in the named regions."""
