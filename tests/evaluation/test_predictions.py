@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
+from tiny_trees import write_trees
 from toy_benchmarks import Toy
 
+from synthforge.cli import main
 from synthforge.core.errors import DataError, UserError
+from synthforge.core.plugins import load_plugins
 from synthforge.evaluation.files import write_pts
 from synthforge.evaluation.predictions import evaluate_files
 
@@ -85,6 +89,48 @@ def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     _at(tmp_path, "test/00", ".json").write_text('{"pts": []}')
     with pytest.raises(DataError, match="not a list of points"):
         evaluate_files(tmp_path, bench, "test", progress=False)
+
+
+# benchmark -> a split, the suffixes it reads, and the figure that a perfect prediction has
+REAL = {
+    "300w": ("full", (".pts", ".txt", ".json", ".npy"), "nme", 0.0),
+    "lapa": ("test", (".png",), "mean_f1/10", 100.0),
+    "celebamask-hq": ("test", (".png",), "mean_f1/14", 100.0),
+    "lapa-d": ("test", (".npy", ".png"), "absrel", 0.0),
+}
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_trees(tmp_path_factory.mktemp("trees"))
+
+
+@pytest.mark.parametrize(("name", "suffix"), [(name, suffix) for name, row in REAL.items() for suffix in row[1]])
+def test_the_command_scores_files_on_every_benchmark(
+    name: str, suffix: str, trees: dict[str, Path], tmp_path: Path
+) -> None:
+    split, _, figure, perfect = REAL[name]
+    bench = load_plugins().build("benchmark", {"name": name, "root": str(trees[name])})
+    for item in bench.items(split):
+        target = bench.load(item).target
+        path = _at(tmp_path / "files", item.key, suffix)
+        if bench.task == "keypoints":
+            write_points(path.with_suffix(""), target, suffix, 0.5)
+        elif suffix == ".npy":
+            np.save(path, 7.0 * target)
+        else:
+            Image.fromarray((target * 10_000).astype(np.uint16) if bench.task == "depth" else target).save(path)
+    command = ["evaluate", "--predictions", str(tmp_path / "files"), "--benchmark", name, "--root", str(trees[name])]
+    done = CliRunner().invoke(main.cli, [*command, "--split", split, "--json", str(tmp_path / "scores.json")])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads((tmp_path / "scores.json").read_text())["evaluations"]
+    assert row["values"][figure] == pytest.approx(perfect, abs=1e-3)
+    assert row["count"] == len(bench.items(split)) > 0
+    # One file less is an error that names the face, not a better score.
+    path.unlink()
+    done = CliRunner().invoke(main.cli, [*command, "--split", split])
+    assert done.exit_code != 0
+    assert item.key in str(done.exception)
 
 
 def _at(directory: Path, key: str, suffix: str) -> Path:
