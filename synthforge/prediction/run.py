@@ -326,9 +326,9 @@ def merge_labels(faces: Sequence[Face], shape: tuple[int, int]) -> np.ndarray:
             merged[window] = face.labels
             continue
         x0, y0, x1, y1 = face.crop
-        x = np.abs(np.arange(left, right) + 0.5 - (x0 + x1) / 2) / (x1 - x0)
-        y = np.abs(np.arange(top, bottom) + 0.5 - (y0 + y1) / 2) / (y1 - y0)
-        distance = np.maximum(x[None], y[:, None]).astype(np.float32)
+        x = (np.arange(left, right) + 0.5 - (x0 + x1) / 2) / (x1 - x0)
+        y = (np.arange(top, bottom) + 0.5 - (y0 + y1) / 2) / (y1 - y0)
+        distance = np.hypot(x[None], y[:, None]).astype(np.float32)
         wins = (face.labels != 0) & (distance < nearest[window])
         merged[window][wins] = face.labels[wins]
         nearest[window][wins] = distance[wins]

@@ -17,7 +17,10 @@ def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
         photos[2]: [],
     }
     texts = {
-        "boxes.csv": "file,x0,y0,x1,y1\n# two in one\na.jpg,1,2,30.5,40\n\na.jpg, 5,6,7,8\nsub/b.jpg,0,0,1,1\nother.jpg,0,0,1,1\n",
+        "boxes.csv": (
+            "file,x0,y0,x1,y1\n# two in one\na.jpg,1,2,30.5,40\n\na.jpg, 5,6,7,8\n"
+            "sub/b.jpg,0,0,1,1\nother.jpg,0,0,1,1\n"
+        ),
         "by_file.json": json.dumps({"a.jpg": [[1, 2, 30.5, 40], [5, 6, 7, 8]], "sub/b.jpg": [0, 0, 1, 1]}),
         "list.json": json.dumps(
             [
@@ -65,5 +68,5 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gone.csv does not exist"):
+    with pytest.raises(DataError, match=r"gone\.csv does not exist"):
         read_boxes(tmp_path / "gone.csv", [])

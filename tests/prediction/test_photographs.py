@@ -53,7 +53,7 @@ def test_photographs_stand_upright(orientation: int, turn: int) -> None:
 @pytest.mark.parametrize("damage", [lambda data: data[:60], lambda data: b"", lambda data: b"no image"])
 def test_a_damaged_file_is_named(damage: object) -> None:
     data = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)), "JPEG")
-    with pytest.raises(DataError, match="my photo.jpg"):
+    with pytest.raises(DataError, match=r"my photo\.jpg"):
         decode(damage(data), Path("my photo.jpg"))  # type: ignore[operator]
 
 
@@ -96,5 +96,5 @@ def test_results_of_files_that_share_a_name_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gone.jpg"):
+    with pytest.raises(DataError, match=r"gone\.jpg"):
         read_bytes(tmp_path / "gone.jpg")

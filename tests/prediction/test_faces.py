@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from synthforge.core.errors import UserError
+from synthforge.prediction.faces import Face, predict_faces
+from synthforge.prediction.overlay import draw
+from synthforge.prediction.run import merge_labels
+
+SIZE = 64
+
+
+class Seer:
+    """Stands for a model: its landmarks are the box of what is red, its classes what is red, its depth the blue."""
+
+    input_size, crop_scale = SIZE, 2.0
+    tasks = ("keypoints", "segmentation", "depth")
+    mean = torch.zeros(1)
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, tuple[str, ...]]] = []
+
+    def predict(self, images: torch.Tensor, *, tasks: Sequence[str]) -> dict[str, dict[str, torch.Tensor]]:
+        self.calls.append((len(images), tuple(tasks)))
+        red = images[:, 0] > 0.5
+        points = []
+        for mask in red:
+            y, x = torch.nonzero(mask, as_tuple=True)
+            points.append([[float(x.min()), float(y.min())], [float(x.max()) + 1, float(y.max()) + 1]])
+        found = {
+            "keypoints": {"points": torch.tensor(points) / images.shape[-1]},
+            "segmentation": {"logits": torch.stack([0.5 - images[:, 0], images[:, 0] - 0.5], dim=1)},
+            "depth": {"depth": images[:, 2:]},
+        }
+        return {task: found[task] for task in tasks}
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    """Two red rectangles, x 40..80, y 30..60 and x 160..180, y 90..120; blue grows from left to right."""
+    picture = np.zeros((150, 200, 3), np.uint8)
+    picture[30:60, 40:80, 0] = 255
+    picture[90:120, 160:180, 0] = 255
+    picture[..., 2] = np.arange(200)
+    return picture
+
+
+def run(image: np.ndarray, boxes: Sequence[tuple[float, ...]], **options: Any) -> tuple[list[Face], Seer]:
+    seer = Seer()
+    return predict_faces(seer, image, boxes, **options), seer  # type: ignore[arg-type]
+
+
+def test_answers_lie_in_the_photographs_pixels(image: np.ndarray) -> None:
+    boxes = [(40.0, 30.0, 80.0, 60.0), (150.0, 85.0, 182.0, 118.0)]
+    (first, second), seer = run(image, boxes)
+    assert seer.calls == [(2, Seer.tasks)]
+    assert first.crop == (20, 5, 100, 85)
+    assert first.region == (20, 5, 100, 85)
+    assert first.points is not None
+    assert first.labels is not None
+    assert first.depth is not None
+    assert np.allclose(first.points, [(40, 30), (80, 60)], atol=1.3)  # the crop's pixels are 1.25 wide
+    wanted = image[5:85, 20:100, 0] > 0
+    assert np.mean(first.labels.astype(bool) != wanted) < 0.02
+    assert np.allclose(first.depth[:, 2:-2] * 255, image[5:85, 22:98, 2], atol=1.0)
+    # The second crop leaves the photograph; its region does not.
+    assert second.crop == pytest.approx((133, 68.5, 199, 134.5))
+    assert second.region == (133, 68, 199, 135)
+    (outer,), _ = run(image, [(150.0, 90.0, 190.0, 130.0)])
+    assert outer.region == (130, 70, 200, 150)
+    assert outer.labels is not None
+    assert outer.labels.shape == (80, 70)
+    assert np.mean(outer.labels.astype(bool) != (image[70:150, 130:200, 0] > 0)) < 0.02
+
+
+def test_rows_are_mapped_in_parts_without_a_seam(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    (whole,), _ = run(image, [(40.0, 30.0, 80.0, 60.0)])
+    monkeypatch.setattr("synthforge.prediction.faces._PIXELS", 500)
+    (parts,), _ = run(image, [(40.0, 30.0, 80.0, 60.0)])
+    assert np.array_equal(whole.labels, parts.labels)  # type: ignore[arg-type]
+    assert np.allclose(whole.depth, parts.depth, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_the_second_pass_crops_around_the_landmarks_found(image: np.ndarray) -> None:
+    loose = (30.0, 20.0, 86.0, 76.0)
+    (once,), _ = run(image, [loose])
+    (twice,), seer = run(image, [loose], passes=2)
+    assert seer.calls == [(1, ("keypoints",)), (1, Seer.tasks)]
+    assert once.crop == (2, -8, 114, 104)
+    assert twice.crop == pytest.approx((20, 5, 100, 85), abs=3.6)  # as from the true box, within two pixels of the crop
+    assert twice.box == loose
+    # What makes no crop leaves the first one.
+    (kept,), _ = run(np.where(image[..., :1] >= 0, [255, 0, 0], image).astype(np.uint8), [loose], passes=2)
+    assert kept.points is not None
+
+
+def test_many_faces_go_in_batches(image: np.ndarray) -> None:
+    faces, seer = run(image, [(40.0, 30.0, 80.0, 60.0)] * 35, tasks=["depth"])
+    assert len(faces) == 35
+    assert seer.calls == [(16, ("depth",)), (16, ("depth",)), (3, ("depth",))]
+    assert faces[0].points is None
+    assert faces[0].labels is None
+    assert run(image, [])[0] == []
+
+
+def test_wrong_boxes_and_tasks_are_named(image: np.ndarray) -> None:
+    with pytest.raises(UserError, match=r"the box 300, 10, 340, 50 lies outside .* 200 x 150"):
+        run(image, [(300.0, 10.0, 340.0, 50.0)])
+    with pytest.raises(UserError, match="larger than"):
+        run(image, [(0.0, 0.0, 1e6, 1e6)])
+    with pytest.raises(UserError, match="no task 'normals'"):
+        run(image, [], tasks=["normals"])
+
+
+def test_where_crops_meet_the_nearer_face_decides() -> None:
+    def face(x0: int, value: int) -> Face:
+        labels = np.full((10, 10), value, np.uint8)
+        labels[0] = 0
+        return Face((x0, 0, x0 + 10, 10), (x0, 0, x0 + 10, 10), (x0, 0, x0 + 10, 10), labels=labels)
+
+    merged = merge_labels([face(0, 1), face(6, 2)], (10, 20))
+    assert merged[0].tolist() == [0] * 20
+    assert merged[5].tolist() == [1] * 8 + [2] * 8 + [0] * 4
+    assert np.array_equal(merged, merge_labels([face(6, 2), face(0, 1)], (10, 20)))
+    assert merge_labels([face(0, 1)], (10, 20))[5].tolist() == [1] * 10 + [0] * 10
+
+
+def test_the_picture_shows_boxes_classes_and_a_row_a_face(image: np.ndarray) -> None:
+    faces, _ = run(image, [(40.0, 30.0, 80.0, 60.0), (150.0, 85.0, 182.0, 118.0)])
+    sheet = draw(image, faces, points="", classes="synthforge", tile=100)
+    alone = draw(image, faces[:1], points="", classes="synthforge", tile=100)
+    assert sheet.width == alone.width == 3 * 106 + 6
+    assert sheet.height == alone.height + 106
+    nothing = np.asarray(draw(image, [], tile=100))
+    assert nothing.shape[1] == 2 * 106 + 6
+    pixels = np.asarray(sheet).reshape(-1, 3)
+    skin = (236, 188, 150)  # class 1, in the legend
+    assert (pixels == skin).all(axis=1).any()
+    assert not (nothing.reshape(-1, 3) == skin).all(axis=1).any()

@@ -1,0 +1,209 @@
+"""Folders of photographs through a small real model, from boxes in a list; no detector is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from synthforge.core.errors import DataError, UserError
+from synthforge.core.plugins import load_plugins
+from synthforge.core.shipped import find_model, shipped_models
+from synthforge.learning.config import NetworkConfig
+from synthforge.learning.model import FaceModel, build_tasks
+from synthforge.prediction.photographs import list_photographs
+from synthforge.prediction.run import Options, Outcome, check, predict_photographs
+
+TASKS = [
+    {"name": "keypoints", "head": "light"},
+    {"name": "segmentation", "head": "light", "width": 0.1},
+    {"name": "depth", "head": "light", "width": 0.1},
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    tasks, references = build_tasks(TASKS, load_plugins())
+    network = NetworkConfig(backbone="residual", width=0.125, channels=12, input_size=32)
+    folder = tmp_path_factory.mktemp("model") / "small"
+    made = FaceModel(network, tasks, references, info={"crop_scale": 1.5})
+    for parameter in made.parameters():  # something that is not all zeros in the last layers
+        parameter.data.add_(0.05 * torch.randn_like(parameter))
+    made.eval().save(folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a.jpg", "b.png", "nobody.png"):
+        Image.fromarray(rng.integers(0, 255, (60, 80, 3)).astype(np.uint8)).save(folder / name)
+    (folder / "boxes.csv").write_text("a.jpg,10,10,50,50\na.jpg,40,20,75,55\nb.png,20,20,50,50\n")
+    return folder
+
+
+def predict(model: Path, photos: Path, out: Path, options: Options | None = None) -> list[Outcome]:
+    listed = list_photographs([str(photos)], out)
+    return predict_photographs(model, listed, out, options or Options(), boxes=photos / "boxes.csv", progress=False)
+
+
+def record(out: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
+    return found
+
+
+def status(outcomes: list[Outcome]) -> list[str]:
+    return [o.status for o in outcomes]
+
+
+def test_what_is_written(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    outcomes = predict(model, photos, out)
+    assert [(o.file.name, o.status, o.faces) for o in outcomes] == [
+        ("a.jpg", "done", 2),
+        ("b.png", "done", 1),
+        ("nobody.png", "done", 0),
+    ]
+    told = record(out, "a")
+    assert (told["image"]["width"], told["image"]["height"]) == (80, 60)
+    assert told["model"]["schemas"] == {"depth": "", "keypoints": "ibug68", "segmentation": "synthforge"}
+    assert len(told["model"]["sha256"]) == 64
+    assert told["files"] == {"overlay": "a.overlay.jpg", "labels": "a.labels.png", "depth": "a.depth.npz"}
+    labels = np.array(Image.open(out / "a.labels.png"))
+    assert labels.shape == (60, 80)
+    with np.load(out / "a.depth.npz") as depth:
+        for i, face in enumerate(told["faces"]):
+            left, top, right, bottom = face["region"]
+            assert depth[face["depth"]["array"]].shape == (bottom - top, right - left)
+            assert np.isfinite(depth[f"depth_{i}"]).all()
+            assert face["landmarks"]["schema"] == "ibug68"
+            assert np.array(face["landmarks"]["points"]).shape == (68, 2)
+            assert sum(face["classes"]["shares"].values()) == pytest.approx(1, abs=1e-4)
+            assert 0 <= left < right <= 80
+            assert 0 <= top < bottom <= 60
+    assert told["faces"][0]["box"] == told["faces"][0]["landmarks_box"] == [10, 10, 50, 50]
+    assert record(out, "nobody")["faces"] == []
+    assert not np.array(Image.open(out / "nobody.labels.png")).any()
+    assert Image.open(out / "nobody.overlay.jpg").width > 100
+
+
+def test_a_second_call_keeps_and_a_changed_one_sets_aside(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(model, photos, out)
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
+    assert status(predict(model, photos, out)) == ["kept"] * 3
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()} == before
+    # Another box for one photograph: it alone is done again, and what was there is set aside.
+    (photos / "boxes.csv").write_text("a.jpg,10,10,50,50\na.jpg,40,20,75,55\nb.png,21,20,50,50\n")
+    assert status(predict(model, photos, out)) == ["kept", "done", "kept"]
+    for suffix in (".json", ".overlay.jpg", ".labels.png", ".depth.npz"):
+        assert (out / ".previous" / f"b{suffix}").read_bytes() == before[f"b{suffix}"][0]
+    # A lost file is made again; so is everything with other options, which leave no file of the old ones behind.
+    (out / "a.depth.npz").unlink()
+    assert status(predict(model, photos, out)) == ["done", "kept", "kept"]
+    assert status(predict(model, photos, out, Options(passes=1, overlay="png"))) == ["done"] * 3
+    assert not list(out.glob("*.overlay.jpg"))
+    assert status(predict(model, photos, out, Options(passes=1, overlay="none", tasks=("keypoints",)))) == ["done"] * 3
+    assert sorted(p.name for p in out.glob("*.*") if p.is_file()) == ["a.json", "b.json", "nobody.json"]
+    assert "depth" not in record(out, "a")["faces"][0]
+
+
+def test_results_may_lie_beside_the_photographs(model: Path, photos: Path) -> None:
+    assert status(predict(model, photos, photos)) == ["done"] * 3
+    assert status(predict(model, photos, photos)) == ["kept"] * 3
+
+
+def test_files_of_others_are_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.json").write_text('{"mine": 1}')
+    (out / "b.json").write_text("not JSON")
+    outcomes = predict(model, photos, out)
+    assert status(outcomes) == ["failed", "failed", "done"]
+    assert "is there and no record of predict" in outcomes[0].error
+    assert (out / "a.json").read_text() == '{"mine": 1}'
+    assert not (out / "a.labels.png").exists()
+
+
+def test_a_damaged_photograph_does_not_stop_the_others(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    whole = (photos / "a.jpg").read_bytes()
+    (photos / "a.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "boxes.csv").write_text("a.jpg,10,10,50,50\nb.png,200,20,250,50\nnobody.png,10,10,50,50\n")
+    outcomes = predict(model, photos, out)
+    assert status(outcomes) == ["failed", "failed", "done"]
+    assert str(photos / "a.jpg") in outcomes[0].error
+    assert "b.png" in outcomes[1].error
+    assert "outside of the photograph" in outcomes[1].error
+    with pytest.raises(DataError, match=r"2 of 3 photographs failed:\n.*a\.jpg.*\n.*b\.png"):
+        check(outcomes)
+    check(outcomes[2:])
+    (photos / "a.jpg").write_bytes(whole)
+    assert status(predict(model, photos, out)) == ["done", "failed", "kept"]
+
+
+def test_a_killed_call_goes_on(model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+
+        def killed(path: Path, data: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("synthforge.prediction.run.write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            predict(model, photos, out)
+    assert not list(out.glob("*.json"))  # what has no record is not done
+    assert status(predict(model, photos, out)) == ["done"] * 3
+
+
+def test_boxes_in_a_detectors_convention(model: Path, photos: Path, tmp_path: Path) -> None:
+    predict(model, photos, tmp_path / "out", Options(boxes_of="dlib"))
+    face = record(tmp_path / "out", "b")["faces"][0]
+    assert face["box"] == [20, 20, 50, 50]
+    assert face["landmarks_box"] != face["box"]
+
+
+def test_what_concerns_all_photographs_stops_at_once(model: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no task 'normals'"):
+        predict(model, photos, tmp_path / "out", Options(tasks=("normals",)))
+    with pytest.raises(UserError, match="no face detector 'tight'"):
+        predict(model, photos, tmp_path / "out", Options(boxes_of="tight"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command(model: Path, photos: Path, tmp_path: Path) -> None:
+    whole = (photos / "a.jpg").read_bytes()
+    (photos / "a.jpg").write_bytes(whole[:300])
+    command = [sys.executable, "-m", "synthforge", "predict", model, photos, "--boxes", photos / "boxes.csv"]
+    command += ["--out", tmp_path / "out", "--json", "-", "--tasks", "keypoints"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    told = json.loads(done.stdout)["images"]
+    assert [image["status"] for image in told] == ["failed", "done", "done"]
+    assert "1 of 3 photographs failed" in done.stderr
+    assert str(photos / "a.jpg") in done.stderr
+    assert "1 faces in 2 images, no face in 1" in done.stderr
+
+
+def test_models_are_found_by_path_and_by_name(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_model(model) == model
+    with pytest.raises(UserError, match="holds no model"):
+        find_model(tmp_path)
+    with pytest.raises(UserError, match="there is no model nowhere"):
+        find_model("nowhere")
+    for name, folder in shipped_models().items():
+        assert find_model(name) == folder
+    monkeypatch.setattr("synthforge.core.shipped.shipped_models", lambda: {"small": model})
+    assert find_model("small") == find_model("models/small") == model
+    with pytest.raises(UserError, match="Did you mean 'small'"):
+        find_model("smal")
