@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("finetune", "Fine-tune the labels of a model on real data."),
     "evaluate": ("evaluate", "Score a model on a benchmark."),
     "predict": ("predict", "Landmarks, classes and depth of the faces in photographs."),
+    "report": ("report", "Set evaluations beside the published rows, on one page."),
+    "export": ("export", "Make a model ready to hand out, with its card."),
     "verify": ("verify", "Check every byte and label of a dataset."),
     "show": ("show", "Draw a contact sheet of a dataset."),
     "assets": ("assets", "List, add, convert and fake licensed files."),

@@ -1,19 +1,24 @@
-"""Evaluations on disk: `evaluation.json` for people and tools, `cases.npz` for the pictures of a later report."""
+"""Evaluations on disk: `evaluation.json` for tools, `evaluation.md` for people, `cases.npz` for a later report, and
+`worst.jpg`, the contact sheet of the worst faces, where one was asked for.
+"""
 
 from __future__ import annotations
 
 import json
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import DataError
-from ..core.files import write_bytes, write_json
+from ..core.files import write_bytes, write_json, write_text
 from ..core.records import PublishedRow, RealItem, RealSample, Scores
+from .pictures import contact_sheet, jpeg
 from .protocol import Case, Evaluation
+from .summary import to_markdown
 
-NUMBERS, CASES = "evaluation.json", "cases.npz"
+NUMBERS, CASES, SUMMARY, SHEET = "evaluation.json", "cases.npz", "evaluation.md", "worst.jpg"
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") -> None:
@@ -37,7 +42,27 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") ->
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     write_bytes(folder / CASES, buffer.getvalue())
+    write_text(folder / SUMMARY, to_markdown(evaluation, label))
+    if evaluation.sheet:
+        write_bytes(folder / SHEET, jpeg(contact_sheet(evaluation.sheet, evaluation.task, evaluation.schema)))
     write_json(folder / NUMBERS, record)
+
+
+def read_numbers(folder: Path) -> list[dict[str, Any]]:
+    """What `evaluation.json` files hold: of an evaluation's folder, or of all splits below an evaluate stage's.
+
+    Raises DataError when there is none or one cannot be read.
+    """
+    paths = [folder / NUMBERS] if (folder / NUMBERS).is_file() else sorted(folder.glob(f"*/{NUMBERS}"))
+    if not paths:
+        raise DataError(f"{folder} holds no evaluation", hint="Give an evaluate stage or its folder.")
+    found = []
+    for path in paths:
+        try:
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read: {error}", hint="Run its evaluate stage again.") from error
+    return found
 
 
 def load_evaluation(folder: Path) -> tuple[str, Evaluation]:
@@ -61,6 +86,7 @@ def load_evaluation(folder: Path) -> tuple[str, Evaluation]:
             notes=record["notes"],
             published=[PublishedRow(**row) for row in record["published"]],
             cases=cases,
+            details=record.get("details", {}),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -152,10 +152,11 @@ class FaceModel(nn.Module):
             "parameters": sum(p.numel() for p in self.parameters()),
         }
 
-    def save(self, folder: Path | str) -> None:
-        """Write `model.safetensors` and, after it, `model.json`, each atomically."""
+    def save(self, folder: Path | str, weights: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write `model.safetensors` and, after it, `model.json`, each atomically; weights: instead of its own."""
         folder = Path(folder)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        given = self.state_dict() if weights is None else weights
+        weights = {name: value.detach().cpu().contiguous() for name, value in given.items()}
         write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
         write_json(folder / DESCRIPTION, self.describe())
 

@@ -1,0 +1,100 @@
+"""Models made ready to hand out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from blobs import BlobBenchmark, Blobs, tiny
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+from synthforge.cli.main import cli
+from synthforge.core.errors import DataError
+from synthforge.learning.config import FinetuneConfig, SelfSupervisionConfig
+from synthforge.learning.export import CardText, export_model
+from synthforge.learning.finetune import finetune
+from synthforge.learning.model import load_model
+from synthforge.learning.train import train
+
+EVALUATION = {
+    "label": "zero-shot",
+    "benchmark": "300w",
+    "split": "train",
+    "count": 12,
+    "values": {"nme": 4.25, "auc@8": None},
+    "units": {"nme": "%"},
+    "protocol": {"box": "truth", "passes": 2},
+    "per_item": {"somebody/1": 4.0},
+    "details": {
+        "worst": [{"key": "somebody/1"}],
+        "sets": {"afw": {"faces": 5, "nme": 4.5}, "lfpw": {"faces": 7, "nme": 4.1}, "all": {"faces": 12, "nme": 4.25}},
+        "groups": {"yaw": [{"group": "-30 to 30", "faces": 12, "mean": 4.25, "regions": {"jaw": 6.0}}]},
+        "boxes": {"missed": 1, "missed_faces": ["somebody/1"]},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    train(tiny(max_steps=3, self_supervision=SelfSupervisionConfig(weight=0.0)), "", folder, dataset=Blobs(16))
+    return folder
+
+
+def test_an_exported_model_answers_as_before_and_is_half_as_large(model: Path, tmp_path: Path) -> None:
+    facts = export_model(model, tmp_path / "out", [EVALUATION], CardText("Name", "Words.", ["It cannot see behind."]))
+    weights = load_file(tmp_path / "out" / "model.safetensors")
+    assert {v.dtype for v in weights.values()} == {torch.float16, torch.int64}
+    assert facts["bytes"] == (tmp_path / "out" / "model.safetensors").stat().st_size
+    assert facts["bytes"] < 0.6 * (model / "model.safetensors").stat().st_size
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found, wanted = (load_model(folder).predict(images) for folder in (tmp_path / "out", model))
+    torch.testing.assert_close(found["keypoints"]["points"], wanted["keypoints"]["points"], atol=2e-3, rtol=0)
+    assert (
+        found["segmentation"]["logits"].argmax(1) == wanted["segmentation"]["logits"].argmax(1)
+    ).float().mean() > 0.99
+
+
+def test_the_card_holds_the_figures_and_no_name_of_a_face(model: Path, tmp_path: Path) -> None:
+    export_model(model, tmp_path, [EVALUATION], CardText("Name", "Words.", ["It cannot see behind."]))
+    page, figures = (tmp_path / "README.md").read_text(), (tmp_path / "figures.json").read_text()
+    for said in ("# Name", "Words.", "It cannot see behind.", "| nme | 4.25 % |", "passes 2", "| lfpw | 7 | 4.10 |"):
+        assert said in page
+    assert "| -30 to 30 | 12 | 4.25 |" in page
+    seen = load_model(model).info["training"]
+    assert f"Round 1: {seen['samples']} synthetic samples, {seen['samples_seen']} seen." in page
+    assert "somebody" not in page + figures
+    assert json.loads(figures)["evaluations"][0]["details"]["boxes"] == {"missed": 1}
+
+
+def test_a_model_that_has_seen_photographs_is_not_exported(model: Path, tmp_path: Path) -> None:
+    finetune(FinetuneConfig(epochs=1, batch_size=4), model, BlobBenchmark(), tmp_path / "tuned")
+    with pytest.raises(DataError, match="has seen real photographs"):
+        export_model(tmp_path / "tuned", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_bytes((model / "model.json").read_bytes())
+    weights = load_file(model / "model.safetensors")
+    name = next(key for key, value in weights.items() if value.dtype == torch.float32)
+    weights[name] = weights[name] + 1e6
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(DataError, match="float32"):
+        export_model(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    export_model(tmp_path, tmp_path / "out", dtype="float32")
+
+
+def test_the_command_writes_a_folder_that_loads(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "zero" / "val").mkdir(parents=True)
+    (tmp_path / "zero" / "val" / "evaluation.json").write_text(json.dumps(EVALUATION))
+    out = tmp_path / "out"
+    line = ["export", str(model), "--out", str(out), "--evaluation", str(tmp_path / "zero"), "--json", "-"]
+    found = CliRunner().invoke(cli, line)
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["parameters"] == sum(p.numel() for p in load_model(out).parameters())
+    assert "zero-shot" in (out / "README.md").read_text()
