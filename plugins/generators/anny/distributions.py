@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 KINDS = ("uniform", "normal", "log_normal", "choice", "constant")
-_TRIES = 4  # normal draws kept in reserve for one factor; the first one within its bounds counts
+TRIES = 4  # normal draws kept in reserve for one factor; the first one within its bounds counts
 
 
 @dataclass
@@ -111,5 +111,5 @@ def draw(group: Any, rng: np.random.Generator) -> dict[str, float]:
     """
     factors = [(name, value) for name, value in vars(group).items() if isinstance(value, Distribution)]
     uniforms = rng.random(len(factors)).tolist()
-    normals = rng.standard_normal((len(factors), _TRIES)).tolist()
+    normals = rng.standard_normal((len(factors), TRIES)).tolist()
     return {name: factor.pick(u, z) for (name, factor), u, z in zip(factors, uniforms, normals, strict=True)}

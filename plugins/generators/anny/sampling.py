@@ -17,14 +17,15 @@ from synthforge.heads.anny_sampling import AnnyDistribution, sample_parameters
 
 from .accessories.sampling import GROUPS as ACCESSORIES
 from .accessories.sampling import adapt_hair, sample_accessories
+from .backdrops import draw_background
 from .config import BACKGROUNDS, BEARD_STYLES, HAIR_STYLES, AnnyConfig
 from .distributions import draw
 from .environment import NAMES as ENVIRONMENTS
 from .palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
 
-SHAPES = 12  # at most this many shapes in a background
 YOUNG_ADULT = 2 / 3  # in the phenotypes' unit of age
 TEENAGER = 0.52
+_LINES = ("forehead", "folds", "crow", "bags")
 
 
 def sample_scene(
@@ -65,7 +66,9 @@ def sample_scene(
         "clothes": clothes,
         "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
         **worn,
-        "background": _background(factors["background"], streams["background"]),
+        "background": draw_background(
+            BACKGROUNDS[int(factors["background"]["kind"])], factors["background"], streams["background"]
+        ),
         "film": _film(factors["film"], config.film.monochrome, streams["film"]),
     }
 
@@ -136,9 +139,22 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     if phenotype[0] > 0.5 and age > TEENAGER and f["lipstick"] > 0:
         paint = from_hsv(0.97 + 0.06 * f["hue"] / 0.1, 0.75, 0.45 - 0.3 * dark)
         lips = lips * (1 - f["lipstick"]) + paint * f["lipstick"]
-    keep = ("mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness", "scatter", "lip_gloss")
+    keep = ("mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness", "scatter", "lip_gloss", "moles")
+    painted = float(phenotype[0] > 0.5 and age > TEENAGER)
+    aged = {n: f[n] * ((0.1 if n == "forehead" else 0.3) * float(age > TEENAGER) + f["wrinkled"] * old) for n in _LINES}
+    shadow = from_hsv(f["eyeshadow_hue"], 0.5, 0.5) * tone
     relief = f["relief"] + f["ageing"] * old
-    return {name: f[name] for name in keep} | {"melanin": melanin, "tone": tone, "lips": lips, "relief": relief}
+    return {name: f[name] for name in keep} | {
+        "melanin": melanin,
+        "tone": tone,
+        "lips": lips,
+        "relief": relief,
+        "pores": f["pores"] * float(age > TEENAGER),
+        "eyeshadow": f["eyeshadow"] * painted,
+        "shadow_colour": shadow,
+        "rouge": f["rouge"] * painted,
+        **aged,
+    }
 
 
 def _eyes(f: Mapping[str, float], melanin: float, gender: float) -> dict[str, Any]:
@@ -165,7 +181,7 @@ def _hair(
     old = max(0.0, (age - YOUNG_ADULT) / (1 - YOUNG_ADULT))
     grey = float(np.clip(1.5 * old - 0.75 + f["grey"], 0, 1)) if old > 0.25 else 0.0
     # dark skin goes with dark hair
-    colour = hair_colour(f["colour"] * (1.0 if melanin < 0.7 else 0.5), grey) * f["shade"]
+    colour = hair_colour(f["colour"] * (1.0 if melanin < 0.7 else 0.5), grey) * f["shade"] ** (1.0 - 0.7 * grey)
     return {
         "style": kind,
         "colour": np.clip(colour, 0, 1),
@@ -218,43 +234,6 @@ def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.
         "tint": f["tint"] if dark < sun else 0.08,
         "colour": from_hsv(f["hue"], 0.35, f["value"]),
         **{name: f[name] for name in ("width", "height", "roundness", "rim", "drop")},
-    }
-
-
-def _background(f: Mapping[str, float], rng: np.random.Generator) -> dict[str, Any]:
-    """Two base colours and a list of shapes: centre, half size, turn, blur, roundness, colour."""
-    kind = BACKGROUNDS[int(f["kind"])]
-    first = from_hsv(f["hue"], f["saturation"], f["value"])
-    near = rng.random(3)
-    second = first * (1 - f["spread"]) + f["spread"] * from_hsv(near[0], f["saturation"] * near[1], near[2] ** 1.5)
-    count = min(SHAPES, int(f["clutter"])) if kind in ("blobs", "boxes", "room") else 0
-    u = rng.random((SHAPES, 10))
-    shapes = np.zeros((SHAPES, 10))
-    for i in range(count):
-        colour = from_hsv(u[i, 0], f["saturation"] + 0.5 * u[i, 1] ** 3, u[i, 2] ** 2)
-        if u[i, 1] < 0.5:
-            colour = 0.5 * colour + 0.5 * second * (0.4 + u[i, 3])
-        if kind == "blobs":
-            size, roundness, turn = 0.04 + 0.4 * u[i, 4:6] ** 2, 1.0, math.pi * u[i, 6]
-        elif kind == "boxes":
-            size, roundness, turn = 0.04 + 0.45 * u[i, 4:6] ** 2, 0.1, math.pi * u[i, 6] * (u[i, 7] < 0.4)
-        else:  # a room: upright and level things, some as tall or as wide as the picture
-            size = np.array([0.03 + 0.3 * u[i, 4] ** 1.5, 0.05 + 0.6 * u[i, 5]])
-            if u[i, 6] < 0.35:
-                size = size[::-1]
-            roundness, turn = 0.05, 0.06 * (u[i, 7] - 0.5)
-        blur = f["blur"] * (0.4 + 1.2 * u[i, 7])
-        shapes[i] = [*(1.2 * u[i, 8:10] - 0.1), *size, turn, max(blur, 0.003), roundness, *colour]
-    return {
-        "kind": kind,
-        "first": first,
-        "second": second,
-        "count": count,
-        "shapes": shapes,
-        "texture": f["texture"] * (0.3 if kind == "plain" else 1.0) + (0.35 if kind == "noise" else 0.0),
-        "texture_scale": f["texture_scale"],
-        "turn": float(rng.uniform(0, 2 * math.pi)),
-        "offset": rng.random(2),
     }
 
 

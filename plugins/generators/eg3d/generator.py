@@ -12,10 +12,13 @@ import torch
 
 from synthforge.assets.registry import find_asset, sha256
 from synthforge.assets.stylegan_pickle import read_checkpoint
+from synthforge.core.factors import Factor
 from synthforge.core.interfaces import Generator
+from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
-from synthforge.core.seeding import numpy_rng, torch_rng
+from synthforge.core.seeding import torch_rng
 
+from ..next3d.declared import latent_factors
 from ..next3d.views import label, metric, metric_depth, picture, volume_camera
 from ..next3d.volume import middle_jitter, pinhole_rays, seeded_jitter
 from .network import EG3DNetwork
@@ -44,15 +47,23 @@ class EG3DGenerator(Generator):
 
     def sample(self, seed: int, index: int) -> Scene:
         """See `Generator.sample`. z and camera have streams of their own, `eg3d/<name>`."""
-        config, view = self.config, numpy_rng(seed, index, "eg3d/camera")
+        return self.sample_from(Origin(seed, index))
+
+    def sample_from(self, origin: Origin) -> Scene:
+        """See `Generator.sample_from`."""
+        config, view = self.config, origin.stream("eg3d/camera")
         parameters = {
-            "z": numpy_rng(seed, index, "eg3d/z").standard_normal(512).tolist(),
+            "z": origin.stream("eg3d/z").standard_normal(512).tolist(),
             "azimuth": float(view.uniform(-config.azimuth, config.azimuth)),
             "elevation": float(view.uniform(-config.elevation, config.elevation)),
             "field_of_view": float(view.uniform(config.field_of_view[0], config.field_of_view[1])),
             "radius": config.radius,
         }
-        return Scene(seed, index, parameters)
+        return Scene(origin.seed, origin.index, parameters, origin=origin)
+
+    def factors(self) -> tuple[Factor, ...]:
+        """See `Generator.factors`."""
+        return latent_factors(self.config)
 
     def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         """See `Generator.render`."""

@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from synthforge.assets.registry import find_asset, sha256
 from synthforge.assets.stylegan_pickle import StyleGANCheckpoint, read_checkpoint
 from synthforge.core.camera import Camera
+from synthforge.core.factors import Factor
 from synthforge.core.interfaces import Generator
+from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene, Surface
-from synthforge.core.seeding import numpy_rng, torch_rng
+from synthforge.core.seeding import torch_rng
 from synthforge.geometry.cameras import stack_cameras, to_camera_torch
 from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.raster import get_rasteriser
@@ -25,6 +27,7 @@ from synthforge.heads.flame_assets import load_flame_head
 from synthforge.heads.flame_io import read_uv_mask
 
 from .alignment import PUBLISHED, Affine, Residuals, read_alignment, refine
+from .declared import flame_factors, latent_factors
 from .network import Next3DNetwork
 from .settings import Next3DConfig
 from .views import label, metric, metric_depth, picture, volume_camera
@@ -60,19 +63,27 @@ class Next3DGenerator(Generator):
 
     def sample(self, seed: int, index: int) -> Scene:
         """See `Generator.sample`. z, shape, expression and camera have streams of their own, `next3d/<name>`."""
+        return self.sample_from(Origin(seed, index))
+
+    def sample_from(self, origin: Origin) -> Scene:
+        """See `Generator.sample_from`."""
         config = self.config
-        view = numpy_rng(seed, index, "next3d/camera")
+        view = origin.stream("next3d/camera")
         parameters = {
-            "z": numpy_rng(seed, index, "next3d/z").standard_normal(512).tolist(),
-            "flame_shape": _uniform(seed, index, "shape", config.identity, config.identity_range),
-            "flame_expression": _uniform(seed, index, "expression", config.expression, config.expression_range),
+            "z": origin.stream("next3d/z").standard_normal(512).tolist(),
+            "flame_shape": _uniform(origin, "shape", config.identity, config.identity_range),
+            "flame_expression": _uniform(origin, "expression", config.expression, config.expression_range),
             "flame_pose": [0.0] * 15,
             "azimuth": float(view.uniform(-config.azimuth, config.azimuth)),
             "elevation": float(view.uniform(-config.elevation, config.elevation)),
             "field_of_view": float(view.uniform(config.field_of_view[0], config.field_of_view[1])),
             "radius": config.radius,
         }
-        return Scene(seed, index, parameters)
+        return Scene(origin.seed, origin.index, parameters, origin=origin)
+
+    def factors(self) -> tuple[Factor, ...]:
+        """See `Generator.factors`."""
+        return (*latent_factors(self.config), *flame_factors(self.config))
 
     def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         """See `Generator.render`."""
@@ -205,8 +216,8 @@ def _camera(scene: Scene, resolution: int) -> Camera:
     return volume_camera(p["azimuth"], p["elevation"], p["radius"], p["field_of_view"], resolution)
 
 
-def _uniform(seed: int, index: int, stream: str, count: int, limit: float) -> list[float]:
-    return list(map(float, numpy_rng(seed, index, f"next3d/{stream}").uniform(-limit, limit, count)))
+def _uniform(origin: Origin, stream: str, count: int, limit: float) -> list[float]:
+    return list(map(float, origin.stream(f"next3d/{stream}").uniform(-limit, limit, count)))
 
 
 def _stack(scenes: Sequence[Scene], key: str) -> torch.Tensor:

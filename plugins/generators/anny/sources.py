@@ -1,0 +1,66 @@
+"""Where the numbers of every factor come from: the first pattern that fits its name counts.
+
+Three kinds of source: something published, named here; a range that is physically or anatomically possible; and a
+choice of ours, made by looking at renders. A choice says so: it is no claim about any population.
+"""
+
+from __future__ import annotations
+
+_PAPER = "the paper's range (SynthForge, section 3.1)"
+_CHOICE = "a choice of ours, by looking at renders"
+
+SOURCES: dict[str, str] = {
+    # the head
+    "head.gender": "MakeHuman's slider (0 man, 1 woman); Beta(1/4, 1/4) is a choice: clear cases with some between",
+    "head.age": "MakeHuman's unit (1/3 child, 2/3 young adult, 1 old); one in ten a child of 10 years or "
+    "more, adults uniform: a choice, broad rather than any country's age pyramid",
+    "head.african": "Dirichlet(1/2), the same for all three: balanced by construction, not a population's shares",
+    "head.asian": "as head.african",
+    "head.caucasian": "as head.african",
+    "head.gaze_*": "most saccades stay within 15 degrees of straight ahead (Bahill, Adler & Stark 1975); sigma 12 "
+    "across and 7 up and down is a choice within that",
+    "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
+    "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
+    "head.*": "MakeHuman's sliders, normal about their middle; the spread is a choice: their ends are caricatures",
+    "expression.*": "ARKit's actions by rules (docs/heads.md): shares of neutral, few and many actions, of smiles, "
+    "open jaws and shut eyes are choices; no statistics of expressions were used",
+    # the camera
+    "camera.azimuth": _PAPER,
+    "camera.elevation": "within the paper's range of 0.8 rad; concentrated at eye level, where most photographs are "
+    "taken: a choice",
+    "camera.field_of_view": _PAPER,
+    "camera.*": _CHOICE,
+    # light
+    "light.*_kelvin": "photographers' tables: candle 1900 K, tungsten 2800 K, noon 5500 K, overcast 6500 K, blue sky "
+    "above 9000 K; the spread is a choice",
+    "light.environment": "kinds of surroundings in environment.py, about equally often: a choice",
+    "light.*": _CHOICE,
+    # skin
+    "skin.melanin": "absorption after Jacques 2013 (palette.py); the range covers the human one, see "
+    "melanin_by_ancestry: a choice",
+    "skin.haemoglobin": "absorption after Jacques 2013 (palette.py); the range is a choice",
+    "skin.roughness": "around what Weyrich et al. 2006 fit to facial skin; the range is a choice",
+    "skin.*": _CHOICE,
+    # eyes
+    "eyes.iris_radius": "white-to-white diameter 11.7 mm, standard deviation 0.4 mm (Ruefer et al. 2005)",
+    "eyes.pupil": "3 to 6 mm of diameter, as in indoor to outdoor light (Watson & Yellott 2012); evenly: a choice",
+    "eyes.iris": "more brown than light ones, as worldwide; the shares are a choice",
+    "eyes.*": _CHOICE,
+    # hair and dress
+    "hair.colour": "cumulative shares in palette.HAIR: mostly black and brown, 1 to 4 % red, as worldwide; a choice",
+    "hair.*": _CHOICE,
+    "brows.*": _CHOICE,
+    "beard.*": _CHOICE,
+    "clothes.*": _CHOICE,
+    "glasses.present": "a choice of ours: fewer than wear them, more than are photographed with them",
+    "glasses.width": "lenses of common frames are 40 to 60 mm wide; the shape is a choice",
+    "glasses.*": _CHOICE,
+    "hat.present": "5 % in CelebAMask-HQ (a count, see accessories/config.py), more outdoors",
+    "jewellery.necklace": "4 % in CelebAMask-HQ (a count, see accessories/config.py)",
+    **dict.fromkeys(("hat.*", "mask.*", "scarf.*", "hand.*", "jewellery.*", "border.*"), _CHOICE),
+    # picture
+    "background.*": _CHOICE,
+    "film.jpeg": "libjpeg qualities that cameras (95) and web sites (65 to 88) use; the shares are a choice",
+    "film.*": _CHOICE,
+    "occluder.*": _CHOICE,
+}
