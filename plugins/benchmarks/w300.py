@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import MISSING
@@ -23,6 +23,7 @@ from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
 from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_pts
+from synthforge.evaluation.pose import yaw_in_image
 from synthforge.evaluation.scoring import score_points
 from synthforge.evaluation.standin import read_stand_in
 
@@ -43,6 +44,8 @@ SUBSETS: dict[str, tuple[tuple[str, ...], int]] = {
     "outdoor": (("300W/02_Outdoor", "02_Outdoor", "300W/Outdoor", "Outdoor"), 300),
 }
 TRAIN = ("afw", "helen/trainset", "lfpw/trainset")
+# train and val together: for models that have seen no real face
+ALL_TRAIN = "all-train"
 GROUPS: dict[str, tuple[str, ...]] = {
     "common": ("helen/testset", "lfpw/testset"),
     "challenge": ("ibug",),
@@ -84,13 +87,14 @@ class W300Config:
 class W300(Benchmark):
     """Landmarks on 300W, scored by NME over the outer eye corners.
 
-    Splits: `train` (AFW, HELEN and LFPW train, less val), `val` (our own share of it), `common` (LFPW and HELEN test),
-    `challenge` (iBUG), `full` (both) and `test_private` (300W indoor and outdoor).
+    Splits: `train` (AFW, HELEN and LFPW train, less val), `val` (our own share of it), `all-train` (both, for models
+    that learned from none of them), `common` (LFPW and HELEN test), `challenge` (iBUG), `full` (both) and
+    `test_private` (300W indoor and outdoor).
     """
 
     task = "keypoints"
     schema = "ibug68"
-    splits = ("train", "val", *GROUPS)
+    splits = ("train", "val", ALL_TRAIN, *GROUPS)
     published = PUBLISHED
 
     def __init__(self, config: W300Config) -> None:
@@ -118,6 +122,9 @@ class W300(Benchmark):
         chosen = []
         for subset in there:
             items = self._subset(subset)
+            if split == ALL_TRAIN:
+                chosen += items
+                continue
             held_out = _held_out(items, self.val_share)
             chosen += [item for item in items if (item.key in held_out) == (split == "val")]
         return chosen
@@ -134,6 +141,11 @@ class W300(Benchmark):
         """NME, AUC and failure rate, by region, and by group (`common/nme` ...) where a group is complete."""
         return score_points(results, self.schema, GROUPS)
 
+    def attributes(self, sample: RealSample) -> Mapping[str, Any]:
+        """`yaw`: degrees, estimated from the annotated points; `face_px`: larger side of the face box in pixels."""
+        x0, y0, x1, y1 = sample.box
+        return {"yaw": yaw_in_image(sample.target), "face_px": max(x1 - x0, y1 - y0)}
+
     def notes(self, split: str) -> Sequence[str]:
         """Own splits, absent folders and incomplete copies."""
         if split in ("train", "val"):
@@ -141,6 +153,8 @@ class W300(Benchmark):
                 f"val is {self.val_share:.0%} of each training folder, chosen by a hash of the photograph's name; "
                 "it is no official split"
             ]
+        elif split == ALL_TRAIN:
+            notes = ["all-train is train and val together: for models that learned from no face of this dataset"]
         else:
             notes = []
         for subset in GROUPS.get(split, TRAIN):

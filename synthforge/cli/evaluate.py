@@ -9,9 +9,12 @@ import click
 
 from .common import say, write_json_to
 
+#: faces on a contact sheet
+SHEET_FACES = 24
+
 
 @click.command(
-    epilog="Example: synthforge evaluate runs/quickstart/adapted --benchmark 300w --root DIR --split common --json -"
+    epilog="Example: synthforge evaluate runs/quickstart/adapted --benchmark 300w --root DIR --split val --json -"
 )
 @click.argument("model", required=False, type=click.Path(path_type=Path))
 @click.option("--benchmark", required=True, help="Registered name, e.g. 300w.")
@@ -26,17 +29,36 @@ from .common import say, write_json_to
     show_default=True,
     help="What the other tool calls the centre of the first pixel, for --predictions.",
 )
-@click.option("--second-pass", is_flag=True, help="Crop again from the predicted points.")
 @click.option(
     "--box",
-    type=click.Choice(["ground-truth", "jitter"]),
-    default="ground-truth",
+    type=click.Choice(["truth", "jitter", "detector"]),
+    default="truth",
     show_default=True,
-    help="Where the face box comes from.",
+    help="Where the face box comes from: the annotation, up to 10 % shifted and 20 % scaled, or a detector.",
+)
+@click.option("--detector", default="dlib", show_default=True, help="Finds the faces, for --box detector.")
+@click.option(
+    "--passes", type=click.IntRange(1, 2), default=1, show_default=True, help="2: crop again from the predicted points."
+)
+@click.option("--flip", is_flag=True, help="Mean of the predictions of the crop and of its mirror image.")
+@click.option("--align", type=click.IntRange(min=0), default=0, help="Also with one map a landmark, fitted on so many.")
+@click.option("--align-kind", type=click.Choice(["affine", "offset"]), default="affine", show_default=True)
+@click.option("--align-split", default="", help="Split to fit the maps on; else a part of the scored faces.")
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME[=A,B,...]",
+    help="Figures by an attribute, e.g. yaw=-30,-10,10,30, or by value: hair.style; repeatable.",
+)
+@click.option(
+    "--worst", type=click.IntRange(min=0), default=20, show_default=True, help="How many of the worst to list."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many faces.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write report.html and report.json here as well.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw the worst faces into this JPEG, one a split.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the figures as Markdown.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON; - is stdout.")
 def command(
     model: Path | None,
@@ -46,21 +68,35 @@ def command(
     overrides: tuple[str, ...],
     predictions: Path | None,
     pixel_centre: float,
-    second_pass: bool,
     box: str,
+    detector: str,
+    passes: int,
+    flip: bool,
+    align: int,
+    align_kind: str,
+    align_split: str,
+    groups: tuple[str, ...],
+    worst: int,
     limit: int | None,
     extra: tuple[str, ...],
     report: Path | None,
+    sheet: Path | None,
+    markdown: Path | None,
     json_file: Path | None,
 ) -> None:
     """Score MODEL (a folder with model.json) on a benchmark, by the benchmark's own crop protocol and metrics."""
     if (model is None) == (predictions is None):
         raise click.UsageError("give a MODEL folder or --predictions DIR, one of the two")
+    if predictions is not None and (box != "truth" or passes > 1 or flip):
+        raise click.UsageError("--box, --passes and --flip are for a MODEL: predictions in files are made already")
     from ..core.config import apply_overrides, resolve
     from ..core.errors import UserError
     from ..core.plugins import load_plugins
+    from ..evaluation.analysis import Analysis
     from ..stages.predictor import evaluate_model
 
+    drawn = SHEET_FACES if sheet is not None else 0
+    look = Analysis(align, align_kind, align_split, _edges(groups), worst, drawn)
     plugins = load_plugins(extra)
     keys = resolve(apply_overrides({"root": root}, overrides), source="--set")
     built = plugins.build("benchmark", {"name": benchmark, **keys}, where="--benchmark")
@@ -75,20 +111,60 @@ def command(
             from ..evaluation.predictions import evaluate_files
 
             evaluation = evaluate_files(
-                predictions, built, split, name=benchmark, pixel_centre=pixel_centre, limit=limit
+                predictions, built, split, name=benchmark, pixel_centre=pixel_centre, look=look, limit=limit
             )
         else:
             assert model is not None
             evaluation = evaluate_model(
-                model, built, split, plugins=plugins, name=benchmark, second_pass=second_pass, box=box, limit=limit
+                model,
+                built,
+                split,
+                plugins=plugins,
+                name=benchmark,
+                box=box,
+                detector=detector,
+                passes=passes,
+                flip=flip,
+                look=look,
+                limit=limit,
             )
         done.append((str(model or predictions), evaluation))
         _print(evaluation)
+        if sheet is not None:
+            _draw(evaluation, sheet if len(splits) == 1 else sheet.with_stem(f"{sheet.stem}-{split}"))
+    if markdown is not None:
+        from ..core.files import write_text
+        from ..evaluation.summary import to_markdown
+
+        write_text(markdown, "\n".join(to_markdown(each, label) for label, each in done))
+        say(f"figures: {markdown}")
     write_json_to({"evaluations": [{"label": label, **e.to_json()} for label, e in done]}, json_file)
     if report is not None:
         from ..evaluation.report import write_report
 
         say(f"report: {write_report(done, report, title=f'{benchmark}: {model or predictions}')}")
+
+
+def _edges(groups: tuple[str, ...]) -> dict[str, list[float]]:
+    """`yaw=-30,0,30` and `hair.style` as attributes with their edges."""
+    from ..evaluation.groups import check_edges
+
+    found: dict[str, list[float]] = {}
+    for text in groups:
+        name, _, edges = text.partition("=")
+        try:
+            found |= check_edges({name: [float(edge) for edge in edges.split(",") if edge.strip()]})
+        except ValueError as error:
+            raise click.UsageError(f"--group {text}: {error}") from None
+    return found
+
+
+def _draw(evaluation: Any, path: Path) -> None:
+    from ..core.files import write_bytes
+    from ..evaluation.pictures import contact_sheet, jpeg
+
+    write_bytes(path, jpeg(contact_sheet(evaluation.sheet, evaluation.task, evaluation.schema)))
+    say(f"worst faces: {path}")
 
 
 def _print(evaluation: Any) -> None:
@@ -102,5 +178,21 @@ def _print(evaluation: Any) -> None:
         table.add_row(name, f"{value:.3f} {evaluation.scores.units[name]}")
     console = Console(stderr=True)
     console.print(table)
+    align = evaluation.details.get("align")
+    if align:
+        console.print(
+            f"with one {align['kind']} map for each landmark, fitted on {align['fitted_on']} faces: "
+            f"NME {align['with']['nme']:.3f} %, without {align['without']['nme']:.3f} % "
+            f"(over {align['without']['faces']} other faces)",
+            highlight=False,
+        )
+    for name, rows in evaluation.details.get("groups", {}).items():
+        grouped = Table(title=f"by {name}", title_justify="left")
+        for head in rows[0]:
+            if head != "regions":
+                grouped.add_column(head, justify="left" if head == "group" else "right")
+        for row in rows:
+            grouped.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in row.items() if k != "regions"))
+        console.print(grouped)
     for note in ([evaluation.stand_in] if evaluation.stand_in else []) + list(evaluation.notes):
         console.print(f"note: {note}", highlight=False)

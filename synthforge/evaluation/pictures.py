@@ -32,11 +32,41 @@ def draw_case(case: Case, task: str, schema: str, size: int = 256) -> Panels:
     return _depth(case, image, matrix)
 
 
-def embed(image: Image.Image, quality: int = 85) -> str:
-    """An image as a `data:` URL (JPEG), so that a report needs no other file."""
+def contact_sheet(cases: Sequence[Case], task: str, schema: str, *, size: int = 224, columns: int = 4) -> Image.Image:
+    """Faces in rows, each with what is known and what was predicted, its key and its error written over it.
+
+    For landmarks one picture a face (annotation green, prediction red), else every panel of `draw_case` side by side.
+    Raises ValueError without faces.
+    """
+    if not cases:
+        raise ValueError("there is no face to draw")
+    tiles = []
+    for case in cases:
+        panels = [panel for _, panel in draw_case(case, task, schema, size)]
+        chosen = panels[-1:] if task == "keypoints" else panels
+        tile = Image.new("RGB", (size * len(chosen), size + 16), (255, 255, 255))
+        for place, panel in enumerate(chosen):
+            tile.paste(panel.convert("RGB"), (place * size, 16))
+        ImageDraw.Draw(tile).text((3, 2), f"{case.error:.3g}  {case.sample.item.key}", fill=(0, 0, 0))
+        tiles.append(tile)
+    width, height = tiles[0].size
+    columns = max(1, min(len(tiles), columns * size // width))
+    sheet = Image.new("RGB", (columns * width, -(-len(tiles) // columns) * height), (255, 255, 255))
+    for place, tile in enumerate(tiles):
+        sheet.paste(tile, (place % columns * width, place // columns * height))
+    return sheet
+
+
+def jpeg(image: Image.Image, quality: int = 88) -> bytes:
+    """An image as the bytes of a JPEG file."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=quality, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
+
+
+def embed(image: Image.Image, quality: int = 85) -> str:
+    """An image as a `data:` URL (JPEG), so that a report needs no other file."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, quality)).decode("ascii")
 
 
 def _points(case: Case, schema: str, image: np.ndarray, matrix: np.ndarray) -> Panels:

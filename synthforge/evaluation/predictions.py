@@ -23,6 +23,7 @@ from ..core.interfaces import Benchmark
 from ..core.records import RealItem
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
+from .analysis import Analysis
 from .files import read_grey, read_label, read_pairs, read_pts
 from .protocol import Evaluation, Predicted, assess
 
@@ -36,14 +37,15 @@ def evaluate_files(
     *,
     name: str = "",
     pixel_centre: float = 0.5,
+    look: Analysis | None = None,
     limit: int | None = None,
     cases: int = 4,
     progress: bool = True,
 ) -> Evaluation:
     """Score predictions read from `directory` in the formats above.
 
-    pixel_centre: what the other tool calls the centre of the first pixel. Raises DataError naming the file for a
-    missing, malformed or wrongly sized prediction, and what the benchmark raises.
+    pixel_centre: what the other tool calls the centre of the first pixel. look: what is analysed besides. Raises
+    DataError naming the file for a missing, malformed or wrongly sized prediction, and what the benchmark raises.
     """
     if not directory.is_dir():
         raise UserError(f"the folder of predictions {directory} does not exist")
@@ -62,7 +64,7 @@ def evaluate_files(
             yield sample, prediction, crops.square_box(sample.box, benchmark.crop_scale)
 
     how = {"source": f"files in {directory.name}", "pixel_centre": pixel_centre}
-    return assess(run, benchmark, split, how, name=name, limit=limit, cases=cases, progress=progress)
+    return assess(run, benchmark, split, how, name=name, look=look, limit=limit, cases=cases, progress=progress)
 
 
 def _find(directory: Path, key: str, suffixes: Mapping[str, Reader], flat: bool) -> Path:

@@ -1,22 +1,22 @@
 """The evaluation protocol: crop, predict, map back, score in the pixels of the photograph.
 
-1. The face box (of the annotation, or a disturbed copy of it) is made square, `benchmark.crop_scale` times its larger
-   side, cut out and resampled to `input_size` with anti-aliasing; what lies outside of the photograph is black.
+1. The face box (of the annotation, a disturbed copy of it, or a detector's; see `boxes`) is made square,
+   `benchmark.crop_scale` times its larger side, cut out and resampled to `input_size` with anti-aliasing; what lies
+   outside of the photograph is black.
 2. The predictor sees batches of such crops and nothing else.
 3. Points are mapped back through the crop's own matrix; logits and depth are interpolated bilinearly at every pixel of
    the photograph, and the class is chosen there, at full resolution. Pixels outside of the crop are background.
-4. With `second_pass`, the tight box of the predicted points gives a second crop, which is predicted again.
+4. With two `passes`, the tight box of the predicted points gives a second crop, which is predicted again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,16 +28,17 @@ from ..core.progress import progress_bar
 from ..core.records import PublishedRow, RealItem, RealSample, Scores
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
+from . import analysis
+from .analysis import Analysis, Kept
+from .boxes import LEAST_OVERLAP, Finder, box_mode, jittered, matching
 
 #: batch of crops (B,3,S,S) float in [0,1] -> the prediction mapping of the benchmark's task
 Predictor = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
-BoxProtocol = Literal["ground-truth", "jitter"]
 #: a sample, what was predicted for it in its own pixels, and the square shown in pictures
 Predicted = tuple[RealSample, np.ndarray, crops.Box]
 
 #: the entry of a prediction mapping that each task's benchmarks are scored on
 OUTPUTS = {"keypoints": "points", "segmentation": "logits", "depth": "depth"}
-JITTER_SHIFT, JITTER_SCALE = 0.05, 0.1
 CASES = ("best", "median", "worst")
 
 
@@ -54,7 +55,12 @@ class Case:
 
 @dataclass
 class Evaluation:
-    """One model on one split: its scores and everything needed to repeat or judge them."""
+    """One model on one split: its scores and everything needed to repeat or judge them.
+
+    details: what `analysis` finds besides the scores, as plain data: `sets`, `bias`, `groups`, `worst`, `align`, and
+    `boxes` of a detector.
+    cases: best, median and worst faces for a report; sheet: the worst ones alone, for a contact sheet.
+    """
 
     benchmark: str
     split: str
@@ -69,6 +75,8 @@ class Evaluation:
     notes: Sequence[str] = ()
     published: Sequence[PublishedRow] = ()
     cases: Sequence[Case] = field(default_factory=tuple, repr=False)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    sheet: Sequence[Case] = field(default_factory=tuple, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the pictures, ready for JSON; a figure without a value is null."""
@@ -88,6 +96,7 @@ class Evaluation:
             "stand_in": self.stand_in,
             "notes": list(self.notes),
             "published": [{**asdict(row), "values": dict(row.values)} for row in self.published],
+            "details": dict(self.details),
         }
 
 
@@ -104,8 +113,11 @@ def evaluate(
     name: str = "",
     batch_size: int = 16,
     input_size: int = 256,
-    second_pass: bool = False,
-    box: BoxProtocol = "ground-truth",
+    passes: int = 1,
+    box: str = "truth",
+    finder: Finder | None = None,
+    how: Mapping[str, Any] | None = None,
+    look: Analysis | None = None,
     limit: int | None = None,
     device: str | torch.device = "cpu",
     cases: int = 4,
@@ -114,24 +126,69 @@ def evaluate(
     """Score a predictor on a split of a benchmark by the protocol above.
 
     predictor: crops (B,3,input_size,input_size) float32 in [0,1] on `device` -> the task's prediction mapping (see
-    `core.interfaces.Task`). name: of the benchmark, for reports. box: `jitter` moves each box by 5 % of its side and
-    scales it by 10 % (standard deviations), drawn from the face's key alone. limit: only the first so many faces.
-    cases: how many best, median and worst faces to keep for pictures, each. Raises UserError when the prediction
-    is not what the benchmark's task needs, and what the benchmark raises.
+    `core.interfaces.Task`). name: of the benchmark, for reports. passes: 2 crops again around the predicted points.
+    box: `truth`, `jitter` (see `boxes.jittered`) or `detector`, which asks `finder` for the boxes of a photograph; a
+    face none of them belongs to is scored from the annotated box, and counted. how: what the report tells of the
+    protocol besides. look: what is analysed besides the scores. limit: only the first so many faces. cases: how many
+    best, median and worst faces to keep for pictures, each. Raises UserError when the prediction is not what the
+    benchmark's task needs, ValueError for an unknown box or number of passes, and what the benchmark raises.
     """
     if benchmark.task not in OUTPUTS:
         raise UserError(f"no protocol is known for the task '{benchmark.task}'", hint=f"Known: {', '.join(OUTPUTS)}.")
-    if second_pass and benchmark.task != "keypoints":
+    if passes not in (1, 2):
+        raise ValueError(f"passes is 1 or 2, got {passes}")
+    box = box_mode(box)
+    if passes > 1 and benchmark.task != "keypoints":
         raise UserError(f"a second pass needs predicted points; '{name or benchmark.task}' has none")
-    runner = _Runner(predictor, benchmark, input_size, second_pass, box, torch.device(device), batch_size)
-    how = {
+    if box == "detector" and benchmark.task != "keypoints":
+        raise UserError(
+            f"box: detector needs annotated face boxes to compare with; '{name or benchmark.task}' crops otherwise",
+            hint="Score a landmark benchmark from a detector's boxes.",
+        )
+    if (box == "detector") != (finder is not None):
+        raise ValueError("box 'detector' needs a finder, and only it")
+    runner = _Runner(predictor, benchmark, input_size, passes, box, finder, torch.device(device), batch_size)
+    told = {
         "source": "model",
         "box": box,
         "crop_scale": benchmark.crop_scale,
         "input_size": input_size,
-        "second_pass": second_pass,
+        "passes": passes,
+        **(how or {}),
     }
-    return assess(runner.run, benchmark, split, how, name=name, limit=limit, cases=cases, progress=progress)
+    evaluation = assess(
+        runner.run, benchmark, split, told, name=name, look=look, limit=limit, cases=cases, progress=progress
+    )
+    return evaluation if finder is None else _with_detections(evaluation, runner.missed)
+
+
+def _with_detections(evaluation: Evaluation, missed: set[str]) -> Evaluation:
+    """The evaluation with how many faces were found, and the figure of those alone."""
+    scores = evaluation.scores
+    lost = sorted(missed & scores.per_item.keys())
+    found = [error for key, error in scores.per_item.items() if key not in missed]
+    values = {
+        "detected/nme": float(np.mean(found)) if found else float("nan"),
+        "detected": 100.0 * len(found) / len(scores.per_item),
+    }
+    details = {
+        "missed": len(lost),
+        "missed_faces": lost,
+        "least_overlap": LEAST_OVERLAP,
+        "nme_detected": _number(values["detected/nme"]),
+    }
+    note = (
+        f"{len(lost)} of {len(scores.per_item)} faces were not found by the detector (no box overlaps the annotated "
+        f"one by {LEAST_OVERLAP:g} of their union) and are scored from the annotated box; 'detected' leaves them out"
+    )
+    return replace(
+        evaluation,
+        scores=replace(
+            scores, values={**scores.values, **values}, units={**scores.units, **dict.fromkeys(values, "%")}
+        ),
+        details={**evaluation.details, "boxes": details},
+        notes=(*evaluation.notes, note),
+    )
 
 
 def assess(
@@ -141,6 +198,7 @@ def assess(
     how: Mapping[str, Any],
     *,
     name: str = "",
+    look: Analysis | None = None,
     limit: int | None = None,
     cases: int = 4,
     progress: bool = True,
@@ -148,31 +206,45 @@ def assess(
     """Score what `run` predicts for the faces of a split, wherever the predictions come from.
 
     run: items -> (sample, prediction in its photograph's pixels, the square shown in pictures), in the same order.
-    how: the protocol, as the report tells it.
+    how: the protocol, as the report tells it. look: what is analysed besides the scores.
     """
     name = name or type(benchmark).__name__
+    look = look or Analysis()
+    schema = POINT_SCHEMAS.get(benchmark.schema) if benchmark.task == "keypoints" else None
+    if look.align and schema is None:
+        raise UserError(f"align: {name} has no landmarks to fit maps for")
     everything = benchmark.items(split)
     items = everything[:limit]
+    fit_items = analysis.fitting(benchmark, split, items, look)
+    more = [item for item in fit_items if look.align_split]
+    kept, fitting = Kept(), Kept()
     start = time.perf_counter()
-    shown_bar = progress_bar(f"{name} {split}", len(items), unit="faces") if progress else nullcontext(_nothing)
+    total = len(items) + len(more)
+    shown_bar = progress_bar(f"{name} {split}", total, unit="faces") if progress else nullcontext(_nothing)
     with shown_bar as advance:
 
         def results() -> Iterator[tuple[RealSample, np.ndarray]]:
-            for sample, prediction, _ in run(items):
+            for sample, prediction, square in run(items):
+                known = benchmark.attributes(sample) if look.groups else None
+                kept.add(sample, prediction, square[2] - square[0], known, schema)
                 yield sample, prediction
                 advance(1)
 
         scores = benchmark.score(results())
-    seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        for sample, prediction, square in run(more):
+            fitting.add(sample, prediction, square[2] - square[0], None, schema)
+            advance(1)
     if len(scores.per_item) != len(items):
         raise SynthForgeError(f"{name}: {len(scores.per_item)} of {len(items)} faces were scored")
     # The faces for the pictures are predicted again rather than kept for the whole split.
     picked = pick_cases(scores.per_item, cases)
+    drawn = [("worst", key) for key in analysis.worst_first(scores.per_item)[: look.sheet]]
     by_key = {item.key: item for item in items}
     shown = [
         Case(kind, scores.per_item[key], sample, prediction, square)
         for (kind, key), (sample, prediction, square) in zip(
-            picked, run([by_key[key] for _, key in picked]), strict=True
+            picked + drawn, run([by_key[key] for _, key in picked + drawn]), strict=True
         )
     ]
     return Evaluation(
@@ -188,7 +260,11 @@ def assess(
         stand_in=benchmark.stand_in,
         notes=tuple(benchmark.notes(split)),
         published=benchmark.published,
-        cases=tuple(shown),
+        cases=tuple(shown[: len(picked)]),
+        details=analysis.details(
+            scores, kept, fitting, [item.key for item in fit_items], schema, look, how.get("input_size")
+        ),
+        sheet=tuple(shown[len(picked) :]),
     )
 
 
@@ -205,18 +281,6 @@ def pick_cases(per_item: Mapping[str, float], count: int) -> list[tuple[str, str
     return [(kind, key) for kind, group in zip(CASES, groups, strict=True) for key in group]
 
 
-def jittered(box: crops.Box, key: str) -> crops.Box:
-    """A face box disturbed as a detector would: shift and scale drawn from the face's key alone."""
-    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-    dx, dy, grow = np.random.default_rng(seed).standard_normal(3)
-    x0, y0, x1, y1 = box
-    side = max(x1 - x0, y1 - y0)
-    cx, cy = (x0 + x1) / 2 + JITTER_SHIFT * dx * side, (y0 + y1) / 2 + JITTER_SHIFT * dy * side
-    scale = float(np.exp(JITTER_SCALE * grow)) / 2
-    width, height = (x1 - x0) * scale, (y1 - y0) * scale
-    return cx - width, cy - height, cx + width, cy + height
-
-
 @dataclass
 class _Runner:
     """Predictions in the photographs' pixels, batch by batch; the next batch is read while this one is computed."""
@@ -224,10 +288,12 @@ class _Runner:
     predictor: Predictor
     benchmark: Benchmark
     input_size: int
-    second_pass: bool
-    box: BoxProtocol
+    passes: int
+    box: str
+    finder: Finder | None
     device: torch.device
     batch_size: int
+    missed: set[str] = field(default_factory=set)
 
     def run(self, items: Sequence[RealItem]) -> Iterator[Predicted]:
         step = self.batch_size
@@ -240,13 +306,21 @@ class _Runner:
                 yield from self._batch([future.result() for future in current])
 
     def _batch(self, samples: list[RealSample]) -> Iterator[Predicted]:
-        disturb = self.box == "jitter"
-        boxes = [jittered(sample.box, sample.item.key) if disturb else sample.box for sample in samples]
-        predictions, squares = self._predict(samples, boxes)
-        if self.second_pass:
+        predictions, squares = self._predict(samples, [self._box(sample) for sample in samples])
+        for _ in range(1, self.passes):
             boxes = [(*points.min(axis=0), *points.max(axis=0)) for points in predictions]
             predictions, squares = self._predict(samples, boxes)
         yield from zip(samples, predictions, squares, strict=True)
+
+    def _box(self, sample: RealSample) -> crops.Box:
+        if self.box == "jitter":
+            return jittered(sample.box, sample.item.key)
+        if self.finder is None:
+            return sample.box
+        found = matching(sample.box, self.finder(sample.image))
+        if found is None:
+            self.missed.add(sample.item.key)
+        return found or sample.box
 
     def _predict(
         self, samples: Sequence[RealSample], boxes: Sequence[crops.Box]

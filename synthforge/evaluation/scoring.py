@@ -19,7 +19,8 @@ def score_points(results: Results, schema: str, groups: Mapping[str, Sequence[st
     """NME, AUC and failure rate at 8 % and 10 %, NME by region; all in percent.
 
     groups: names of sets of subsets (`common`: LFPW and HELEN test) that are also scored on their own, as
-    `common/nme`, when every one of their subsets is among the results.
+    `common/nme`, when every one of their subsets is among the results. Where there are several subsets, each has its
+    own `lfpw/testset/nme`.
     """
     points = POINT_SCHEMAS[schema]
     errors, subsets = PointErrors(), {}
@@ -35,6 +36,9 @@ def score_points(results: Results, schema: str, groups: Mapping[str, Sequence[st
         if present.issuperset(members):
             chosen = {key: error for key, error in per_item.items() if subsets[key] in members}
             values |= _point_figures(chosen, f"{name}/")
+    if len(present) > 1:
+        for subset in sorted(filter(None, present)):
+            values[f"{subset}/nme"] = float(np.mean([e for key, e in per_item.items() if subsets[key] == subset]))
     return Scores(values, dict.fromkeys(values, "%"), per_item, primary="nme")
 
 

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from ..core.errors import ConfigError
 from ..core.pipeline import StageContext, StageKind
 from . import benchmarks
+
+if TYPE_CHECKING:
+    from ..evaluation.analysis import Analysis
+
+BOXES = ("truth", "jitter", "detector")
+ALIGN_KINDS = ("affine", "offset")
+
+
+@dataclass
+class AlignConfig:
+    """fit: how many faces one map for each landmark is fitted on, 0 for none; kind: `affine` or `offset`; split: where
+    those faces are taken from, empty for the evaluated split, whose other faces are then reported."""
+
+    fit: int = 0
+    kind: str = "affine"
+    split: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ALIGN_KINDS:
+            raise ValueError(f"kind is one of {', '.join(ALIGN_KINDS)}; got '{self.kind}'")
+        if self.fit < 0:
+            raise ValueError(f"fit is a number of faces, got {self.fit}")
 
 
 @dataclass
@@ -16,33 +39,63 @@ class EvaluateConfig:
     """model: a train or finetune stage, or a model folder; benchmark: a reference to a benchmark plugin;
     benchmark_root: a stage or folder that takes the place of its `root`; splits: which to score.
 
-    second_pass: crop again from the predicted points. box: ground-truth, or jitter. limit: the first faces only.
-    label: what the report calls this row.
+    box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: 2 crops
+    again from the predicted points. flip: the mean of the predictions of the crop and of its mirror image. groups:
+    attribute to edges of bins, or to [] for one group a value. worst: how many of the worst faces to list; sheet: how
+    many of them to draw. limit: the first faces only. label: what the report calls this row.
     """
 
     model: str = MISSING
     benchmark: Any = None
     benchmark_root: str = ""
     splits: list[str] = field(default_factory=lambda: ["val"])
-    second_pass: bool = False
-    box: str = "ground-truth"
+    box: str = "truth"
+    detector: str = "dlib"
+    passes: int = 1
+    flip: bool = False
+    align: AlignConfig = field(default_factory=AlignConfig)
+    groups: dict[str, Any] = field(default_factory=dict)
+    worst: int = 20
+    sheet: int = 0
     limit: int | None = None
     batch_size: int = 16
     label: str = ""
 
     def __post_init__(self) -> None:
-        if self.box not in ("ground-truth", "jitter"):
-            raise ValueError(f"box is ground-truth or jitter, got '{self.box}'")
+        if self.box not in (*BOXES, "ground-truth"):
+            raise ValueError(f"box is one of {', '.join(BOXES)}; got '{self.box}'")
+        if self.passes not in (1, 2):
+            raise ValueError(f"passes is 1 or 2, got {self.passes}")
+        if min(self.worst, self.sheet) < 0:
+            raise ValueError(f"worst and sheet are numbers of faces, got {self.worst} and {self.sheet}")
 
 
 def check(context: StageContext, config: EvaluateConfig) -> None:
     """Answer what can be answered before the first stage starts."""
     benchmarks.check(context, config.benchmark, config.splits)
+    _look(context, config)
+    if config.box == "detector":
+        from ..prediction.detectors import find_detector
+
+        find_detector(config.detector)
 
 
 def outside(context: StageContext, config: EvaluateConfig) -> Any:
     """The photographs read."""
-    return benchmarks.outside(context, config.benchmark, config.splits)
+    more = [config.align.split] if config.align.fit and config.align.split else []
+    return benchmarks.outside(context, config.benchmark, [*config.splits, *more])
+
+
+def _look(context: StageContext, config: EvaluateConfig) -> Analysis:
+    from ..evaluation.analysis import Analysis
+    from ..evaluation.groups import check_edges
+
+    try:
+        groups = check_edges(config.groups)
+    except ValueError as error:
+        raise ConfigError(f"{context.where}.{error}") from None
+    align = config.align
+    return Analysis(align.fit, align.kind, align.split, groups, config.worst, config.sheet)
 
 
 def run(context: StageContext, config: EvaluateConfig) -> None:
@@ -60,8 +113,11 @@ def run(context: StageContext, config: EvaluateConfig) -> None:
             plugins=context.plugins,
             name=name,
             batch_size=config.batch_size,
-            second_pass=config.second_pass,
+            passes=config.passes,
             box=config.box,
+            detector=config.detector,
+            flip=config.flip,
+            look=_look(context, config),
             limit=config.limit,
         )
         save_evaluation(evaluation, context.out / split, label=config.label or context.name)

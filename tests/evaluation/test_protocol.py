@@ -13,12 +13,13 @@ from synthforge.core.errors import UserError
 from synthforge.core.records import RealItem, RealSample
 from synthforge.datasets import crops
 from synthforge.evaluation import protocol
+from synthforge.evaluation.boxes import LEAST_OVERLAP, jittered, matching, overlap
 from synthforge.evaluation.protocol import evaluate
 
 
 @pytest.mark.parametrize("input_size", [96, 256])
-@pytest.mark.parametrize("box", ["ground-truth", "jitter"])
-def test_a_perfect_detector_scores_nearly_nothing(input_size: int, box: protocol.BoxProtocol) -> None:
+@pytest.mark.parametrize("box", ["truth", "ground-truth", "jitter"])
+def test_a_perfect_detector_scores_nearly_nothing(input_size: int, box: str) -> None:
     """Dots found in crops come back to their place in the photograph: no half-pixel bias at any size."""
     offsets: list[np.ndarray] = []
 
@@ -43,7 +44,7 @@ def test_the_second_pass_crops_around_the_predicted_points() -> None:
         seen.append(float(batch.mean()))
         return find_dots(batch)
 
-    evaluate(predictor, Toy("keypoints", 2), "test", second_pass=True, progress=False, cases=0)
+    evaluate(predictor, Toy("keypoints", 2), "test", passes=2, progress=False, cases=0)
     assert len(seen) == 2
     assert seen[1] > 1.5 * seen[0]  # the dots fill more of the second, tighter crop
 
@@ -86,14 +87,55 @@ def test_a_map_is_interpolated_at_pixel_centres() -> None:
     assert not inside[20, 11]
 
 
-def test_jitter_depends_on_the_face_alone() -> None:
+def test_jitter_is_uniform_and_depends_on_the_face_alone() -> None:
     box = (10.0, 10.0, 110.0, 90.0)
-    boxes = np.array([protocol.jittered(box, f"face{i}") for i in range(400)])
-    assert protocol.jittered(box, "face3") == tuple(boxes[3])
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - (60, 50)
-    assert np.abs(centre.mean(axis=0)).max() < 1
-    assert centre.std(axis=0) == pytest.approx([5, 5], rel=0.2)
-    assert np.log((boxes[:, 2] - boxes[:, 0]) / 100).std() == pytest.approx(0.1, rel=0.2)
+    boxes = np.array([jittered(box, f"face{i}") for i in range(2000)])
+    assert jittered(box, "face3") == tuple(boxes[3])
+    shift = ((boxes[:, :2] + boxes[:, 2:]) / 2 - (60, 50)) / 100
+    scale = (boxes[:, 2] - boxes[:, 0]) / 100
+    for values, reach in ((shift[:, 0], 0.1), (shift[:, 1], 0.1), (scale - 1, 0.2)):
+        assert reach * 0.99 < np.abs(values).max() <= reach
+        assert values.std() == pytest.approx(reach / 3**0.5, rel=0.05)  # of a uniform distribution
+        assert abs(values.mean()) < 0.03 * reach * 3
+    np.testing.assert_allclose((boxes[:, 3] - boxes[:, 1]) / 80, scale)
+    assert abs(np.corrcoef(shift.T, scale[None])[0, 1:]).max() < 0.08
+
+
+def test_a_detectors_box_is_matched_and_misses_are_counted() -> None:
+    """Two faces are found, the rest not: those are scored from the annotated box and left out of one figure."""
+    truth = (60.0, 40.0, 130.0, 110.0)
+    near, far = (65.0, 45.0, 135.0, 115.0), (0.0, 0.0, 30.0, 30.0)
+    bench = Toy("keypoints")
+    images = [bench.load(item).image for item in bench.items("test")]
+    answers = [[far, near], [near], [far], *[[]] * 7]
+
+    def finder(image: np.ndarray) -> list[tuple[float, float, float, float]]:
+        return answers[next(i for i, known in enumerate(images) if np.array_equal(known, image))]
+
+    evaluation = evaluate(find_dots, bench, "test", box="detector", finder=finder, progress=False, cases=1)
+    boxes = evaluation.details["boxes"]
+    assert boxes["missed_faces"] == [f"test/{i:02d}" for i in range(2, 10)]
+    assert boxes["missed"] == 8
+    per_item = evaluation.scores.per_item
+    assert evaluation.scores.values["detected"] == pytest.approx(20)
+    assert evaluation.scores.values["detected/nme"] == pytest.approx((per_item["test/00"] + per_item["test/01"]) / 2)
+    plain = evaluate(find_dots, Toy("keypoints"), "test", progress=False, cases=0).scores.per_item
+    assert per_item["test/05"] == plain["test/05"]
+    assert per_item["test/00"] != plain["test/00"]
+    assert any("8 of 10 faces were not found" in note for note in evaluation.notes)
+    assert overlap(truth, near) > LEAST_OVERLAP > overlap(truth, far)
+    assert matching(truth, [far, truth, near]) == truth
+
+
+def test_boxes_and_passes_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ValueError, match="box is one of truth, jitter, detector"):
+        evaluate(find_dots, Toy("keypoints"), "test", box="jiter")
+    with pytest.raises(ValueError, match="passes is 1 or 2"):
+        evaluate(find_dots, Toy("keypoints"), "test", passes=3)
+    with pytest.raises(ValueError, match="needs a finder"):
+        evaluate(find_dots, Toy("keypoints"), "test", box="detector")
+    with pytest.raises(UserError, match="crops otherwise"):
+        evaluate(read_labels, Toy("segmentation"), "test", box="detector", finder=lambda image: [])
 
 
 def test_result_is_the_same_for_any_batch_size() -> None:
@@ -112,7 +154,7 @@ def test_cases_limit_and_json() -> None:
     assert evaluation.cases[4].error == max(errors.values())
     data = json.loads(json.dumps(evaluation.to_json(), allow_nan=False))
     assert (data["count"], data["available"], data["benchmark"]) == (7, 10, "toy")
-    assert data["protocol"]["box"] == "ground-truth"
+    assert data["protocol"]["box"] == "truth"
     assert data["published"][0]["source"] == "Table 0"
 
 
@@ -135,7 +177,7 @@ def test_wrong_predictions_are_refused() -> None:
     with pytest.raises(UserError, match="70 channels; the schema ibug68 has 68"):
         run({"points": torch.zeros(3, 70, 2)})
     with pytest.raises(UserError, match="second pass"):
-        evaluate(read_labels, Toy("segmentation"), "test", second_pass=True)
+        evaluate(read_labels, Toy("segmentation"), "test", passes=2)
     with pytest.raises(UserError, match="nothing to score"):
         evaluate(find_dots, bench, "test", limit=0, progress=False)
 
