@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.factors import Factor
 from synthforge.core.records import Field, Rendering, Scene
 from synthforge.core.schemas import CLASS_SCHEMAS
 
@@ -229,13 +230,14 @@ def finish(
     versions: Mapping[str, str] | None = None,
     files: Sequence[Mapping[str, Any]] = (),
     filters: Sequence[Mapping[str, Any]] = (),
+    factors: Sequence[Factor] = (),
 ) -> Path:
     """Write `manifest.json`, which makes the shards 0..shards-1 a dataset, and return its path.
 
     config: the whole configuration; licences: of what made the pixels and the labels, by name; provenance: where
     they come from; plugins: distribution and version by name; versions: beyond synthforge, Python, NumPy and torch;
     files: licensed files that were read (`assets.needs.licensed_files`); filters: the quality filters in order, each
-    with its `name`; the shards' notes then hold what they rejected.
+    with its `name`; the shards' notes then hold what they rejected; factors: what the generator declares.
     The manifest holds no time: the same run gives the same bytes. Raises DataError when a shard is missing or
     differs from the others, or when the filters left nothing.
     """
@@ -287,6 +289,8 @@ def finish(
             for info in infos
         ],
     }
+    if factors:
+        record["factors"] = [factor.to_json() for factor in factors]
     if filters:
         record["filters"] = gather(root, infos, filters)
     record["sha256"] = hashlib.sha256(to_bytes(record)).hexdigest()  # of everything above

@@ -19,7 +19,10 @@ from ..core.versions import versions
 
 if TYPE_CHECKING:
     from ..assets.needs import Use
+    from collections.abc import Mapping, Sequence
+
     from ..core.interfaces import Annotator, Filter, Generator
+    from ..core.nearby import Origin
     from ..core.plugins import Plugins
     from ..datasets.codecs import Encoding
 
@@ -142,6 +145,18 @@ def check(context: StageContext, config: GenerateConfig) -> None:
 
 def run(context: StageContext, config: GenerateConfig) -> None:
     """Write the shards that are not there yet, then the manifest."""
+    write(context, config)
+
+
+def write(
+    context: StageContext,
+    config: GenerateConfig,
+    *,
+    origins: Sequence[Origin] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a dataset. origins: of the samples in order, where they are not drawn from (seed, index) alone; more: of
+    the configuration, for the manifest."""
     from ..assets.needs import licensed_files
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
@@ -163,6 +178,7 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         "shard_size": config.shard_size,
         "jpeg_quality": config.jpeg_quality,
         "depth_scale": config.depth_scale,
+        **(more or {}),
     }
     filters = build_filters(context.plugins, config, context.where)
     read = outside(context, config)
@@ -178,7 +194,16 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         generator.prepare()
         if len(todo) < shards:
             context.say(f"  {shards - len(todo)} of {shards} shards are there already")
-        job = Job(context.out, config, seed, config_hash, context.plugin_files, context.base, context.where)
+        job = Job(
+            context.out,
+            config,
+            seed,
+            config_hash,
+            context.plugin_files,
+            context.base,
+            context.where,
+            origins=None if origins is None else tuple(origins),
+        )
         run_shards(job, todo, workers=config.workers or os.cpu_count() or 1, say=context.say)
     if read != outside(context, config):
         raise DataError(
@@ -198,6 +223,7 @@ def run(context: StageContext, config: GenerateConfig) -> None:
         licences={key: item.licence for key, item in used.items()},
         provenance=generator.provenance(),
         plugins={key: item.distribution for key, item in used.items()},
+        factors=generator.factors(),
         files=licensed_files(file_uses(context, config)),
         filters=[{"name": key, "provenance": item.provenance()} for key, item in filters.items()],
     )

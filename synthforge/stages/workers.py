@@ -19,13 +19,17 @@ from ..core.errors import SynthForgeError
 
 if TYPE_CHECKING:
     from ..core.interfaces import Annotator, Filter, Generator
-    from ..core.records import Rendering
+    from ..core.nearby import Origin
+    from ..core.records import Rendering, Scene
     from .generate import GenerateConfig
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to write any shard of a dataset. Plain data: it travels to other processes."""
+    """What a worker needs to write any shard of a dataset. Plain data: it travels to other processes.
+
+    origins: of the samples in order, where they are not drawn from (seed, index) alone.
+    """
 
     root: Path
     config: GenerateConfig
@@ -34,6 +38,13 @@ class Job:
     plugin_files: tuple[str, ...]
     base: Path
     where: str
+    origins: tuple[Origin, ...] | None = None
+
+    def scene(self, generator: Generator, index: int) -> Scene:
+        """The scene of a sample: drawn from (seed, index), or from its own origin."""
+        if self.origins is None:
+            return generator.sample(self.seed, index)
+        return generator.sample_from(self.origins[index - self.config.start])
 
     def indices(self, shard: int) -> range:
         """Sample indices of a shard."""
@@ -67,7 +78,7 @@ class Workshop:
         job, size = self.job, self.generator.batch_size
         for first in range(0, len(indices), size):
             batch = indices[first : first + size]
-            scenes = [self.generator.sample(job.seed, index) for index in batch]
+            scenes = [job.scene(self.generator, index) for index in batch]
             for rendering in self.generator.render(scenes, job.config.resolution):
                 annotations: dict[str, Any] = {}
                 for annotator in self.annotators:
