@@ -1,21 +1,25 @@
 """How long a picture of the generator `anny` takes on one core, stage by stage.
 
-    python perf/generate_anny.py [--size 256] [--count 64] [--repeats 5]
+    python perf/generate_anny.py [--size 256] [--count 64] [--repeats 5] [--features]
 
 Prints, per image: the time to draw a scene's parameters, each stage of rendering, and their sum (the best of several
 repeats, CPU time of this one thread, so that other load on the machine counts little). The last line is a yardstick:
-what the same core does in single-precision matrix products at that moment.
+what the same core does in single-precision matrix products at that moment. With --features: the time with everything
+on over the time with one feature off, feature by feature, on the same scenes in one run.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 import torch
 from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.config import AnnyConfig
+
+from synthforge.core.config import build_config
 
 
 def measure(size: int, count: int, repeats: int) -> dict[str, float]:
@@ -47,6 +51,45 @@ def measure(size: int, count: int, repeats: int) -> dict[str, float]:
     return best
 
 
+def _off(value: float = 0.0) -> dict[str, Any]:
+    return {"kind": "constant", "mean": value}
+
+
+#: what turns a feature off; a group or key that this version does not have is an error, not a silent 1.00
+FEATURES: dict[str, dict[str, Any]] = {
+    "shadows": {"light": {"casting": _off()}},
+    "environment light": {"light": {"environment": _off()}},
+    "hair as geometry": {"hair": {"style_men": _off(), "style_women": _off()}},
+    "beard": {"beard": {"style": _off()}},
+    "lines of the face": {"skin": {name: _off() for name in ("forehead", "folds", "crow")}},
+    "pores and moles": {"skin": {"pores": _off(), "moles": _off()}},
+    "shapes behind": {"background": {"kind": _off()}},
+    "motion and defocus": {"film": {"motion": _off(), "defocus": _off()}},
+    "sensor noise": {"film": {"noise": _off()}},
+    "small sizes": {"film": {"scale": _off(1.0)}},
+    "JPEG": {"film": {"jpeg": _off()}},
+    "glasses": {"glasses": {"present": 0.0}},
+}
+
+
+def by_feature(size: int, count: int, repeats: int) -> tuple[float, dict[str, float]]:
+    """CPU milliseconds an image (drawing the scene and rendering) with all on, and with each feature off."""
+    full = build(AnnyConfig())
+    made = {"": full}
+    for name, values in FEATURES.items():
+        made[name] = build(build_config(AnnyConfig, values))
+        made[name].__dict__["head"], made[name].__dict__["renderer"] = full.head, full.renderer
+    best = dict.fromkeys(made, np.inf)
+    full.render([full.sample(1, i) for i in range(full.batch_size)], size)
+    for _ in range(repeats):
+        for name, generator in made.items():  # in turns, so that the machine's other load is shared by all
+            begin = time.process_time()
+            for first in range(0, count, generator.batch_size):
+                generator.render([generator.sample(1, first + i) for i in range(generator.batch_size)], size)
+            best[name] = min(best[name], (time.process_time() - begin) / count * 1e3)
+    return best.pop(""), best
+
+
 def yardstick() -> float:
     """Single-precision GFLOP/s of a 400 x 400 matrix product on this thread."""
     a = torch.rand(400, 400)
@@ -65,8 +108,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--features", action="store_true", help="time with each feature off")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.features:
+        total, without = by_feature(options.size, options.count, options.repeats)
+        print(f"everything on: {total:.2f} ms an image ({options.size} x {options.size}, best of {options.repeats})")
+        for name, milliseconds in sorted(without.items(), key=lambda item: item[1]):
+            print(f"  {name:<20}{total - milliseconds:+7.2f} ms   all on / without: {total / milliseconds:5.2f}")
+        return
     stages = measure(options.size, options.count, options.repeats)
     print(f"anny at {options.size} x {options.size}, one thread, ms per image (best of {options.repeats})")
     for stage, milliseconds in stages.items():

@@ -161,8 +161,8 @@ def _points(columns: int) -> Codec:
         if np.isinf(points).any():
             raise ValueError("points must be finite, or NaN where there is none")
         unknown = np.isnan(points)
-        # float32 -> float64 is exact, and JSON prints float64 in full. JSON has no NaN: null stands for it.
-        exact = points.astype(np.float64)
+        # Nine digits tell any two float32 apart, so that reading gives the same bits. JSON has no NaN: null is it.
+        exact = nine_digits(points)
         return np.where(unknown, np.array(None), exact).tolist() if unknown.any() else exact.tolist()
 
     def decode(value: Any, field: Field, encoding: Encoding) -> np.ndarray:
@@ -214,7 +214,8 @@ def members_of(fields: Sequence[Field], encoding: Encoding) -> list[str]:
 def encode_sample(sample: Mapping[str, Any], fields: Sequence[Field], encoding: Encoding) -> dict[str, bytes]:
     """A sample as tar members: bytes by member name, in file order.
 
-    sample: the fields by name, and optionally `scene` and `camera`, both as JSON holds them (arrays are allowed).
+    sample: the fields by name, and optionally `scene` and `camera`, both as JSON holds them (arrays are allowed; theirs
+    are kept to nine digits, as (seed, index) makes the scene again).
     Raises DataError naming the field. Pure, and zlib lets go of the GIL: threads may encode side by side.
     """
     members: dict[str, bytes] = {}
@@ -245,9 +246,20 @@ def encode_sample(sample: Mapping[str, Any], fields: Sequence[Field], encoding: 
     return members
 
 
+def nine_digits(values: np.ndarray) -> np.ndarray:
+    """float64 closest to the values at nine significant digits, which print as no more than those. NaN stays."""
+    exact = values.astype(np.float64)
+    size = np.abs(exact)
+    known = (size > 1e-200) & (size < 1e200)
+    power = 8 - np.floor(np.log10(np.where(known, size, 1.0)))
+    # powers of ten up to 22 are exact, and a division of exact numbers rounds to the nearest float64
+    up, down = 10.0 ** np.clip(power, 0, 22), 10.0 ** np.clip(-power, 0, 22)
+    return np.where(known & (power <= 22) & (power >= -22), np.rint(exact * up / down) * down / up, exact)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return (nine_digits(value) if value.dtype.kind == "f" else value).tolist()
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):

@@ -26,7 +26,8 @@ class Anatomy:
 
     mm: canonical position. azimuth about the crown's axis. inside: mm above the reference hairline. temple, front:
     weights of hairline changes at the temples and the forehead. moustache, chin, jaw: in [0, 1], where a beard of that
-    kind grows; jaw_height: mm below the upper edge of a full beard on the cheek. blush, socket, oily: in [0, 1].
+    kind grows; jaw_height: mm below the upper edge of a full beard on the cheek. blush, socket, oily, shadow
+    (of the eyes, painted), bag: in [0, 1].
     collar: mm above the collar bones. skin_uv: texture coordinates in texels.
     """
 
@@ -42,6 +43,8 @@ class Anatomy:
     blush: np.ndarray
     socket: np.ndarray
     oily: np.ndarray
+    shadow: np.ndarray
+    bag: np.ndarray
     collar: np.ndarray
     skin_uv: np.ndarray
 
@@ -104,6 +107,9 @@ def build_anatomy(mm: np.ndarray) -> Anatomy:
     socket = _bump((side - 29) / 17, (y + 9) / 8) * (z > -15) + 0.6 * _bump((side - 20) / 9, (y - 6) / 9) * (z > -15)
     oily = _bump(x / 40, (y - 50) / 25) + _bump(x / 9, (y + 20) / 30) + 0.5 * _bump((side - 40) / 14, (y + 30) / 14)
     oily = np.clip(oily * (z > -20), 0, 1)
+    # where eye shadow goes, from the lid's rim towards the brow; the crescent under the lower lid
+    shadow = _bump((side - 33) / 15, (y - 8) / 7) * (z > -15) * _ramp(-3, 1, y)
+    bag = _bump((side - 28) / 13, (y + 15 - 0.012 * (side - 28) ** 2) / 4.5) * (z > -15)
 
     # 2 texels a millimetre at the face: around the head's vertical axis; down the face, under the chin, down the neck
     skin_uv = np.stack([np.arctan2(x, z + 70.0) * 170.0, 2.0 * (y - 0.6 * z)], axis=1)
@@ -120,6 +126,8 @@ def build_anatomy(mm: np.ndarray) -> Anatomy:
         "blush": np.clip(blush, 0, 1),
         "socket": np.clip(socket, 0, 1),
         "oily": oily,
+        "shadow": np.clip(shadow, 0, 1),
+        "bag": np.clip(bag, 0, 1),
         "collar": y + 190.0 - 0.0012 * side**2 + 0.25 * (z + 60),
         "skin_uv": skin_uv,
     }

@@ -25,6 +25,7 @@ class Head:
     uv: wp.array(dtype=wp.vec2)
     axis: wp.array(dtype=wp.vec3)
     tiles: wp.array(dtype=wp.vec4)
+    wrinkles: wp.array(dtype=wp.vec4)
     hair_first: int
 
 

@@ -23,7 +23,7 @@ from .environment import NAMES as ENVIRONMENT_NAMES
 
 HAIR_STYLES = ("bald", "buzz", "short", "full", "long", "tied", "afro", "curly", "bob", "ponytail")
 BEARD_STYLES = ("none", "stubble", "full", "goatee", "moustache")
-BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room")
+BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street")
 
 
 @dataclass
@@ -80,7 +80,7 @@ class LightConfig:
     ambient_side: Distribution = uniform(0.0, 0.55)
     ambient_turn: Distribution = uniform(-3.1415926, 3.1415926)
     occlusion: Distribution = uniform(0.65, 1.0)
-    environment: Distribution = choice({0: 0.16} | {i: 0.06 for i in range(1, len(ENVIRONMENT_NAMES))})
+    environment: Distribution = choice({0: 0.16} | dict.fromkeys(range(1, len(ENVIRONMENT_NAMES)), 0.06))
     environment_share: Distribution = uniform(0.5, 1.0)
     environment_gain: Distribution = log_normal(1.5, 0.4, 0.5, 3.5)
 
@@ -94,6 +94,9 @@ class SkinConfig:
     blush: redness of cheeks, nose and ears. sockets: darkness around the eyes. sebum: strength of highlights;
     roughness: their width. scatter: how far light wraps past the terminator. lip_*: redness, darkness and gloss of the
     lips; lip_edge: sharpness. relief: depth of fine bumps. ageing: how much the relief grows with age.
+    forehead, folds, crow, bags: depth of lines on the forehead, from nose to mouth and chin, about the eyes, and
+    darkness under them; a tenth to a third of it in the young, all of it times `wrinkled` in the old. moles: chance of
+    one in each square of 12 mm; pores: fine grain of colour and gloss. eyeshadow, rouge: make-up of women, and its hue.
     """
 
     melanin_by_ancestry: list[float] = field(default_factory=lambda: [1.45, 0.5, 0.26])
@@ -115,6 +118,16 @@ class SkinConfig:
     lipstick: Distribution = choice({0.0: 0.7, 0.5: 0.15, 0.9: 0.15})
     relief: Distribution = uniform(0.02, 0.15)
     ageing: Distribution = uniform(0.0, 0.14)
+    forehead: Distribution = uniform(0.0, 0.26)
+    folds: Distribution = uniform(0.04, 0.3)
+    crow: Distribution = uniform(0.0, 0.2)
+    bags: Distribution = uniform(0.0, 0.28)
+    wrinkled: Distribution = uniform(0.4, 1.3)
+    moles: Distribution = choice({0.0: 0.45, 0.02: 0.35, 0.06: 0.2})
+    pores: Distribution = choice({0.0: 0.5, 0.05: 0.25, 0.1: 0.25})
+    eyeshadow: Distribution = choice({0.0: 0.55, 0.3: 0.25, 0.6: 0.15, 0.9: 0.05})
+    eyeshadow_hue: Distribution = choice({0.06: 0.5, 0.9: 0.15, 0.6: 0.15, 0.75: 0.1, 0.4: 0.1})
+    rouge: Distribution = choice({0.0: 0.55, 0.12: 0.3, 0.28: 0.15})
 
 
 @dataclass
@@ -159,8 +172,9 @@ class HairConfig:
     lump_size its wavelength; length: of long hair below the ears, mm. hairline: shift upwards at the forehead, recess:
     extra at the temples. fringe: chance of hair over the forehead and fringe_length, mm, how far it comes down.
     parting: where the fringe opens, in radians of azimuth. ragged: mm by which strands end unevenly. contrast: between
-    strands; gloss: highlights; tips: how much brighter the ends are. density: opacity of the roots on the scalp. wave: curl of the strands. cover_ears: long
-    hair falls over the ears below 0.6, else behind them.
+    strands; gloss: highlights; tips: how much brighter the ends are. density:
+    opacity of the roots on the scalp. wave: curl of the strands. cover_ears: long hair falls over the ears below 0.6,
+    else behind them.
     """
 
     style_men: Distribution = choice({0: 0.11, 1: 0.16, 2: 0.5, 3: 0.1, 4: 0.04, 5: 0.02, 6: 0.02, 7: 0.05})
@@ -234,16 +248,19 @@ class GlassesConfig:
 @dataclass
 class BackgroundConfig:
     """kind: index into BACKGROUNDS; two base colours as hue, saturation, value; clutter: number of shapes; blur: of
-    their edges, as a fraction of the image; texture: strength of the fine pattern and its scale."""
+    their edges, as a fraction of the image; texture: strength of the fine pattern and its scale. folder: pictures of
+    your own (JPEG, PNG, WebP) instead, in the share folder_share of all images; each record names its picture."""
 
-    kind: Distribution = choice({0: 0.15, 1: 0.2, 2: 0.25, 3: 0.2, 4: 0.2})
+    folder: str = ""
+    folder_share: float = 1.0
+    kind: Distribution = choice({0: 0.18, 1: 0.05, 2: 0.04, 3: 0.05, 4: 0.2, 5: 0.09, 6: 0.1, 7: 0.09, 8: 0.1, 9: 0.1})
     hue: Distribution = uniform(0.0, 1.0)
-    saturation: Distribution = log_normal(0.22, 0.8, 0.0, 0.95)
-    value: Distribution = log_normal(0.2, 1.0, 0.005, 0.9)
+    saturation: Distribution = log_normal(0.16, 0.8, 0.0, 0.9)
+    value: Distribution = log_normal(0.18, 1.0, 0.005, 0.9)
     spread: Distribution = uniform(0.1, 1.0)
     clutter: Distribution = uniform(2.0, 8.0)
-    blur: Distribution = log_normal(0.02, 1.0, 0.003, 0.2)
-    texture: Distribution = uniform(0.0, 0.3)
+    blur: Distribution = log_normal(0.025, 0.9, 0.003, 0.2)
+    texture: Distribution = uniform(0.0, 0.2)
     texture_scale: Distribution = log_normal(1.0, 0.8, 0.2, 8.0)
 
 

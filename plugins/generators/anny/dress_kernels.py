@@ -108,7 +108,7 @@ def hair_kernel(
             top = step_between(-20.0, -95.0, v) * step_between(2.9, 1.8, around)
             noise = square_at(tiles, CLOUD_START, looks[b].hair_u + u * 0.35, looks[b].hair_v + v * 0.9)
             thick = looks[b].side + (looks[b].top - looks[b].side) * top
-            # slow clouds make the hair's shape; fine ones, which columns this far apart cannot follow, make curls stick out
+            # slow clouds make the shape of the hair; fine ones, which columns so far apart cannot follow, its curls
             thick = thick * (1.0 + looks[b].lumps * (0.8 * noise[0] + 0.5 * looks[b].curl * noise[1]))
             # short hair thins towards its edge; hair that goes on beyond it keeps a few millimetres
             rim = wp.max(step_between(0.0, 32.0, inside), 0.65 * free)
@@ -258,23 +258,25 @@ def paint_kernel(
     """What varies slowly over the skin, per vertex of the head: two vec4 each.
 
     0: albedo, beard. 1: lips, mm inside the hairline, mm above the collar, socket.
-    marks (V,11): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar.
+    marks (V,13): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar, shadow, bag.
     """
     b, chunk = wp.tid()
     tone = looks[b].tone
     for i in range(chunk * span, wp.min((chunk + 1) * span, count)):
         uv = skin_uv[i]
         blotch = square_at(tiles, CLOUD_START, uv[0] * 0.35 + looks[b].offset_u, uv[1] * 0.35 + looks[b].offset_v)
-        red = looks[b].blush * (marks[i, 6] + 0.4 * blotch[1])
-        dark = looks[b].sockets * marks[i, 7]
+        red = looks[b].blush * (marks[i, 6] + 0.4 * blotch[1]) + looks[b].rouge * marks[i, 6]
+        dark = looks[b].sockets * marks[i, 7] + looks[b].bags * marks[i, 12]
         shade = (1.0 + 0.5 * looks[b].mottle * blotch[0]) * (1.0 - 0.55 * dark)
         cheek = step_between(-3.0, 9.0, marks[i, 5] + looks[b].beard_reach)
         beard = wp.max(looks[b].jaw * cheek * marks[i, 4], looks[b].chin * marks[i, 3])
         beard = wp.max(beard, looks[b].moustache * marks[i, 2])
+        lid = looks[b].eyeshadow * marks[i, 11]
+        made_up = looks[b].shadow_colour
         paint[b, i * 2] = wp.vec4(
-            tone[0] * shade * (1.0 + 0.12 * red),
-            tone[1] * shade * (1.0 - 0.75 * red) * (1.0 - 0.1 * dark),
-            tone[2] * shade * (1.0 - 0.6 * red),
+            tone[0] * shade * (1.0 + 0.12 * red) * (1.0 - lid) + made_up[0] * lid,
+            tone[1] * shade * (1.0 - 0.75 * red) * (1.0 - 0.1 * dark) * (1.0 - lid) + made_up[1] * lid,
+            tone[2] * shade * (1.0 - 0.6 * red) * (1.0 - lid) + made_up[2] * lid,
             beard,
         )
         inside = marks[i, 1] - line_shift(looks, b, wp.abs(marks[i, 0]))

@@ -78,7 +78,8 @@ def _stock(film: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def develop(light: torch.Tensor, z: torch.Tensor, films: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-    """Images (B,H,H,3) uint8 sRGB from exposed light (B,H,H,3) float32, which is overwritten, and depth z (B,H,H) metres.
+    """Images (B,H,H,3) uint8 sRGB from exposed light (B,H,H,3) float32, which is overwritten, and depth z
+    (B,H,H) metres.
 
     Pixels at edges in depth (a neighbour is background, or more than 8 mm nearer or farther) become the binomial mean
     of their 3 x 3 neighbourhood, all others a share `blur` of it (negative: sharpened): a stand-in for the area a

@@ -14,6 +14,7 @@ import warp as wp
 
 from synthforge.core.camera import Camera
 
+from .backdrops import SHAPES
 from .environment import FROM_THE_CAMERA, at, gradient, irradiance, unit
 from .palette import luminance
 
@@ -22,8 +23,8 @@ from .palette import luminance
 class Look:
     """Appearance of one image. Names follow the scene's parameters."""
 
-    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient: polynomial of
-    # the normal, see `environment`
+    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient: polynomial
+    # of the normal, see `environment`
     light0: wp.vec3
     light1: wp.vec3
     light2: wp.vec3
@@ -66,6 +67,15 @@ class Look:
     scatter: float
     lip_gloss: float
     relief: float
+    forehead: float
+    folds: float
+    crow: float
+    bags: float
+    moles: float
+    pores: float
+    eyeshadow: float
+    shadow_colour: wp.vec3
+    rouge: float
     offset_u: float
     offset_v: float
     # eyes
@@ -132,6 +142,8 @@ class Look:
     back1: wp.vec3
     back_turn_x: float
     back_turn_y: float
+    back_horizon: float
+    back_steep: float
     back_texture: float
     back_scale: float
     back_u: float
@@ -168,7 +180,7 @@ _BEARDS = {  # moustache, chin, jaw
     "goatee": (1.0, 1.0, 0.12),
     "moustache": (1.0, 0.1, 0.1),
 }
-MAX_SHAPES = 12
+MAX_SHAPES = SHAPES
 _NO_HAT = (1e4, 0.0, 0.0)  # a rim above every head
 
 
@@ -191,7 +203,9 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     put(**_camera(camera))
     for name in ("tone", "lips", "mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness"):
         record[name] = skin[name]
-    put(scatter=skin["scatter"], lip_gloss=skin["lip_gloss"], relief=skin["relief"])
+    for name in ("scatter", "lip_gloss", "relief", "forehead", "folds", "crow", "bags", "moles", "pores"):
+        record[name] = skin[name]
+    put(eyeshadow=skin["eyeshadow"], shadow_colour=skin["shadow_colour"], rouge=skin["rouge"])
     offset = hair["offset"] * 256.0
     put(offset_u=offset[0], offset_v=offset[1], hair_u=offset[2], hair_v=offset[3])
     for name in ("iris", "pupil", "sclera", "veins", "lid_shadow", "lashes", "liner"):
@@ -274,7 +288,7 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
     opening = {"ponytail": _TAIL, "curly": _BEHIND_EARS}.get(style, opening)
     least, share = _HANGING.get(style, (0.0, 0.0))
     # strands are told apart by dark gaps between them: the paler the hair, the more light gets into those
-    pale = 1.0 / (1.0 + 2.5 * luminance(hair["colour"]))
+    pale = 1.0 / (1.0 + 1.5 * luminance(hair["colour"]))
     return {
         "style": STYLE_NUMBER[style],
         "hair": hair["colour"],
@@ -306,6 +320,8 @@ def _background(back: Mapping[str, Any]) -> dict[str, Any]:
         "back1": back["second"],
         "back_turn_x": math.cos(back["turn"]),
         "back_turn_y": math.sin(back["turn"]),
+        "back_horizon": back["horizon"],
+        "back_steep": back["steep"],
         "back_texture": back["texture"],
         "back_scale": scale,
         "back_u": back["offset"][0] * 128.0,

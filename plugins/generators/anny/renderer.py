@@ -16,7 +16,9 @@ from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 from synthforge.heads.anny_landmarks import surface_points
 
+from .accessories.border import add_margin
 from .arrays import Picture, Posed
+from .backdrops import Folder
 from .draw_kernels import draw_kernel, project_kernel
 from .dress_kernels import hair_kernel, light_kernel, paint_kernel
 from .film import develop, publish
@@ -37,6 +39,7 @@ class Renderer:
 
     def __init__(self, stage: Stage) -> None:
         self.stage, self.device = stage, stage.device
+        self.folder: Folder | None = None  # of backgrounds; the generator sets it
 
     def render(
         self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda stage: None
@@ -62,7 +65,7 @@ class Renderer:
         clock("paint")
         solid, thin = (self._draw(screen, ranges, resolution) for ranges in (self.stage.solid, self.stage.thin))
         clock("raster")
-        backdrop = self._backdrop(look_array, parameters, solid)
+        backdrop = self._backdrop(look_array, parameters, solid, looks["gain"])
         posed.backdrop = _flat(backdrop, wp.vec3)
         clock("background")
         light, label, face_id, bary, z = self._shade(look_array, posed, solid, thin)
@@ -74,6 +77,18 @@ class Renderer:
         arrays[-1] = np.stack(
             [publish(*pair) for pair in zip(arrays[-1], [p["film"] for p in parameters], strict=True)]
         )
+        for i, p in enumerate(parameters):
+            if p["border"]["margin"]:
+                pixels, _ = cameras[i].project(points[i])
+                add_margin(
+                    p["border"],
+                    pixels,
+                    arrays[6][i],
+                    (arrays[2][i], -1),
+                    (arrays[3][i], 0),
+                    (arrays[4][i], 0),
+                    (arrays[5][i], 0),
+                )
         clock("publish")
         renderings = [self._rendering(scenes[i], cameras[i], *(array[i] for array in arrays)) for i in range(count)]
         clock("hand over")
@@ -131,7 +146,8 @@ class Renderer:
         # the point looked at lies inside the head, so that turning does not push the face out of the picture
         target = middle + np.array([0.0, 0.12 * frame * 0.5, -0.045])
         ca, sa = np.cos(c["azimuth"]), np.sin(c["azimuth"])
-        target = target + frame * (c["shift_x"] * np.array([ca, 0.0, -sa]) + c["shift_y"] * np.array([0.0, 1.0, 0.0]))
+        shift_x, shift_y = (c[name] + parameters["border"][name] for name in ("shift_x", "shift_y"))
+        target = target + frame * (shift_x * np.array([ca, 0.0, -sa]) + shift_y * np.array([0.0, 1.0, 0.0]))
         return orbit_camera(
             c["azimuth"],
             c["elevation"],
@@ -198,9 +214,7 @@ class Renderer:
                 shape[:, 2] += EYE_PLANE + radius[i].mean() * 1000.0
                 frame = middle + shape * 0.001 @ frames[i]
             vertices[i, stage.glasses_first : stage.worn_first] = torch.as_tensor(frame, dtype=torch.float32)
-        worn, paint, absent, sky = stage.wardrobe.dress(
-            parameters, head.cpu().numpy(), points, frames, centre, cameras
-        )
+        worn, paint, absent, sky = stage.wardrobe.dress(parameters, head.cpu().numpy(), points, frames, centre, cameras)
         vertices[:, stage.worn_first :] = torch.as_tensor(worn)
         dead[:, stage.worn_first :] = torch.as_tensor(absent)
         return torch.as_tensor(paint, device=self.device), torch.as_tensor(sky, device=self.device)
@@ -306,8 +320,10 @@ class Renderer:
             launch(draw_kernel, (len(screen), chunks(last - first, step)), [*inputs, _flat(keys)], self.device)
         return keys
 
-    def _backdrop(self, looks: Any, parameters: Sequence[Mapping[str, Any]], solid: torch.Tensor) -> torch.Tensor:
-        """The background (B,h,h,3) at half resolution."""
+    def _backdrop(
+        self, looks: Any, parameters: Sequence[Mapping[str, Any]], solid: torch.Tensor, gains: np.ndarray
+    ) -> torch.Tensor:
+        """The background (B,h,h,3) at half resolution. gains (B,3): by which light will be multiplied."""
         batch, size = solid.shape[:2]
         small = (size + 1) // 2
         shapes = torch.as_tensor(np.stack([_pack_shapes(p["background"]) for p in parameters]), device=self.device)
@@ -315,6 +331,11 @@ class Renderer:
         step = span(small, self.device)
         inputs = [looks, as_warp(self.stage.tiles, wp.vec4), as_warp(shapes), _flat(solid), size, small, step]
         launch(backdrop_kernel, (batch, small, chunks(small, step)), [*inputs, _flat(out, wp.vec3)], self.device)
+        for i, p in enumerate(parameters):
+            if p["background"]["file"] and self.folder is not None:
+                # as bright as it was taken: exposure and white balance are the face's
+                picture = self.folder.load(p["background"], small) / np.maximum(gains[i], 1e-3)
+                out[i] = torch.as_tensor(picture.astype(np.float32), device=self.device)
         return out
 
     def _shade(
@@ -361,7 +382,8 @@ def _flat(tensor: torch.Tensor, dtype: Any = None) -> Any:
 def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
     """Shapes (MAX_SHAPES,12) as `scenery.backdrop_kernel` reads them."""
     raw = background["shapes"]
-    packed = np.zeros((MAX_SHAPES, 12), np.float32)
+    filled = np.zeros((MAX_SHAPES, 12), np.float32)
+    packed = filled[: len(raw)]
     half = np.maximum(raw[:, 2:4], 0.005)
     packed[:, 0:2] = raw[:, 0:2]
     packed[:, 2], packed[:, 3] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
@@ -370,4 +392,4 @@ def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
     packed[:, 7] = raw[:, 6]
     packed[:, 8:11] = raw[:, 7:]
     packed[:, 11] = np.linalg.norm(half, axis=1) + raw[:, 5]
-    return packed
+    return filled

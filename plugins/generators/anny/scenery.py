@@ -23,6 +23,8 @@ def backdrop(
 ) -> wp.vec3:
     """The background at (x, y), image sizes, before any shape: a gradient and a pattern."""
     ramp = 0.5 + (x - 0.5) * looks[b].back_turn_x + (y - 0.5) * looks[b].back_turn_y
+    # a steep gradient is a horizon; a gentle one, light on a wall
+    ramp = (ramp - looks[b].back_horizon) * looks[b].back_steep + 0.5
     scale = looks[b].back_scale
     noise = square_at(tiles, CLOUD_START, x * scale + looks[b].back_u, y * scale + looks[b].back_v)
     mix = wp.clamp(ramp + 0.9 * looks[b].back_texture * noise[0], 0.0, 1.0)

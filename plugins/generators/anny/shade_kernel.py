@@ -28,7 +28,7 @@ from .draw_kernels import closeness_of, face_of, weights_of
 from .look import Look
 from .scenery import cloth_colour, enlarged
 from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lid_shadow, sky_light
-from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at
+from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at, wrinkles_at
 
 wp.set_module_options({"enable_backward": False})
 
@@ -95,6 +95,26 @@ def shade_body(
     noise = square_at(head.tiles, SKIN_START, uv[0] + looks[b].offset_u, uv[1] + looks[b].offset_v)
     albedo = wp.vec3(base[0], base[1], base[2]) * (1.0 + looks[b].mottle * noise[0] + looks[b].grain * noise[1])
     gloss = 1.0 + 0.5 * noise[1]
+    lines = float(0.0)
+    if looks[b].folds > 0.0 or looks[b].crow > 0.0 or looks[b].forehead > 0.0:
+        drawn = wrinkles_at(head.wrinkles, uv[0] + 2.5 * noise[0], uv[1] + 2.5 * noise[0])
+        lines = looks[b].forehead * drawn[0] + looks[b].folds * drawn[1] + looks[b].crow * drawn[2]
+    if looks[b].pores > 0.0:
+        # twice two texels a millimetre: what a picture of 256 pixels just resolves, and larger ones show
+        pore = square_at(head.tiles, SKIN_START, uv[0] * 2.7 + looks[b].offset_v, uv[1] * 2.7 + looks[b].offset_u)
+        albedo = albedo * (1.0 + looks[b].pores * pore[1])
+        gloss = gloss * (1.0 + 3.0 * looks[b].pores * pore[1])
+    if looks[b].moles > 0.0:
+        su = (uv[0] + looks[b].offset_u) * 0.04167
+        sv = (uv[1] + looks[b].offset_v) * 0.04167
+        dice = head.tiles[CLOUD_START + (wp.int32(wp.floor(su)) & 127) + ((wp.int32(wp.floor(sv)) & 127) << 7)]
+        # two independent normal numbers of the square: whether, and where and how large
+        if wp.abs(dice[2]) < looks[b].moles * 1.25:
+            place = 0.5 + 0.12 * wp.clamp(dice[3], -2.0, 2.0)
+            du = (su - wp.floor(su) - place) * 24.0
+            dv = (sv - wp.floor(sv) - 1.0 + place) * 24.0
+            spot = step_between(1.0, 0.45, wp.sqrt(du * du + dv * dv) / (2.2 + 0.8 * wp.abs(dice[3])))
+            albedo = wp.cw_mul(albedo, wp.vec3(1.0 - 0.45 * spot, 1.0 - 0.62 * spot, 1.0 - 0.68 * spot))
     relief = looks[b].relief
     if looks[b].freckles > 0.0:
         spot = looks[b].freckles * step_between(0.3, 0.6, noise[1])
@@ -141,7 +161,7 @@ def shade_body(
         albedo = wp.vec3(0.20, 0.045, 0.04)
         glow = glow * 0.3
     # bumps brighten towards the key light and darken away from it
-    emboss = 1.0 + relief * (noise[2] * looks[b].emboss_u + noise[3] * looks[b].emboss_v)
+    emboss = 1.0 + relief * (noise[2] * looks[b].emboss_u + noise[3] * looks[b].emboss_v) + lines * (1.0 - lips)
     out = lit(glow, albedo, gloss) * emboss
     return wp.vec4(out[0], out[1], out[2], float(label))
 

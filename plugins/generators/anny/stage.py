@@ -25,6 +25,7 @@ from .arrays import MIXED_REGION, Head
 from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .hair_mesh import COLUMNS, ROWS, build_hair_mesh
 from .tiles import build_tiles
+from .wrinkles import build_wrinkles
 
 _MATERIAL = {
     "body": materials.BODY,
@@ -124,7 +125,8 @@ class Stage:
         self.faces_tensor = self.tensor(self.faces)
         lips = self.vertex_share(("upper_lip", "lower_lip"))
         columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
-        self.marks = self.tensor(np.stack([*columns, a.collar], axis=1).astype(np.float32))
+        self.marks = self.tensor(np.stack([*columns, a.collar, a.shadow, a.bag], axis=1).astype(np.float32))
+        self.wrinkles = self.tensor(build_wrinkles(self.mm, a.skin_uv))
         self.skin_uv = self.tensor(a.skin_uv)
         self.oily = self.tensor(np.concatenate([a.oily, np.zeros(self.num_vertices - count)]).astype(np.float32))
         self.mm_tensor = self.tensor(np.concatenate([self.mm, np.zeros((self.num_vertices - count, 3))]).astype("f4"))
@@ -202,6 +204,7 @@ class Stage:
         value.mm = as_warp(self.mm_tensor, wp.vec3)
         value.axis = as_warp(self.axis, wp.vec3)
         value.tiles = as_warp(self.tiles, wp.vec4)
+        value.wrinkles = as_warp(self.wrinkles, wp.vec4)
         value.uv = as_warp(self.skin_uv, wp.vec2)
         value.hair_first = self.hair_first
         return value

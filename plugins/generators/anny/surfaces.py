@@ -66,15 +66,25 @@ def strand_highlight(tangent: wp.vec3, view: wp.vec3, light: wp.vec3) -> wp.floa
 
 
 @wp.func
+def brow_shape(looks: wp.array(dtype=Look), b: wp.int32, along: wp.float32) -> wp.vec2:
+    """Middle and half thickness of the brow at `along` (0 inner, 1 outer end), in those of the head's band."""
+    t = (along - 0.62) / 0.3
+    middle = looks[b].brow_arch * (wp.exp(-t * t) - 0.45)
+    s = (along - 0.3) / 0.28
+    full = 0.88 + 0.22 * wp.exp(-s * s)
+    taper = 1.0 - looks[b].brow_taper * step_between(0.45, 1.05, along)
+    return wp.vec2(middle, looks[b].brow_thickness * full * taper)
+
+
+@wp.func
 def brow_cover(
-    looks: wp.array(dtype=Look), b: wp.int32, along: wp.float32, across: wp.float32, noise: wp.vec4
+    looks: wp.array(dtype=Look), b: wp.int32, along: wp.float32, across: wp.float32, thick: wp.float32, noise: wp.vec4
 ) -> float:
-    """Opacity of brow hair at `along` (0 inner, 1 outer end) and `across` (half-thicknesses from the middle)."""
-    thick = looks[b].brow_thickness * (1.0 - looks[b].brow_taper * step_between(0.45, 1.05, along))
+    """Opacity of brow hair at `along` and `across`, from the brow's middle, where it is `thick`: see `brow_shape`."""
     inner = step_between(-0.08, 0.10, along + 0.04 * noise[1])
     outer = step_between(1.06, 0.9, along)
     body = wp.clamp((thick - wp.abs(across) + 0.25 * noise[1]) / looks[b].brow_edge + 0.5, 0.0, 1.0)
-    strands = 1.0 - looks[b].brow_strands * (0.55 - 0.9 * noise[0])
+    strands = 1.0 - looks[b].brow_strands * (0.25 - 0.9 * noise[0])
     return wp.clamp(looks[b].brow_density * body * inner * outer * strands, 0.0, 0.97)
 
 

@@ -9,12 +9,17 @@ No `from __future__ import annotations` here: warp reads the annotations of kern
 import numpy as np
 import warp as wp
 
+from . import wrinkles
+
 TEXELS = 16384  # of every texture: 256 KB of float32, so that the one in use stays in a core's cache
 SQUARE = 128  # side of SKIN and CLOUDS
 ACROSS, ALONG = 256, 64  # size of STRANDS
 SKIN, STRANDS, CLOUDS = 0, TEXELS, 2 * TEXELS  # where each texture starts
 
 SKIN_START, STRAND_START, CLOUD_START = wp.constant(SKIN), wp.constant(STRANDS), wp.constant(CLOUDS)
+
+WRINKLES_LEFT, WRINKLES_BOTTOM = wp.constant(wrinkles.LEFT), wp.constant(wrinkles.BOTTOM)
+WRINKLES_SCALE = wp.constant(1.0 / wrinkles.TEXEL)
 
 wp.set_module_options({"enable_backward": False})
 
@@ -91,6 +96,22 @@ def square_at(tiles: wp.array(dtype=wp.vec4), start: wp.int32, u: wp.float32, v:
     b = v - fv
     return (tiles[j + i] * (1.0 - a) + tiles[j + i1] * a) * (1.0 - b) + (
         tiles[j1 + i] * (1.0 - a) + tiles[j1 + i1] * a
+    ) * b
+
+
+@wp.func
+def wrinkles_at(wrinkles: wp.array(dtype=wp.vec4), u: wp.float32, v: wp.float32) -> wp.vec4:
+    """The texture of `wrinkles` at skin coordinates (u, v), bilinear; nothing outside."""
+    s = (u - WRINKLES_LEFT) * WRINKLES_SCALE - 0.5
+    t = (v - WRINKLES_BOTTOM) * WRINKLES_SCALE - 0.5
+    if s < 0.0 or t < 0.0 or s >= 511.0 or t >= 255.0:
+        return wp.vec4(0.0, 0.0, 0.0, 0.0)
+    i = wp.int32(s)
+    j = wp.int32(t) << 9
+    a = s - float(i)
+    b = t - wp.floor(t)
+    return (wrinkles[j + i] * (1.0 - a) + wrinkles[j + i + 1] * a) * (1.0 - b) + (
+        wrinkles[j + 512 + i] * (1.0 - a) + wrinkles[j + 513 + i] * a
     ) * b
 
 
