@@ -1,0 +1,125 @@
+"""Images a second of a model at its working size on one thread, against a plain timm ResNet-18 on the same input.
+
+    python perf/predict.py                       a network of the laptop's size with random weights
+    python perf/predict.py MODEL --batch 1 8 --json speed.json
+
+MODEL is a model folder or a shipped name. All tasks come from one network; `predict` adds what `synthforge predict` does
+to a face besides: the crop, and landmarks, classes and depth mapped back to a photograph whose crop is twice as large
+as the network's input. The two take turns in one run, so that a busy machine slows both alike; figures are the median
+of the rounds, in images a second of processor time (and of wall time). The ratio is ours over ResNet-18: above 1 is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch, which reads it once
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from synthforge.core.plugins import load_plugins
+from synthforge.core.shipped import find_model
+from synthforge.learning.config import NetworkConfig
+from synthforge.learning.model import FaceModel, build_tasks, load_model
+from synthforge.prediction.faces import predict_faces
+
+LAPTOP = NetworkConfig(backbone="residual", width=0.375, channels=48, input_size=128)
+TASKS = (
+    {"name": "keypoints", "head": "light"},
+    {"name": "segmentation", "head": "light", "width": 0.25},
+    {"name": "depth", "head": "light", "width": 0.25},
+)
+
+
+def main() -> None:
+    """Parse the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", help="a model folder or a shipped name [default: random weights]")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of processor time for each round of each network")
+    parser.add_argument("--json", type=Path, dest="json_file", help="write the figures here as well")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    model = load_model(find_model(options.model)) if options.model else random_model()
+    reference = resnet18()
+    size, rows = model.input_size, []
+    parameters = sum(p.numel() for p in model.parameters())
+    print(
+        f"{options.model or 'random weights'}: {parameters / 1e6:.2f} M parameters, {size} px, {', '.join(model.tasks)}"
+    )
+    print(
+        f"{'batch':>6}{'ours/s':>10}{'predict/s':>12}{'resnet18/s':>12}{'ratio':>8}    (wall: ours, predict, resnet18)"
+    )
+    for batch in options.batch:
+        images = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+        photograph = np.random.default_rng(0).integers(0, 255, (3 * size, 3 * size, 3)).astype(np.uint8)
+        half = size / model.crop_scale  # half of a box whose crop is twice the input
+        box = (1.5 * size - half, 1.5 * size - half, 1.5 * size + half, 1.5 * size + half)
+        named: dict[str, Callable[[], Any]] = {
+            "ours": lambda images=images: model.predict(images),
+            "predict": lambda b=batch, p=photograph, box=box: predict_faces(model, p, [box] * b),
+            "resnet18": lambda images=images: forward(reference, images),
+        }
+        found = measure(named, batch, options.rounds, options.seconds)
+        ratio = found["ours"]["cpu"] / found["resnet18"]["cpu"]
+        cells = "".join(
+            f"{found[name]['cpu']:>{w}.1f}" for name, w in (("ours", 10), ("predict", 12), ("resnet18", 12))
+        )
+        wall = ", ".join(f"{found[name]['wall']:.1f}" for name in named)
+        print(f"{batch:>6}{cells}{ratio:>8.2f}    ({wall})")
+        rows.append({"batch": batch, "ratio": ratio, **found})
+    if options.json_file is not None:
+        options.json_file.write_text(json.dumps({"input_size": size, "parameters": parameters, "rows": rows}, indent=2))
+
+
+def random_model() -> FaceModel:
+    """A network of the laptop's size that was never trained."""
+    tasks, references = build_tasks(TASKS, load_plugins())
+    return FaceModel(LAPTOP, tasks, references).eval()
+
+
+def resnet18() -> torch.nn.Module:
+    """timm's ResNet-18 classifier, random weights."""
+    import timm
+
+    network: torch.nn.Module = timm.create_model("resnet18", pretrained=False).eval()
+    return network
+
+
+@torch.inference_mode()
+def forward(network: torch.nn.Module, images: torch.Tensor) -> Any:
+    """One plain forward pass."""
+    return network(images)
+
+
+def measure(
+    named: dict[str, Callable[[], Any]], batch: int, rounds: int, seconds: float
+) -> dict[str, dict[str, float]]:
+    """Images a second of processor and of wall time, the median of rounds that take turns."""
+    for step in named.values():
+        step()
+    speeds: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "wall": []} for name in named}
+    for _ in range(rounds):
+        for name, step in named.items():
+            begin, busy, steps = time.perf_counter(), time.process_time(), 0
+            while time.process_time() - busy < seconds:
+                step()
+                steps += 1
+            speeds[name]["cpu"].append(batch * steps / (time.process_time() - busy))
+            speeds[name]["wall"].append(batch * steps / (time.perf_counter() - begin))
+    return {name: {kind: statistics.median(v) for kind, v in kinds.items()} for name, kinds in speeds.items()}
+
+
+if __name__ == "__main__":
+    main()
