@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from next3d_reference import query, superresolution, synthesis
-from synthforge_plugins.generators.next3d import winograd
+from synthforge_plugins.generators.next3d import parallel, upsampling, winograd
 from synthforge_plugins.generators.next3d.config import PLANE_AXES, TINY, NetworkConfig
 from synthforge_plugins.generators.next3d.dynamic import covered_box, fill_holes, mouth_box
 from synthforge_plugins.generators.next3d.fake import random_network
+from synthforge_plugins.generators.next3d.layers import binomial_filter, convolve_few, convolve_up_few
 from synthforge_plugins.generators.next3d.network import LAYERS, Next3DNetwork
 from synthforge_plugins.generators.next3d.raster import rasterise
 from synthforge_plugins.generators.next3d.synthesis import ConditionalSynthesis
@@ -124,15 +126,78 @@ def test_winograd_is_the_convolution(
     parts = [(x, scale)]
     if two_parts:
         parts = [(x[..., :inputs], scale[:inputs]), (x[..., inputs:], scale[inputs:])]
-    rows: list[int] = []
+    factor, shift = drawn(outputs, seed=seed + 3), drawn(outputs, seed=seed + 4)
+    found, keep = kept(height, width, outputs)
+    with winograd.on_canvas(parts) as whole:
+        winograd.convolve(whole, winograd.transform_kernel(weight), factor, shift, keep)
+    torch.testing.assert_close(found, (expected - 1) * factor + shift, rtol=0, atol=1e-4)
 
-    def finish(strip: torch.Tensor, first: int) -> None:
-        rows.extend(range(first, first + len(strip)))
-        strip.add_(1)
 
-    found = winograd.convolve(parts, winograd.transform_kernel(weight), finish=finish)
+def kept(*shape: int) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], None]]:
+    """A canvas of unset values and a sink that fills each row of it once."""
+    result = torch.full(shape, float("nan"))
+
+    def keep(rows: torch.Tensor, first: int) -> None:
+        into = result[first : first + len(rows)]
+        assert into.shape == rows.shape
+        assert into.isnan().all()
+        into.copy_(rows)
+
+    return result, keep
+
+
+def upsampled(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """x (I,H,W) through the transposed convolution and the filter, in float64."""
+    spread = F.conv_transpose2d(x[None].double(), weight.transpose(0, 1).double(), stride=2)
+    return F.conv2d(
+        F.pad(spread, (1, 1, 1, 1)).transpose(0, 1), (binomial_filter() * 4).double()[None, None]
+    ).transpose(0, 1)[0]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(1, 6), st.integers(1, 5), st.integers(1, 7), st.integers(1, 7), st.integers(1, 3), st.integers(0, 1000)
+)
+def test_upsampling_is_transposed_convolution_and_filter(
+    tiles_high: int, tiles_wide: int, inputs: int, outputs: int, threads: int, seed: int
+) -> None:
+    height, width = 4 * tiles_high, 4 * tiles_wide
+    x, weight = drawn(inputs, height, width, seed=seed), drawn(outputs, inputs, 3, 3, seed=seed + 1)
+    scale, factor, shift = (drawn(n, seed=seed + 2 + i) for i, n in enumerate((inputs, outputs, outputs)))
+    expected = upsampled(x * scale[:, None, None], weight).permute(1, 2, 0).float() * factor + shift
+    found, keep = kept(2 * height, 2 * width, outputs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with winograd.on_canvas([(x.permute(1, 2, 0), scale)], upsampling.AFTER) as whole:
+            kernel = upsampling.transform_up_kernel(weight)
+            upsampling.convolve_up(whole, kernel, factor, shift, keep, binomial_filter() * 4)
+    finally:
+        torch.set_num_threads(before)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
-    assert sorted(rows) == list(range(height))
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 4), (3, 5)])
+def test_products_are_the_convolutions(height: int, width: int) -> None:
+    x, weight = drawn(1, 6, height, width), drawn(5, 6, 3, 3, seed=1).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(convolve_few(x, weight), F.conv2d(x, weight, padding=1), rtol=0, atol=1e-5)
+    up = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    found = convolve_up_few(x, weight)
+    torch.testing.assert_close(found, up, rtol=0, atol=1e-5)
+    assert found.is_contiguous(memory_format=torch.channels_last)  # or the filter would copy it
+
+
+def test_borrowed_memory_is_lent_to_one_at_a_time() -> None:
+    with parallel.borrowed(50, 3) as one, parallel.borrowed(150) as other:
+        assert one.data_ptr() != other.data_ptr()
+        first = one.data_ptr()
+    with parallel.borrowed(3, 50) as again, parallel.borrowed(150) as third:
+        assert first in (again.data_ptr(), third.data_ptr())
+        assert again.data_ptr() != third.data_ptr()
+        again.fill_(1)  # outside inference mode as well as inside
+        with torch.inference_mode():
+            again.mul_(2)
+    assert not again.is_inference()
 
 
 def test_new_weights_are_noticed() -> None:

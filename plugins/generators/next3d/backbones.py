@@ -38,7 +38,7 @@ class SuperResolution(nn.Module):
             x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True)
         ws = w[:, None].expand(-1, 3, -1)
         x, image = self.block0(x, x[:, :3], ws, noise=False, clamp=_CLAMP)
-        return self.block1(x, image, ws, noise=False, clamp=_CLAMP)[1]
+        return self.block1(x, image, ws, noise=False, clamp=_CLAMP, last=True)[1]
 
 
 def truncate(ws: torch.Tensor, mean: torch.Tensor, psi: float, cutoff: int) -> torch.Tensor:

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import winograd
+from . import upsampling, winograd
+from .winograd import Sink
 
 LEAK, GAIN = 0.2, sqrt(2.0)
 Window = tuple[slice, slice]
@@ -25,7 +26,47 @@ def winograd_pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether x (B,C,H,W) is better convolved with weight (O,I,3,3) by `winograd`: many channels and pixels."""
     tall, wide = x.shape[2:]
     whole_tiles = tall % winograd.TILE == 0 and wide % winograd.TILE == 0
-    return x.device.type == "cpu" and min(weight.shape[:2]) >= 128 and whole_tiles and tall * wide > 32 * 32
+    return x.device.type == "cpu" and min(weight.shape[:2]) >= 128 and whole_tiles and tall * wide >= 32 * 32
+
+
+def upsampling_pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """The same question of `upsampling`."""
+    tall, wide = x.shape[2:]
+    whole_tiles = tall % winograd.TILE == 0 and wide % winograd.TILE == 0
+    enough = len(weight) >= 128 and weight.shape[1] >= 32
+    return x.device.type == "cpu" and enough and whole_tiles and tall * wide >= 32 * 32
+
+
+def products_pay(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether matrix products with weight (O,I,3,3) as it lies in memory are better: few pixels and many channels.
+
+    A convolution would first copy the weight into its own order, which takes longer than all the rest.
+    """
+    few = x.shape[2] * x.shape[3] <= 16 * 16
+    return x.device.type == "cpu" and few and weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def convolve_few(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Zero-padded 3x3 correlation of x (1,I,H,W) with weight (O,I,3,3) in channels-last order."""
+    height, width = x.shape[2:]
+    padded = F.pad(x[0].permute(1, 2, 0), (0, 0, 1, 1, 1, 1))
+    inputs = padded.shape[2]
+    across, down = inputs, (width + 2) * inputs
+    windows = padded.as_strided((height, width, 3, 3, inputs), (down, across, down, across, 1))
+    y = torch.mm(windows.reshape(height * width, -1), weight.permute(0, 2, 3, 1).reshape(len(weight), -1).T)
+    return y.view(1, height, width, -1).permute(0, 3, 1, 2)
+
+
+def convolve_up_few(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Transposed convolution, stride 2, of x (1,I,H,W) with weight (O,I,3,3) in channels-last order."""
+    height, width = x.shape[2:]
+    pixels = x[0].permute(1, 2, 0).reshape(height * width, -1)
+    spread = x.new_zeros(2 * height + 1, 2 * width + 1, len(weight))
+    for row in range(3):
+        for column in range(3):
+            product = torch.mm(pixels, weight[:, :, row, column].T).view(height, width, -1)
+            spread[row : row + 2 * height : 2, column : column + 2 * width : 2] += product
+    return spread[None].permute(0, 3, 1, 2)
 
 
 class Derived:
@@ -149,25 +190,32 @@ class Convolution(nn.Module):
         gain = GAIN if self.activated else 1.0  # leaky ReLU is linear in a positive gain: it goes into the weights
         bias = None if self.bias is None else self.bias * gain
         if not self.down and self.size == 3 and winograd_pays(parts[0], self.weight):
-            kernel, scale = self._kernel(self.weight), self.scale * gain
-
-            def finish(rows: torch.Tensor, _first: int) -> None:
-                rows.mul_(scale)
-                if bias is not None:
-                    rows.add_(bias)
-
-            y = per_sample(
-                lambda i: winograd.convolve([(rows_of(x, i), None) for x in parts], kernel, finish=finish),
-                len(parts[0]),
-            )
+            y = per_sample(lambda i: self._fast([rows_of(x, i) for x in parts], gain, bias), len(parts[0]))
         else:
             x = torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-            weight = (self.weight * (self.scale * gain)).contiguous(memory_format=torch.channels_last)
-            if self.down:
-                y = F.conv2d(fir(x, self.resample_filter, 2), weight, bias, stride=2)
+            if not self.down and self.size == 3 and products_pay(x, self.weight):
+                y = per_sample(lambda i: convolve_few(x[i : i + 1], self.weight), len(x)).mul_(self.scale * gain)
+                y = y if bias is None else y.add_(bias[:, None, None])
             else:
-                y = F.conv2d(x, weight, bias, padding=self.size // 2)
+                weight = (self.weight * (self.scale * gain)).contiguous(memory_format=torch.channels_last)
+                if self.down:
+                    y = F.conv2d(fir(x, self.resample_filter, 2), weight, bias, stride=2)
+                else:
+                    y = F.conv2d(x, weight, bias, padding=self.size // 2)
         return F.leaky_relu_(y, LEAK) if self.activated else y
+
+    def _fast(self, parts: list[torch.Tensor], gain: float, bias: torch.Tensor | None) -> torch.Tensor:
+        """(H,W,O) without the activation."""
+        y = parts[0].new_empty(*parts[0].shape[:2], len(self.weight))
+        scale = y.new_full((len(self.weight),), self.scale * gain)
+        shift = torch.zeros_like(scale) if bias is None else bias
+
+        def keep(rows: torch.Tensor, first: int) -> None:
+            y[first : first + len(rows)] = rows
+
+        with winograd.on_canvas([(part, None) for part in parts]) as whole:
+            winograd.convolve(whole, self._kernel(self.weight), scale, shift, keep)
+        return y
 
 
 class StyledConvolution(nn.Module):
@@ -182,7 +230,8 @@ class StyledConvolution(nn.Module):
     def __init__(self, inputs: int, outputs: int, w: int, resolution: int, *, up: bool = False) -> None:
         super().__init__()
         self.up = up
-        self._kernel, self._energy = Derived(winograd.transform_kernel), Derived(_energy)
+        self._kernel = Derived(upsampling.transform_up_kernel if up else winograd.transform_kernel)
+        self._energy = Derived(_energy)
         self.affine = FullyConnected(w, inputs, bias=1.0)
         self.weight = nn.Parameter(_kernels(outputs, inputs, 3))
         self.noise_strength = nn.Parameter(torch.empty(()))
@@ -200,29 +249,71 @@ class StyledConvolution(nn.Module):
         window: Window = WHOLE,
     ) -> torch.Tensor:
         """x (B,in,H,W), w (B,W) -> (B,out,H,W); window: the part of the whole image that the output is."""
-        style = self.affine(w)
-        scale = GAIN * torch.rsqrt(style.square() @ self._energy(self.weight).T + 1e-8)
-        bias = self.bias * GAIN
-        grain = self.noise_const[window] * (self.noise_strength * GAIN) if noise else None
-        if not self.up and winograd_pays(x, self.weight):
-            kernel = self._kernel(self.weight)
+        style, scale = self.modulation(w)
+        if self.streams(x):
 
             def one(i: int) -> torch.Tensor:
-                def finish(rows: torch.Tensor, first: int) -> None:
-                    rows.mul_(scale[i]).add_(bias)
-                    if grain is not None:
-                        rows.add_(grain[first : first + len(rows), :, None])
-                    F.leaky_relu_(rows, LEAK)
+                size = 2 if self.up else 1
+                y = x.new_empty(size * x.shape[2], size * x.shape[3], len(self.weight))
 
-                return winograd.convolve([(rows_of(x, i), style[i])], kernel, finish=finish)
+                def keep(rows: torch.Tensor, first: int) -> None:
+                    y[first : first + len(rows)] = rows
 
-            y = per_sample(one, len(x))
-        else:
-            y = per_sample(lambda i: self._direct(x[i : i + 1], style[i], scale[i], bias), len(x))
-            if grain is not None:
-                y.add_(grain)
-            F.leaky_relu_(y, LEAK)
+                with winograd.on_canvas([(rows_of(x, i), style[i])], self.after) as whole:
+                    self.stream(whole, scale[i], keep, noise=noise, clamp=clamp, window=window)
+                return y
+
+            return per_sample(one, len(x))
+        bias = self.bias * GAIN
+        y = per_sample(lambda i: self._direct(x[i : i + 1], style[i], scale[i], bias), len(x))
+        if noise:
+            y.add_(self._grain(window))
+        F.leaky_relu_(y, LEAK)
         return y if clamp is None else y.clamp_(-clamp, clamp)
+
+    def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Factors of the inputs (B,in) and of the outputs (B,out), the activation's gain among the latter."""
+        style = self.affine(w)
+        return style, GAIN * torch.rsqrt(style.square() @ self._energy(self.weight).T + 1e-8)
+
+    def _grain(self, window: Window) -> torch.Tensor:
+        return self.noise_const[window] * (self.noise_strength * GAIN)
+
+    def streams(self, x: torch.Tensor) -> bool:
+        """Whether `stream` is the fast way for inputs of this shape (B,in,H,W)."""
+        return upsampling_pays(x, self.weight) if self.up else winograd_pays(x, self.weight)
+
+    @property
+    def after(self) -> int:
+        """Zeros that `stream` needs behind the image on its canvas."""
+        return upsampling.AFTER if self.up else 1
+
+    def stream(
+        self,
+        whole: torch.Tensor,
+        scale: torch.Tensor,
+        sink: Sink,
+        *,
+        noise: bool,
+        clamp: float | None,
+        window: Window = WHOLE,
+    ) -> None:
+        """Convolve one modulated image on its canvas and hand the activated rows (n,W,out) to `sink`."""
+        grain = self._grain(window) if noise else None
+
+        def finish(rows: torch.Tensor, first: int) -> None:
+            if grain is not None:
+                rows.add_(grain[first : first + len(rows), :, None])
+            F.leaky_relu_(rows, LEAK)
+            if clamp is not None:
+                rows.clamp_(-clamp, clamp)
+            sink(rows, first)
+
+        kernel, shift = self._kernel(self.weight), self.bias * GAIN
+        if self.up:
+            upsampling.convolve_up(whole, kernel, scale, shift, finish, self.resample_filter * 4)
+        else:
+            winograd.convolve(whole, kernel, scale, shift, finish)
 
     def _direct(self, x: torch.Tensor, style: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         # modulate whichever is smaller, the image or the weight
@@ -233,10 +324,17 @@ class StyledConvolution(nn.Module):
         return self._plain(x, self.weight * (scale[:, None] * style)[:, :, None, None], bias)
 
     def _plain(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        products = bias is None and products_pay(x, weight)
         if not self.up:
+            if products:
+                return convolve_few(x, weight)
             return F.conv2d(x, weight.contiguous(memory_format=torch.channels_last), bias, padding=1)
-        turned = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
-        return fir(F.conv_transpose2d(x, turned, stride=2), self.resample_filter, 1, 4.0, bias)
+        if products:
+            spread = convolve_up_few(x, weight)
+        else:
+            turned = weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            spread = F.conv_transpose2d(x, turned, stride=2)
+        return fir(spread, self.resample_filter, 1, 4.0, bias)
 
 
 class ToRGB(nn.Module):
@@ -248,6 +346,10 @@ class ToRGB(nn.Module):
         self.affine = FullyConnected(w, inputs, bias=1.0)
         self.weight = nn.Parameter(_kernels(outputs, inputs, 1))
         self.bias = nn.Parameter(torch.empty(outputs))
+
+    def modulated(self, w: torch.Tensor) -> torch.Tensor:
+        """The weights (B,in,out) of each sample."""
+        return (self.weight[:, :, 0, 0] * (self.affine(w) * self.scale)[:, None]).mT
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, clamp: float | None = None) -> torch.Tensor:
         """x (B,in,H,W), w (B,W) -> (B,out,H,W)."""

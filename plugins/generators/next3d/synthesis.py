@@ -8,6 +8,7 @@ from math import log2
 import torch
 from torch import nn
 
+from . import winograd
 from .layers import (
     WHOLE,
     Convolution,
@@ -17,6 +18,8 @@ from .layers import (
     Window,
     binomial_filter,
     downsample,
+    per_sample,
+    rows_of,
     upsample,
 )
 
@@ -70,11 +73,17 @@ class SynthesisBlock(nn.Module):
         noise: bool = True,
         clamp: float | None = None,
         window: Window = WHOLE,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        last: bool = False,
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
         """Features (B,in,H,W), skip image and ws (B,2 or 3,W) -> both at this block's resolution.
 
-        window: the part of the whole image that is computed.
+        window: the part of the whole image that is computed. last: the features are not asked for (None).
         """
+        if self.inputs:
+            assert x is not None
+            if self.conv0.streams(x) and len(self.conv1.weight) >= 128:
+                x, rgb = self._stream(x, ws, noise, clamp, window, last)
+                return x, rgb if image is None else rgb.add_(upsample(image))
         styles = iter(ws.unbind(1))
         if self.inputs:
             assert x is not None
@@ -86,6 +95,47 @@ class SynthesisBlock(nn.Module):
         if image is not None:
             rgb += upsample(image)
         return x, rgb
+
+    def _stream(
+        self, x: torch.Tensor, ws: torch.Tensor, noise: bool, clamp: float | None, window: Window, last: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """As `forward`, strip by strip from layer to layer, so that nothing but the results is kept whole."""
+        (before, scale), (between, scale1) = (
+            conv.modulation(ws[:, i]) for i, conv in enumerate((self.conv0, self.conv1))
+        )
+        colours, shift = self.torgb.modulated(ws[:, 2]), self.torgb.bias
+        options = {"noise": noise, "clamp": clamp, "window": window}
+        height, width = 2 * x.shape[2], 2 * x.shape[3]
+        features, images = [], []
+        for i in range(len(x)):
+            image = x.new_empty(height, width, colours.shape[2])
+            feature = None if last else x.new_empty(height, width, len(self.conv1.weight))
+            with winograd.canvas(height, width, len(self.conv0.weight)) as whole:
+                inside = whole[1:-1, 1:-1]
+
+                def hand_on(rows: torch.Tensor, first: int, i: int = i, inside: torch.Tensor = inside) -> None:
+                    torch.mul(rows, between[i], out=inside[first : first + len(rows)])
+
+                with winograd.on_canvas([(rows_of(x, i), before[i])], self.conv0.after) as source:
+                    self.conv0.stream(source, scale[i], hand_on, **options)
+
+                def keep(
+                    rows: torch.Tensor,
+                    first: int,
+                    i: int = i,
+                    image: torch.Tensor = image,
+                    feature: torch.Tensor | None = feature,
+                ) -> None:
+                    here = slice(first, first + len(rows))
+                    rgb = torch.addmm(shift, rows.flatten(0, 1), colours[i])
+                    image[here] = (rgb if clamp is None else rgb.clamp_(-clamp, clamp)).view(image[here].shape)
+                    if feature is not None:
+                        feature[here] = rows
+
+                self.conv1.stream(whole, scale1[i], keep, **options)
+            images.append(image)
+            features.append(feature)
+        return None if last else per_sample(lambda i: features[i], len(x)), per_sample(lambda i: images[i], len(x))
 
 
 def channels_at(resolution: int, base: int, most: int) -> int:
@@ -120,7 +170,7 @@ class Synthesis(nn.Module):
         """ws (B,14,W) -> image."""
         x = image = None
         for size in self.resolutions:
-            x, image = self.block(size)(x, image, self.styles(ws, size))
+            x, image = self.block(size)(x, image, self.styles(ws, size), last=size == self.resolutions[-1])
         assert image is not None
         return image
 
@@ -207,7 +257,7 @@ class ConditionalSynthesis(Synthesis):
                     encoded[depth] if depth == 0 else encoded[depth][(..., *_scaled(part, size // 2 // self.first))]
                 )
                 x = self.fusion[depth](feature) if x is None else self.fusion[depth](x, feature)
-            x, image = self.block(size)(x, image, self.styles(ws, size), window=window)
+            x, image = self.block(size)(x, image, self.styles(ws, size), window=window, last=size == last)
         assert image is not None
         if image.shape[-2:] == (last, last):
             return image

@@ -3,30 +3,36 @@
 F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity, about five times more accurate than the usual 0, +-1, +-2:
 the largest error is about 1e-5 for outputs of unit variance (the direct convolution has 2e-6). Images are (H,W,C), so
 that every step is a matrix product over runs of channels. Strips of tile rows are transformed, multiplied and
-transformed back one after the other, so that they stay in the cache; each thread works on strips of its own, because
-so many small products would spend their time waiting for each other if every one were divided among the threads.
+transformed back one after the other, so that they stay in the cache, and are handed on from there; each thread works on
+strips of its own, because so many small products would spend their time waiting for each other if every one were
+divided among the threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 
-from .parallel import share_out
+from .parallel import borrowed, share_out
 
 TILE = 4
 _A, _B = 0.75, 1.5
-_TILES_AT_ONCE = 128  # tiles in a strip: enough rows for the products, little enough for the cache
+TILES_AT_ONCE = 128  # tiles in a strip: enough rows for the products, little enough for the cache
 
-Finish = Callable[[torch.Tensor, int], None]  # works in place on finished rows (rows,W,O), given the first row's number
+Part = tuple[torch.Tensor, torch.Tensor | None]  # image (H,W,C) and a scale (C) or None
+Sink = Callable[[torch.Tensor, int], None]  # takes finished rows (n,W,O), which it may change, and the first's number
+Matrices = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-def _matrices() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Float64: 3-tap kernel to points (6,3), six inputs to points (6,6), products back to four outputs (4,6)."""
-    points = [0.0, _A, -_A, _B, -_B]
-    kernel, values, outputs = torch.zeros(6, 3), torch.zeros(6, 6), torch.zeros(4, 6)
-    kernel, values, outputs = kernel.double(), values.double(), outputs.double()
+def matrices(points: Sequence[float], taps: int) -> Matrices:
+    """Float64, for n = len(points) + 1 points, infinity the last: kernel to points (n,taps), inputs to points (n,n),
+    products back to four outputs (4,n). Source: Toom-Cook, transposed."""
+    count = len(points) + 1
+    kernel, values, outputs = (
+        torch.zeros(size, dtype=torch.float64) for size in ((count, taps), (count, count), (TILE, count))
+    )
     for i, p in enumerate(points):
         others = [q for q in points if q != p]
         polynomial = [1.0]  # the product of (x - q) over the other points, lowest power first
@@ -35,17 +41,17 @@ def _matrices() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             polynomial = [a - q * b for a, b in zip([0.0, *polynomial], [*polynomial, 0.0], strict=True)]
             scale *= p - q
         values[i, : len(polynomial)] = torch.tensor(polynomial, dtype=torch.float64)
-        kernel[i] = torch.tensor([1.0, p, p * p], dtype=torch.float64) / scale
+        kernel[i] = torch.tensor([p**k for k in range(taps)], dtype=torch.float64) / scale
         outputs[:, i] = torch.tensor([p**k for k in range(TILE)], dtype=torch.float64)
     polynomial = [1.0]
     for q in points:
         polynomial = [a - q * b for a, b in zip([0.0, *polynomial], [*polynomial, 0.0], strict=True)]
-    values[5] = torch.tensor(polynomial, dtype=torch.float64)
-    kernel[5, 2] = outputs[3, 5] = 1.0
+    values[-1] = torch.tensor(polynomial, dtype=torch.float64)
+    kernel[-1, -1] = outputs[-1, -1] = 1.0
     return kernel, values, outputs
 
 
-_KERNEL, _VALUES, _OUTPUTS = _matrices()
+_KERNEL, _VALUES, _OUTPUTS = matrices([0.0, _A, -_A, _B, -_B], 3)
 
 
 def transform_kernel(weight: torch.Tensor) -> torch.Tensor:
@@ -58,81 +64,83 @@ def transform_kernel(weight: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def convolve(
-    parts: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
-    kernel: torch.Tensor,
-    *,
-    finish: Finish | None = None,
-) -> torch.Tensor:
-    """Zero-padded 3x3 correlation of one image.
+@contextmanager
+def canvas(height: int, width: int, channels: int, after: int = 1) -> Iterator[torch.Tensor]:
+    """Borrowed memory (1+H+after, 1+W+after, C) for an image and the zeros about it; the image is not yet set."""
+    with borrowed(height + 1 + after, width + 1 + after, channels) as whole:
+        for edge in (whole[0], whole[1 + height :], whole[:, 0], whole[:, 1 + width :]):
+            edge.zero_()
+        yield whole
+
+
+@contextmanager
+def on_canvas(parts: Sequence[Part], after: int = 1) -> Iterator[torch.Tensor]:
+    """Images taken together as one of all their channels, scaled, on a canvas."""
+    height, width = parts[0][0].shape[:2]
+    with canvas(height, width, sum(image.shape[-1] for image, _ in parts), after) as whole:
+        start = 0
+        for image, scale in parts:
+            inside = whole[1 : 1 + height, 1 : 1 + width, start : start + image.shape[-1]]
+            if scale is None:
+                inside.copy_(image)
+            else:
+                torch.mul(image, scale, out=inside)
+            start += image.shape[-1]
+        yield whole
+
+
+def convolve(whole: torch.Tensor, kernel: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, sink: Sink) -> None:
+    """Zero-padded 3x3 correlation of one image, times scale (O) plus shift (O), handed to `sink` strip by strip.
 
     Args:
-        parts: images (H,W,Ci), each with a scale (Ci) or None, taken together as one of sum(Ci) channels; H and W
-            are multiples of 4.
+        whole: canvas (1+H+1, 1+W+1, I); H and W are multiples of 4.
         kernel: (6,6,I,O) from `transform_kernel`.
-        finish: called on each strip of finished rows while it is in the cache.
-
-    Returns: (H,W,O).
+        sink: called by any thread, in any order, with each strip of rows (n,W,O) while it is in the cache.
     """
-    height, width = parts[0][0].shape[:2]
-    padded = _padded(parts, height, width, kernel.shape[2])
-    result = padded.new_empty(height, width, kernel.shape[3])
-    share = -(-height // TILE // torch.get_num_threads())  # of the tile rows, for each thread
-    strip = max(1, min(share, _TILES_AT_ONCE // (width // TILE)))
-    firsts = list(range(0, height // TILE, strip))
+    high, wide = ((size - 2) // TILE for size in whole.shape[:2])
+    share = -(-high // torch.get_num_threads())  # of the tile rows, for each thread
+    strip = max(1, min(share, TILES_AT_ONCE // wide))
     with torch.no_grad():
-        share_out(lambda mine: _strips(padded, kernel, result, mine, strip, finish), firsts)
-    return result
+        share_out(lambda mine: _strips(whole, kernel, scale, shift, sink, mine, strip), list(range(0, high, strip)))
 
 
 def _strips(
-    padded: torch.Tensor,
+    whole: torch.Tensor,
     kernel: torch.Tensor,
-    result: torch.Tensor,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    sink: Sink,
     firsts: Sequence[int],
     strip: int,
-    finish: Finish | None,
 ) -> None:
     """Convolve the strips of `strip` tile rows that start at `firsts`."""
-    (height, width, outputs), channels = result.shape, kernel.shape[2]
-    high, wide = height // TILE, width // TILE
-    laid_out = result.view(high, TILE, wide, TILE, outputs)
-    row = (width + 2) * channels
-    at_rows = padded.new_empty(6, strip, row)
-    windows = at_rows.as_strided((6, strip, wide, 6, channels), (strip * row, row, TILE * channels, channels, 1))
-    at_points = padded.new_empty(strip, wide, 6, channels)
-    products = padded.new_empty(6, 6, strip * wide, outputs)
-    across = padded.new_empty(6, TILE, strip * wide * outputs)
-    back = padded.new_empty(TILE, TILE, strip, wide, outputs)
-    values, inverse = _VALUES.to(padded), _OUTPUTS.to(padded)
-    for first in firsts:
-        n = min(strip, high - first)
-        for r in range(n):
-            window = padded[TILE * (first + r) : TILE * (first + r) + 6].view(6, row)
-            torch.mm(values, window, out=at_rows[:, r])
-        for k in range(6):
+    channels, outputs = kernel.shape[2:]
+    high, wide = ((size - 2) // TILE for size in whole.shape[:2])
+    row = whole.shape[1] * channels
+    values, inverse = _VALUES.to(whole), _OUTPUTS.to(whole)
+    with ExitStack() as stack:
+        at_rows, at_points, products, across, back, rows = (
+            stack.enter_context(borrowed(*shape))
+            for shape in (
+                (6, strip, row),
+                (strip, wide, 6, channels),
+                (6, 6, strip * wide, outputs),
+                (6, TILE, strip * wide * outputs),
+                (TILE, TILE, strip, wide, outputs),
+                (strip, TILE, wide, TILE, outputs),
+            )
+        )
+        windows = at_rows.as_strided((6, strip, wide, 6, channels), (strip * row, row, TILE * channels, channels, 1))
+        for first in firsts:
+            n = min(strip, high - first)
             for r in range(n):
-                torch.bmm(values.expand(wide, 6, 6), windows[k, r], out=at_points[r])
-            torch.bmm(at_points.view(strip * wide, 6, channels).transpose(0, 1), kernel[k], out=products[k])
-        torch.bmm(inverse.expand(6, TILE, 6), products.view(6, 6, -1), out=across)
-        torch.mm(inverse, across.view(6, -1), out=back.view(TILE, -1))
-        laid_out[first : first + n].copy_(back[:, :, :n].permute(2, 0, 3, 1, 4))
-        if finish is not None:
-            finish(result[TILE * first : TILE * (first + n)], TILE * first)
-
-
-def _padded(
-    parts: Sequence[tuple[torch.Tensor, torch.Tensor | None]], height: int, width: int, channels: int
-) -> torch.Tensor:
-    padded = parts[0][0].new_empty(height + 2, width + 2, channels)
-    for edge in (padded[0], padded[-1], padded[:, 0], padded[:, -1]):
-        edge.zero_()
-    start = 0
-    for image, scale in parts:
-        inside = padded[1:-1, 1:-1, start : start + image.shape[-1]]
-        if scale is None:
-            inside.copy_(image)
-        else:
-            torch.mul(image, scale, out=inside)
-        start += image.shape[-1]
-    return padded
+                window = whole[TILE * (first + r) : TILE * (first + r) + 6].view(6, row)
+                torch.mm(values, window, out=at_rows[:, r])
+            for k in range(6):
+                for r in range(n):
+                    torch.bmm(values.expand(wide, 6, 6), windows[k, r], out=at_points[r])
+                torch.bmm(at_points.view(strip * wide, 6, channels).transpose(0, 1), kernel[k], out=products[k])
+            torch.bmm(inverse.expand(6, TILE, 6), products.view(6, 6, -1), out=across)
+            torch.mm(inverse, across.view(6, -1), out=back.view(TILE, -1))
+            torch.addcmul(shift, back[:, :, :n].permute(2, 0, 3, 1, 4), scale, out=rows[:n])
+            sink(rows[:n].view(n * TILE, wide * TILE, outputs), TILE * first)
