@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_CLEAR = 3  # pixels kept between the margin and the outermost landmark
+_CLEAR = 0.03  # image sizes kept between the margin and the outermost landmark
 
 
 def add_margin(border: Mapping[str, Any], pixels: np.ndarray, image: np.ndarray, *maps: tuple[np.ndarray, int]) -> None:
@@ -20,7 +20,7 @@ def add_margin(border: Mapping[str, Any], pixels: np.ndarray, image: np.ndarray,
     side, along_y = border["side"], border["side"] >= 2
     place = pixels[:, 1 if along_y else 0]
     room = place.min() if side in (0, 2) else size - place.max()
-    wide = int(min(border["wide"] * size, room - _CLEAR))
+    wide = int(min(border["wide"] * size, room - _CLEAR * size))
     if wide < 1:
         return
     inside = slice(0, wide) if side in (0, 2) else slice(size - wide, size)

@@ -81,8 +81,8 @@ class ScarfConfig:
     bulk: Distribution = uniform(16.0, 30.0)
     tall: Distribution = uniform(24.0, 46.0)
     rise: Distribution = normal(-22.0, 18.0, -55.0, 30.0)
-    loose: Distribution = uniform(0.0, 14.0)
-    folds: Distribution = uniform(0.08, 0.26)
+    loose: Distribution = uniform(0.0, 9.0)
+    folds: Distribution = uniform(0.15, 0.45)
     hue: Distribution = uniform(0.0, 1.0)
     saturation: Distribution = log_normal(0.3, 0.8, 0.0, 0.9)
     value: Distribution = log_normal(0.2, 0.8, 0.015, 0.8)
@@ -111,12 +111,12 @@ class OccluderConfig:
     """present: chance of another thing in front of the face. kind: index into THINGS; size: relative to a usual one. x,
     y: its place from where such a thing is held (a blob's: from the nose), mm; turn: in the picture's plane; near: gap to
     the face; hue, saturation, value: colour; skin: chance that a blob has the colour of the skin; held: chance that
-    fingers hold it."""
+    a hand holds a microphone; other things always are held."""
 
     present: float = 0.05
     skin: float = 0.4
     held: float = 0.75
-    kind: Distribution = choice({0: 0.4, 1: 0.22, 2: 0.2, 3: 0.18})
+    kind: Distribution = choice({0: 0.44, 1: 0.26, 2: 0.2, 3: 0.1})
     size: Distribution = log_normal(1.0, 0.16, 0.7, 1.5)
     x: Distribution = normal(0.0, 12.0, -30.0, 30.0)
     y: Distribution = normal(0.0, 14.0, -30.0, 30.0)

@@ -19,7 +19,7 @@ _PLANE = 0.2  # m to each side of the anchor that the face's relief covers
 # palm and forearm, mm: place along y, half width, half thickness
 _PALM = np.array(
     [
-        *((-240, 33, 27), (-170, 32, 26), (-110, 29, 22), (-82, 27, 19), (-62, 29, 18), (-40, 35, 17)),
+        *((-240, 37, 31), (-112, 33, 26), (-110, 29, 21), (-82, 26, 18), (-62, 28, 17), (-40, 35, 16.5)),
         *((-15, 40, 15.5), (8, 42, 14), (26, 41, 12), (38, 36, 10), (46, 24, 7), (48, 0, 0)),
     ],
     float,
@@ -89,7 +89,7 @@ def hand_patches(
     height = np.maximum(height, height[4] + 0.22 * arm * size)
     centres = np.concatenate([flat, height[:, None]], axis=1)
     colour = _skin_colour(tone, RINGS, False)
-    colour[:, :3] = hand["sleeve"]
+    colour[:, :2] = hand["sleeve"]
     uv = np.stack([np.arange(10)[:, None] * 9.0 + 0 * along, along[None] * 1.3 + np.zeros((10, 1))], axis=-1)
     palm = loft(world(centres), 0.001 * wide, 0.001 * deep, axes[0], power=2.6)
     patches["part0"] = Patch(palm, colour, "occluder", 0.5, SKIN, 0.5, uv)
@@ -120,7 +120,7 @@ def grip_patches(
     side = 1.0 if left else -1.0
     patches = {}
     for i in range(4):
-        thick = 0.001 * scale * (8.6, 8.9, 8.3, 7.3)[i] * _THICK
+        thick = 0.001 * scale * (7.9, 8.1, 7.6, 6.6)[i] * _THICK
         around = np.radians(200.0 - (215.0 - 12.0 * abs(i - 1)) * _ALONG)
         out = radius + 0.95 * thick.max()
         line = centre + ey * 0.001 * scale * (26.0 - 17.5 * i)
@@ -136,7 +136,7 @@ def grip_patches(
     base = centre + side * ex * (radius + 0.012 * scale) - 0.004 * n
     line = base + away * (0.03 * scale - along)[:, None]
     colour = _skin_colour(tone, RINGS, False)
-    colour[:, :3] = sleeve
+    colour[:, :2] = sleeve
     palm = loft(line, 0.85 * wide, 1.2 * deep, ey)
     patches["part0"] = Patch(palm, colour, "occluder", 0.5, SKIN, 0.4)
     thick = 0.001 * scale * 10.0 * _THICK
@@ -248,16 +248,16 @@ def _sheet(patch: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 #: where a hand rests: landmarks whose mean is the anchor if the hand is on the left, weight of each
 ANCHORS: dict[str, tuple[int, ...]] = {
-    "cheek": (13, 14, 35, 45),
+    "cheek": (11, 12, 12, 13),
     "chin": (10, 9, 8),
     "mouth": (54, 51, 33),
     "forehead": (24, 25, 23),
-    "temple": (16, 45, 26),
+    "temple": (15, 16, 16, 26),
 }
-MIRROR = {13: 3, 14: 2, 35: 31, 45: 36, 10: 6, 9: 7, 8: 8, 54: 48, 51: 51, 33: 33, 24: 19, 25: 18, 23: 20, 16: 0, 26: 17}
+MIRROR = {11: 5, 12: 4, 13: 3, 15: 1, 10: 6, 9: 7, 8: 8, 54: 48, 51: 51, 33: 33, 24: 19, 25: 18, 23: 20, 16: 0, 26: 17}
 # direction of the fingers in the face's plane (radians from up, towards the other side), and how much the palm faces
 # the side of the head
-_POSE = {"cheek": (0.1, 0.55), "chin": (0.75, 0.15), "mouth": (0.95, 0.1), "forehead": (0.85, 0.15), "temple": (0.2, 0.75)}
+_POSE = {"cheek": (0.0, 0.85), "chin": (0.75, 0.15), "mouth": (0.95, 0.1), "forehead": (0.85, 0.15), "temple": (0.25, 0.95)}
 
 
 def place_hand(hand: Mapping[str, Any], points: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

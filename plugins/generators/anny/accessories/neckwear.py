@@ -38,17 +38,19 @@ def scarf_patch(scarf: Mapping[str, Any], points: np.ndarray, vertices: np.ndarr
     turn = np.linspace(0, 2 * np.pi, slot.rows)
     front = (1 + np.cos(around)) / 2
     tall = 0.001 * scarf["tall"] * (0.85 + 0.25 * front)
-    top = 0.001 * (scarf["rise"] * front + 12.0 * (1 - front))
+    # cloth hangs unevenly, lowest in front
+    uneven = 5.0 * np.sin(around + scarf["phase"]) + 3.0 * np.sin(3 * around + 2 * scarf["phase"])
+    top = 0.001 * (scarf["rise"] * front + scarf.get("nape", 14.0) * (1 - front) + uneven)
     level = top - tall
     table = neck_relief(vertices, mm, axis)
     # the neck's own radius where the cloth touches it: low shoulders are not wound around
-    levels = level[:, None] + np.linspace(-0.2, 0.9, 6)[None] * tall[:, None]
+    levels = level[:, None] + np.linspace(0.1, 0.9, 6)[None] * tall[:, None]
     found = table.at(np.stack([np.broadcast_to(around[:, None].clip(-3.14, 3.14), levels.shape), levels], axis=-1))
-    near = np.where(np.isfinite(found), found, 0.0).max(1).clip(0.045, 0.105)
+    near = np.where(np.isfinite(found), found, np.inf).min(1).clip(0.045, 0.078)
     for _ in range(3):
         near = np.maximum(near, (np.roll(near[:-1], 1) + np.roll(near[:-1], -1))[np.r_[0 : slot.columns - 1, 0]] / 2)
     bulk = 0.001 * scarf["bulk"] / 2 * (0.8 + 0.35 * front)
-    middle = near + 0.001 * scarf["loose"] * front + 0.5 * bulk
+    middle = near + 0.001 * scarf["loose"] * front + 0.4 * bulk
     fold = np.sin(3 * turn[None] + 2.2 * np.sin(around * 1.5 + scarf["phase"])[:, None] + scarf["phase"])
     fold = fold + 0.5 * np.sin(7 * turn[None] - 3 * around[:, None] + 2 * scarf["phase"])
     swell = 1 + scarf["folds"] * fold
@@ -73,7 +75,8 @@ def chain_patch(jewellery: Mapping[str, Any], points: np.ndarray, vertices: np.n
     level = -0.052 + 0.02 * (1 - np.cos(around)) / 2 - 0.001 * jewellery["droop"] * hang
     table = neck_relief(vertices, mm, axis)
     radius = table.at(np.stack([around.clip(-3.14, 3.14), level], axis=-1))
-    radius = np.where(np.isfinite(radius), radius, 0.06).clip(0.045, 0.14)
+    # over the shoulders it disappears behind the neck
+    radius = np.where(np.isfinite(radius), radius, 0.06).clip(0.045, 0.066 + 0.07 * np.exp(-((around / 0.8) ** 2)))
     for _ in range(2):
         radius = (np.roll(radius, 1) + radius + np.roll(radius, -1)) / 3
     thick = 0.001 * jewellery["chain"]

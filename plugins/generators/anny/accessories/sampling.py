@@ -94,7 +94,7 @@ def _scarf(f: Mapping[str, float], chance: np.ndarray, present: float, hat: Mapp
     }
     if hat["present"] and hat["kind"] == "headscarf":  # its lower part goes around the neck
         scarf |= {"present": True, "label": "hat", "colour": hat["colour"], "knit": 0.5 * hat["knit"]}
-        scarf |= {"bulk": 0.8 * f["bulk"], "tall": 56.0, "rise": 2.0 + 0.1 * f["rise"], "loose": 0.0}
+        scarf |= {"bulk": 0.6 * f["bulk"], "tall": 74.0, "rise": 8.0 + 0.1 * f["rise"], "loose": 0.0, "nape": 44.0}
         scarf["phase"] = float(min(scarf["phase"], 3.0))
     if hat["present"] and hat["kind"] == "hood" and not scarf["present"]:
         scarf |= {"present": True, "colour": hat["colour"], "knit": 0.5 * hat["knit"], "rise": min(f["rise"], -25.0)}
@@ -127,7 +127,7 @@ def _thing(
         "present": bool(chance[0] < config.present),
         "kind": kind,
         "colour": colour,
-        "held": bool(chance[2] < config.held),
+        "held": bool(chance[2] < config.held) or kind != "microphone",
         "left": bool(chance[3] * 1e3 % 1 < 0.5),
         "grey": float(chance[1]),
         "band": 0.6 + 0.8 * float(chance[1]),
