@@ -36,5 +36,8 @@ def command(kind: str | None, extra: tuple[str, ...], json_file: Path | None) ->
     for entry in entries:
         table.add_row(entry.kind, entry.name, entry.summary, entry.licence, entry.distribution)
     console.print(table)
+    for entry in entries:
+        for name, preset in entry.presets.items():
+            console.print(f"preset {entry.name}: [bold]{name}[/]: {preset.summary}", soft_wrap=True)
     for item in plugins.broken:
         console.print(f"[red]not usable[/] {item.origin} ({item.distribution}): {item.reason}", soft_wrap=True)

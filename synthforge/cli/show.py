@@ -1,26 +1,50 @@
-"""`synthforge show`: a contact sheet of a dataset."""
+"""`synthforge show`: a contact sheet of a dataset, or the distributions it realised."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 
-@click.command(epilog="Example: synthforge show runs/quickstart/dataset --count 8 --out sheet.png")
+@click.command(
+    epilog="Example: synthforge show runs/quickstart/dataset --count 8 --out sheet.png, "
+    "or: synthforge show runs/quickstart/dataset --distributions --json -"
+)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="PNG to write [default: FOLDER.png].")
+@click.option("--out", type=click.Path(path_type=Path), help="File to write [default: FOLDER.png or .html].")
 @click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many samples.")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
 @click.option("--columns", help="Comma-separated fields [default: all that can be drawn].")
 @click.option("--tile", type=click.IntRange(min=32, max=2048), default=256, show_default=True, help="Pixels a tile.")
-def command(folder: Path, out: Path | None, count: int, first: int, columns: str | None, tile: int) -> None:
-    """Draw image, landmarks, labels, depth and normals of some samples in FOLDER side by side."""
+@click.option("--distributions", is_flag=True, help="Every factor as declared and as realised, as an HTML page.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="With --distributions: figures as JSON.")
+def command(
+    folder: Path,
+    out: Path | None,
+    count: int,
+    first: int,
+    columns: str | None,
+    tile: int,
+    distributions: bool,
+    json_file: Path | None,
+) -> None:
+    """Draw image, landmarks, labels, depth and normals of some samples in FOLDER side by side.
+
+    With --distributions: hold every factor that was drawn against the distribution it was declared with.
+    """
     from ..core.errors import UserError
     from ..datasets.reader import ShardDataset
     from ..datasets.rejections import acceptance
     from ..datasets.show import contact_sheet
 
+    if distributions:
+        _distributions(folder, out, json_file)
+        return
+    if json_file is not None:
+        raise UserError("--json needs --distributions: a contact sheet has no figures")
     dataset = ShardDataset(folder)
     if first >= len(dataset):
         raise UserError(f"--first {first}: the dataset has {len(dataset)} samples, 0 to {len(dataset) - 1}")
@@ -30,3 +54,45 @@ def command(folder: Path, out: Path | None, count: int, first: int, columns: str
     if accepted := acceptance(dataset.manifest):
         click.echo(accepted, err=True)
     click.echo(str(path))
+
+
+def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> None:
+    from ..core.errors import DataError
+    from ..core.plugins import load_plugins
+    from ..datasets.distributions import compare, factors_of, read_values, write_page
+    from ..datasets.reader import ShardDataset
+    from .common import write_json_to
+
+    dataset = ShardDataset(folder, ["scene"])
+    stored = bool(dataset.manifest.get("factors"))
+    factors, note = factors_of(dataset.manifest, None if stored else load_plugins())
+    if not factors:
+        raise DataError(f"{folder}: {note}", hint="A generator says what it draws by `factors` (docs/plugins.md).")
+    records = compare(factors, {"realised": read_values(dataset, factors)})
+    path = out or folder.with_name(folder.name + ".distributions.html")
+    write_page(path, records, title=f"Distributions of {folder.name}", notes=[note] if note else [])
+    if json_file is not None:
+        write_json_to({"folder": str(folder), "samples": len(dataset), "factors": records}, json_file)
+        if str(json_file) == "-":
+            return
+    _table(records)
+    click.echo(str(path))
+
+
+def _table(records: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("factor", "kind", "declared", "realised", "distance"):
+        table.add_column(column, justify="left" if column in ("factor", "kind") else "right")
+    for record in records:
+        found = record["realised"]["realised"]
+        far = f"{found['distance']:.3f}" if "distance" in found else ""
+        row = (record["name"], record["kind"], _words(record["declared"]), _words(found), far)
+        table.add_row(*row, style="yellow" if found.get("beyond_chance") else "")
+    Console().print(table)
+
+
+def _words(found: Mapping[str, Any] | None) -> str:
+    return "-" if found is None or found["mean"] is None else f"{found['mean']:.4g} ± {found['std']:.3g}"

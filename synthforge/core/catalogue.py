@@ -27,7 +27,16 @@ class Register(Protocol):
         licence: str = "Apache-2.0",
         fake: Callable[[Path], Mapping[str, Path]] | None = None,
         files: Callable[[Any], Sequence[FileNeed]] | None = None,
+        presets: Mapping[str, Preset] | None = None,
     ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of keys of a plugin's configuration: what it is for, and the keys as they would stand in YAML."""
+
+    summary: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class Entry:
     who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs; `fake` writes
     made-up files in the formats of the licensed ones it needs into a folder and returns them by asset name;
     `files(config)` says which files it reads: they are looked for before a pipeline starts, stand in the manifest with
-    checksum and licence, and a changed one reruns the stage.
+    checksum and licence, and a changed one reruns the stage; `presets` are chosen by the key `preset`.
     """
 
     kind: str
@@ -66,6 +75,7 @@ class Entry:
     origin: str
     fake: Callable[[Path], Mapping[str, Path]] | None = None
     files: Callable[[Any], Sequence[FileNeed]] | None = None
+    presets: Mapping[str, Preset] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,4 +146,5 @@ def describe(entry: Entry) -> Mapping[str, Any]:
         "distribution": entry.distribution,
         "origin": entry.origin,
         "config": config_keys(entry.config),
+        "presets": {name: preset.summary for name, preset in entry.presets.items()},
     }

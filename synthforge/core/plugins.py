@@ -7,6 +7,7 @@ A plugin that fails to import is listed as broken with its reason and raises onl
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -22,9 +23,9 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
-from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed
+from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed, Preset
 from .config import build_config, split_reference
-from .errors import PluginError, SynthForgeError
+from .errors import ConfigError, PluginError, SynthForgeError
 from .interfaces import INTERFACES
 
 #: raised when the hook interfaces change in a way that old plugins cannot follow
@@ -80,7 +81,7 @@ class Plugins:
     def config(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> Any:
         """The checked configuration of a reference: a name, or a mapping with `name` and the plugin's own keys."""
         name, values = split_reference(reference, kind=kind, where=where)
-        return build_config(self.entry(kind, name, where=where).config, values, where=where)
+        return _config(self.entry(kind, name, where=where), values, where)
 
     def files(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> tuple[FileNeed, ...]:
         """The files that a plugin reads with this configuration, without building it."""
@@ -92,7 +93,7 @@ class Plugins:
         """Build a plugin from its reference. Raises PluginError when it is not of the kind it was registered as."""
         name, values = split_reference(reference, kind=kind, where=where)
         entry = self.entry(kind, name, where=where)
-        config: Any = build_config(entry.config, values, where=where)
+        config: Any = _config(entry, values, where)
         try:
             built = entry.factory(config)
         except SynthForgeError:
@@ -138,6 +139,36 @@ def load_plugins(extra: Iterable[str] = (), *, base: Path | None = None, strict:
     return plugins
 
 
+def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
+    """The configuration of a plugin from its keys in YAML, over those of the preset they name."""
+    if not entry.presets or "preset" not in values:
+        return build_config(entry.config, values, where=where)
+    name = values["preset"]
+    if name not in entry.presets:
+        near = difflib.get_close_matches(str(name), entry.presets, n=1, cutoff=0.4)
+        guess = f"Did you mean '{near[0]}'? " if near else ""
+        raise ConfigError(
+            f"{where}.preset: the {entry.kind} '{entry.name}' has no preset '{name}'",
+            hint=f"{guess}Known: {', '.join(entry.presets)}.",
+        )
+    own = {key: value for key, value in values.items() if key != "preset"}
+    return build_config(entry.config, _merged(entry.presets[name].values, own), where=where)
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of both, mapping by mapping; those of `over` count. A distribution of another kind replaces the one under
+    it whole: bounds and values of the old kind mean nothing to it."""
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            other_kind = "kind" in value and value["kind"] != below.get("kind", value["kind"])
+            merged[key] = dict(value) if other_kind else _merged(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
 def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
     """Entry points of our group, each once, in a fixed order."""
     found: dict[tuple[str, str], tuple[EntryPoint, Distribution]] = {}
@@ -177,6 +208,7 @@ def _offer(
     licence: str = "Apache-2.0",
     fake: Callable[[Path], Mapping[str, Path]] | None = None,
     files: Callable[[Any], Sequence[FileNeed]] | None = None,
+    presets: Mapping[str, Preset] | None = None,
     distribution: str,
     origin: str,
 ) -> None:
@@ -186,7 +218,9 @@ def _offer(
         raise PluginError(f"register_{kind}s: the config of '{name}' must be a dataclass, got {config!r}")
     if not callable(factory):
         raise PluginError(f"register_{kind}s: the factory of '{name}' must be callable, got {factory!r}")
-    offered.append(Entry(kind, name, factory, config, summary, licence, distribution, origin, fake, files))
+    offered.append(
+        Entry(kind, name, factory, config, summary, licence, distribution, origin, fake, files, presets or {})
+    )
 
 
 def _module_from_file(path: Path) -> ModuleType:

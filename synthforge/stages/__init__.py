@@ -6,8 +6,8 @@ Only configurations are imported here; torch and the rest load when a stage runs
 from __future__ import annotations
 
 from ..core.pipeline import StageKind
-from . import evaluate, export, finetune, generate, report, standin, train
+from . import adapt, evaluate, export, finetune, generate, report, standin, train
 
 KINDS: dict[str, StageKind] = {
-    module.KIND.name: module.KIND for module in (generate, train, finetune, standin, evaluate, report, export)
+    module.KIND.name: module.KIND for module in (generate, adapt, train, finetune, standin, evaluate, report, export)
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainStage(TrainConfig):
-    """dataset: a generate stage or a dataset folder; initial: a train stage or a model folder to start from instead of
-    random weights, with the same network and tasks; seed: None takes the pipeline's; the rest as TrainConfig."""
+    """dataset: a generate or adapt stage, a dataset folder, or a list of these; initial: a train stage or a model folder
+    to start from instead of random weights, with the same network and tasks; seed: None takes the pipeline's; the rest
+    as TrainConfig."""
 
-    dataset: str = MISSING
+    dataset: Any = MISSING
     initial: str = ""
     seed: int | None = None
 
@@ -34,6 +35,7 @@ def check(context: StageContext, config: TrainStage) -> None:
 
 def run(context: StageContext, config: TrainStage) -> None:
     """Train, or go on from the last checkpoint."""
+    from ..datasets.joint import JointDataset
     from ..learning.train import train
 
     tasks: dict[str, Task] = {}
@@ -43,12 +45,20 @@ def run(context: StageContext, config: TrainStage) -> None:
         if name in tasks:
             raise ConfigError(f"{place}: the task '{name}' stands twice")
         tasks[name] = context.plugins.build("task", reference, where=place)
+    roots = [folder for key, folder in context.inputs.items() if key.partition(".")[0] == "dataset"]
+    if not roots:
+        raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
+    joint = None
+    if len(roots) > 1:
+        wanted = {"image", "landmarks2d", *(name for task in tasks.values() for name in task.fields)}
+        joint = JointDataset(roots, sorted(wanted))
     train(
         config,
-        context.inputs["dataset"],
+        roots[0],
         context.out,
         tasks=tasks,
         seed=context.seed if config.seed is None else config.seed,
+        dataset=joint,
         initial=context.inputs.get("initial"),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from synthforge.core.hookspecs import hookimpl
 
 from .config import AnnyConfig
+from .presets import PRESETS
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -30,4 +31,5 @@ def register_generators(register: Register) -> None:
         config=AnnyConfig,
         summary="Faces rendered on the CPU or GPU from the anny head: light, skin, hair, exact labels",
         licence="Apache-2.0",
+        presets=PRESETS,
     )

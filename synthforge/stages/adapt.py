@@ -1,0 +1,194 @@
+"""adapt: new scenes near those a model finds hard, within the distributions the generator declares.
+
+Every sample of a finished dataset is scored by the model's loss; parents are drawn by softmax(temperature * hardness);
+each new scene takes its parent's random numbers and moves them a little (`core.nearby`), so that no factor leaves its
+declared range; a declared share is drawn afresh. What came of it stands in `distributions.html`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from ..core.config import build_config
+from ..core.errors import ConfigError, DataError, SynthForgeError
+from ..core.interfaces import Generator
+from ..core.nearby import Origin
+from ..core.pipeline import StageContext, StageKind, digest
+from . import generate
+from .generate import GenerateConfig
+
+if TYPE_CHECKING:
+    from ..core.plugins import Plugins
+
+SCORES = "scores.json"
+# Of the dataset's configuration, what the new samples are made with; the rest is this stage's own.
+_INHERITED = ("annotators", "filters", "resolution", "shard_size", "jpeg_quality", "depth_scale")
+
+
+@dataclass
+class AdaptConfig:
+    """dataset: the samples to score, of a generate (or adapt) stage; model: what finds them hard, of a train stage.
+
+    Generator, annotators, resolution and encoding are the dataset's own. samples: how many new ones. temperature: 0
+    draws parents evenly, 1 makes a sample whose loss is one standard deviation higher e times as likely, and so on.
+    spread: 0 repeats the parents' scenes, 1 forgets them. share: of new samples that have a parent; the others are
+    drawn afresh, so that nothing declared is forgotten. start: index of the first new sample, None is after the
+    dataset's. seed: None takes the dataset's. workers: 0 is one a core; never changes a byte.
+    """
+
+    dataset: str = MISSING
+    model: str = MISSING
+    samples: int = 1000
+    temperature: float = 1.0
+    spread: float = 0.3
+    share: float = 0.7
+    start: int | None = None
+    seed: int | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("spread", "share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} lies between 0 and 1, got {getattr(self, name)}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        for name, least in (("samples", 1), ("start", 0), ("workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def check(context: StageContext, config: AdaptConfig) -> None:
+    """Where the dataset is there already, that its generator can do this."""
+    from ..datasets.layout import MANIFEST
+    from ..datasets.reader import read_manifest
+
+    if (context.inputs["dataset"] / MANIFEST).exists():
+        _generator(context, read_manifest(context.inputs["dataset"]))
+
+
+def run(context: StageContext, config: AdaptConfig) -> None:
+    """Score, draw parents, write the dataset, report what was realised."""
+    from ..core.progress import progress_bar
+    from ..datasets.distributions import compare, factors_of, read_values, write_page
+    from ..datasets.reader import ShardDataset, read_manifest
+    from ..learning.hardness import draw_parents, probabilities
+
+    root = context.inputs["dataset"]
+    manifest = read_manifest(root)
+    reference, _ = _generator(context, manifest)
+    made = manifest["config"]
+    seed = int(made["seed"]) if config.seed is None else config.seed
+    start = int(made["start"]) + int(made["samples"]) if config.start is None else config.start
+    scores = _scores(context, manifest)
+    chances = probabilities(scores["hardness"], config.temperature)
+    parents = draw_parents(chances, config.share, seed, range(start, start + config.samples))
+    scenes = ShardDataset(root, ["scene"])
+    origins, known = [], {}
+    with progress_bar("draw parents", len(parents), unit="scenes") as advance:
+        for index, parent in enumerate(parents.tolist(), start):
+            if parent >= 0 and parent not in known:
+                known[parent] = Origin.from_json(scenes[parent]["scene"])
+            above = known.get(parent)
+            origins.append(Origin(seed, index, above, config.spread if above else 0.0))
+            advance(1)
+    values = {name: made[name] for name in _INHERITED if name in made}
+    values |= {"generator": reference, "samples": config.samples, "start": start, "seed": seed}
+    own = build_config(GenerateConfig, {**values, "workers": config.workers}, where=context.where)
+    drawn = {
+        "dataset": manifest["sha256"],
+        "scores": digest([scores["keys"], scores["losses"]]),
+        **{name: getattr(config, name) for name in ("temperature", "spread", "share")},
+    }
+    generate.write(context, own, origins=origins, more={"adapt": drawn})
+    factors, note = factors_of(read_manifest(context.out), context.plugins)
+    declared_by = read_values(ShardDataset(root, ["scene"]), factors)
+    chosen = declared_by.take([parent for parent in parents.tolist() if parent >= 0])
+    new = read_values(ShardDataset(context.out, ["scene"]), factors)
+    groups = {"dataset": declared_by, "parents": chosen, "new samples": new}
+    page = write_page(
+        context.out / "distributions.html",
+        compare(factors, groups),
+        title=f"What {context.name} realised",
+        facts={
+            "scored": f"{len(chances):,} samples",
+            "effective number of parents": f"{1 / float((chances**2).sum()):,.0f}",
+            "new samples": f"{len(parents):,}, of which {(parents >= 0).sum():,} near {len(known):,} parents",
+            **{name: getattr(config, name) for name in ("temperature", "spread", "share")},
+        },
+        notes=[*([note] if note else []), "Parents are those of the new samples, each as often as it was drawn."],
+    )
+    context.say(f"  {page}")
+
+
+def _generator(context: StageContext, manifest: dict[str, Any]) -> tuple[dict[str, Any], Generator]:
+    """The dataset's generator, as a reference and built. Raises ConfigError when it cannot draw scenes near others."""
+    made = manifest["config"]
+    try:
+        reference = {**made["generator_config"], "name": made["generator"]}
+    except (KeyError, TypeError):
+        raise DataError(
+            f"{context.where}.dataset: {context.inputs['dataset']} does not say which generator made it",
+            hint="Use a dataset that `generate` wrote.",
+        ) from None
+    built: Generator = context.plugins.build("generator", reference, where=f"{context.where}.dataset")
+    if not can_adapt(built):
+        able = ", ".join(_able(context.plugins)) or "none"
+        raise ConfigError(
+            f"{context.where}.dataset: the generator '{made['generator']}' cannot draw scenes near others",
+            hint=f"These can: {able}. A generator of your own needs `sample_from` (docs/plugins.md).",
+        )
+    return reference, built
+
+
+def can_adapt(generator: Generator) -> bool:
+    """Whether a generator draws scenes near others."""
+    return type(generator).sample_from is not Generator.sample_from
+
+
+def _able(plugins: Plugins) -> list[str]:
+    found = []
+    for name in plugins.catalogues["generator"].names():
+        with suppress(SynthForgeError):  # one that needs keys or files is not asked
+            if can_adapt(plugins.build("generator", name)):
+                found.append(name)
+    return found
+
+
+def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Losses and hardness of every sample, computed once: a run that was killed goes on with the same numbers."""
+    import numpy as np
+
+    from ..core.files import write_json
+    from ..datasets.reader import ShardDataset
+    from ..learning.hardness import hardness, model_digest, sample_losses
+    from ..learning.model import load_model
+
+    path, folder = context.out / SCORES, context.inputs["model"]
+    mark = digest([manifest["sha256"], model_digest(folder)])
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["of"] == mark:
+            return {**kept, "hardness": np.asarray(kept["hardness"])}
+    model = load_model(folder, plugins=context.plugins)
+    names = {"image", "landmarks2d", *(name for task in model.tasks.values() for name in task.fields)}
+    there = {item["name"] for item in manifest["fields"]}
+    dataset = ShardDataset(context.inputs["dataset"], fields=sorted(names & there))
+    losses = sample_losses(model, dataset)
+    record: dict[str, Any] = {
+        "of": mark,
+        "keys": dataset.keys(),
+        "losses": {name: values.tolist() for name, values in losses.items()},
+        "hardness": hardness(losses).tolist(),
+    }
+    write_json(Path(path), record)
+    return {**record, "hardness": np.asarray(record["hardness"])}
+
+
+KIND = StageKind("adapt", AdaptConfig, run, inputs=("dataset", "model"), neutral=("workers",), check=check)

@@ -1,0 +1,88 @@
+"""Presets of the generator `anny`: they build, their keys exist, they differ as declared, and overrides win."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from synthforge_plugins.generators.anny.config import AnnyConfig
+from synthforge_plugins.generators.anny.presets import PRESETS
+from synthforge_plugins.generators.anny.sampling import drawn_factors
+from test_origins import AnnyScenes
+
+from synthforge.core.errors import ConfigError
+from synthforge.core.nearby import Origin
+from synthforge.core.plugins import Plugins, load_plugins
+from synthforge.heads.anny_sampling import AnnyDistribution
+
+
+@pytest.fixture(scope="module")
+def plugins() -> Plugins:
+    return load_plugins(strict=True)
+
+
+def config(plugins: Plugins, **keys: Any) -> AnnyConfig:
+    built: AnnyConfig = plugins.config("generator", {"name": "anny", **keys}, where="here.generator")
+    return built
+
+
+def draws(config: AnnyConfig, group: str, factor: str, count: int = 80) -> np.ndarray:
+    return np.array([drawn_factors(config, Origin(1, i))[group][factor] for i in range(count)])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_configuration_that_scenes_can_be_drawn_from(plugins: Plugins, name: str) -> None:
+    built = config(plugins, preset=name)
+    assert (built == AnnyConfig()) == (name == "in-the-wild")
+    assert set(built.head) <= {field.name for field in dataclasses.fields(AnnyDistribution)}
+    AnnyDistribution(**built.head)
+    scene = AnnyScenes(built).sample(1, 2)
+    assert set(scene.drawn) <= set(vars(built))
+
+
+def test_a_frontal_view_is_frontal_and_free(plugins: Plugins) -> None:
+    built = config(plugins, preset="frontal")
+    assert np.abs(draws(built, "camera", "azimuth")).max() <= 0.15
+    scenes = [AnnyScenes(built).sample(1, i).parameters for i in range(60)]
+    assert not any(scene["hat"]["present"] or scene["occluder"]["present"] for scene in scenes)
+    assert any(AnnyScenes().sample(1, i).parameters["hat"]["present"] for i in range(60))
+
+
+def test_a_drivers_camera_looks_up_in_grey_at_caps_and_sunglasses(plugins: Plugins) -> None:
+    built, wild = config(plugins, preset="driver-camera"), AnnyConfig()
+    assert draws(built, "camera", "elevation").mean() < -0.2
+    assert built.glasses.present * built.glasses.sun > 3 * wild.glasses.present * wild.glasses.sun
+    assert built.hat.present > 2 * wild.hat.present
+    scenes = [AnnyScenes(built).sample(1, i).parameters for i in range(20)]
+    assert all(scene["film"]["saturation"] == 0 for scene in scenes)
+    colour = config(plugins, preset="driver-camera", film={"monochrome": 0.0})
+    assert AnnyScenes(colour).sample(1, 0).parameters["film"]["saturation"] > 0
+
+
+def test_a_webcam_is_close_wide_and_low(plugins: Plugins) -> None:
+    built = config(plugins, preset="webcam")
+    assert draws(built, "camera", "field_of_view").min() >= 45
+    assert draws(built, "camera", "elevation").mean() < -0.08
+    assert draws(built, "light", "key_kelvin").mean() > draws(AnnyConfig(), "light", "key_kelvin").mean() + 800
+
+
+def test_overrides_win_over_the_preset_key_by_key(plugins: Plugins) -> None:
+    built = config(plugins, preset="webcam", camera={"field_of_view": {"high": 50.0}}, glasses={"present": 1.0})
+    assert built.camera.field_of_view.bounds == (45.0, 50.0)
+    assert (built.glasses.present, built.glasses.sun) == (1.0, 0.0)
+    fixed = config(plugins, preset="webcam", camera={"elevation": {"kind": "constant", "mean": 0.1}})
+    assert fixed.camera.elevation.bounds == (0.1, 0.1)
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest(plugins: Plugins) -> None:
+    with pytest.raises(ConfigError, match=r"here\.generator\.preset: .*no preset 'driver'") as caught:
+        config(plugins, preset="driver")
+    assert "Did you mean 'driver-camera'?" in str(caught.value.hint)
+    assert "frontal" in str(caught.value.hint)
+
+
+def test_a_plugin_without_presets_knows_no_such_key(plugins: Plugins) -> None:
+    with pytest.raises(ConfigError, match="preset"):
+        plugins.config("generator", {"name": "eg3d", "preset": "webcam"}, where="here.generator")
