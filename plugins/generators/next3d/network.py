@@ -152,7 +152,7 @@ class Next3DNetwork(nn.Module):
         volume, n, options = self.volume(planes), self.config.neural, self.config.volume
         if jitter is None:
             jitter = middle_jitter(len(ws), n * n, options, ws.device)
-        marched = volume.march(pinhole_rays(camera, n), jitter)
+        marched = volume.march(pinhole_rays(camera, n), jitter, together=True)
         assert marched.features is not None
         features = marched.features.mT.unflatten(2, (n, n))
         distance = marched.distance.view(-1, n, n)
@@ -160,7 +160,7 @@ class Next3DNetwork(nn.Module):
             m = self.depth_resolution()
             if depth_jitter is None:
                 depth_jitter = middle_jitter(len(ws), m * m, options, ws.device)
-            finer = volume.march(pinhole_rays(camera, m), depth_jitter, colour=False)
+            finer = volume.march(pinhole_rays(camera, m), depth_jitter, colour=False, together=True)
             distance = finer.distance.view(-1, m, m)
         image = self.superresolution(features, ws[:, LAYERS - 1])
         return Output(image, features[:, :3], distance)

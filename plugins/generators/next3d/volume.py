@@ -174,8 +174,12 @@ class Volume:
             per_sample_weights=weight.flatten(1, 2).mT.reshape(batch * count, -1),
         )
 
-    def march(self, rays: Rays, jitter: Jitter, colour: bool = True) -> Marched:
-        """Render rays (B,R,3): coarse samples, fine samples where the coarse ones found matter, both together."""
+    def march(self, rays: Rays, jitter: Jitter, colour: bool = True, *, together: bool = False) -> Marched:
+        """Render rays (B,R,3): coarse samples, fine samples where the coarse ones found matter, both together.
+
+        A ray without any weight has the distance of the farthest sample: of its own image's, or, with `together` and as
+        the published renderer has it, of the whole batch's.
+        """
         per_call = max(1, _RAYS // self.batch)
         parts = [
             self._march(Rays(o, d), (c, f), colour)
@@ -183,14 +187,18 @@ class Volume:
                 *(x.split(per_call, dim=1) for x in (rays.origins, rays.directions, *jitter)), strict=True
             )
         ]
-        features = [part.features for part in parts if part.features is not None]
+        features = [part.features for part, _ in parts if part.features is not None]
+        reach = torch.stack([reach for _, reach in parts]).amax(0)  # (B,)
+        farthest = reach.amax().expand_as(reach) if together else reach
+        distance = torch.cat([part.distance for part, _ in parts], 1)
         return Marched(
             torch.cat(features, 1) if colour else None,
-            torch.cat([part.distance for part in parts], 1),
-            torch.cat([part.opacity for part in parts], 1),
+            torch.where(distance.isnan(), farthest[:, None], distance),
+            torch.cat([part.opacity for part, _ in parts], 1),
         )
 
-    def _march(self, rays: Rays, jitter: Jitter, colour: bool) -> Marched:
+    def _march(self, rays: Rays, jitter: Jitter, colour: bool) -> tuple[Marched, torch.Tensor]:
+        """Some rays (distance NaN where there is no weight) and the farthest sample (B,) of each image's."""
         options = self.options
         step = (options.far - options.near) / (options.coarse - 1)
         start = torch.linspace(options.near, options.far, options.coarse, device=rays.origins.device)
@@ -204,8 +212,6 @@ class Volume:
         opacity = weights.sum(-1)
         middle = (distance[..., 1:] + distance[..., :-1]) / 2
         expected = (weights * middle).sum(-1) / opacity
-        lowest, highest = (distance.flatten(1).amin(1), distance.flatten(1).amax(1))
-        expected = torch.minimum(expected.nan_to_num(float("inf")).maximum(lowest[:, None]), highest[:, None])
         features = None
         if coarse_colour is not None and fine_colour is not None:
             # each interval's colour is the mean of its ends, so each sample counts half of its two intervals
@@ -214,7 +220,7 @@ class Volume:
             near, far = share.split([options.coarse, options.fine], -1)
             mixed = (near[..., None, :] @ coarse_colour + far[..., None, :] @ fine_colour)[..., 0, :]
             features = tinted(mixed, opacity[..., None]) * 2 - 1
-        return Marched(features, expected, opacity)
+        return Marched(features, expected, opacity), distance.flatten(1).amax(1)
 
     def _along(self, rays: Rays, distance: torch.Tensor, colour: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         points = rays.origins.mT[..., None] + distance[:, None] * rays.directions.mT[..., None]
@@ -226,7 +232,11 @@ class Volume:
 def march_weights(distance: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
     """What each interval adds to its ray: sorted distances (...,N) and raw densities (...,N) -> (...,N-1)."""
     middle = F.softplus((density[..., 1:] + density[..., :-1]) / 2 - 1)
-    opacity = 1 - torch.exp(-middle * (distance[..., 1:] - distance[..., :-1]))
+    # The exponential rounded to the nearest float32: a vectorised one may be off by a step of 6e-8, and where a ray meets
+    # next to nothing a single step moves its depth by centimetres.
+    passed = -middle * (distance[..., 1:] - distance[..., :-1])
+    exact = passed if passed.device.type == "mps" else passed.double()  # Apple's GPUs have no float64
+    opacity = 1 - torch.exp(exact).float()
     clear = torch.cumprod(1 - opacity + 1e-10, -1)
     return opacity * torch.cat([torch.ones_like(clear[..., :1]), clear[..., :-1]], -1)
 
