@@ -50,6 +50,20 @@ def test_the_wheel_has_every_plugin(installed: Path, tmp_path: Path) -> None:
     assert len(theirs["plugins"]) > 10
 
 
+def test_the_wheel_has_every_model(installed: Path, tmp_path: Path) -> None:
+    code = "from synthforge.core import shipped\nfor k, v in shipped.shipped_models().items(): print(f'{k}={v}')"
+    found = dict(line.split("=", 1) for line in _run(installed, "-c", code, cwd=tmp_path).splitlines() if line)
+    ours = {
+        str(path.parent.relative_to(ROOT / "models")): path.parent for path in (ROOT / "models").rglob("model.json")
+    }
+    assert found.keys() == ours.keys()
+    for name, folder in ours.items():
+        assert not found[name].startswith(str(ROOT))
+        assert {p.name for p in folder.iterdir()} == {p.name for p in Path(found[name]).iterdir()}
+    where = "import synthforge_models; print(synthforge_models.__file__)"
+    assert not _run(installed, "-c", where, cwd=tmp_path).startswith(str(ROOT))
+
+
 def test_the_wheel_has_every_configuration_and_data_file(installed: Path, tmp_path: Path) -> None:
     code = "from synthforge.cli.common import shipped_configs; print(*shipped_configs())"
     names = set(_run(installed, "-c", code, cwd=tmp_path).split())
