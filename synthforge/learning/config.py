@@ -116,7 +116,8 @@ class SamplingConfig:
     """Which samples an epoch sees: `all`, a `random` subset of `budget` drawn once, or `active`.
 
     Active: every `every` epochs `budget` samples are drawn without replacement, in proportion to
-    softmax(temperature * cumulative loss).
+    softmax(temperature * cumulative loss). Adaptive sampling, new samples near those a model finds hard, is no policy
+    here but a stage before the next training: `{run: adapt, dataset: ..., model: ...}`.
     """
 
     policy: str = "all"

@@ -154,13 +154,13 @@ def test_workers_and_kills_change_no_byte(made: Path, tmp_path: Path) -> None:
     run.mkdir()
     command = ["cp", "-r", *(str(made / "run" / name) for name in ("dataset", "model")), str(run)]
     subprocess.run(command, check=True)
-    path = write_pipeline(tmp_path)
+    path = made / "harder.yaml"  # beside the same plugin file: its path stands in the manifest
     path.write_text(PIPELINE.partition("  better:")[0])
     arguments = [sys.executable, "-m", "synthforge", "run", str(path), "--out", str(run), "--set"]
     process = subprocess.Popen(
         [*arguments, "stages.harder.workers=1"], stderr=subprocess.DEVNULL, start_new_session=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((run / "harder").glob("shard-*.json")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
