@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,7 @@ BUILDABLE = {
     ("annotator", "segmentation"),
     ("annotator", "depth"),
     ("annotator", "normals"),
+    ("filter", "visible"),
 }
 
 
@@ -45,7 +47,9 @@ def test_registration(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), sorted(BUILDABLE))
 def test_contract(kind: str, name: str) -> None:
-    arguments = {"rendering": _rendering()} if kind == "annotator" else {}
+    arguments: dict[str, Any] = {"rendering": _rendering()} if kind in ("annotator", "filter") else {}
+    if kind == "filter":
+        arguments["annotations"] = _plugins().build("annotator", "landmarks").annotate(_rendering())
     testing.check_plugin(_plugins(), kind, name, **arguments)
 
 
@@ -54,3 +58,17 @@ def test_a_contract_that_is_broken_is_found() -> None:
     generator.sample = lambda seed, index, draw=generator.sample: draw(seed, 0)
     with pytest.raises(AssertionError, match=r"two indices|own seed and index"):
         testing.check_generator(generator)
+
+
+def test_a_filter_that_meddles_is_found() -> None:
+    annotations = _plugins().build("annotator", "landmarks").annotate(_rendering())
+    judge = _plugins().build("filter", "visible")
+    honest = judge.judge
+
+    def meddling(rendering: Rendering, seen: Any) -> Any:
+        seen["landmarks2d"][0] += 1
+        return honest(rendering, seen)
+
+    judge.judge = meddling
+    with pytest.raises(AssertionError, match=r"changed the annotation 'landmarks2d'|judged otherwise"):
+        testing.check_filter(judge, _rendering(), annotations)
