@@ -142,7 +142,7 @@ def contour_row(yaw: torch.Tensor) -> torch.Tensor:
 
     Whole degrees; 0..39 as they are (and beyond: 39), -1..-39 as 40..78 (and beyond: 78).
     """
-    degrees = torch.round(torch.clamp(yaw * (180 / pi), max=_FRONT_TO_SIDE)).long()
+    degrees = torch.round(torch.clamp(yaw * 180 / pi, max=_FRONT_TO_SIDE)).long()
     return torch.where(degrees < 0, torch.clamp(_FRONT_TO_SIDE - degrees, max=2 * _FRONT_TO_SIDE), degrees)
 
 

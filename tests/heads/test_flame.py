@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from synthforge.assets import fake
+from synthforge.assets import fake, registry
 from synthforge.core.errors import AssetError
 from synthforge.core.schemas import FLAME20, IBUG68
 from synthforge.heads.flame import FlameHead, contour_row, head_yaw
+from synthforge.heads.flame_assets import load_flame_head
 from synthforge.heads.flame_io import (
     FlameModel,
     read_flame,
@@ -152,3 +153,56 @@ def test_files_of_the_wrong_shape_are_refused(files: Path, tmp_path: Path) -> No
     np.savez(tmp_path / "texture.npz", vt=np.zeros((4, 3)), ft=np.zeros((len(model.faces), 3), int))
     with pytest.raises(AssetError, match=r"vt is float64 \(4, 3\)"):
         read_texture_layout(tmp_path / "texture.npz", len(model.faces))
+
+
+def test_contour_rows_over_every_degree() -> None:
+    for degree in range(-180, 181):
+        expected = min(degree, 39) if degree >= 0 else min(39 - degree, 78)
+        assert contour_row(degrees(degree)).tolist() == [expected]
+    # half degrees go to the even one, as round does
+    assert contour_row(degrees(0.5, 1.5, -0.5, 38.6, 39.6)).tolist() == [0, 2, 0, 39, 39]
+
+
+def test_head_yaw_is_the_turn_of_global_and_neck_together() -> None:
+    turns = torch.arange(-85, 86, 5)
+    pose = torch.zeros(len(turns), 5, 3)
+    pose[:, 0, 1] = torch.deg2rad(turns * 0.5)
+    pose[:, 1, 1] = torch.deg2rad(turns * 0.5)
+    torch.testing.assert_close(torch.rad2deg(head_yaw(pose)), turns.float(), rtol=0, atol=1e-3)
+    pitched = pose.clone()
+    pitched[:, 0, 0], pitched[:, 1] = 0.2, 0.0
+    assert (head_yaw(pitched).sign() == turns.sign()).all()
+
+
+def test_a_batch_is_its_heads_one_by_one(head: FlameHead) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shape, expression = (torch.randn(4, n, generator=generator) for n in (100, 50))
+    pose = 0.4 * torch.randn(4, 5, 3, generator=generator)
+    camera = torch.tensor([[0.4, 0.1, 1.0]]).expand(4, -1)
+    vertices, joints = head(shape, expression, pose)
+    visible = head.landmarks(vertices, camera, "visible")
+    for i in range(4):
+        one = slice(i, i + 1)
+        alone, alone_joints = head(shape[one], expression[one], pose[one])
+        torch.testing.assert_close(alone[0], vertices[i], rtol=0, atol=1e-6)
+        torch.testing.assert_close(alone_joints[0], joints[i], rtol=0, atol=1e-6)
+        torch.testing.assert_close(head.landmarks(alone, camera[one], "visible")[0], visible[i], rtol=0, atol=1e-6)
+
+
+def test_components_that_are_not_given_are_zero(head: FlameHead) -> None:
+    short, _ = head(torch.ones(1, 7), torch.ones(1, 3))
+    shape, expression = torch.zeros(1, 300), torch.zeros(1, 100)
+    shape[:, :7], expression[:, :3] = 1, 1
+    torch.testing.assert_close(head(shape, expression)[0], short, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("edition", ["flame2020", "flame2023", "flame2023-open"])
+def test_every_edition_is_found_by_its_name(edition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "added"))
+    for name, path in fake.write_flame_assets(tmp_path / "in").items():
+        registry.add_asset(edition if name == "flame2020" else name, path)
+    loaded = load_flame_head(edition)
+    assert loaded.num_vertices == 5023
+    other = next(name for name in ("flame2020", "flame2023") if name != edition)
+    with pytest.raises(AssetError, match=f"{other} is missing"):
+        load_flame_head(other)
