@@ -18,9 +18,9 @@ from ..core.pipeline import StageContext, StageKind, digest
 from ..core.versions import versions
 
 if TYPE_CHECKING:
-    from ..assets.needs import Use
     from collections.abc import Mapping, Sequence
 
+    from ..assets.needs import Use
     from ..core.interfaces import Annotator, Filter, Generator
     from ..core.nearby import Origin
     from ..core.plugins import Plugins

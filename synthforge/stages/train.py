@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainStage(TrainConfig):
-    """dataset: a generate or adapt stage, a dataset folder, or a list of these; initial: a train stage or a model folder
-    to start from instead of random weights, with the same network and tasks; seed: None takes the pipeline's; the rest
-    as TrainConfig."""
+    """dataset: a generate or adapt stage, a dataset folder, or a list of these; initial: a train stage or a model
+    folder to start from instead of random weights, with the same network and tasks; seed: None takes the pipeline's;
+    the rest as TrainConfig."""
 
     dataset: Any = MISSING
     initial: str = ""

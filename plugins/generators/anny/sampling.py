@@ -22,9 +22,9 @@ from .config import BACKGROUNDS, BEARD_STYLES, HAIR_STYLES, AnnyConfig
 from .distributions import draw
 from .environment import NAMES as ENVIRONMENTS
 from .palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
+from .plausibility import TEENAGER, plausible
 
 YOUNG_ADULT = 2 / 3  # in the phenotypes' unit of age
-TEENAGER = 0.52
 _LINES = ("forehead", "folds", "crow", "bags")
 
 
@@ -50,7 +50,10 @@ def sample_scene(
     gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
     streams = {name: stream(name) for name in _GROUPS}
     factors = {name: draw(getattr(config, name), rng) for name, rng in streams.items()}
-    skin = _skin(factors["skin"], config.skin.melanin_by_ancestry, head["phenotype"])
+    facts = {"gender": gender, "age": age}
+    skin = _skin(plausible("skin", factors["skin"], facts), config.skin.melanin_by_ancestry, head["phenotype"])
+    facts["melanin"] = skin["melanin"]
+    factors = {name: values if name == "skin" else plausible(name, values, facts) for name, values in factors.items()}
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
     clothes = _clothes(factors["clothes"])
     worn = sample_accessories(factors, config, streams, gender, age, skin["tone"], clothes["colour"])
@@ -59,10 +62,10 @@ def sample_scene(
         "camera": factors["camera"],
         "light": _lights(factors["light"]),
         "skin": skin,
-        "eyes": _eyes(factors["eyes"], skin["melanin"], gender),
+        "eyes": _eyes(factors["eyes"]),
         "brows": _brows(factors["brows"], hair, skin, gender, config.brows.men),
         "hair": adapt_hair(hair, worn["hat"]),
-        "beard": _beard(factors["beard"], gender, age, hair),
+        "beard": _beard(factors["beard"], hair),
         "clothes": clothes,
         "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
         **worn,
@@ -136,7 +139,7 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     tone = skin_tone(melanin, f["haemoglobin"]) * math.exp(f["shade"]) * hue
     red, dark = f["lip_red"] * (1 - 0.25 * float(phenotype[0] < 0.5)), f["lip_dark"]
     lips = tone * np.array([1.0 - 0.35 * dark, 1.0 - 0.75 * red - 0.25 * dark, 1.0 - 0.6 * red - 0.25 * dark])
-    if phenotype[0] > 0.5 and age > TEENAGER and f["lipstick"] > 0:
+    if f["lipstick"] > 0:
         paint = from_hsv(0.97 + 0.06 * f["hue"] / 0.1, 0.75, 0.45 - 0.3 * dark)
         lips = lips * (1 - f["lipstick"]) + paint * f["lipstick"]
     keep = ("mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness", "scatter", "lip_gloss", "moles")
@@ -157,16 +160,13 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     }
 
 
-def _eyes(f: Mapping[str, float], melanin: float, gender: float) -> dict[str, Any]:
+def _eyes(f: Mapping[str, float]) -> dict[str, Any]:
     kind = int(f["iris"])
-    # light irises go with little melanin
-    if melanin > 0.75 and kind >= 2:
-        kind = 0
     return {
         "iris_kind": kind,
         "iris": np.clip(IRIS[kind] * f["iris_shade"], 0, 1),
-        "liner": f["liner"] * (1.0 if gender > 0.5 else 0.25),
-        "lashes": f["lashes"] * (1.0 if gender > 0.5 else 0.75),
+        "liner": f["liner"],
+        "lashes": f["lashes"],
         **{name: f[name] for name in ("iris_radius", "pupil", "sclera", "veins", "lid_shadow", "gloss")},
     }
 
@@ -176,12 +176,10 @@ def _hair(
 ) -> dict[str, Any]:
     female = gender > 0.5
     kind = HAIR_STYLES[int(f["style_women"] if female else f["style_men"])]
-    if age < TEENAGER and kind == "bald":
-        kind = "short"
     old = max(0.0, (age - YOUNG_ADULT) / (1 - YOUNG_ADULT))
     grey = float(np.clip(1.5 * old - 0.75 + f["grey"], 0, 1)) if old > 0.25 else 0.0
     # dark skin goes with dark hair
-    colour = hair_colour(f["colour"] * (1.0 if melanin < 0.7 else 0.5), grey) * f["shade"] ** (1.0 - 0.7 * grey)
+    colour = hair_colour(f["colour"], grey) * f["shade"] ** (1.0 - 0.7 * grey)
     return {
         "style": kind,
         "colour": np.clip(colour, 0, 1),
@@ -210,8 +208,8 @@ def _brows(
     return {"colour": colour, "thickness": thickness, **{name: f[name] for name in keep}}
 
 
-def _beard(f: Mapping[str, float], gender: float, age: float, hair: Mapping[str, Any]) -> dict[str, Any]:
-    style = BEARD_STYLES[int(f["style"])] if gender < 0.5 and age > TEENAGER + 0.06 else "none"
+def _beard(f: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
+    style = BEARD_STYLES[int(f["style"])]
     return {
         "style": style,
         "colour": np.minimum(hair["colour"] * f["shade"], 0.5),
