@@ -3,6 +3,12 @@
     python perf/training.py                     the laptop's network at 128 pixels
     python perf/training.py --size 256 --batch 8 --precision bf16-mixed --json speed.json
 
+    python perf/training.py --loader-only --size 256 --batch 16      the input pipeline alone, on one core
+
+Samples are decoded from shards (`--dataset DIR`, or made-up ones of the input's size), cropped with a margin,
+augmented and batched. `decode and crop` is what a worker does the first time, `from the cache` from then on
+(`cache_gb`), `augment` what the device does with a batch; `input pipeline` is all of it, one after the other.
+
 Both loops train the same three tasks with the same losses on the same crops; ours also augments, averages weights and
 keeps a position to resume from. Samples a second and a second of processor time, the median of the rounds; the loops
 take turns, so that a busy machine slows both alike. The ratio is ours over plain: 1 is no overhead.
@@ -27,6 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field
+from synthforge.datasets.reader import ShardDataset
+from synthforge.datasets.writer import finish, sample_key, write_shard
 from synthforge.learning import hardware, loop
 from synthforge.learning.augment import policy_of
 from synthforge.learning.config import FramingConfig, HardwareConfig, NetworkConfig, TrainConfig
@@ -43,27 +51,32 @@ FIELDS = (
 )
 
 
-class Noise:
-    """Samples that cost nothing to read: speed of decoding is the concern of perf for datasets."""
-
-    fields = FIELDS
-    manifest: dict[str, Any] = {}  # noqa: RUF012
-
-    def __init__(self, count: int, size: int) -> None:
-        rng = np.random.default_rng(0)
-        self.count = count
-        self.sample = {
-            "image": rng.integers(0, 255, (size, size, 3)).astype(np.uint8),
+def made_up(count: int, size: int) -> Iterator[dict[str, Any]]:
+    """Samples that cost what rendered ones cost to decode: smooth shading with noise, flat labels, smooth depth."""
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    for index in range(count):
+        rng = np.random.default_rng(index)
+        waves = rng.normal(size=(3, 4)) * 6
+        shade = [np.sin(w[0] * x + w[1] * y + w[2]) * 60 + 120 + w[3] for w in waves]
+        noise = rng.normal(0, 2, (size, size, 3))
+        radius = np.hypot(x, 1.2 * y)
+        inside = radius < 0.4
+        yield {
+            "__key__": sample_key(index),
+            "image": np.clip(np.stack(shade, axis=-1) + noise, 0, 255).astype(np.uint8),
             "landmarks2d": (size * rng.uniform(0.25, 0.75, (68, 2))).astype(np.float32),
-            "segmentation": rng.integers(0, 20, (size, size)).astype(np.uint8),
-            "depth": rng.uniform(0.4, 0.6, (size, size)).astype(np.float32),
+            "segmentation": np.where(inside, (radius * 40).astype(np.uint8), 0).astype(np.uint8),
+            "depth": np.where(inside, 0.6 + 0.2 * radius**2, 0).astype(np.float32),
+            "scene": {"seed": 0, "index": index, "parameters": {"local": rng.normal(size=200)}},
+            "camera": None,
         }
 
-    def __len__(self) -> int:
-        return self.count
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.sample
+def write_dataset(folder: Path, count: int, size: int) -> Path:
+    """A finished dataset of made-up samples."""
+    write_shard(folder, 0, made_up(count, size), FIELDS, config_hash="perf")
+    finish(folder, shards=1, config_hash="perf", config={}, licences={"made up": "CC0"})
+    return folder
 
 
 def measure(rounds: int, seconds: float, named: dict[str, Callable[[], int]]) -> dict[str, dict[str, float]]:
@@ -95,11 +108,20 @@ def main() -> None:
     parser.add_argument("--policy", default="strong", help="of augmentation")
     parser.add_argument("--no-channels-last", action="store_true")
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--dataset", type=Path, help="a generated dataset with landmarks, segmentation and depth")
+    parser.add_argument("--samples", type=int, default=64, help="how many are made up without --dataset")
+    parser.add_argument("--loader-only", action="store_true", help="the input pipeline, no network")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = options.dataset or write_dataset(Path(folder) / "data", options.samples, options.size)
+        compare(options, root, Path(folder))
 
+
+def compare(options: argparse.Namespace, root: Path, scratch: Path) -> None:
+    """Measure and print. root: of the dataset; scratch: a folder for what loops write."""
     settings = HardwareConfig(workers=options.workers, channels_last=not options.no_channels_last)
     network = NetworkConfig(
         backbone=options.backbone, model=options.model, width=options.width, input_size=options.size
@@ -114,16 +136,22 @@ def main() -> None:
     )
     fabric = hardware.make_fabric(settings, options.precision)
     tasks, references = build_tasks(config.tasks, load_plugins())
-    dataset = Noise(4096, 2 * options.size)
+    dataset = ShardDataset(root, [each.name for each in FIELDS] + ["image"])
     wanted = {name: (tuple(task.fields), str(getattr(task, "schema", ""))) for name, task in tasks.items()}
     plans, members = plan_tasks({f.name: f for f in FIELDS}, wanted, where="noise")
-    crops = CropDataset(
-        SyntheticFaces(dataset, list(plans), "landmarks2d"),
-        plans,
-        options.size,
-        FramingConfig(),
-        policy=policy_of(options.policy),
-    )
+    names = list(plans)
+
+    def cropped(cache_bytes: int = 0) -> CropDataset:
+        return CropDataset(
+            SyntheticFaces(dataset, names, "landmarks2d"),
+            plans,
+            options.size,
+            FramingConfig(),
+            policy=policy_of(options.policy),
+            cache_bytes=cache_bytes,
+        )
+
+    crops, cached = cropped(), cropped(2**30)
 
     def network_of() -> MultiTask:
         torch.manual_seed(0)
@@ -134,14 +162,21 @@ def main() -> None:
     def laid_out(images: torch.Tensor) -> torch.Tensor:
         return images.contiguous(memory_format=torch.channels_last) if settings.channels_last else images
 
-    def endless() -> Iterator[dict[str, torch.Tensor]]:
-        order = EpochBatches(range(len(crops)), options.batch, 0, last=10_000)
-        return iter(make_loader(crops, order, workers=options.workers))
+    def endless(source: CropDataset) -> Iterator[dict[str, torch.Tensor]]:
+        order = EpochBatches(range(len(source)), options.batch, 0, last=10_000)
+        return iter(make_loader(source, order, workers=options.workers))
 
-    read = endless()
+    cached.reserve()
+    read, again = endless(crops), endless(cached)
+    for _ in range(len(cached) // options.batch):  # one epoch fills the cache
+        next(again)
 
     def reading() -> int:
         next(read)
+        return options.batch
+
+    def recalling() -> int:
+        next(again)
         return options.batch
 
     kept = next(read)
@@ -150,6 +185,31 @@ def main() -> None:
         prepare(kept, plans, options.size, fabric.device)
         _wait(fabric.device)
         return options.batch
+
+    def feeding() -> int:
+        prepare(next(read), plans, options.size, fabric.device)
+        _wait(fabric.device)
+        return options.batch
+
+    def feeding_again() -> int:
+        prepare(next(again), plans, options.size, fabric.device)
+        _wait(fabric.device)
+        return options.batch
+
+    loading = {
+        "decode and crop": reading,
+        "from the cache": recalling,
+        "augment": augmenting,
+        "input pipeline": feeding,
+        "  with the cache": feeding_again,
+    }
+    if options.loader_only:
+        rates = measure(options.rounds, options.seconds, loading)
+        print(f"input pipeline at {options.size}, {fabric.device}, {torch.get_num_threads()} threads")
+        show(rates)
+        if options.json:
+            write(options, {"samples_per_second": rates})
+        return
 
     # The plain loop: one batch that is ready, forward, loss, backward, AdamW. What any loop must at least do.
     plain = network_of().to(fabric.device)
@@ -193,31 +253,29 @@ def main() -> None:
         return found
 
     whole.forward = all_of_it
-    with tempfile.TemporaryDirectory() as folder:
-        inner = loop.Loop(fabric, job, Path(folder) / "a", "perf")
-        outer = loop.Loop(fabric, whole, Path(folder) / "b", "perf")
+    inner = loop.Loop(fabric, job, scratch / "a", "perf")
+    outer = loop.Loop(fabric, whole, scratch / "b", "perf")
 
-        def looping() -> int:
-            inner.micro_step(None, 1_000_000)
-            _wait(fabric.device)
-            return options.batch
+    def looping() -> int:
+        inner.micro_step(None, 1_000_000)
+        _wait(fabric.device)
+        return options.batch
 
-        def training() -> int:
-            outer.micro_step(next(read), 1_000_000)
-            _wait(fabric.device)
-            return options.batch
+    def training() -> int:
+        outer.micro_step(next(again), 1_000_000)
+        _wait(fabric.device)
+        return options.batch
 
-        found = measure(
-            options.rounds,
-            options.seconds,
-            {
-                "read and crop": reading,
-                "augment": augmenting,
-                "step, plain PyTorch": stepping,
-                "step, our loop": looping,
-                "training, all of it": training,
-            },
-        )
+    found = measure(
+        options.rounds,
+        options.seconds,
+        {
+            **loading,
+            "step, plain PyTorch": stepping,
+            "step, our loop": looping,
+            "training, all of it": training,
+        },
+    )
     model = ours.model
 
     def ratio(name: str) -> float:
@@ -238,12 +296,22 @@ def main() -> None:
         "ratio_all": round(ratio("training, all of it"), 3),
     }
     print(f"{options.backbone} x {options.width} at {options.size}, {report['precision']}, {report['device']}")
-    for name, rate in found.items():
-        print(f"  {name:<22}{rate['wall']:10.1f} samples/s {rate['cpu']:10.1f} samples/cpu-s")
+    show(found)
     print(f"  our step / plain step {report['ratio']:10.2f}")
     print(f"  all of it / plain step{report['ratio_all']:10.2f}")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write(options, report)
+
+
+def show(found: dict[str, dict[str, float]]) -> None:
+    """A line a row."""
+    for name, rate in found.items():
+        print(f"  {name:<22}{rate['wall']:10.1f} samples/s {rate['cpu']:10.1f} samples/cpu-s")
+
+
+def write(options: argparse.Namespace, report: dict[str, Any]) -> None:
+    """The figures as JSON."""
+    options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _wait(device: torch.device) -> None:

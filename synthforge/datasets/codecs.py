@@ -20,7 +20,7 @@ from synthforge.core.errors import DataError
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
 
-from .png import encode_png
+from .png import decode_png, encode_png
 
 PIXEL_CAP = 64 * 1024 * 1024
 JSON_MEMBER = "json"
@@ -62,6 +62,10 @@ def open_image(data: bytes | IO[bytes], mode: str | None = None) -> np.ndarray:
 
     Raises ValueError for another format, for more than PIXEL_CAP pixels and for damaged data.
     """
+    if isinstance(data, bytes):
+        plain = decode_png(data, PIXEL_CAP)
+        if plain is not None and (mode is None or (mode == "RGB" and plain.ndim == 3)):
+            return plain
     try:
         with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=("PNG", "JPEG")) as image:
             if image.width * image.height > PIXEL_CAP:

@@ -118,13 +118,15 @@ def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: int = IGN
     if back[0, 1] == 0.0 and back[1, 0] == 0.0:  # no rotation: rows and columns are independent
         columns = np.floor(back[0, 0] * centres + back[0, 2])
         rows = np.floor(back[1, 1] * centres + back[1, 2])
-        inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
-        picked = label[np.ix_(_index(rows, height), _index(columns, width))]
-    else:
-        grid = np.stack(np.meshgrid(centres, centres), axis=-1)
-        at = np.floor(apply(back, grid))
-        inside = ((at >= 0) & (at < (width, height))).all(axis=-1)
-        picked = label[_index(at[..., 1], height), _index(at[..., 0], width)]
+        # Whole rows, then whole columns: many times faster than picking pixels one by one.
+        seen = label.take(_index(rows, height), axis=0).take(_index(columns, width), axis=1)
+        seen[(rows < 0) | (rows >= height)] = fill
+        seen[:, (columns < 0) | (columns >= width)] = fill
+        return seen
+    grid = np.stack(np.meshgrid(centres, centres), axis=-1)
+    at = np.floor(apply(back, grid))
+    inside = ((at >= 0) & (at < (width, height))).all(axis=-1)
+    picked = label[_index(at[..., 1], height), _index(at[..., 0], width)]
     return np.where(inside, picked, np.asarray(fill, label.dtype))
 
 

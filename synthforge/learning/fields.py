@@ -6,7 +6,7 @@ One row of a table for each kind of field (`core.records.Field.kind`) instead of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -39,6 +39,23 @@ class Moved:
     grid: torch.Tensor
     mirrored: torch.Tensor
     hidden: torch.Tensor
+    _read: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+
+    def nearest(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """A map (B,h,w) of any type read at the nearest pixel of the grid (B,H,W), and where the grid lies inside.
+
+        Outside of the map the value is that of some pixel. The places are found once for all maps of one size.
+        """
+        count, height, width = value.shape
+        if (height, width) not in self._read:
+            # As grid_sample without aligned corners: the pixel's centre i + 0.5 lies at 2 (i + 0.5) / size - 1.
+            column = (self.grid[..., 0] + 1.0).mul_(width / 2).sub_(0.5).round_()
+            row = (self.grid[..., 1] + 1.0).mul_(height / 2).sub_(0.5).round_()
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            place = row.clamp_(0, height - 1).mul_(width).add_(column.clamp_(0, width - 1))
+            self._read[height, width] = place.long(), inside
+        place, inside = self._read[height, width]
+        return value.reshape(count, -1).gather(1, place.view(count, -1)).view(place.shape), inside
 
 
 def plan_field(field: Field, wanted_schema: str = "") -> Plan:
@@ -77,7 +94,7 @@ def _cut_flags(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> 
 
 def _cut_label(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
     cut = crops.warp_label(np.asarray(value, np.uint8), matrix, size)
-    return cut if plan.lut is None else plan.lut[cut]
+    return cut if plan.lut is None else plan.lut.take(cut)
 
 
 def _cut_depth(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
@@ -98,17 +115,17 @@ def _move_flags(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
 
 
 def _move_label(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    # Shifted by one, so that what lies outside of the source (0 after warping) becomes -1 and is then ignored.
-    read = augment.warp(value[:, None].float() + 1.0, moved.grid, nearest=True)[:, 0].long() - 1
-    label = torch.where((read < 0) | moved.hidden, IGNORE, read)
+    label, inside = moved.nearest(value)
     if plan.flip is not None:
-        table = torch.from_numpy(plan.flip).long().to(label.device)
-        label = torch.where(moved.mirrored[:, None, None], table[label], label)
-    return {"label": label}
+        table = torch.from_numpy(plan.flip).to(label.device)
+        rows = torch.nonzero(moved.mirrored).flatten()
+        label[rows] = table[label[rows].long()]
+    return {"label": label.masked_fill_(moved.hidden | ~inside, IGNORE).long()}
 
 
 def _move_depth(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    depth = augment.warp(value[:, None].float(), moved.grid, nearest=True)
+    read, inside = moved.nearest(value.float())
+    depth = read.masked_fill_(~inside, 0.0)[:, None]
     return {"depth": depth, "mask": (depth > 0) & ~moved.hidden[:, None]}
 
 
