@@ -115,5 +115,7 @@ def relief(place: np.ndarray, value: np.ndarray, low: np.ndarray, high: np.ndarr
     table = np.full(cells, -np.inf)
     np.maximum.at(table, (index[inside, 0], index[inside, 1]), value[inside])
     padded = np.pad(table, 1, constant_values=-np.inf)
-    table = np.maximum.reduce([padded[1 + i : 1 + i + cells[0], 1 + j : 1 + j + cells[1]] for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    table = np.maximum.reduce(
+        [padded[1 + i : 1 + i + cells[0], 1 + j : 1 + j + cells[1]] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    )
     return Relief(table, np.asarray(low, float), size)

@@ -13,8 +13,8 @@ _CLEAR = 0.03  # image sizes kept between the margin and the outermost landmark
 def add_margin(border: Mapping[str, Any], pixels: np.ndarray, image: np.ndarray, *maps: tuple[np.ndarray, int]) -> None:
     """Overwrite a margin of one rendering in place.
 
-    pixels (N,2): landmarks, which stay inside the photograph; image (H,W,3) uint8; maps: (array (H,W,...), value there).
-    Where nothing was photographed there is no surface: class background, no face, depth 0.
+    pixels (N,2): landmarks, which stay inside the photograph; image (H,W,3) uint8; maps: (array (H,W,...), value
+    there). Where nothing was photographed there is no surface: class background, no face, depth 0.
     """
     size = image.shape[0]
     side, along_y = border["side"], border["side"] >= 2

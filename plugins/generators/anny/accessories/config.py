@@ -27,8 +27,8 @@ class HatConfig:
 
     reach: height of the rim above the eyes in front (brows end near 25 mm); side, back: likewise there; an ear's top is
     at about 15. turn: azimuth of a cap's peak. peak: its length; droop: how far it points down. brim: width; curl: its
-    slope upwards. crown: height of a hat's crown above the skull; slouch: of a beanie's. cuff: height of a beanie's fold,
-    0 for none. hue, saturation, value of the cloth; band: value of a hat's band relative to it. knit: strength of ribs
+    slope upwards. crown: height of a hat's crown above the skull; slouch: of a beanie's. cuff: height of its fold, 0
+    for none. hue, saturation, value of the cloth; band: value of a hat's band relative to it. knit: strength of ribs
     and stitches; ribs: their number around the head.
     """
 
@@ -93,7 +93,8 @@ class ScarfConfig:
 class HandConfig:
     """present: chance of a bare hand, the person's own colour, at the face. place: index into HAND_PLACES; left: which
     hand is as likely. size: of an adult's hand (185 mm) relative to the face; x, y: shift along the face; turn: in the
-    face's plane; spread: between fingers; curl: bend of the fingers, radians over their length; lift: gap to the skin."""
+    face's plane; spread: between fingers; curl: bend of the fingers, radians over their length; lift: gap to
+    the skin."""
 
     present: float = 0.05
     place: Distribution = choice({0: 0.36, 1: 0.28, 2: 0.16, 3: 0.08, 4: 0.12})
@@ -109,8 +110,8 @@ class HandConfig:
 @dataclass
 class OccluderConfig:
     """present: chance of another thing in front of the face. kind: index into THINGS; size: relative to a usual one. x,
-    y: its place from where such a thing is held (a blob's: from the nose), mm; turn: in the picture's plane; near: gap to
-    the face; hue, saturation, value: colour; skin: chance that a blob has the colour of the skin; held: chance that
+    y: its place from where such a thing is held (a blob's: from the nose), mm; turn: in the picture's plane; near: gap
+    to the face; hue, saturation, value: colour; skin: chance that a blob has the colour of the skin; held: chance that
     a hand holds a microphone; other things always are held."""
 
     present: float = 0.05
@@ -130,9 +131,9 @@ class OccluderConfig:
 @dataclass
 class JewelleryConfig:
     """women, men: chance of earrings (23 % of CelebAMask-HQ, nearly all women); single: chance of one only.
-    kind: index into EARRING_KINDS. stud, hoop: radius; wire: of the hoop; drop: length; swing: how far it hangs below the
-    lobe. metal: index into `jewellery.METALS`; hue: of stones. necklace: chance for women; chain: its radius; droop:
-    how far it hangs in front."""
+    kind: index into EARRING_KINDS. stud, hoop: radius; wire: of the hoop; drop: length; swing: how far it hangs below
+    the lobe. metal: index into `jewellery.METALS`; hue: of stones. necklace: chance for women; chain: its radius;
+    droop: how far it hangs in front."""
 
     women: float = 0.25
     men: float = 0.04
@@ -154,8 +155,8 @@ class JewelleryConfig:
 class BorderConfig:
     """cut: chance that the camera is shifted so far that the face is partly outside; shift: how far, in image sizes, in
     direction `way`. margin: chance that the picture reaches beyond the photograph it was cut from, as a crop around a
-    face near a photograph's edge does; side: 0 left, 1 right, 2 top, 3 bottom; wide: how far, in image sizes (never onto a
-    landmark); fill: index into BORDERS."""
+    face near a photograph's edge does; side: 0 left, 1 right, 2 top, 3 bottom; wide: how far, in image sizes (never
+    onto a landmark); fill: index into BORDERS."""
 
     cut: float = 0.03
     margin: float = 0.04

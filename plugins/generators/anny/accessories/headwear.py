@@ -1,7 +1,7 @@
-"""Hats: caps, knitted caps, brimmed hats, headscarves and hoods as one sheet from the crown over the rim and back under.
+"""Hats: caps, knitted caps, brimmed hats, headscarves and hoods, each one sheet from crown to rim and back under.
 
-Every point stands off the skull's own skin, so that a hat fits whoever wears it. Hair below the rim stays as it is, hair
-above it is pressed flat (`dress_kernels.hair_kernel` reads the same rim).
+Every point stands off the skull's own skin, so that a hat fits whoever wears it. Hair below the rim stays as it is,
+hair above it is pressed flat (`dress_kernels.hair_kernel` reads the same rim).
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _CROWN = 13  # rows from the crown to the rim; then the brim's upper side, its e
 _OUT = np.array([0.0] * _CROWN + [0.35, 0.7, 1.0, 1.0, 1.0, 0.6, 0.25, 0.0, 0.0])
 _UNDER = np.array([0.0] * _CROWN + [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 _THICK = 2.2  # mm of a brim
+_HANGS = 75.0  # mm of a headscarf or hood below the jaw
 _FACE_OPENING = 1.02  # azimuth of a headscarf's edge beside the face
 
 
 def rim_terms(front: float, side: float, back: float) -> np.ndarray:
-    """Terms (3,) of the rim's height over the azimuth, a0 + a1 cos + a2 cos 2: mm above the eyes on the canonical head."""
+    """Terms (3,) of the rim's height over the azimuth, a0 + a1 cos + a2 cos 2: mm above the canonical eyes."""
     second = ((front + back) / 2 - side) / 2
     return np.array([side + second, (front - back) / 2, second])
 
@@ -46,7 +47,9 @@ def hat_patch(hat: Mapping[str, Any], shell: Shell, vertices: np.ndarray, frame:
     if covering:
         side = _ramp(_FACE_OPENING - 0.3, _FACE_OPENING + 0.12, np.abs(azimuth))
         line = line * (1 - side) - 150.0 * side
-    last = np.array([np.interp(-h, -column, np.arange(len(column))) for h, column in zip(line, shell.height, strict=True)])
+    last = np.array(
+        [np.interp(-h, -column, np.arange(len(column))) for h, column in zip(line, shell.height, strict=True)]
+    )
     share, stand, colour, uv = _rows(hat, azimuth)
     row = (last[:, None] * share).clip(0, shell.height.shape[1] - 1.001)
     low = row.astype(int)
@@ -55,6 +58,9 @@ def hat_patch(hat: Mapping[str, Any], shell: Shell, vertices: np.ndarray, frame:
     place = points[column, low] * (1 - mix) + points[column, low + 1] * mix
     normal = outward[column, low] * (1 - mix) + outward[column, low + 1] * mix
     place = place + normal * stand[..., None] * 0.001
+    if covering:  # beside the face the cloth hangs on to the shoulders
+        fall = (_HANGS * side)[:, None, None] * _OUT[None, :, None] * -np.array([0.0, 1.0, 0.0])
+        place = place + 0.001 * (fall - 0.25 * _HANGS * (side[:, None] * _OUT)[..., None] * normal)
     if kind in ("cap", "brimmed"):
         place = place + 0.001 * _brim(hat, azimuth, normal[:, _CROWN - 1], frame)
     weave = KNIT if kind == "beanie" else PLAIN
@@ -85,16 +91,26 @@ def _rows(hat: Mapping[str, Any], azimuth: np.ndarray) -> tuple[np.ndarray, np.n
     else:
         stand = 7.0 + (9.0 if kind == "hood" else 2.5) * (1 - share**6)
     stand = np.tile(stand, (len(azimuth), 1))
-    front = np.cos(azimuth)[:, None]
     if kind == "cap":
         # the front panels stand up
-        stand += 9.0 * np.maximum(np.cos(azimuth - hat["turn"])[:, None], 0) ** 2 * _ramp(0.15, 0.6, share) * _ramp(1.0, 0.7, share)
+        stand += (
+            9.0
+            * np.maximum(np.cos(azimuth - hat["turn"])[:, None], 0) ** 2
+            * _ramp(0.15, 0.6, share)
+            * _ramp(1.0, 0.7, share)
+        )
         colour[:, :1] *= 0.8
     if kind == "brimmed":
-        pinch = np.exp(-(((np.abs(azimuth)[:, None] - 0.55) / 0.4) ** 2)) * _ramp(0.75, 0.4, share) * _ramp(0.1, 0.35, share)
-        stand -= 12.0 * pinch + 9.0 * _ramp(0.3, 0.0, share) * (front > -2)
+        pinch = (
+            np.exp(-(((np.abs(azimuth)[:, None] - 0.55) / 0.4) ** 2))
+            * _ramp(0.75, 0.4, share)
+            * _ramp(0.1, 0.35, share)
+        )
+        stand -= 12.0 * pinch + 9.0 * _ramp(0.3, 0.0, share)
     if kind in ("headscarf", "hood"):
-        wave = np.sin(azimuth[:, None] * 5 + 9 * share + 40 * hat["knit"]) + 0.6 * np.sin(azimuth[:, None] * 9 - 14 * share)
+        wave = np.sin(azimuth[:, None] * 5 + 9 * share + 40 * hat["knit"]) + 0.6 * np.sin(
+            azimuth[:, None] * 9 - 14 * share
+        )
         stand += (1.4 if kind == "headscarf" else 3.0) * wave * _ramp(0.2, 0.6, share)
         colour *= (1 + 0.09 * wave * _ramp(0.2, 0.6, share))[..., None]
     stand[:, -1] = -6.0

@@ -1,8 +1,8 @@
 """Hands at the face and things held in front of it: microphones, cups, phones, plain rounded things.
 
-A hand is six lofts (palm with forearm, four fingers, a thumb) draped over the face: each ring lies on the skin or, where
-the skin falls away faster than a finger bends, above it. Local axes: x towards the thumb of a right hand, y along the
-fingers, n away from the face.
+A hand is six lofts (palm with forearm, four fingers, a thumb) draped over the face: each ring lies on the skin or,
+where the skin falls away faster than a finger bends, above it. Local axes: x towards the thumb of a right hand, y along
+the fingers, n away from the face.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .binding import Relief, relief
-from .slots import PLAIN, RINGS, SKIN, Patch, loft
+from .slots import RINGS, SKIN, Patch, loft
 
 _PLANE = 0.2  # m to each side of the anchor that the face's relief covers
 # palm and forearm, mm: place along y, half width, half thickness
@@ -148,7 +148,12 @@ def grip_patches(
 
 
 def thing_patches(
-    thing: Mapping[str, Any], points: np.ndarray, frame: np.ndarray, camera: np.ndarray, vertices: np.ndarray, scale: float
+    thing: Mapping[str, Any],
+    points: np.ndarray,
+    frame: np.ndarray,
+    camera: np.ndarray,
+    vertices: np.ndarray,
+    scale: float,
 ) -> dict[str, Patch]:
     """What is in front of a posed face: landmarks (68,3) m, frame rows x, y, z, camera rows right, down, forward."""
     x, y, z = frame
@@ -164,7 +169,9 @@ def thing_patches(
         axis, across = c * right + s * down, c * down - s * right
         ball = -np.cos(_SPHERE)[:, None] * axis * 0.057 * size
         ring = np.sin(_SPHERE)
-        return {"part6": Patch(loft(place + ball, 0.0225 * size * ring, 0.018 * size * ring, across), colour, "occluder")}
+        return {
+            "part6": Patch(loft(place + ball, 0.0225 * size * ring, 0.018 * size * ring, across), colour, "occluder")
+        }
     if kind == "microphone":
         radius = 0.023 * size
         ball = mouth + shift - 0.018 * y + z * (0.012 + 0.001 * thing["near"] + radius)
@@ -257,7 +264,13 @@ ANCHORS: dict[str, tuple[int, ...]] = {
 MIRROR = {11: 5, 12: 4, 13: 3, 15: 1, 10: 6, 9: 7, 8: 8, 54: 48, 51: 51, 33: 33, 24: 19, 25: 18, 23: 20, 16: 0, 26: 17}
 # direction of the fingers in the face's plane (radians from up, towards the other side), and how much the palm faces
 # the side of the head
-_POSE = {"cheek": (0.0, 0.85), "chin": (0.75, 0.15), "mouth": (0.95, 0.1), "forehead": (0.85, 0.15), "temple": (0.25, 0.95)}
+_POSE = {
+    "cheek": (0.0, 0.85),
+    "chin": (0.75, 0.15),
+    "mouth": (0.95, 0.1),
+    "forehead": (0.85, 0.15),
+    "temple": (0.25, 0.95),
+}
 
 
 def place_hand(hand: Mapping[str, Any], points: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -277,6 +290,3 @@ def place_hand(hand: Mapping[str, Any], points: np.ndarray, frame: np.ndarray) -
     ey = ey - n * (ey @ n)
     ey /= np.linalg.norm(ey)
     return anchor, np.stack([np.cross(ey, n), ey, n])
-
-
-__all__ = ["PLAIN", "face_relief", "hand_patches", "place_hand", "thing_patches"]

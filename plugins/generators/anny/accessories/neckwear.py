@@ -27,7 +27,13 @@ def neck_relief(vertices: np.ndarray, mm: np.ndarray, axis: np.ndarray) -> Relie
     offset = body - axis
     angle = np.arctan2(offset[:, 0], offset[:, 2])
     place = np.stack([angle, offset[:, 1]], axis=1)
-    return relief(place, np.hypot(offset[:, 0], offset[:, 2]), np.array([-np.pi, _DOWN]), np.array([np.pi, _UP]), (_ANGLES, _LEVELS))
+    return relief(
+        place,
+        np.hypot(offset[:, 0], offset[:, 2]),
+        np.array([-np.pi, _DOWN]),
+        np.array([np.pi, _UP]),
+        (_ANGLES, _LEVELS),
+    )
 
 
 def scarf_patch(scarf: Mapping[str, Any], points: np.ndarray, vertices: np.ndarray, mm: np.ndarray) -> Patch:

@@ -58,7 +58,9 @@ def _hat(f: Mapping[str, float], chance: np.ndarray, present: float, woman: bool
     kind = kind if adult else CHILD_HATS.get(kind, kind)
     reach = f["reach"] + {"headscarf": 12.0, "hood": 26.0, "brimmed": 3.0}.get(kind, 0.0)
     # a knitted cap comes down over the ears or sits above them; a brim sits level
-    side = {"beanie": f["side"] - 10.0, "brimmed": f["side"] + 4.0, "hood": 10.0, "headscarf": 10.0}.get(kind, f["side"])
+    side = {"beanie": f["side"] - 10.0, "brimmed": f["side"] + 4.0, "hood": 10.0, "headscarf": 10.0}.get(
+        kind, f["side"]
+    )
     back = f["back"] + {"brimmed": 22.0, "beanie": -8.0}.get(kind, 0.0)
     keep = ("turn", "peak", "droop", "brim", "curl", "crown", "slouch", "cuff", "band", "knit")
     return {
@@ -102,7 +104,9 @@ def _scarf(f: Mapping[str, float], chance: np.ndarray, present: float, hat: Mapp
     return scarf
 
 
-def _hand(f: Mapping[str, float], chance: np.ndarray, present: float, tone: np.ndarray, cloth: np.ndarray) -> dict[str, Any]:
+def _hand(
+    f: Mapping[str, float], chance: np.ndarray, present: float, tone: np.ndarray, cloth: np.ndarray
+) -> dict[str, Any]:
     return {
         "present": bool(chance[0] < present),
         "left": bool(chance[1] < 0.5),

@@ -37,7 +37,9 @@ def build_skirt(mm: np.ndarray, faces: np.ndarray) -> Skirt:
     centre = np.array([0.0, 0.0, -90.0])
     out = (place - centre) * [1, 0, 1]
     out /= np.linalg.norm(out, axis=1, keepdims=True)
-    way = np.where(arm[:, None], [0.0, -1.0, 0.0] + 0.45 * np.sign(place[:, :1]) * [1.0, 0.0, 0.0], [0.0, -1.0, 0.0] + 0.2 * out)
+    way = np.where(
+        arm[:, None], [0.0, -1.0, 0.0] + 0.45 * np.sign(place[:, :1]) * [1.0, 0.0, 0.0], [0.0, -1.0, 0.0] + 0.2 * out
+    )
     way /= np.linalg.norm(way, axis=1, keepdims=True)
     count = len(used)
     quads = []

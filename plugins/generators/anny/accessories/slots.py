@@ -1,8 +1,8 @@
 """Where accessories live in the scene's mesh: grids of fixed topology, filled with whatever a person wears or holds.
 
 A grid has columns and rows; its outside is where (row direction) x (column direction) points. Rows at one place make an
-edge sharp, since normals are not shared across it. What is absent stays at the origin, inside the head, as faces without
-area: nothing is drawn of it.
+edge sharp, since normals are not shared across it. What is absent stays at the origin, inside the head, as faces
+without area: nothing is drawn of it.
 """
 
 from __future__ import annotations

@@ -117,7 +117,9 @@ class Wardrobe:
             patches |= thing_patches(p["occluder"], points, frame, view, solid, scale)
         return patches
 
-    def _shade(self, p: Mapping[str, Any], patches: Mapping[str, Patch], head: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    def _shade(
+        self, p: Mapping[str, Any], patches: Mapping[str, Patch], head: np.ndarray, frame: np.ndarray
+    ) -> np.ndarray:
         """Share (V,) of the sky's light that reaches the head's vertices past what is near them."""
         sky = np.ones(len(head))
         if "hat" in patches:
