@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -64,21 +65,104 @@ def tiny() -> Next3DNetwork:
     return random_network(TINY, seed=3)
 
 
-def test_a_batch_is_its_samples_one_by_one(tiny: Next3DNetwork) -> None:
-    c, mesh = cameras(2), meshes(2)
-    ws = tiny.map(drawn(2, 16), c, psi=0.7)
-    planes = tiny.planes(ws, mesh)
-    streams = [torch.Generator().manual_seed(i) for i in range(2)]
-    jitter = seeded_jitter(streams, 256, TINY.volume)
-    output = tiny.synthesise(ws, planes.blended, c, jitter)
-    for i in range(2):
-        only = slice(i, i + 1)
-        alone = tiny.planes(ws[only], mesh[only])
-        assert torch.equal(alone.views[0].face_id[0], planes.views[0].face_id[i])
-        torch.testing.assert_close(alone.blended[0], planes.blended[i], rtol=0, atol=1e-4)
-        one = tiny.synthesise(ws[only], alone.blended, c[only], (jitter[0][only], jitter[1][only]))
-        torch.testing.assert_close(one.image[0], output.image[i], rtol=0, atol=1e-4)
-        torch.testing.assert_close(one.distance[0], output.distance[i], rtol=0, atol=1e-4)
+def wide_cameras() -> torch.Tensor:
+    """Three views, from 60 degrees to one side to 60 to the other."""
+    from synthforge_plugins.generators.next3d.views import label, volume_camera
+
+    return label([volume_camera(x, y, 2.7, fov, 64) for x, y, fov in ((-1.05, 0.4, 12), (0, 0, 18), (1.05, -0.5, 27))])
+
+
+def far_meshes() -> torch.Tensor:
+    """Three heads: as it is, one that leaves the planes at an edge, and one larger than the planes."""
+    head = meshes(1).expand(3, -1, -1).clone()
+    head[1] += torch.tensor([0.15, 0.1, -0.1])
+    head[2] *= 2.5
+    return head
+
+
+@pytest.mark.parametrize("variant", ["official", "synthforge"])
+def test_a_batch_is_its_samples_one_by_one(variant: Literal["official", "synthforge"]) -> None:
+    network = random_network(TINY, seed=3)
+    network.variant = variant
+    c, mesh = wide_cameras(), far_meshes()
+    with torch.inference_mode():
+        ws = network.map(drawn(3, 16), c, psi=0.6, cutoff=8)
+        planes = network.planes(ws, mesh)
+        streams = [torch.Generator().manual_seed(i) for i in range(3)]
+        finer = network.depth_resolution() ** 2
+        jitters = seeded_jitter(streams, 256, TINY.volume), seeded_jitter(streams, finer, TINY.volume)
+        output = network.synthesise(ws, planes.blended, c, *jitters)
+        assert output.distance.shape[1:] == (network.depth_resolution(),) * 2
+        for i in range(3):
+            only = slice(i, i + 1)
+            alone = network.planes(ws[only], mesh[only])
+            assert alone.boxes == planes.boxes[only]
+            for one_view, view in zip(alone.views, planes.views, strict=True):
+                assert torch.equal(one_view.face_id[0], view.face_id[i])
+                assert torch.equal(one_view.alpha[0], view.alpha[i])
+            torch.testing.assert_close(alone.blended[0], planes.blended[i], rtol=0, atol=1e-4)
+            own = [(coarse[only], fine[only]) for coarse, fine in jitters]
+            one = network.synthesise(ws[only], alone.blended, c[only], *own)
+            torch.testing.assert_close(one.image[0], output.image[i], rtol=0, atol=2e-4)
+            torch.testing.assert_close(one.distance[0], output.distance[i], rtol=0, atol=1e-3)
+    covered = [int((view.face_id[0] >= 0).sum()) for view in (planes.views[0],)]
+    assert min(covered) > 1000
+
+
+def test_only_the_front_follows_the_mesh_in_the_papers_script() -> None:
+    network = random_network(TINY, seed=3)
+    c, mesh = cameras(1), meshes(1)
+    with torch.inference_mode():
+        ws = network.map(drawn(1, 16), c)
+        moving = {}
+        for variant in ("official", "synthforge"):
+            network.variant = variant  # type: ignore[assignment]
+            here, there = (network.planes(ws, value).blended[0] for value in (mesh, mesh + 0.02))
+            moving[variant] = [not torch.equal(here[plane], there[plane]) for plane in range(3)]
+    assert moving == {"official": [True, True, True], "synthforge": [True, False, False]}
+
+
+def test_truncation_draws_the_first_entries_to_the_mean(tiny: Next3DNetwork) -> None:
+    z, c = drawn(2, 16), cameras(2)
+    mean = drawn(16, seed=4)
+    tiny.backbone.mapping.w_avg.copy_(mean)
+    try:
+        whole = tiny.map(z, c)
+        for psi, cutoff in ((0.0, 14), (0.7, 14), (0.7, 5), (-0.5, 1), (0.3, 28)):
+            ws = tiny.map(z, c, psi=psi, cutoff=cutoff)
+            end = min(cutoff, LAYERS)  # the texture's entries are never truncated
+            torch.testing.assert_close(ws[:, :end], (mean + psi * (whole - mean))[:, :end])
+            torch.testing.assert_close(ws[:, end:], whole[:, end:])
+    finally:
+        tiny.backbone.mapping.w_avg.zero_()
+
+
+def test_empty_rays_lie_at_their_own_or_the_batchs_farthest_sample(tiny: Next3DNetwork) -> None:
+    class Empty(Volume):
+        def _query(self, points: torch.Tensor, colour: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+            return torch.full((len(points), points.shape[2]), -400.0), None
+
+    options = VolumeOptions(coarse=12, fine=12)
+    empty = Empty(torch.zeros(2, 3, 32, 4, 4), tiny.decoder, tiny._projection, options)
+    rays = pinhole_rays(cameras(2), 70)  # more than are marched at once
+    coarse, fine = middle_jitter(2, 4900, options)
+    coarse = coarse.clone()
+    coarse[1, 4899, -1] = 0.9
+    step = (options.far - options.near) / (options.coarse - 1)
+    own = empty.march(rays, (coarse, fine), colour=False).distance
+    torch.testing.assert_close(own.amax(1), options.far + step * torch.tensor([0.5, 0.9]))
+    assert (own == own[:, :1]).all()
+    together = empty.march(rays, (coarse, fine), colour=False, together=True).distance
+    assert (together == own[1, 0]).all()
+
+
+def test_what_lets_light_through_is_rounded_to_the_nearest() -> None:
+    """Below a tenth of a millionth, single steps of float32 decide about an almost empty ray's depth."""
+    distance = torch.tensor([2.0, 2.25])
+    for steps, expected in ((0.49, 0), (0.51, 1), (6.46, 6), (10.49, 10)):
+        wanted = steps * 2**-24 / 0.25  # softplus of the mean density less one
+        density = torch.full((2,), float(np.log(np.expm1(wanted))) + 1)
+        assert float(march_weights(distance, density)[0]) == expected * 2**-24
 
 
 @pytest.mark.parametrize("config", [TINY, pytest.param(WIDE, marks=pytest.mark.slow)], ids=["tiny", "wide"])

@@ -146,3 +146,21 @@ def test_another_network_is_refused_by_tensor_name(assets: Path) -> None:
 def test_impossible_settings_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Next3DConfig(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("assets")
+def test_the_mapping_network_sees_the_camera_that_was_asked_for() -> None:
+    """The paper's script conditions on the sample's camera, the published evaluation on the frontal one."""
+    frontal = label([volume_camera(0.0, 0.0, 2.7, 18.83, 512)])[0]
+    for variant, condition, follows in (
+        ("synthforge", "", True),
+        ("official", "", False),
+        ("synthforge", "frontal", False),
+        ("official", "sampled", True),
+    ):
+        generator = Next3DGenerator(Next3DConfig(variant=variant, condition=condition))
+        scenes = [generator.sample(0, i) for i in range(2)]
+        sampled = torch.arange(50.0).view(2, 25)
+        seen = generator._condition(scenes, sampled)
+        expected = sampled if follows else frontal.expand(2, -1)
+        torch.testing.assert_close(seen, expected)

@@ -34,15 +34,15 @@ def upsampling_pays(x: torch.Tensor, weight: torch.Tensor) -> bool:
     tall, wide = x.shape[2:]
     whole_tiles = tall % winograd.TILE == 0 and wide % winograd.TILE == 0
     enough = len(weight) >= 128 and weight.shape[1] >= 32
-    return x.device.type == "cpu" and enough and whole_tiles and tall * wide >= 32 * 32
+    return x.device.type == "cpu" and enough and whole_tiles and tall * wide > 32 * 32
 
 
-def products_pay(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether matrix products with weight (O,I,3,3) as it lies in memory are better: few pixels and many channels.
+def products_pay(x: torch.Tensor, weight: torch.Tensor, most: int = 16) -> bool:
+    """Whether matrix products with weight (O,I,3,3) as it lies in memory are better: up to `most` squared pixels.
 
     A convolution would first copy the weight into its own order, which takes longer than all the rest.
     """
-    few = x.shape[2] * x.shape[3] <= 16 * 16
+    few = x.shape[2] * x.shape[3] <= most * most
     return x.device.type == "cpu" and few and weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -324,7 +324,7 @@ class StyledConvolution(nn.Module):
         return self._plain(x, self.weight * (scale[:, None] * style)[:, :, None, None], bias)
 
     def _plain(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        products = bias is None and products_pay(x, weight)
+        products = bias is None and products_pay(x, weight, 32 if self.up else 16)
         if not self.up:
             if products:
                 return convolve_few(x, weight)
