@@ -99,6 +99,8 @@ def resized_logits(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, 
 @functools.cache
 def _interpolation(given: int, wanted: int) -> torch.Tensor:
     """Matrix (wanted, given) of bilinear weights, half-pixel centres, edges repeated."""
-    rows = torch.eye(given)[None, :, :, None]
     size = [wanted, 1]
-    return functional.interpolate(rows, size=size, mode="bilinear", align_corners=False)[0, :, :, 0].T.contiguous()
+    # Kept for training too, which refuses tensors made while predicting.
+    with torch.inference_mode(False):
+        rows = torch.eye(given)[None, :, :, None]
+        return functional.interpolate(rows, size=size, mode="bilinear", align_corners=False)[0, :, :, 0].T.contiguous()

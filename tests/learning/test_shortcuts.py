@@ -111,3 +111,12 @@ def test_another_network_cannot_be_started_from(tmp_path: Path) -> None:
     wider.network.channels *= 2
     with pytest.raises(ConfigError, match="another network or other tasks"):
         train(wider, "", tmp_path / "second", dataset=Blobs(16), initial=tmp_path / "first")
+
+
+def test_what_prediction_kept_is_fit_for_training() -> None:
+    """A pipeline scores a model and fine-tunes its labels in one process."""
+    with torch.inference_mode():
+        resized_logits(torch.rand(1, 2, 7, 9), (11, 13))
+    maps = torch.rand(1, 2, 7, 9, requires_grad=True)
+    resized_logits(maps, (11, 13)).sum().backward()
+    assert maps.grad is not None
