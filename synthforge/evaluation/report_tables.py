@@ -100,11 +100,14 @@ def summary(sections: Sequence[Sequence[Labelled]]) -> dict[str, Any] | None:
 
 
 def _main_figures(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The figure that ranks, the same of groups (`common/nme`), and every mean over classes."""
-    primary = evaluations[0].scores.primary
-    names = dict.fromkeys(name for each in evaluations for name in each.scores.values)
-    names.pop(f"{evaluations[0].split}/{primary}", None)  # the same faces again
-    return [name for name in names if name == primary or name.endswith(f"/{primary}") or name.startswith("mean_")]
+    """The figure that ranks, that of groups with published rows (`common/nme`), and every mean over classes."""
+    first = evaluations[0]
+    primary = first.scores.primary
+    published = dict.fromkeys(name for row in first.published for name in row.values)
+    measured = dict.fromkeys(name for each in evaluations for name in each.scores.values)
+    groups = [name for name in published if name.endswith(f"/{primary}") and name in measured]
+    means = [name for name in measured if name.startswith("mean_")]
+    return list(dict.fromkeys([primary, *groups, *means]))
 
 
 def _title(evaluation: Evaluation) -> str:
@@ -178,7 +181,8 @@ def _short(metric: str, split: str) -> str:
 
 def figures(rows: Sequence[Labelled]) -> dict[str, Any]:
     """Every figure of every row of a section, a line a figure."""
-    names = list(dict.fromkeys(name for _, each in rows for name in each.scores.values))
+    primary = rows[0][1].scores.primary
+    names = list(dict.fromkeys([primary, *(name for _, each in rows for name in each.scores.values)]))
     units = {name: unit for _, each in rows for name, unit in each.scores.units.items()}
     lines = []
     for name in names:
