@@ -71,6 +71,57 @@ def stages(network: Next3DNetwork, clock: Callable[[], float]) -> dict[str, floa
     return spent
 
 
+def gflop(network: Next3DNetwork) -> dict[str, tuple[float, float]]:
+    """GFLOP of each network's 3x3 convolutions: as written, and as `winograd` and `upsampling` compute them.
+
+    Of whole planes: the blending network runs on a part of them.
+    """
+
+    def convolution(weight: torch.Tensor, pixels: int, saved: float = 1.0) -> np.ndarray:
+        written = 18 * weight.shape[0] * weight.shape[1] * pixels / 1e9
+        return written * np.array([1.0, saved if pixels >= 32 * 32 else 1.0])
+
+    def blocks(synthesis: Any, first: int = 4) -> np.ndarray:
+        total = np.zeros(2)
+        for size in (n for n in synthesis.resolutions if n >= first):
+            block = synthesis.block(size)
+            total += convolution(block.conv1.weight, size**2, 1 / 4)
+            if block.inputs:
+                total += convolution(block.conv0.weight, (size // 2) ** 2, 81 / 144 if size > 64 else 1.0)
+        size = getattr(synthesis, "condition_size", 0)
+        for i, level in enumerate(getattr(synthesis, "encoder", [])):
+            total += convolution(level.conv1.weight, (size >> i) ** 2, 1 / 4)
+            total += convolution(level.conv2.weight, (size >> i + 1) ** 2)
+        for i, fusion in enumerate(list(getattr(synthesis, "fusion", []))[:-1]):
+            total += convolution(fusion.weight, (first // 2 << i) ** 2, 1 / 4)
+        return total
+
+    half = network.superresolution
+    finer = np.zeros(2)
+    for block, size in ((half.block0, 2 * half.size), (half.block1, 4 * half.size)):
+        finer += convolution(block.conv0.weight, (size // 2) ** 2, 81 / 144)
+        finer += convolution(block.conv1.weight, size**2, 1 / 4)
+    counted = {
+        "neural texture": blocks(network.texture_backbone.synthesis),
+        "mouth": blocks(network.mouth_backbone.synthesis, 8),
+        "blending": blocks(network.neural_blending.synthesis, 64),
+        "static planes": blocks(network.backbone.synthesis),
+        "super-resolution": finer,
+    }
+    return {name: (float(value[0]), float(value[1])) for name, value in counted.items()}
+
+
+def yardstick(clock: Callable[[], float]) -> float:
+    """Seconds of one 3x3 convolution of 128 channels at 128 x 128, 4.8 GFLOP; best of three."""
+    x, weight = (torch.ones(n, 128, s, s).to(memory_format=torch.channels_last) for n, s in ((1, 128), (128, 3)))
+    spent = []
+    for _ in range(3):
+        started = clock()
+        torch.nn.functional.conv2d(x, weight, padding=1)
+        spent.append(clock() - started)
+    return min(spent)
+
+
 def peak_gib() -> float:
     """Most memory this process has held; the kernel's own record, since `getrusage` also counts the parent's."""
     status = Path("/proc/self/status")
@@ -92,16 +143,34 @@ def main() -> None:
     network._mask = torch.from_numpy(uv_mask() / np.float32(255))
     with torch.inference_mode():
         first = stages(network, clock)
-        runs = [stages(network, clock) for _ in range(given.repeats)]
+        runs, yards = [], []
+        for _ in range(given.repeats):
+            before = yardstick(clock)
+            runs.append(stages(network, clock))
+            yards.append((before + yardstick(clock)) / 2)
     best = {name: min(run[name] for run in runs) for name in first}
-    print(f"{'stage':18} {'first':>8} {'best':>8}   seconds, {given.threads} thread(s)")
+    counted = gflop(network)
+    print(f"{'stage':18} {'first':>8} {'best':>8}   seconds, {given.threads} thread(s); GFLOP as written, computed")
     for name, seconds in best.items():
-        print(f"{name:18} {first[name]:8.3f} {seconds:8.3f}")
+        flops = " ".join(f"{value:7.1f}" for value in counted.get(name, ()))
+        print(f"{name:18} {first[name]:8.3f} {seconds:8.3f}   {flops}")
     total = min(sum(run.values()) for run in runs)
     peak = peak_gib()
+    ratio = min(sum(run.values()) / yard for run, yard in zip(runs, yards, strict=True))
+    print(
+        f"yardstick {min(yards):.3f} s ({4.832 / min(yards):.0f} GFLOP/s); a picture is {ratio:.0f} of them beside it"
+    )
     print(f"{'picture':18} {sum(first.values()):8.3f} {total:8.3f}\npeak memory {peak:.2f} GiB")
     if given.json:
-        record = {"threads": given.threads, "first": first, "best": best, "picture": total, "peak_gib": peak}
+        record = {
+            "threads": given.threads,
+            "first": first,
+            "best": best,
+            "picture": total,
+            "yardsticks": ratio,
+            "gflop": counted,
+            "peak_gib": peak,
+        }
         given.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

@@ -104,9 +104,9 @@ class SynthesisBlock(nn.Module):
             conv.modulation(ws[:, i]) for i, conv in enumerate((self.conv0, self.conv1))
         )
         colours, shift = self.torgb.modulated(ws[:, 2]), self.torgb.bias
-        options = {"noise": noise, "clamp": clamp, "window": window}
         height, width = 2 * x.shape[2], 2 * x.shape[3]
-        features, images = [], []
+        features: list[torch.Tensor] = []
+        images: list[torch.Tensor] = []
         for i in range(len(x)):
             image = x.new_empty(height, width, colours.shape[2])
             feature = None if last else x.new_empty(height, width, len(self.conv1.weight))
@@ -117,7 +117,7 @@ class SynthesisBlock(nn.Module):
                     torch.mul(rows, between[i], out=inside[first : first + len(rows)])
 
                 with winograd.on_canvas([(rows_of(x, i), before[i])], self.conv0.after) as source:
-                    self.conv0.stream(source, scale[i], hand_on, **options)
+                    self.conv0.stream(source, scale[i], hand_on, noise=noise, clamp=clamp, window=window)
 
                 def keep(
                     rows: torch.Tensor,
@@ -132,10 +132,12 @@ class SynthesisBlock(nn.Module):
                     if feature is not None:
                         feature[here] = rows
 
-                self.conv1.stream(whole, scale1[i], keep, **options)
+                self.conv1.stream(whole, scale1[i], keep, noise=noise, clamp=clamp, window=window)
             images.append(image)
-            features.append(feature)
-        return None if last else per_sample(lambda i: features[i], len(x)), per_sample(lambda i: images[i], len(x))
+            if feature is not None:
+                features.append(feature)
+        kept = None if last else per_sample(lambda i: features[i], len(x))
+        return kept, per_sample(lambda i: images[i], len(x))
 
 
 def channels_at(resolution: int, base: int, most: int) -> int:

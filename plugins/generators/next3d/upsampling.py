@@ -8,6 +8,7 @@ carries the demodulation and the bias, runs on each strip while it is in the cac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import torch
@@ -59,12 +60,14 @@ def convolve_up(
     high = (whole.shape[0] - 1) // TILE  # one row of tiles more than the image has: the last output's second tap
     count = min(torch.get_num_threads(), high)
     ends = [high * i // count for i in range(count + 1)]
+
+    def work(mine: Sequence[int]) -> None:
+        for i in mine:
+            _Run(whole, kernel, filters, shift, sink).rows(ends[i], ends[i + 1])
+
     filters = (taps * scale[:, None, None])[:, None].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        share_out(
-            lambda mine: [_Run(whole, kernel, filters, shift, sink).rows(ends[i], ends[i + 1]) for i in mine] and None,
-            range(count),
-        )
+        share_out(work, range(count))
 
 
 class _Run:
