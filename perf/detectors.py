@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,13 +161,17 @@ def measure(title: str, count: int, faces: Iterable[Known], names: Sequence[str]
     placers = {name: place for name, place in (("mtcnn", five_points()), ("dlib68", dlib_68())) if place is not None}
     offsets: dict[str, dict[str, list[np.ndarray]]] = {name: {} for name in placers}
     yaws = []
-    with progress_bar(title, count, unit="faces") as advance:
+    # An interrupted run still says what it found so far.
+    with suppress(KeyboardInterrupt), progress_bar(title, count, unit="faces") as advance:
         for face in faces:
             box = tight(face.points)
-            yaws.append(abs(face.yaw))
+            hits = {}
             for name in names:
                 boxes = [to_crop_box(b, name) for b in detect_faces(face.image, name)]
-                found[name].append(matching(box, boxes) is not None)
+                hits[name] = matching(box, boxes) is not None
+            yaws.append(abs(face.yaw))
+            for name, hit in hits.items():
+                found[name].append(hit)
             if abs(face.yaw) < 30:
                 for name, place in placers.items():
                     for region, vectors in (place(face) or {}).items():

@@ -78,7 +78,7 @@ def main() -> None:
             f"{found[name]['cpu']:>{w}.1f}" for name, w in (("ours", 10), ("predict", 12), ("resnet18", 12))
         )
         wall = ", ".join(f"{found[name]['wall']:.1f}" for name in named)
-        print(f"{batch:>6}{cells}{ratio:>8.2f}    ({wall})")
+        print(f"{batch:>6}{cells}{ratio:>8.2f}    ({wall})", flush=True)
         rows.append({"batch": batch, "ratio": ratio, **found})
     if options.json_file is not None:
         options.json_file.write_text(json.dumps({"input_size": size, "parameters": parameters, "rows": rows}, indent=2))
