@@ -42,13 +42,16 @@ def sample_accessories(
     hand["present"] = hand["present"] and not thing["present"]
     mask = _mask(factors["mask"], chances["mask"], config.mask)
     scarf = _scarf(factors["scarf"], chances["scarf"], config.scarf.present, hat)
+    jewellery = _jewellery(factors["jewellery"], chances["jewellery"], config.jewellery, woman, adult)
+    if hat["present"] and hat["kind"] in HIDES_FRINGE:  # under the cloth
+        jewellery["worn"] = [False, False]
     return {
         "hat": hat,
         "mask": mask,
         "scarf": scarf,
         "hand": hand,
         "occluder": thing,
-        "jewellery": _jewellery(factors["jewellery"], chances["jewellery"], config.jewellery, woman, adult),
+        "jewellery": jewellery,
         "border": _border(factors["border"], chances["border"], config.border),
     }
 
@@ -87,7 +90,7 @@ def _mask(f: Mapping[str, float], chance: np.ndarray, config: Any) -> dict[str, 
 
 def _scarf(f: Mapping[str, float], chance: np.ndarray, present: float, hat: Mapping[str, Any]) -> dict[str, Any]:
     keep = ("bulk", "tall", "rise", "loose", "folds", "knit")
-    scarf = {
+    scarf: dict[str, Any] = {
         "present": bool(chance[0] < present),
         "label": "cloth",
         "colour": from_hsv(f["hue"], f["saturation"], f["value"]),
@@ -175,7 +178,7 @@ def adapt_hair(hair: dict[str, Any], hat: Mapping[str, Any]) -> dict[str, Any]:
     """Hair as a hat leaves it: all hidden, or without fringe and length in front of the ears."""
     if not hat["present"] or hat["kind"] not in HIDES_FRINGE:
         return hair
-    changed = {"fringe": 0.0, "cover_ears": 1.0}
+    changed: dict[str, Any] = {"fringe": 0.0, "cover_ears": 1.0}
     if hat["kind"] in HIDES_HAIR:
         changed["style"] = "buzz" if hair["style"] != "bald" else "bald"
     return {**hair, **changed}
