@@ -40,7 +40,8 @@ def export_model(
 ) -> dict[str, Any]:
     """Write `model.safetensors`, `model.json`, `README.md` (the card) and `figures.json` to `out`.
 
-    evaluations: what `evaluation.json` files hold, in the order of the card; pictures and faces' names stay behind. dtype: `float16` or `float32`, of the weights on disk; a model is always computed in float32. Returns
+    evaluations: what `evaluation.json` files hold, in the order of the card; pictures and faces' names stay behind.
+    dtype: `float16` or `float32`, of the weights on disk; a model is always computed in float32. Returns
     {"parameters", "bytes", "sha256"}. Raises DataError for a model that has seen real photographs, whose weights may be
     bound to the terms of their owners, and for weights that the smaller type cannot hold.
     """

@@ -32,8 +32,8 @@ class Head:
 @wp.struct
 class Posed:
     """Per-image arrays of the scene's mesh, see `dress_kernels` and `Renderer`; flat, since an index of one dimension
-    costs a third of one of three. count, head_count, hair_count, worn_count: vertices an image; worn_first: the first of what is
-    worn; worn: its paint, two a vertex, see `accessories.wardrobe.Wardrobe.dress`."""
+    costs a third of one of three. count, head_count, hair_count, worn_count: vertices an image; worn_first: the first
+    of what is worn; worn: its paint, two a vertex, see `accessories.wardrobe.Wardrobe.dress`."""
 
     count: int
     head_count: int

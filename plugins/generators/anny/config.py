@@ -80,7 +80,7 @@ class LightConfig:
     ambient_side: Distribution = uniform(0.0, 0.55)
     ambient_turn: Distribution = uniform(-3.1415926, 3.1415926)
     occlusion: Distribution = uniform(0.65, 1.0)
-    environment: Distribution = choice({0: 0.16} | dict.fromkeys(range(1, len(ENVIRONMENT_NAMES)), 0.06))
+    environment: Distribution = choice({0.0: 0.16} | dict.fromkeys(map(float, range(1, len(ENVIRONMENT_NAMES))), 0.06))
     environment_share: Distribution = uniform(0.5, 1.0)
     environment_gain: Distribution = log_normal(1.5, 0.4, 0.5, 3.5)
 

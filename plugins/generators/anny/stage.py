@@ -1,4 +1,4 @@
-"""Everything about a scene that never changes: one mesh of head, hair, glasses and what is worn, and its static attributes.
+"""Everything about a scene that never changes: one mesh of head, hair, glasses and accessories, and its attributes.
 
 Built once per process from the head model; arrays are handed to kernels as they are.
 """
@@ -99,7 +99,9 @@ class Stage:
         low = np.concatenate([self.mm[:, 1] < SHADOW_FLOOR, np.zeros(self.num_vertices - len(self.mm), bool)])
         low[self.first_skirt :] = True
         casts = np.isin(self.material, (materials.BODY, materials.HAIR, materials.WORN)) & ~low[self.faces].any(1)
-        receives = np.isin(self.material, (*materials.SOLID[:5], materials.HAIR, materials.WORN)) & ~low[self.faces].any(1)
+        receives = np.isin(self.material, (*materials.SOLID[:5], materials.HAIR, materials.WORN)) & ~low[
+            self.faces
+        ].any(1)
         used = np.unique(self.faces[casts | receives])
         index = np.full(self.num_vertices, -1, np.int32)
         index[used] = np.arange(len(used))
