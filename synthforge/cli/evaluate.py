@@ -84,7 +84,10 @@ def command(
     markdown: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Score MODEL (a folder with model.json) on a benchmark, by the benchmark's own crop protocol and metrics."""
+    """Score MODEL on a benchmark, by the benchmark's own crop protocol and metrics.
+
+    MODEL is a folder with model.json, or the name of a shipped one.
+    """
     if (model is None) == (predictions is None):
         raise click.UsageError("give a MODEL folder or --predictions DIR, one of the two")
     if predictions is not None and (box != "truth" or passes > 1 or flip):
@@ -92,6 +95,7 @@ def command(
     from ..core.config import apply_overrides, resolve
     from ..core.errors import UserError
     from ..core.plugins import load_plugins
+    from ..core.shipped import find_model
     from ..evaluation.analysis import Analysis
     from ..stages.predictor import evaluate_model
 
@@ -116,7 +120,7 @@ def command(
         else:
             assert model is not None
             evaluation = evaluate_model(
-                model,
+                find_model(model),
                 built,
                 split,
                 plugins=plugins,

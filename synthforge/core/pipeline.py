@@ -26,6 +26,7 @@ from .config import apply_overrides, build_config, read_yaml, resolve, unknown_k
 from .errors import AssetError, ConfigError, DataError, UserError
 from .files import write_json
 from .plugins import Plugins, load_plugins
+from .shipped import given_folder
 from .versions import versions
 
 STATE_FILE = ".stage.json"
@@ -177,14 +178,14 @@ def _check_references(stages: Sequence[Stage]) -> None:
     names = [stage.name for stage in stages]
     for position, stage in enumerate(stages):
         for key, reference in _references(stage).items():
-            if reference in names[:position] or Path(reference).exists():
+            if reference in names[:position] or given_folder(reference):
                 continue
             if reference in names:
                 raise ConfigError(f"{stage.where}.{key}: the stage '{reference}' comes later; move it before this one")
             near = difflib.get_close_matches(reference, names[:position], n=1)
             guess = f"Did you mean '{near[0]}'? " if near else ""
             raise ConfigError(
-                f"{stage.where}.{key}: '{reference}' is neither an earlier stage nor a folder",
+                f"{stage.where}.{key}: '{reference}' is neither an earlier stage nor a folder nor a shipped model",
                 hint=f"{guess}Earlier stages: {', '.join(names[:position]) or 'none'}.",
             )
 
@@ -231,7 +232,8 @@ def _context(
 ) -> StageContext:
     names = {other.name for other in pipeline.stages}
     inputs = {
-        key: folders.get(ref, out / ref) if ref in names else Path(ref) for key, ref in _references(stage).items()
+        key: folders.get(ref, out / ref) if ref in names else given_folder(ref) or Path(ref)
+        for key, ref in _references(stage).items()
     }
     return StageContext(
         name=stage.name,
@@ -281,8 +283,9 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
         if reference in fingerprints:
             inputs[key] = fingerprints[reference]
         else:
-            state = read_state(Path(reference))
-            inputs[key] = state["fingerprint"] if state else folder_digest(Path(reference))
+            folder = given_folder(reference) or Path(reference)
+            state = read_state(folder)
+            inputs[key] = state["fingerprint"] if state else folder_digest(folder)
     files = {ref: _file_digest(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
     outside = stage.kind.outside(context, stage.config) if stage.kind.outside else None
     return {

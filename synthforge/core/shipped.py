@@ -20,6 +20,15 @@ def shipped_models() -> dict[str, Path]:
     return {str(path.parent.relative_to(root)): path.parent for path in sorted(root.rglob(DESCRIPTION))}
 
 
+def given_folder(reference: str) -> Path | None:
+    """The folder that a pipeline's reference means: an existing path, or a shipped model by its name; None for neither.
+
+    A shipped one may be written as in the repository, `models/NAME`.
+    """
+    path = Path(reference)
+    return path if path.exists() else shipped_models().get(reference.removeprefix("models/").rstrip("/"))
+
+
 def find_model(name: str | Path) -> Path:
     """A model folder by path, or a shipped one by name. Raises UserError with the nearest name for neither."""
     path = Path(name)
