@@ -63,7 +63,7 @@ class LandmarksAnnotator(Annotator):
         return {
             "landmarks2d": pixels.astype(np.float32),
             "landmarks3d": points,
-            "landmark_visibility": visible(pixels, z, _depth_map(rendering), self.tolerance),
+            "landmark_visibility": visible(pixels, z, _depth_map(rendering, self.tolerance), self.tolerance),
         }
 
     def _points(self, rendering: Rendering) -> np.ndarray:
@@ -86,10 +86,16 @@ class LandmarksAnnotator(Annotator):
         return found[0].detach().cpu().numpy().astype(np.float32)
 
 
-def _depth_map(rendering: Rendering) -> np.ndarray:
-    """(H,W) z depth of the nearest thing at each pixel; the mesh's is exact, a volume's comes second."""
-    if rendering.surface is not None:
-        return rendering.surface.z
+def _depth_map(rendering: Rendering, tolerance: float) -> np.ndarray:
+    """(H,W) z depth of the nearest thing at each pixel; the mesh's is exact, a volume's comes second.
+
+    `tolerance` forgives what the head's own surface does to points on it. Anything else (a mask lies 2 mm off the lips)
+    is moved nearer by all but half a millimetre of it, so that it hides what is behind.
+    """
+    surface = rendering.surface
+    if surface is not None:
+        foreign = surface.face_id >= surface.head_faces
+        return np.asarray(np.where(foreign, surface.z - np.float32(max(tolerance - 0.0005, 0.0)), surface.z))
     if rendering.depth is not None:
         return rendering.depth
     raise AnnotationError("whether landmarks are visible cannot be told: the rendering has no mesh and no depth")

@@ -117,7 +117,7 @@ def test_a_mask_hides_the_mouth_but_leaves_its_landmarks_where_they_are(make: An
         assert np.array_equal(before, after)
         assert seen[48:60].any()
         assert not visible[48:68].any()
-        assert not visible[[8, 30, 33]].any()
+        assert not visible[[30, 33]].any()
         assert visible[36:48].mean() > 0.9
         assert mask(masked, "face_mask").mean() > 0.03
         assert not mask(masked, "upper_lip", "lower_lip", "inner_mouth", "teeth").any()
@@ -162,7 +162,7 @@ def test_scarves_are_cloth_and_headscarves_hats(make: Any) -> None:
     number = always(HAT_KINDS.index("headscarf"))
     for r in make(hat={"present": 1.0, "kind_men": number, "kind_women": number}):
         if r.scene.parameters["hat"]["kind"] == "headscarf":
-            assert not mask(r, "left_ear", "right_ear").any()
+            assert mask(r, "left_ear", "right_ear").sum() < 0.01 * mask(r, "hat").sum()
             assert mask(r, "hair").sum() < 0.01 * mask(r, "hat").sum()
 
 

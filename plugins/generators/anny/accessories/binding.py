@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..anatomy import SKULL_CENTRE, azimuth_of, skull_frame
+from ..hair_mesh import hits
 from .slots import SLOTS
 
 ROWS = 34
@@ -55,7 +56,7 @@ def build_shell(mm: np.ndarray, faces: np.ndarray) -> Shell:
         local = np.stack([np.sin(polar) * np.sin(angle), np.sin(polar) * np.cos(angle), np.cos(polar)], axis=1) @ frame
         turn = np.abs((around - angle + np.pi) % (2 * np.pi) - np.pi).min(1)
         wedge = near[(turn < 0.4) | (crown_distance < 45)]
-        distance, u, v = _hits(mm, wedge, local)
+        distance, u, v = hits(mm, wedge, local, _TOLERANCE)
         found = np.isfinite(distance).any(1)
         # rays that leave through the neck's cut take the last point that was found
         row = np.maximum.accumulate(np.where(found, np.arange(ROWS), 0))
@@ -71,23 +72,6 @@ def build_shell(mm: np.ndarray, faces: np.ndarray) -> Shell:
         bulge = np.maximum(bulge, 0.75 * wider)
     height = np.minimum.accumulate(height - 1e-3 * np.arange(ROWS), axis=1)
     return Shell(azimuth, corners, weights, height, bulge)
-
-
-def _hits(mm: np.ndarray, faces: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances (R,F) at which rays from the skull's centre leave through faces, inf where they do not, and where."""
-    a, b, c = (mm[faces[:, k]] for k in range(3))
-    e1, e2 = b - a, c - a
-    p = np.cross(directions[:, None], e2[None])
-    determinant = (p * e1[None]).sum(-1)
-    inverse = 1.0 / np.where(np.abs(determinant) < 1e-12, 1e-12, determinant)
-    t = SKULL_CENTRE - a
-    u = (p * t[None]).sum(-1) * inverse
-    q = np.cross(t, e1)
-    v = (directions[:, None] * q[None]).sum(-1) * inverse
-    distance = (e2 * q).sum(-1)[None] * inverse
-    outward = (np.cross(e1, e2)[None] * directions[:, None]).sum(-1) > 0
-    hit = (u >= -_TOLERANCE) & (v >= -_TOLERANCE) & (u + v <= 1 + _TOLERANCE) & (distance > 0) & outward
-    return np.where(hit, distance, np.inf), u, v
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def hat_patch(hat: Mapping[str, Any], shell: Shell, vertices: np.ndarray, frame:
     column = np.arange(len(azimuth))[:, None]
     place = points[column, low] * (1 - mix) + points[column, low + 1] * mix
     normal = outward[column, low] * (1 - mix) + outward[column, low + 1] * mix
+    if covering:  # ears wider than the reference head's stay inside
+        stand = stand + 9.0 * np.minimum(shell.bulge[column, low] / 12.0, 1.0)
     place = place + normal * stand[..., None] * 0.001
     if covering:  # beside the face the cloth hangs on to the shoulders
         fall = (_HANGS * side)[:, None, None] * _OUT[None, :, None] * -np.array([0.0, 1.0, 0.0])

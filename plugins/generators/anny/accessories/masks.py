@@ -28,8 +28,10 @@ def mask_patches(
     down = np.linspace(0, 1, slot.rows)[None, :]
     side = (np.abs(angle) / _REACH)[:, None]
     root, tip, base, chin = marks[27, 1], marks[30, 1], marks[33, 1], marks[8, 1]
-    nose = base - 0.004 if mask["under_nose"] else root + mask["top"] * (tip - root)
-    cheek = min(nose, marks[28, 1]) - 0.012
+    nose, sag = root + mask["top"] * (tip - root), 0.012
+    if mask["under_nose"]:  # between nose and lips, rising to the sides
+        nose, sag = max(base - 0.004, marks[48:55, 1].max() + 0.003), -0.01
+    cheek = min(nose, marks[28, 1]) - sag
     top = nose + (cheek - nose) * np.clip(side / 0.55, 0, 1) ** 1.3 - 0.012 * side**2
     bottom = chin - 0.003 + (marks[[4, 12], 1].mean() + 0.006 - chin) * side**2.2
     y = top + (bottom - top) * down
@@ -45,7 +47,7 @@ def mask_patches(
     )
     spread = np.broadcast_to(angle[:, None], y.shape)
     floor = table.at(np.stack([spread, y], axis=-1))
-    floor = np.where(np.isfinite(floor), floor, 0.05) + 0.0015
+    floor = np.where(np.isfinite(floor), floor, 0.05) + 0.0025
     cloth = floor.copy()
     for _ in range(_PASSES):
         padded = np.pad(cloth, 1, mode="edge")
