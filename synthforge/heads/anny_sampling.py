@@ -6,6 +6,7 @@ spreads below keep the population near real statistics; brows and lips are the f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -147,22 +148,28 @@ def _phenotype(rng: np.random.Generator, config: AnnyDistribution) -> np.ndarray
 
 def _local(rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str]) -> np.ndarray:
     own, shared = _normal(rng, config, 2, len(names))
+    common, sigma, share, factor = _local_table(tuple(names), config.local_sigma, config.narrow_sigma, config.asymmetry)
+    return np.clip(sigma * (np.sqrt(1 - share) * shared[common] + np.sqrt(share) * own) * factor, -1, 1)
+
+
+@functools.lru_cache(maxsize=8)
+def _local_table(
+    names: tuple[str, ...], local_sigma: float, narrow_sigma: float, asymmetry: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """By name: whose number two sides share, sigma, the part of the variance that is one side's own, a last factor."""
     position = {name: index for index, name in enumerate(names)}
-    values = np.empty(len(names))
+    rows = []
     for index, name in enumerate(names):
-        plain = name[2:] if name.startswith(("l-", "r-")) else name
-        sigma = config.local_sigma
-        if plain.startswith(_NARROW):
-            sigma = config.narrow_sigma
-        if plain.startswith(_SHIFTS):
-            sigma = _SHIFT_SIGMA
-        # two sides share the left side's number but for a part of the variance that is their own
-        common = shared[position.get(f"l-{plain}", index)]
-        sideways = "trans-out" in plain and not name.startswith(("l-", "r-"))
-        share = config.asymmetry**2 if name.startswith(("l-", "r-")) else 0.0
-        value = np.sqrt(1 - share) * common + np.sqrt(share) * own[index]
-        values[index] = sigma * value * (config.asymmetry if sideways else 1)
-    return np.clip(values, -1, 1)
+        sided = name.startswith(("l-", "r-"))
+        plain = name[2:] if sided else name
+        sigma = narrow_sigma if plain.startswith(_NARROW) else local_sigma
+        sigma = _SHIFT_SIGMA if plain.startswith(_SHIFTS) else sigma
+        sideways = "trans-out" in plain and not sided
+        row = (sigma, asymmetry**2 if sided else 0.0, asymmetry if sideways else 1.0)
+        rows.append((position.get(f"l-{plain}", index), *row))  # two sides share the left side's number
+    common, *others = zip(*rows, strict=True)
+    sigma_by_name, share, factor = (np.array(column) for column in others)
+    return np.array(common), sigma_by_name, share, factor
 
 
 def _expression(

@@ -24,7 +24,7 @@ from .backdrops import Folder
 from .config import AnnyConfig
 from .factors import declared_factors
 from .renderer import Renderer
-from .sampling import drawn_factors, sample_scene
+from .sampling import recorded, sample_with_factors
 from .stage import Stage
 
 
@@ -65,10 +65,10 @@ class AnnyGenerator(Generator):
     def sample_from(self, origin: Origin) -> Scene:
         """See `Generator.sample_from`."""
         names, key = (self.head.local_names, self.head.expression_names), (origin.seed, origin.index)
-        parameters = sample_scene(self.config, self.distribution, *names, *key, origin)
+        parameters, drawn = sample_with_factors(self.config, self.distribution, *names, origin)
         if self.folder is not None:
             self.folder.choose(parameters["background"], self.config.background.folder_share)
-        return Scene(*key, parameters, drawn=drawn_factors(self.config, origin), origin=origin)
+        return Scene(*key, parameters, drawn=recorded(drawn), origin=origin)
 
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""

@@ -84,29 +84,37 @@ def _grid_faces() -> np.ndarray:
     ).astype(np.int32)
 
 
-def _cast(mm: np.ndarray, faces: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First outward-facing hit of rays (R,3) from the skull's centre: face (R,), barycentric (R,3), height y (R,),
-    -inf where nothing is hit.
+def hits(
+    mm: np.ndarray, faces: np.ndarray, directions: np.ndarray, tolerance: float = _TOLERANCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances (R,F) at which rays (R,3) from the skull's centre leave through faces, inf where they do not, and the
+    barycentric weights u, v (R,F) of the faces' second and third vertices there. tolerance: by which faces are widened.
 
     Moeller and Trumbore, "Fast, minimum storage ray/triangle intersection" (1997).
     """
-    origin = SKULL_CENTRE
     a, b, c = (mm[faces[:, k]] for k in range(3))
     e1, e2 = b - a, c - a
     p = np.cross(directions[:, None], e2[None])
     determinant = (p * e1[None]).sum(-1)
     inverse = 1.0 / np.where(np.abs(determinant) < 1e-12, 1e-12, determinant)
-    t = origin - a
+    t = SKULL_CENTRE - a
     u = (p * t[None]).sum(-1) * inverse
     q = np.cross(t, e1)
     v = (directions[:, None] * q[None]).sum(-1) * inverse
     distance = (e2 * q).sum(-1)[None] * inverse
     outward = (np.cross(e1, e2)[None] * directions[:, None]).sum(-1) > 0
-    hit = (u >= -_TOLERANCE) & (v >= -_TOLERANCE) & (u + v <= 1 + _TOLERANCE) & (distance > 0) & outward
-    face = np.where(hit, distance, np.inf).argmin(1)
+    hit = (u >= -tolerance) & (v >= -tolerance) & (u + v <= 1 + tolerance) & (distance > 0) & outward
+    return np.where(hit, distance, np.inf), u, v
+
+
+def _cast(mm: np.ndarray, faces: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First outward-facing hit of rays (R,3) from the skull's centre: face (R,), barycentric (R,3), height y (R,),
+    -inf where nothing is hit."""
+    distance, u, v = hits(mm, faces, directions)
+    face = distance.argmin(1)
     rows = np.arange(len(directions))
     bary = np.stack([1 - u[rows, face] - v[rows, face], u[rows, face], v[rows, face]], axis=1)
     bary = np.clip(bary, 0, 1)
     bary /= bary.sum(1, keepdims=True)
     height = (mm[faces[face]] * bary[..., None]).sum(1)[:, 1]
-    return face, bary.astype(np.float32), np.where(hit.any(1), height, -np.inf)
+    return face, bary.astype(np.float32), np.where(np.isfinite(distance).any(1), height, -np.inf)

@@ -41,7 +41,17 @@ def sample_scene(
 
     origin: take the streams of this one instead.
     """
-    origin = origin or Origin(seed, index)
+    return sample_with_factors(config, distribution, local_names, expression_names, origin or Origin(seed, index))[0]
+
+
+def sample_with_factors(
+    config: AnnyConfig,
+    distribution: AnnyDistribution,
+    local_names: tuple[str, ...],
+    expression_names: tuple[str, ...],
+    origin: Origin,
+) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """The same, and what was drawn of every declared factor by group, before it is fitted to the person."""
 
     def stream(name: str) -> np.random.Generator:
         return origin.stream(f"anny/{name}")
@@ -50,6 +60,7 @@ def sample_scene(
     gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
     streams = {name: stream(name) for name in _GROUPS}
     factors = {name: draw(getattr(config, name), rng) for name, rng in streams.items()}
+    drawn = factors
     facts = {"gender": gender, "age": age}
     skin = _skin(plausible("skin", factors["skin"], facts), config.skin.melanin_by_ancestry, head["phenotype"])
     facts["melanin"] = skin["melanin"]
@@ -57,7 +68,7 @@ def sample_scene(
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
     clothes = _clothes(factors["clothes"])
     worn = sample_accessories(factors, config, streams, gender, age, skin["tone"], clothes["colour"])
-    return {
+    parameters = {
         "head": head,
         "camera": factors["camera"],
         "light": _lights(factors["light"]),
@@ -74,6 +85,7 @@ def sample_scene(
         ),
         "film": _film(factors["film"], config.film.monochrome, streams["film"]),
     }
+    return parameters, drawn
 
 
 _GROUPS = (
@@ -92,15 +104,14 @@ _GROUPS = (
 )
 
 
+def recorded(drawn: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Drawn values as samples keep them: to seven digits."""
+    return {name: {factor: float(f"{value:.7g}") for factor, value in group.items()} for name, group in drawn.items()}
+
+
 def drawn_factors(config: AnnyConfig, origin: Origin) -> dict[str, dict[str, float]]:
     """The values that `sample_scene` draws of every declared factor, by group, to seven digits."""
-    return {
-        name: {
-            factor: float(f"{value:.7g}")
-            for factor, value in draw(getattr(config, name), origin.stream(f"anny/{name}")).items()
-        }
-        for name in _GROUPS
-    }
+    return recorded({name: draw(getattr(config, name), origin.stream(f"anny/{name}")) for name in _GROUPS})
 
 
 def _lights(f: Mapping[str, float]) -> dict[str, Any]:
