@@ -77,8 +77,8 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "moles": ({"skin": {"moles": always(0.0)}}, {"skin": {"moles": always(0.4)}}),
     "pores": ({"skin": {"pores": always(0.0)}}, {"skin": {"pores": always(0.2)}}),
     "make-up": (
-        {"skin": {"eyeshadow": always(0.0), "rouge": always(0.0)}, "head": {"gender_alpha": 50.0}},
-        {"skin": {"eyeshadow": always(0.9), "rouge": always(0.5)}, "head": {"gender_alpha": 50.0}},
+        {"skin": {"eyeshadow": always(0.0), "rouge": always(0.0)}},
+        {"skin": {"eyeshadow": always(0.9), "rouge": always(0.5)}},
     ),
     "brows' colour": ({"brows": {"shade": always(1.0)}}, {"brows": {"shade": always(0.35)}}),
     "ends of hair": ({"hair": {"tips": always(0.0)}}, {"hair": {"tips": always(0.7)}}),
@@ -197,7 +197,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_pictures_is_the_background(generator: AnnyGenerator, folder: Path) -> None:
-    values = {"film": CLEAN | {"vignette": always(0.0)}, "background": {"folder": str(folder)}}
+    values = {
+        "film": CLEAN | {"vignette": always(0.0)},
+        "background": {"folder": str(folder)},
+        "border": {"cut": 0.0, "margin": 0.0},
+    }
     own = build(build_config(AnnyConfig, values))
     own.__dict__["head"], own.__dict__["renderer"] = generator.head, generator.renderer
     scenes = [own.sample(3, i) for i in range(8)]

@@ -188,7 +188,8 @@ class Folder:
         height, width = linear.shape[:2]
         side = max(1, int(min(height, width) * (0.5 + 0.5 * zoom)))
         x, y = int(across * (width - side)), int(down * (height - side))
-        square = linear[y : y + side, x : x + side, :: -1 if mirror < 0.5 else 1]
+        square = linear[y : y + side, x : x + side]
+        square = square[:, ::-1] if mirror < 0.5 else square
         place = (np.arange(size) + 0.5) * side / size - 0.5
         return _resized(_resized(square, place, 0), place, 1)
 

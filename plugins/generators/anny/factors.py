@@ -40,7 +40,6 @@ CHANCES: dict[str, str] = {
     "mask.present": "mask.present",
     "mask.under_nose": "mask.under_nose",
     "occluder.present": "occluder.present",
-    "occluder.held": "occluder.held",
     "border.cut": "border.cut",
     "film.monochrome": "film.monochrome",
 }
@@ -48,6 +47,7 @@ CHANCES: dict[str, str] = {
 ENTANGLED: dict[str, str] = {
     "scarf.present": "scarf.present",
     "hand.present": "hand.present",
+    "occluder.held": "occluder.held",
     "jewellery.necklace": "jewellery.necklace",
     "border.margin": "border.margin",
 }
