@@ -78,11 +78,13 @@ class Factor:
             return min(self.values), max(self.values)
         if self.kind == "constant":
             return self.mean, self.mean
-        low, high = {
-            "normal": (self.mean - _TAIL * self.std, self.mean + _TAIL * self.std),
-            "log_normal": (0.0, self.mean * math.exp(_TAIL * self.std)) if self.kind == "log_normal" else (0.0, 0.0),
-            "beta": (0.0, 1.0),
-        }.get(self.kind, (self.low, self.high))
+        low, high = self.low, self.high
+        if self.kind == "normal":
+            low, high = self.mean - _TAIL * self.std, self.mean + _TAIL * self.std
+        elif self.kind == "log_normal":
+            low, high = 0.0, self.mean * math.exp(_TAIL * self.std)
+        elif self.kind == "beta":
+            low, high = 0.0, 1.0
         return max(low, self.low), min(high, self.high)
 
     def cdf(self, x: np.ndarray) -> np.ndarray:

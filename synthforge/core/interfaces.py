@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from .nearby import Origin
 from .records import Field, PublishedRow, RealItem, RealSample, Rendering, Scene, Scores, Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .factors import Factor
-    from .nearby import Origin
 
 Contour = Literal["static", "visible"]
 
@@ -68,15 +68,6 @@ class Generator(ABC):
         A rendering does not depend on the other scenes of its batch beyond the last bits of floating point.
         """
 
-    def sample_from(self, origin: Origin) -> Scene:
-        """Optional: draw the scene of an origin, which may lie near another scene; `adapt` needs it.
-
-        The same as `sample`, with every random stream taken from `origin.stream(name)` instead of
-        `seeding.numpy_rng(seed, index, name)`, and the origin noted in the scene: `sample(seed, index)` equals
-        `sample_from(Origin(seed, index))`. Raises NotImplementedError where a generator cannot.
-        """
-        raise NotImplementedError(f"{type(self).__name__} cannot draw scenes near another one")
-
     def factors(self) -> Sequence[Factor]:
         """What is drawn, as declared: reports hold it against the values in the samples."""
         return ()
@@ -87,6 +78,22 @@ class Generator(ABC):
     def provenance(self) -> dict[str, Any]:
         """What the manifest says of where the pixels come from: checkpoint hash, edition, licence ..."""
         return {}
+
+
+class OriginGenerator(Generator):
+    """A generator that takes every random number from an origin, so that `adapt` can draw scenes near others."""
+
+    def sample(self, seed: int, index: int) -> Scene:
+        """See `Generator.sample`: the origin that is (seed, index) alone."""
+        return self.sample_from(Origin(seed, index))
+
+    @abstractmethod
+    def sample_from(self, origin: Origin) -> Scene:
+        """Draw the scene of an origin, which may lie near another scene, and note the origin in it.
+
+        Every random stream is `origin.stream(name)`, where a plain generator takes `seeding.numpy_rng(seed, index,
+        name)`.
+        """
 
 
 class Annotator(ABC):

@@ -12,8 +12,13 @@ LOG_EVERY_SECONDS = 15.0
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None, *, unit: str = "items") -> Iterator[Callable[[int], None]]:
-    """Show progress on stderr; yields `advance(count)`."""
+def progress_bar(
+    title: str, total: int | None, *, unit: str = "items", shown: bool = True
+) -> Iterator[Callable[[int], None]]:
+    """Show progress on stderr, unless `shown` is False; yields `advance(count)`."""
+    if not shown:
+        yield lambda count: None
+        return
     if not sys.stderr.isatty():
         yield _Log(title, total, unit)
         return

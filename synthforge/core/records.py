@@ -46,7 +46,7 @@ class Scene:
     `parameters` holds the generator's own numbers (arrays, numbers, strings or nested mappings of these); they are
     stored with the sample, so that any factor can be studied afterwards. drawn: the values of the declared factors
     (`core.factors`) where the parameters only follow from them; stored as well. origin: None, or the line of descent
-    of a scene drawn near another (`Generator.sample_from`).
+    of a scene drawn near another (`OriginGenerator.sample_from`).
     """
 
     seed: int

@@ -26,7 +26,11 @@ def given_folder(reference: str) -> Path | None:
     A shipped one may be written as in the repository, `models/NAME`.
     """
     path = Path(reference)
-    return path if path.exists() else shipped_models().get(reference.removeprefix("models/").rstrip("/"))
+    return path if path.exists() else shipped_models().get(_stem(reference))
+
+
+def _stem(reference: str) -> str:
+    return reference.removeprefix("models/").rstrip("/")
 
 
 def find_model(name: str | Path) -> Path:
@@ -35,7 +39,7 @@ def find_model(name: str | Path) -> Path:
     if (path / DESCRIPTION).is_file():
         return path
     shipped = shipped_models()
-    stem = str(name).removeprefix("models/").rstrip("/")
+    stem = _stem(str(name))
     if stem in shipped:
         return shipped[stem]
     if path.is_dir():

@@ -138,16 +138,8 @@ def _histogram(factor: Factor, groups: Mapping[str, np.ndarray]) -> dict[str, An
         return {"labels": [factor.label(k) for k in kinds], "declared": [atoms.get(k, 0.0) for k in kinds], **shares}
     everything = np.concatenate([np.zeros(0), *groups.values()])
     observed = factor.kind == "observed"
-    low, high = factor.quantile(np.array([0.002, 0.998])).tolist() if not observed else (0.0, 0.0)
-    if len(everything):
-        low, high = (
-            (min(low, everything.min()), max(high, everything.max()))
-            if not observed
-            else (
-                float(everything.min()),
-                float(everything.max()),
-            )
-        )
+    ends = np.r_[everything, [] if observed else factor.quantile(np.array([0.002, 0.998]))]
+    low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 0.0)
     edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
     declared = None if observed else np.diff(factor.cdf(np.r_[-np.inf, edges[1:-1], np.inf])).tolist()
     shares = {name: (np.histogram(values, edges)[0] / max(len(values), 1)).tolist() for name, values in groups.items()}

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -220,8 +219,7 @@ def assess(
     kept, fitting = Kept(), Kept()
     start = time.perf_counter()
     total = len(items) + len(more)
-    shown_bar = progress_bar(f"{name} {split}", total, unit="faces") if progress else nullcontext(_nothing)
-    with shown_bar as advance:
+    with progress_bar(f"{name} {split}", total, unit="faces", shown=progress) as advance:
 
         def results() -> Iterator[tuple[RealSample, np.ndarray]]:
             for sample, prediction, square in run(items):
@@ -266,10 +264,6 @@ def assess(
         ),
         sheet=tuple(shown[len(picked) :]),
     )
-
-
-def _nothing(count: int) -> None:
-    pass
 
 
 def pick_cases(per_item: Mapping[str, float], count: int) -> list[tuple[str, str]]:
@@ -327,20 +321,16 @@ class _Runner:
     ) -> tuple[list[np.ndarray], list[crops.Box]]:
         try:
             squares = [crops.square_box(box, self.benchmark.crop_scale) for box in boxes]
-            cut = [
-                crops.crop(sample.image, square, self.input_size)
-                for sample, square in zip(samples, squares, strict=True)
-            ]
+            batch, matrices = cut_batch([s.image for s in samples], squares, self.input_size, self.device)
         except ValueError as error:
             keys = ", ".join(sample.item.key for sample in samples)
             raise UserError(f"no crop can be made for one of {keys}: {error}") from error
-        batch = torch.from_numpy(np.stack([image for image, _ in cut])).to(self.device)
-        output = self.predictor(batch.permute(0, 3, 1, 2).float() / 255.0)
+        output = self.predictor(batch)
         values = self._checked(output, len(samples))
         back = _TO_IMAGE[self.benchmark.task]
         mapped = [
             back(value, matrix, self.input_size, sample.image.shape[:2])
-            for value, (_, matrix), sample in zip(values, cut, samples, strict=True)
+            for value, matrix, sample in zip(values, matrices, samples, strict=True)
         ]
         return mapped, squares
 
@@ -362,7 +352,22 @@ class _Runner:
         return values
 
 
-def _points_to_image(points: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+def cut_batch(
+    images: Sequence[np.ndarray], squares: Sequence[crops.Box], size: int, device: torch.device
+) -> tuple[torch.Tensor, list[np.ndarray]]:
+    """One square of each photograph as a batch (B,3,size,size) in [0,1], and the maps from photograph to crop pixels.
+
+    Raises ValueError for a square that no crop can be made of.
+    """
+    cut = [crops.crop(image, square, size) for image, square in zip(images, squares, strict=True)]
+    batch = torch.from_numpy(np.stack([image for image, _ in cut])).to(device)
+    return batch.permute(0, 3, 1, 2).float() / 255.0, [matrix for _, matrix in cut]
+
+
+def points_to_image(
+    points: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Points (N,2) in [0,1] of a crop of `size` pixels -> pixels of the photograph, float64."""
     return crops.apply(crops.invert(matrix), points.double().cpu().numpy() * size)
 
 
@@ -385,18 +390,20 @@ def map_to_image(
     return mapped, (grid.abs() <= 1).all(dim=-1)
 
 
-def _label_to_image(logits: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+def label_to_image(logits: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+    """Class ids (H,W) uint8 of logits (C,h,w) over a crop, 0 outside of it; see `map_to_image`."""
     mapped, inside = map_to_image(logits.float(), matrix, size, shape)
     # max(), not argmax(): the same first maximum, several times faster over the leading dimension on the CPU
     return (mapped.max(dim=0).indices * inside).to(torch.uint8).cpu().numpy()
 
 
-def _depth_to_image(depth: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+def depth_to_image(depth: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
+    """Depth (H,W) of a map (1,h,w) over a crop; see `map_to_image`."""
     return map_to_image(depth.float(), matrix, size, shape)[0][0].cpu().numpy()
 
 
 _TO_IMAGE: Mapping[str, Callable[[torch.Tensor, np.ndarray, int, tuple[int, int]], np.ndarray]] = {
-    "keypoints": _points_to_image,
-    "segmentation": _label_to_image,
-    "depth": _depth_to_image,
+    "keypoints": points_to_image,
+    "segmentation": label_to_image,
+    "depth": depth_to_image,
 }

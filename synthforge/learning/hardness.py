@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,15 +85,3 @@ def draw_parents(chances: np.ndarray, share: float, seed: int, indices: range) -
         if near < share:
             parents[row] = min(int(np.searchsorted(steps, mark * steps[-1], side="right")), len(steps) - 1)
     return parents
-
-
-def model_digest(folder: Path) -> str:
-    """A digest of a model folder's weights and description."""
-    import hashlib
-
-    from .model import DESCRIPTION, WEIGHTS
-
-    found = hashlib.sha256()
-    for name in (WEIGHTS, DESCRIPTION):
-        found.update((folder / name).read_bytes())
-    return found.hexdigest()

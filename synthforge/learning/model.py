@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -230,6 +231,14 @@ def load_model(folder: Path | str, *, plugins: Plugins | None = None, device: to
             hint="The folder is incomplete or was edited; train again or restore it.",
         ) from error
     return model.to(device).eval()
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 over a model folder's weights and description."""
+    total = hashlib.sha256()
+    for name in (WEIGHTS, DESCRIPTION):
+        total.update((folder / name).read_bytes())
+    return total.hexdigest()
 
 
 def read_description(folder: Path | str) -> dict[str, Any]:

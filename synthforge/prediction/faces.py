@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from ..core.errors import UserError
 from ..datasets import crops
 from ..datasets.crops import Box
-from ..evaluation.protocol import map_to_image
+from ..evaluation.protocol import cut_batch, depth_to_image, label_to_image, points_to_image
 from ..learning.model import FaceModel, Prediction
 
 BATCH = 16
@@ -79,9 +79,9 @@ def predict_faces(
             labels = depth = None
             if "segmentation" in output:
                 logits = output["segmentation"]["logits"][i]
-                labels = _mapped(logits, matrices[i], model.input_size, region, classes=True)
+                labels = _mapped(label_to_image, logits, matrices[i], model.input_size, region)
             if "depth" in output:
-                depth = _mapped(output["depth"]["depth"][i], matrices[i], model.input_size, region)
+                depth = _mapped(depth_to_image, output["depth"]["depth"][i], matrices[i], model.input_size, region)
             faces.append(Face(box, square, region, points[i], labels, depth))
     return faces
 
@@ -120,31 +120,30 @@ def _answers(
     model: FaceModel, image: np.ndarray, squares: Sequence[Box], tasks: Sequence[str]
 ) -> tuple[dict[str, Prediction], list[np.ndarray]]:
     try:
-        cut = [crops.crop(image, square, model.input_size) for square in squares]
+        batch, matrices = cut_batch([image] * len(squares), squares, model.input_size, model.mean.device)
     except ValueError as error:
         raise UserError(str(error)) from error
-    batch = torch.from_numpy(np.stack([pixels for pixels, _ in cut])).to(model.mean.device)
-    output = model.predict(batch.permute(0, 3, 1, 2).float() / 255.0, tasks=tasks)
-    return output, [matrix for _, matrix in cut]
+    return model.predict(batch, tasks=tasks), matrices
 
 
 def _points(output: dict[str, Prediction], matrices: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
-    points = output["keypoints"]["points"].double().cpu().numpy() * size
-    return [crops.apply(crops.invert(matrix), p) for matrix, p in zip(matrices, points, strict=True)]
+    points = output["keypoints"]["points"]
+    return [points_to_image(p, matrix, size) for matrix, p in zip(matrices, points, strict=True)]
 
 
 def _mapped(
-    values: torch.Tensor, matrix: np.ndarray, size: int, region: tuple[int, int, int, int], classes: bool = False
+    to_image: Callable[..., np.ndarray],
+    values: torch.Tensor,
+    matrix: np.ndarray,
+    size: int,
+    region: tuple[int, int, int, int],
 ) -> np.ndarray:
-    """A map (C,h,w) of the crop at the pixels of a region: class ids (background outside of the crop) or values."""
+    """A map (C,h,w) of the crop at the pixels of a region, by strips that memory can hold."""
     left, top, right, bottom = region
     step = max(1, _PIXELS // (right - left))
     parts = []
     for row in range(top, bottom, step):
         here = matrix.copy()
         here[:, 2] += matrix[:, :2] @ (left, row)
-        mapped, inside = map_to_image(values, here, size, (min(step, bottom - row), right - left))
-        # max(), not argmax(): the same first maximum, several times faster over the leading dimension on the CPU
-        part = (mapped.max(dim=0).indices * inside).to(torch.uint8) if classes else mapped[0]
-        parts.append(part.cpu().numpy())
+        parts.append(to_image(values, here, size, (min(step, bottom - row), right - left)))
     return np.concatenate(parts)

@@ -17,7 +17,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -33,7 +32,7 @@ from ..core.plugins import Plugins
 from ..core.progress import progress_bar
 from ..core.schemas import CLASS_SCHEMAS
 from ..datasets.crops import Box
-from ..learning.model import DESCRIPTION, WEIGHTS, FaceModel, load_model
+from ..learning.model import FaceModel, load_model, model_digest
 from .boxes import read_boxes
 from .detectors import WORKING_SIDE, detect_faces, find_detector, to_crop_box
 from .faces import Face, predict_faces
@@ -110,9 +109,8 @@ def predict_photographs(
     passes = options.passes if "keypoints" in model.tasks else 1
     predict_faces(model, np.zeros((8, 8, 3), np.uint8), [], tasks=tasks, passes=passes)  # a wrong task likewise
     job = _Job(folder, model, out, options, given, source, tasks, passes)
-    bar = progress_bar("predict", len(photographs), unit="images") if progress else _no_bar()
     outcomes = []
-    with bar as advance:
+    with progress_bar("predict", len(photographs), unit="images", shown=progress) as advance:
         for photograph, waiting in _ahead(job.prepare, photographs):
             outcomes.append(job.finish(photograph, waiting))
             advance(1)
@@ -133,19 +131,6 @@ def _ahead(
             pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _no_bar() -> Iterator[Callable[[int], None]]:
-    yield lambda count: None
-
-
-def model_hash(folder: Path) -> str:
-    """SHA-256 over a model's weights and description."""
-    total = hashlib.sha256()
-    for name in (WEIGHTS, DESCRIPTION):
-        total.update((folder / name).read_bytes())
-    return total.hexdigest()
-
-
 @dataclass
 class _Job:
     folder: Path
@@ -161,7 +146,7 @@ class _Job:
     def __post_init__(self) -> None:
         self.model_facts = {
             "name": self.folder.name,
-            "sha256": model_hash(self.folder),
+            "sha256": model_digest(self.folder),
             "input_size": self.model.input_size,
             "crop_scale": self.model.crop_scale,
             "schemas": {task: self.model.schema(task) for task in self.tasks},

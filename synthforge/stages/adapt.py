@@ -17,7 +17,7 @@ from omegaconf import MISSING
 
 from ..core.config import build_config
 from ..core.errors import ConfigError, DataError, SynthForgeError
-from ..core.interfaces import Generator
+from ..core.interfaces import Generator, OriginGenerator
 from ..core.nearby import Origin
 from ..core.pipeline import StageContext, StageKind, digest
 from . import generate
@@ -138,51 +138,46 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> tuple[dict[st
             hint="Use a dataset that `generate` wrote.",
         ) from None
     built: Generator = context.plugins.build("generator", reference, where=f"{context.where}.dataset")
-    if not can_adapt(built):
+    if not isinstance(built, OriginGenerator):
         able = ", ".join(_able(context.plugins)) or "none"
         raise ConfigError(
             f"{context.where}.dataset: the generator '{made['generator']}' cannot draw scenes near others",
-            hint=f"These can: {able}. A generator of your own needs `sample_from` (docs/plugins.md).",
+            hint=f"These can: {able}. One of your own is an `OriginGenerator` (docs/plugins.md).",
         )
     return reference, built
-
-
-def can_adapt(generator: Generator) -> bool:
-    """Whether a generator draws scenes near others."""
-    return type(generator).sample_from is not Generator.sample_from
 
 
 def _able(plugins: Plugins) -> list[str]:
     found = []
     for name in plugins.catalogues["generator"].names():
         with suppress(SynthForgeError):  # one that needs keys or files is not asked
-            if can_adapt(plugins.build("generator", name)):
+            if isinstance(plugins.build("generator", name), OriginGenerator):
                 found.append(name)
     return found
 
 
 def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Losses and hardness of every sample, computed once: a run that was killed goes on with the same numbers."""
+    """Losses and hardness of every sample, computed once: a run that was killed goes on with the same numbers.
+
+    What another dataset or model scored is not here: the stage's folder is made anew when an input changes.
+    """
     import numpy as np
 
     from ..core.files import write_json
     from ..datasets.reader import ShardDataset
-    from ..learning.hardness import hardness, model_digest, sample_losses
+    from ..learning.hardness import hardness, sample_losses
     from ..learning.model import load_model
 
     path, folder = context.out / SCORES, context.inputs["model"]
-    mark = digest([manifest["sha256"], model_digest(folder)])
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["of"] == mark:
-            return {**kept, "hardness": np.asarray(kept["hardness"])}
+        return {**kept, "hardness": np.asarray(kept["hardness"])}
     model = load_model(folder, plugins=context.plugins)
     names = {"image", "landmarks2d", *(name for task in model.tasks.values() for name in task.fields)}
     there = {item["name"] for item in manifest["fields"]}
     dataset = ShardDataset(context.inputs["dataset"], fields=sorted(names & there))
     losses = sample_losses(model, dataset)
     record: dict[str, Any] = {
-        "of": mark,
         "keys": dataset.keys(),
         "losses": {name: values.tolist() for name, values in losses.items()},
         "hardness": hardness(losses).tolist(),

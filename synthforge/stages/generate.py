@@ -86,6 +86,8 @@ def build_filters(plugins: Plugins, config: GenerateConfig, where: str) -> dict[
 
     Raises ConfigError when one reads an annotation that no annotator writes.
     """
+    if not config.filters:
+        return {}
     names = [
         split_reference(item, kind="filter", where=f"{where}.filters[{i}]")[0] for i, item in enumerate(config.filters)
     ]
@@ -140,6 +142,7 @@ def outside(context: StageContext, config: GenerateConfig) -> dict[str, Any] | N
 def check(context: StageContext, config: GenerateConfig) -> None:
     """Answer a wrong name or key before anything starts; building the generator may take minutes, so not that."""
     context.plugins.config("generator", config.generator, where=f"{context.where}.generator")
+    build_annotators(context.plugins, config, context.where)
     build_filters(context.plugins, config, context.where)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SynthForgeError
+from ..core.interfaces import OriginGenerator
 
 if TYPE_CHECKING:
     from ..core.interfaces import Annotator, Filter, Generator
@@ -44,6 +45,7 @@ class Job:
         """The scene of a sample: drawn from (seed, index), or from its own origin."""
         if self.origins is None:
             return generator.sample(self.seed, index)
+        assert isinstance(generator, OriginGenerator)  # `adapt` has asked
         return generator.sample_from(self.origins[index - self.config.start])
 
     def indices(self, shard: int) -> range:

@@ -70,7 +70,7 @@ def test_pixels_outside_of_the_crop_are_background() -> None:
     matrix = crops.box_matrix((10, 20, 30, 40), 64)
     logits = torch.zeros(3, 16, 16)
     logits[2] = 1
-    label = protocol._label_to_image(logits, matrix, 64, (50, 60))
+    label = protocol.label_to_image(logits, matrix, 64, (50, 60))
     assert (label[20:40, 10:30] == 2).all()
     assert label.sum() == 2 * 20 * 20
 

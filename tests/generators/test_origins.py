@@ -11,7 +11,7 @@ from synthforge_plugins.generators.anny.factors import CHANCES, ENTANGLED, decla
 from synthforge_plugins.generators.anny.sampling import drawn_factors, sample_scene
 
 from synthforge.core.factors import Factor, read
-from synthforge.core.interfaces import Generator
+from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Scene
@@ -22,14 +22,11 @@ LOOKS = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for s
 EXPRESSION = (*LOOKS, "eyeBlinkLeft", "eyeBlinkRight", "jawOpen")
 
 
-class AnnyScenes(Generator):
+class AnnyScenes(OriginGenerator):
     """The generator `anny` as far as scenes, without building its head."""
 
     def __init__(self, config: AnnyConfig | None = None) -> None:
         self.config = config or AnnyConfig()
-
-    def sample(self, seed: int, index: int) -> Scene:
-        return self.sample_from(Origin(seed, index))
 
     def sample_from(self, origin: Origin) -> Scene:
         key = origin.seed, origin.index
@@ -44,15 +41,15 @@ class AnnyScenes(Generator):
 
 
 @pytest.fixture(scope="module", params=["anny", "next3d", "eg3d"])
-def generator(request: pytest.FixtureRequest) -> Generator:
+def generator(request: pytest.FixtureRequest) -> OriginGenerator:
     """Each first-party generator that draws its own scenes; none needs its weights for that."""
     if request.param == "anny":
         return AnnyScenes()
-    built: Generator = load_plugins(strict=True).build("generator", request.param)
+    built: OriginGenerator = load_plugins(strict=True).build("generator", request.param)
     return built
 
 
-def values_of(generator: Generator, origins: list[Origin], wanted: list[Factor]) -> dict[str, np.ndarray]:
+def values_of(generator: OriginGenerator, origins: list[Origin], wanted: list[Factor]) -> dict[str, np.ndarray]:
     records = []
     for origin in origins:
         scene = generator.sample_from(origin)
@@ -75,13 +72,13 @@ def flat(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def test_a_scene_of_its_own_origin_is_the_sample(generator: Generator) -> None:
+def test_a_scene_of_its_own_origin_is_the_sample(generator: OriginGenerator) -> None:
     plain, same = generator.sample(3, 5), generator.sample_from(Origin(3, 5))
     assert (same.seed, same.index) == (3, 5)
     assert flat(plain.parameters) == flat(same.parameters)
 
 
-def test_every_declared_factor_has_a_source_and_its_declared_distribution(generator: Generator) -> None:
+def test_every_declared_factor_has_a_source_and_its_declared_distribution(generator: OriginGenerator) -> None:
     wanted = [factor for factor in generator.factors() if factor.kind != "observed"]
     assert len(wanted) >= 4
     count = 400
@@ -94,7 +91,7 @@ def test_every_declared_factor_has_a_source_and_its_declared_distribution(genera
         assert distance(factor, found) < 2.3 / np.sqrt(len(found)), factor.name
 
 
-def test_near_scenes_stay_within_what_is_declared_and_distributed_so(generator: Generator) -> None:
+def test_near_scenes_stay_within_what_is_declared_and_distributed_so(generator: OriginGenerator) -> None:
     wanted = [factor for factor in generator.factors() if factor.kind != "observed"]
     values = values_of(generator, [Origin(8, i, Origin(2, i), 0.4) for i in range(400)], wanted)
     for factor in wanted:
@@ -106,7 +103,7 @@ def test_near_scenes_stay_within_what_is_declared_and_distributed_so(generator: 
         assert distance(factor, found) < 2.3 / np.sqrt(len(found)), factor.name
 
 
-def test_near_is_nearer_than_anywhere(generator: Generator) -> None:
+def test_near_is_nearer_than_anywhere(generator: OriginGenerator) -> None:
     wanted = [factor for factor in generator.factors() if factor.kind in ("uniform", "normal")]
     parents = values_of(generator, [Origin(2, i) for i in range(60)], wanted)
     near = values_of(generator, [Origin(8, i, Origin(2, i), 0.3) for i in range(60)], wanted)
@@ -115,18 +112,6 @@ def test_near_is_nearer_than_anywhere(generator: Generator) -> None:
         name = factor.name
         moved = np.abs(near[name] - parents[name]).mean()
         assert moved < 0.75 * np.abs(far[name] - parents[name]).mean(), name
-
-
-def test_a_generator_that_cannot_says_so() -> None:
-    class Plain(Generator):
-        def sample(self, seed: int, index: int) -> Scene:
-            return Scene(seed, index, {})
-
-        def render(self, scenes: Any, resolution: int) -> Any:
-            return []
-
-    with pytest.raises(NotImplementedError, match="Plain"):
-        Plain().sample_from(Origin(0, 0))
 
 
 def test_whatever_may_be_present_is_reported() -> None:

@@ -24,9 +24,6 @@ from synthforge.stages import KINDS
 BALLKIT = Path(__file__).resolve().parents[1] / "third_party/ballkit/ballkit.py"
 
 NEAR = """
-    def sample(self, seed: int, index: int) -> Scene:
-        return self.sample_from(Origin(seed, index))
-
     def sample_from(self, origin: Origin) -> Scene:
         rng = origin.stream("ball")
         angles = {"azimuth": rng.uniform(-0.8, 0.8), "elevation": rng.uniform(-0.3, 0.3)}
@@ -79,6 +76,8 @@ def write_pipeline(folder: Path) -> Path:
     text = text[:first] + NEAR.lstrip("\n") + "\n" + text[last:]
     (folder / "nearball.py").write_text(
         text.replace("from synthforge.core.records", header + "from synthforge.core.records")
+        .replace("import Benchmark, Generator", "import Benchmark, OriginGenerator")
+        .replace("class Ball(Generator)", "class Ball(OriginGenerator)")
     )
     (folder / "balls.yaml").write_text(PIPELINE)
     return folder / "balls.yaml"

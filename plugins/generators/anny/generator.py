@@ -14,7 +14,7 @@ import torch
 
 from synthforge.core.errors import ConfigError
 from synthforge.core.factors import Factor
-from synthforge.core.interfaces import Generator
+from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.heads.anny import AnnyHead
@@ -28,7 +28,7 @@ from .sampling import recorded, sample_with_factors
 from .stage import Stage
 
 
-class AnnyGenerator(Generator):
+class AnnyGenerator(OriginGenerator):
     """Renders anny heads. See `AnnyConfig` for every factor and docs/anny.md for what the pictures contain."""
 
     def __init__(self, config: AnnyConfig) -> None:
@@ -58,12 +58,8 @@ class AnnyGenerator(Generator):
         """Build the head's cache and compile the kernels, once for all worker processes."""
         self.render([self.sample(0, 0)], 16)
 
-    def sample(self, seed: int, index: int) -> Scene:
-        """See `Generator.sample`. Each group of factors has its own stream, `anny/<group>`."""
-        return self.sample_from(Origin(seed, index))
-
     def sample_from(self, origin: Origin) -> Scene:
-        """See `Generator.sample_from`."""
+        """See `OriginGenerator.sample_from`. Each group of factors has its own stream, `anny/<group>`."""
         names, key = (self.head.local_names, self.head.expression_names), (origin.seed, origin.index)
         parameters, drawn = sample_with_factors(self.config, self.distribution, *names, origin)
         if self.folder is not None:

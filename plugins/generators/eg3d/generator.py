@@ -13,7 +13,7 @@ import torch
 from synthforge.assets.registry import find_asset, sha256
 from synthforge.assets.stylegan_pickle import read_checkpoint
 from synthforge.core.factors import Factor
-from synthforge.core.interfaces import Generator
+from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.core.seeding import torch_rng
@@ -25,7 +25,7 @@ from .network import EG3DNetwork
 from .settings import EG3DConfig
 
 
-class EG3DGenerator(Generator):
+class EG3DGenerator(OriginGenerator):
     """EG3D. World frame: the volume's, in metres by `units_per_metre`."""
 
     def __init__(self, config: EG3DConfig) -> None:
@@ -45,12 +45,8 @@ class EG3DGenerator(Generator):
         network = EG3DNetwork.from_state(read.state, read.plane_axes, rendering=read.rendering_kwargs, neural=neural)
         return network.to(self.config.device)
 
-    def sample(self, seed: int, index: int) -> Scene:
-        """See `Generator.sample`. z and camera have streams of their own, `eg3d/<name>`."""
-        return self.sample_from(Origin(seed, index))
-
     def sample_from(self, origin: Origin) -> Scene:
-        """See `Generator.sample_from`."""
+        """See `OriginGenerator.sample_from`. z and camera have streams of their own, `eg3d/<name>`."""
         config, view = self.config, origin.stream("eg3d/camera")
         parameters = {
             "z": origin.stream("eg3d/z").standard_normal(512).tolist(),

@@ -15,7 +15,7 @@ from synthforge.assets.registry import find_asset, sha256
 from synthforge.assets.stylegan_pickle import StyleGANCheckpoint, read_checkpoint
 from synthforge.core.camera import Camera
 from synthforge.core.factors import Factor
-from synthforge.core.interfaces import Generator
+from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene, Surface
 from synthforge.core.seeding import torch_rng
@@ -34,7 +34,7 @@ from .views import label, metric, metric_depth, picture, volume_camera
 from .volume import Volume, middle_jitter, pinhole_rays, seeded_jitter
 
 
-class Next3DGenerator(Generator):
+class Next3DGenerator(OriginGenerator):
     """Next3D on FLAME's mesh. See `Next3DConfig` for every factor and docs/next3d.md for what comes out.
 
     World frame: the volume's, divided by the alignment's scale, so that FLAME's head has its size in metres.
@@ -61,12 +61,8 @@ class Next3DGenerator(Generator):
         """FLAME."""
         return load_flame_head(self.config.edition, self.config.painted)
 
-    def sample(self, seed: int, index: int) -> Scene:
-        """See `Generator.sample`. z, shape, expression and camera have streams of their own, `next3d/<name>`."""
-        return self.sample_from(Origin(seed, index))
-
     def sample_from(self, origin: Origin) -> Scene:
-        """See `Generator.sample_from`."""
+        """See `OriginGenerator.sample_from`. z, shape, expression and camera have streams `next3d/<name>`."""
         config = self.config
         view = origin.stream("next3d/camera")
         parameters = {
