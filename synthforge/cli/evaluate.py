@@ -41,6 +41,7 @@ SHEET_FACES = 24
     "--passes", type=click.IntRange(1, 2), default=1, show_default=True, help="2: crop again from the predicted points."
 )
 @click.option("--flip", is_flag=True, help="Mean of the predictions of the crop and of its mirror image.")
+@click.option("--input-size", type=click.IntRange(min=16), help="Pixels of a crop, where not as the model was trained.")
 @click.option("--align", type=click.IntRange(min=0), default=0, help="Also with one map a landmark, fitted on so many.")
 @click.option("--align-kind", type=click.Choice(["affine", "offset"]), default="affine", show_default=True)
 @click.option("--align-split", default="", help="Split to fit the maps on; else a part of the scored faces.")
@@ -72,6 +73,7 @@ def command(
     detector: str,
     passes: int,
     flip: bool,
+    input_size: int | None,
     align: int,
     align_kind: str,
     align_split: str,
@@ -90,8 +92,10 @@ def command(
     """
     if (model is None) == (predictions is None):
         raise click.UsageError("give a MODEL folder or --predictions DIR, one of the two")
-    if predictions is not None and (box != "truth" or passes > 1 or flip):
-        raise click.UsageError("--box, --passes and --flip are for a MODEL: predictions in files are made already")
+    if predictions is not None and (box != "truth" or passes > 1 or flip or input_size):
+        raise click.UsageError(
+            "--box, --passes, --flip, --input-size are for a MODEL: predictions in files are made already"
+        )
     from ..core.config import apply_overrides, resolve
     from ..core.errors import UserError
     from ..core.plugins import load_plugins
@@ -129,6 +133,7 @@ def command(
                 detector=detector,
                 passes=passes,
                 flip=flip,
+                input_size=input_size or 0,
                 look=look,
                 limit=limit,
             )

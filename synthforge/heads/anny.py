@@ -13,7 +13,7 @@ import torch
 from ..core.errors import UserError
 from ..core.interfaces import Contour, HeadModel
 from . import anny_build as build
-from .anny_landmarks import Embedding, load_embedding, shut_lids, surface_points, visible_contour
+from .anny_landmarks import Embedding, load_embedding, shut_lids, shut_lips, surface_points, visible_contour
 from .anny_regions import RegionTable, build_regions
 from .anny_sampling import AnnyDistribution, sample_parameters
 from .mesh import HeadMesh
@@ -213,7 +213,7 @@ class AnnyHead(HeadModel):
         self, vertices: torch.Tensor, camera_position: torch.Tensor | None = None, contour: Contour = "static"
     ) -> torch.Tensor:
         """The 68 points (B,68,3) on meshes (B,V,3), world metres; see `HeadModel.landmarks`."""
-        points = shut_lids(surface_points(vertices, self.embedding.vertices, self.embedding.barycentric))
+        points = shut_lips(shut_lids(surface_points(vertices, self.embedding.vertices, self.embedding.barycentric)))
         if contour == "static":
             return points
         if contour != "visible":

@@ -40,14 +40,14 @@ EAR_RIGID = 0.98
 
 # The brow's hair: half of its height (m) along its length from the inner to the outer end, and where it starts (m from
 # the midline; brows are about 2.2 cm apart). Its head lies lower than the line of its body, on the orbital rim.
-BROW_START = 0.011
+BROW_START = 0.012
 BROW_HALF_HEIGHT = ((0.0, 0.0027), (0.12, 0.0040), (0.5, 0.0038), (0.75, 0.0027), (1.0, 0.0007))
 BROW_HEAD_DROP = 0.0040
 BROW_HEAD_END = 0.022
 # Beyond this x (m) the raise fades into the temple and its crest with it: the brow goes on straight. A groomed brow
 # ends on the line ala - outer canthus, hair grows a few millimetres (x) beyond.
 BROW_STRAIGHT = 0.050
-BROW_TAIL_BEYOND = 0.004
+BROW_TAIL_BEYOND = 0.006
 
 
 @dataclass(frozen=True)

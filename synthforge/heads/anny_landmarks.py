@@ -17,6 +17,8 @@ from ..core.errors import DataError
 EMBEDDING_FILE = "anny_ibug68.json"
 # upper and lower lid points that face each other
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
+# inner points of the upper and the lower lip that face each other
+_LIPS = ((61, 67), (62, 66), (63, 65))
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,20 @@ def shut_lids(points: torch.Tensor) -> torch.Tensor:
     overlap = ((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True).clamp_min(0)
     shut = points.clone()
     shut[:, lower] = points[:, lower] - overlap * up
+    return shut
+
+
+def shut_lips(points: torch.Tensor) -> torch.Tensor:
+    """`points` (B,68,3) with no inner point of the lower lip above that of the upper one.
+
+    Pressed or rolled lips overlap by some millimetres on the mesh; the line that shows lies halfway.
+    """
+    upper, lower = (list(side) for side in zip(*_LIPS, strict=True))
+    up = torch.nn.functional.normalize(points[:, 51] - points[:, 57], dim=-1)[:, None]
+    overlap = ((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True).clamp_min(0)
+    shut = points.clone()
+    shut[:, upper] = points[:, upper] + 0.5 * overlap * up
+    shut[:, lower] = points[:, lower] - 0.5 * overlap * up
     return shut
 
 

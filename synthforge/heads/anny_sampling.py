@@ -17,11 +17,11 @@ import numpy as np
 class AnnyDistribution:
     """What heads are drawn. Angles are in degrees; sigmas of normal distributions, truncated at `limit` sigmas.
 
-    Identity: age (uniform) in anny's unit (1/3 child, 2/3 young adult, 1 old), `children` the share drawn below it,
-    down to 1/3; gender from Beta(gender_beta, gender_beta), small values give clear men and women; ancestry from a
-    symmetric Dirichlet; `phenotype_sigma` around 0.5 of the other phenotypes; `local_sigma` of the slider's range for
-    every local change, `asymmetry` the share of it that differs between left and right; `narrow_sigma` instead for
-    sliders of chin, lips, brows and skull.
+    Identity: age (uniform from `age_low` to `age_high`) in anny's unit (0 baby, 1/3 child, 2/3 young adult, 1 old),
+    `children` the share drawn below that, down to `age_child`; gender from Beta(gender_beta, gender_beta), small values
+    give clear men and women; ancestry from a symmetric Dirichlet; `phenotype_sigma` around 0.5 of the other phenotypes;
+    `local_sigma` of the slider's range for every local change, `asymmetry` the share of it that differs between left
+    and right; `narrow_sigma` instead for sliders of chin, lips, brows and skull.
 
     Expression: shares of neutral faces (`neutral`) and of a few actions (`few`), the rest mix many actions; `strength`
     scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
@@ -31,19 +31,20 @@ class AnnyDistribution:
 
     age_low: float = 0.5
     age_high: float = 1.0
-    children: float = 0.1
+    age_child: float = 0.05
+    children: float = 0.12
     gender_beta: float = 0.25
     ancestry_concentration: float = 0.5
     phenotype_sigma: float = 0.16
     local_sigma: float = 0.2
     narrow_sigma: float = 0.12
     asymmetry: float = 0.15
-    neutral: float = 0.3
-    few: float = 0.4
+    neutral: float = 0.2
+    few: float = 0.5
     strength: float = 1.0
     blink: float = 0.06
     talk: float = 0.35
-    smile: float = 0.3
+    smile: float = 0.5
     gaze_yaw: float = 12.0
     gaze_pitch: float = 7.0
     vergence: float = 1.0
@@ -56,6 +57,19 @@ class AnnyDistribution:
 _NARROW = ("chin", "mouth-lowerlip", "mouth-upperlip", "mouth-scale", "mouth-trans", "eyebrows", "forehead")
 _SHIFTS = ("head-trans", "neck-trans", "neck-scale-vert", "measure-neck-height", "head-angle", "forehead-nubian")
 _SHIFT_SIGMA = 0.06
+# The brow's height and slope differ more between people than the shape of its bone.
+_BROWS = ("eyebrows-angle", "eyebrows-trans-up")
+_BROW_SIGMA = 0.28
+# Where a slider's middle is not the mean face: MakeHuman's lips are full ones. Adults' vermilion is 8 to 9 mm high
+# above and 9 to 10 mm below the line of contact, at a distance of the outer canthi of 88 to 91 mm (Farkas 1994); its
+# base mesh has 10 and 12.5 mm.
+MIDDLES: dict[str, float] = {
+    "mouth-upperlip-height-incr": -0.45,
+    "mouth-upperlip-middle-up": -0.4,
+    "mouth-lowerlip-height-incr": -0.35,
+    # its lower half moves brows twice as far as its upper one
+    "eyebrows-trans-up": 0.15,
+}
 
 # Actions by the muscle group that drives them; a group is drawn as a whole, then each of its actions.
 _GROUPS: tuple[tuple[str, ...], ...] = (
@@ -139,7 +153,7 @@ def _normal(rng: np.random.Generator, config: AnnyDistribution, *shape: int) -> 
 
 def _phenotype(rng: np.random.Generator, config: AnnyDistribution) -> np.ndarray:
     child, share = rng.random(2)
-    low, high = (1 / 3, config.age_low) if child < config.children else (config.age_low, config.age_high)
+    low, high = (config.age_child, config.age_low) if child < config.children else (config.age_low, config.age_high)
     gender = rng.beta(config.gender_beta, config.gender_beta)
     rest = np.clip(0.5 + config.phenotype_sigma * _normal(rng, config, 4), 0, 1)
     ancestry = rng.dirichlet([config.ancestry_concentration] * 3)
@@ -149,7 +163,8 @@ def _phenotype(rng: np.random.Generator, config: AnnyDistribution) -> np.ndarray
 def _local(rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str]) -> np.ndarray:
     own, shared = _normal(rng, config, 2, len(names))
     common, sigma, share, factor = _local_table(tuple(names), config.local_sigma, config.narrow_sigma, config.asymmetry)
-    return np.clip(sigma * (np.sqrt(1 - share) * shared[common] + np.sqrt(share) * own) * factor, -1, 1)
+    middle = np.array([MIDDLES.get(name, 0.0) for name in names])
+    return np.clip(middle + sigma * (np.sqrt(1 - share) * shared[common] + np.sqrt(share) * own) * factor, -1, 1)
 
 
 @functools.lru_cache(maxsize=8)
@@ -164,6 +179,7 @@ def _local_table(
         plain = name[2:] if sided else name
         sigma = narrow_sigma if plain.startswith(_NARROW) else local_sigma
         sigma = _SHIFT_SIGMA if plain.startswith(_SHIFTS) else sigma
+        sigma = _BROW_SIGMA if plain.startswith(_BROWS) else sigma
         sideways = "trans-out" in plain and not sided
         row = (sigma, asymmetry**2 if sided else 0.0, asymmetry if sideways else 1.0)
         rows.append((position.get(f"l-{plain}", index), *row))  # two sides share the left side's number
@@ -196,11 +212,14 @@ def _expression(
             for stem in stems:
                 put(stem, strength[number], skip)
     if wanted and talk < config.talk:
-        put("jawOpen", min(1.0, config.strength * jaw**1.5))
+        put("jawOpen", min(1.0, config.strength * jaw**3))
     if wanted and smile < config.smile:
         amount = config.strength * (0.2 + 0.8 * smile / config.smile)
         for stem, share in (("mouthSmile", 1.0), ("cheekSquint", 0.6), ("mouthUpperUp", 0.3)):
             put(stem, amount * share)
+        if jaw > 0.5:  # half of all smiles show teeth
+            put("mouthLowerDown", 0.4 * amount)
+            put("jawOpen", 0.12 * amount)
     if blink < config.blink:
         # the lids of the average head meet at 0.7
         put("eyeBlink", 0.6 + 0.25 * jaw)

@@ -212,12 +212,14 @@ class TrainConfig:
 class FinetuneConfig:
     """Stage C: the label fine-tuning network of one task, on a frozen model.
 
-    with_features: it also sees the backbone's feature map ("w/ features"). limit: use only the first so many training
+    with_features: it also sees the backbone's feature map ("w/ features"). input_size: pixels of a crop, 0 for those
+    the model was trained on; more of them help where the classes are small. limit: use only the first so many training
     faces, 0 for all. patience: end after so many validations without a better one, 0 for never. cache: the frozen
     network's answers to faces that are not augmented are computed once.
     """
 
     with_features: bool = True
+    input_size: int = 0
     epochs: int | None = 30
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -237,7 +239,13 @@ class FinetuneConfig:
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
 
     def __post_init__(self) -> None:
+        _check_size(self.input_size)
         _at_least("batch_size", self.batch_size, 1)
         _one_of("precision", self.precision, PRECISIONS)
         if self.epochs is None and self.max_steps is None and self.max_minutes is None:
             raise ValueError("one of epochs, max_steps and max_minutes must be given")
+
+
+def _check_size(pixels: int) -> None:
+    if pixels and pixels < 16:
+        raise ValueError(f"input_size is 0 or at least 16 pixels, got {pixels}")

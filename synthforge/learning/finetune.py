@@ -137,7 +137,7 @@ class _FinetuneJob:
 
     def _run(self, fabric: Fabric) -> FinetuneResult:
         config, benchmark, task = self.config, self.benchmark, self.benchmark.task
-        model = load_model(self.model_dir, plugins=self.plugins)
+        model = load_model(self.model_dir, plugins=self.plugins, input_size=config.input_size)
         if task not in model.tasks:
             raise ConfigError(
                 f"{self.model_dir} has no task '{task}', which this benchmark scores",

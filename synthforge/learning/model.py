@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ..core.config import build_config
-from ..core.errors import DataError, UserError
+from ..core.errors import ConfigError, DataError, UserError
 from ..core.files import write_bytes, write_json
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
@@ -207,16 +207,25 @@ def build_tasks(references: Sequence[Any], plugins: Plugins) -> tuple[dict[str, 
     return tasks, complete
 
 
-def load_model(folder: Path | str, *, plugins: Plugins | None = None, device: torch.device | str = "cpu") -> FaceModel:
+def load_model(
+    folder: Path | str,
+    *,
+    plugins: Plugins | None = None,
+    device: torch.device | str = "cpu",
+    input_size: int = 0,
+) -> FaceModel:
     """Open a model folder written by training or fine-tuning; the model is in eval mode.
 
-    plugins: where its tasks are found, by default everything installed. Raises DataError for a folder that holds no
-    model or a damaged one, PluginError when a task it needs is not installed.
+    plugins: where its tasks are found, by default everything installed. input_size: pixels of a crop where they are to
+    be others than it was trained on, 0 for those. Raises DataError for a folder that holds no model or a damaged one,
+    PluginError when a task it needs is not installed, ConfigError when the network cannot take crops of `input_size`.
     """
     folder = Path(folder)
     description = read_description(folder)
     try:
         network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
+        own_size = network.input_size
+        network = dataclasses.replace(network, input_size=input_size or own_size)
         tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
     except (KeyError, TypeError) as error:
@@ -226,6 +235,10 @@ def load_model(folder: Path | str, *, plugins: Plugins | None = None, device: to
         weights = safetensors.torch.load_file(folder / WEIGHTS)
         model.load_state_dict(weights)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        if network.input_size != own_size:
+            raise ConfigError(
+                f"input_size: the network of {folder} takes crops of {own_size} pixels only, not of {input_size}"
+            ) from error
         raise DataError(
             f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {' '.join(str(error).split())[:300]}",
             hint="The folder is incomplete or was edited; train again or restore it.",

@@ -40,9 +40,10 @@ class EvaluateConfig:
     benchmark_root: a stage or folder that takes the place of its `root`; splits: which to score.
 
     box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: 2 crops
-    again from the predicted points. flip: the mean of the predictions of the crop and of its mirror image. groups:
-    attribute to edges of bins, or to [] for one group a value. worst: how many of the worst faces to list; sheet: how
-    many of them to draw. limit: the first faces only. label: what the report calls this row.
+    again from the predicted points. input_size: pixels of a crop, 0 for those the model was trained on. flip: the mean
+    of the predictions of the crop and of its mirror image. groups: attribute to edges of bins, or to [] for one group a
+    value. worst: how many of the worst faces to list; sheet: how many of them to draw. limit: the first faces only.
+    label: what the report calls this row.
     """
 
     model: str = MISSING
@@ -52,6 +53,7 @@ class EvaluateConfig:
     box: str = "truth"
     detector: str = "dlib"
     passes: int = 1
+    input_size: int = 0
     flip: bool = False
     align: AlignConfig = field(default_factory=AlignConfig)
     groups: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +68,8 @@ class EvaluateConfig:
             raise ValueError(f"box is one of {', '.join(BOXES)}; got '{self.box}'")
         if self.passes not in (1, 2):
             raise ValueError(f"passes is 1 or 2, got {self.passes}")
+        if self.input_size and self.input_size < 16:
+            raise ValueError(f"input_size is 0 or at least 16 pixels, got {self.input_size}")
         if min(self.worst, self.sheet) < 0:
             raise ValueError(f"worst and sheet are numbers of faces, got {self.worst} and {self.sheet}")
 
@@ -117,6 +121,7 @@ def run(context: StageContext, config: EvaluateConfig) -> None:
             box=config.box,
             detector=config.detector,
             flip=config.flip,
+            input_size=config.input_size,
             look=_look(context, config),
             limit=config.limit,
         )

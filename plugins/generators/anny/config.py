@@ -30,14 +30,15 @@ BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage",
 class CameraConfig:
     """Where the camera stands and how large the face is.
 
-    azimuth, elevation: of an orbit about the head (`geometry.cameras.orbit_camera`); the range is the paper's. roll: of
-    the camera. field_of_view: full, degrees (the paper's range). face_fraction: distance from the chin to the middle of
-    the brows, as a fraction of the image's height if seen from the front; the camera's distance follows from it and
-    the field of view. shift_x, shift_y: of the face's centre from the image's, in image sizes.
+    azimuth, elevation: of an orbit about the head (`geometry.cameras.orbit_camera`), dense about the front as
+    photographs are. roll: of the camera. field_of_view: full, degrees (the paper's range). face_fraction: distance from
+    the chin to the middle of the brows, as a fraction of the image's height if seen from the front; the camera's
+    distance follows from it and the field of view. shift_x, shift_y: of the face's centre from the image's, in image
+    sizes.
     """
 
-    azimuth: Distribution = uniform(-0.8, 0.8)
-    elevation: Distribution = normal(0.05, 0.28, -0.8, 0.8)
+    azimuth: Distribution = normal(0.0, 0.42, -1.5, 1.5)
+    elevation: Distribution = normal(-0.03, 0.17, -0.8, 0.8)
     roll: Distribution = normal(0.0, 0.09, -0.4, 0.4)
     field_of_view: Distribution = uniform(12.0, 27.0)
     face_fraction: Distribution = uniform(0.26, 0.44)

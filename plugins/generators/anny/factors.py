@@ -99,7 +99,7 @@ def _factor(name: str, value: Distribution) -> Factor:
 def _head(d: AnnyDistribution) -> Iterator[Factor]:
     phenotype = "parameters.head.phenotype"
     yield Factor("head.gender", (f"{phenotype}.0",), "beta", mean=d.gender_beta, std=d.gender_beta)
-    ages = (min(1 / 3, d.age_low), d.age_low, d.age_high)
+    ages = (min(d.age_child, d.age_low), d.age_low, d.age_high)
     yield Factor("head.age", (f"{phenotype}.1",), "pieces", values=ages, weights=(d.children, 1 - d.children))
     for number, name in enumerate(_BODY):
         reach = d.limit * d.phenotype_sigma

@@ -12,8 +12,8 @@ _CHOICE = "a choice of ours, by looking at renders"
 SOURCES: dict[str, str] = {
     # the head
     "head.gender": "MakeHuman's slider (0 man, 1 woman); Beta(1/4, 1/4) is a choice: clear cases with some between",
-    "head.age": "MakeHuman's unit (1/3 child, 2/3 young adult, 1 old); one in ten a child of 10 years or "
-    "more, adults uniform: a choice, broad rather than any country's age pyramid",
+    "head.age": "MakeHuman's unit (0 baby, 1/3 child, 2/3 young adult, 1 old); one in eight a child of any "
+    "age, adults uniform: a choice, broad rather than any country's age pyramid",
     "head.african": "Dirichlet(1/2), the same for all three: balanced by construction, not a population's shares",
     "head.asian": "as head.african",
     "head.caucasian": "as head.african",
@@ -21,13 +21,14 @@ SOURCES: dict[str, str] = {
     "across and 7 up and down is a choice within that",
     "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
-    "head.*": "MakeHuman's sliders, normal about their middle; the spread is a choice: their ends are caricatures",
+    "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, see "
+    "heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
     "expression.*": "ARKit's actions by rules (docs/heads.md): shares of neutral, few and many actions, of smiles, "
     "open jaws and shut eyes are choices; no statistics of expressions were used",
     # the camera
-    "camera.azimuth": _PAPER,
-    "camera.elevation": "within the paper's range of 0.8 rad; concentrated at eye level, where most photographs are "
-    "taken: a choice",
+    "camera.azimuth": "most people look at the camera: a choice; the paper's uniform 0.8 rad by "
+    "`camera: {azimuth: {kind: uniform, low: -0.8, high: 0.8}}`",
+    "camera.elevation": "within the paper's range of 0.8 rad; concentrated at the height of mouth and eyes: a choice",
     "camera.field_of_view": _PAPER,
     "camera.*": _CHOICE,
     # light
