@@ -42,10 +42,11 @@ def command(
 
     A model that has seen real photographs is refused: its weights may be bound to the terms of their owners.
     """
-    from ..evaluation.store import read_numbers
-    from ..learning.export import MEGABYTE, CardText, export_model
+    from ..evaluation.card import MEGABYTE, CardText
+    from ..stages.export import write
+    from ..stages.report import collect
 
-    numbers = [record for folder in evaluations for record in read_numbers(folder)]
-    facts = export_model(model, out, numbers, CardText(title, summary, limits), dtype=dtype)
+    found = collect(evaluations, where="--evaluation")
+    facts = write(model, out, found, CardText(title, summary, limits), dtype=dtype)
     say(f"{out}: {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters")
     write_json_to(facts, json_file)

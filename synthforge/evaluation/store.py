@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -46,23 +45,6 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") ->
     if evaluation.sheet:
         write_bytes(folder / SHEET, jpeg(contact_sheet(evaluation.sheet, evaluation.task, evaluation.schema)))
     write_json(folder / NUMBERS, record)
-
-
-def read_numbers(folder: Path) -> list[dict[str, Any]]:
-    """What `evaluation.json` files hold: of an evaluation's folder, or of all splits below an evaluate stage's.
-
-    Raises DataError when there is none or one cannot be read.
-    """
-    paths = [folder / NUMBERS] if (folder / NUMBERS).is_file() else sorted(folder.glob(f"*/{NUMBERS}"))
-    if not paths:
-        raise DataError(f"{folder} holds no evaluation", hint="Give an evaluate stage or its folder.")
-    found = []
-    for path in paths:
-        try:
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read: {error}", hint="Run its evaluate stage again.") from error
-    return found
 
 
 def load_evaluation(folder: Path) -> tuple[str, Evaluation]:

@@ -13,10 +13,11 @@ _ERRORS = {"keypoints": "NME, %", "segmentation": "100 - mean F1, %", "depth": "
 _SHOWN_WORST = 10
 
 
-def to_markdown(evaluation: Evaluation, label: str = "") -> str:
-    """Everything but pictures and per-face errors; ends with a newline."""
+def to_markdown(evaluation: Evaluation, label: str = "", *, level: int = 2) -> str:
+    """Everything but pictures and per-face errors; level: of its heading. Ends with a newline."""
     e, details = evaluation, evaluation.details
-    lines = [f"## {label + ': ' if label else ''}{e.benchmark}, {e.split}", ""]
+    top, below = "#" * level, "#" * (level + 1)
+    lines = [f"{top} {label + ': ' if label else ''}{e.benchmark}, {e.split}", ""]
     lines += [
         f"{e.count:,} faces" + (f" of {e.available:,}" if e.count < e.available else "") + "; " + protocol_of(e),
         "",
@@ -28,16 +29,20 @@ def to_markdown(evaluation: Evaluation, label: str = "") -> str:
         ["figure", "value"], [[name, _number(v, units.get(name, ""))] for name, v in e.scores.values.items()]
     )
     if "sets" in details:
-        lines += ["### By set and region", "", *_rows(details["sets"], "set")]
+        lines += [f"{below} By set and region", "", *_rows(details["sets"], "set")]
     for name, rows in details.get("groups", {}).items():
         named = {row["group"]: {**row, **row.get("regions", {})} for row in rows}
-        lines += [f"### By {name} ({_ERRORS.get(e.task, 'error')} of a face)", "", *_rows(named, name)]
+        lines += [f"{below} By {name} ({_ERRORS.get(e.task, 'error')} of a face)", "", *_rows(named, name)]
     if "align" in details:
-        lines += _maps(details["align"], e.split)
+        lines += [
+            f"{below} With one {details['align']['kind']} map for each landmark",
+            "",
+            *_maps(details["align"], e.split),
+        ]
     if "bias" in details:
-        lines += _bias(details["bias"])
+        lines += [f"{below} Mean signed error of all points (± its standard error)", "", *_bias(details["bias"])]
     if details.get("worst"):
-        lines += ["### Worst faces", ""]
+        lines += [f"{below} Worst faces", ""]
         rows = [[w["key"], str(w["index"]), _number(w["error"]), w["image"]] for w in details["worst"][:_SHOWN_WORST]]
         lines += table(["face", "place", _ERRORS.get(e.task, "error"), "photograph"], rows)
     return "\n".join(lines).rstrip() + "\n"
@@ -56,10 +61,9 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _rows(rows: Mapping[str, Mapping[str, Any]], what: str) -> list[str]:
-    columns = [name for name, value in next(iter(rows.values())).items() if isinstance(value, (int, float))]
-    return table(
-        [what, *columns], [[name, *(_number(row[column]) for column in columns)] for name, row in rows.items()]
-    )
+    """Every figure of any row becomes a column; a row without it has a dash."""
+    figures = {key: None for row in rows.values() for key, value in row.items() if isinstance(value, (int, float))}
+    return table([what, *figures], [[name, *(_number(row.get(key)) for key in figures)] for name, row in rows.items()])
 
 
 def _maps(align: Mapping[str, Any], split: str) -> list[str]:
@@ -69,8 +73,6 @@ def _maps(align: Mapping[str, Any], split: str) -> list[str]:
         else f"of these faces; figures over the other {align['without']['faces']:,}"
     )
     return [
-        f"### With one {align['kind']} map for each landmark",
-        "",
         f"Fitted on {align['fitted_on']:,} {where}: what an offset takes away was labelling convention; "
         "an affine map may also pull noise towards the mean face.",
         "",
@@ -89,11 +91,7 @@ def _bias(bias: Mapping[str, Any]) -> list[str]:
         for name, unit in names.items()
         if name in bias
     ]
-    return [
-        "### Mean signed error of all points (± its standard error)",
-        "",
-        *table(["in", "x (right)", "y (down)"], rows),
-    ]
+    return table(["in", "x (right)", "y (down)"], rows)
 
 
 def _number(value: float | None, unit: str = "") -> str:

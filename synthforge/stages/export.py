@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
 from ..core.pipeline import StageContext, StageKind
+from .report import collect
+
+if TYPE_CHECKING:
+    from ..core.plugins import Plugins
+    from ..evaluation.card import CardText
+    from ..evaluation.protocol import Evaluation
 
 DTYPES = ("float16", "float32")
 
@@ -30,19 +39,37 @@ class ExportConfig:
 
 def run(context: StageContext, config: ExportConfig) -> None:
     """Write the weights, their description, the card and its figures."""
-    from ..evaluation.store import read_numbers
-    from ..learning.export import MEGABYTE, CardText, export_model
+    from ..evaluation.card import MEGABYTE, CardText
 
     folders = [context.inputs[f"evaluations.{index}"] for index in range(len(config.evaluations))]
-    facts = export_model(
+    facts = write(
         context.inputs["model"],
         context.out,
-        [numbers for folder in folders for numbers in read_numbers(folder)],
+        collect(folders, where=f"{context.where}.evaluations"),
         CardText(config.title, config.summary, config.limits),
         dtype=config.dtype,
         plugins=context.plugins,
     )
     context.say(f"  {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
+
+
+def write(
+    model: Path,
+    out: Path,
+    evaluations: Sequence[tuple[str, Evaluation]],
+    text: CardText,
+    *,
+    dtype: str = "float16",
+    plugins: Plugins | None = None,
+) -> dict[str, Any]:
+    """Export a model folder to `out` with its card; what `learning.export.export_model` returns and raises."""
+    from ..evaluation.card import write_card
+    from ..learning.export import export_model
+    from ..learning.model import read_description
+
+    facts = export_model(model, out, dtype=dtype, plugins=plugins)
+    write_card(out, read_description(out), facts, evaluations, text)
+    return facts
 
 
 KIND = StageKind("export", ExportConfig, run, inputs=("model", "evaluations"))

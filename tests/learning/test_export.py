@@ -13,28 +13,44 @@ from safetensors.torch import load_file, save_file
 
 from synthforge.cli.main import cli
 from synthforge.core.errors import DataError
+from synthforge.core.records import Scores
+from synthforge.evaluation.card import CardText
+from synthforge.evaluation.protocol import Evaluation
+from synthforge.evaluation.store import save_evaluation
 from synthforge.learning.config import FinetuneConfig, SelfSupervisionConfig
-from synthforge.learning.export import CardText, export_model
+from synthforge.learning.export import export_model
 from synthforge.learning.finetune import finetune
 from synthforge.learning.model import load_model
 from synthforge.learning.train import train
+from synthforge.stages import export
 
-EVALUATION = {
-    "label": "zero-shot",
-    "benchmark": "300w",
-    "split": "train",
-    "count": 12,
-    "values": {"nme": 4.25, "auc@8": None},
-    "units": {"nme": "%"},
-    "protocol": {"box": "truth", "passes": 2},
-    "per_item": {"somebody/1": 4.0},
-    "details": {
-        "worst": [{"key": "somebody/1"}],
-        "sets": {"afw": {"faces": 5, "nme": 4.5}, "lfpw": {"faces": 7, "nme": 4.1}, "all": {"faces": 12, "nme": 4.25}},
-        "groups": {"yaw": [{"group": "-30 to 30", "faces": 12, "mean": 4.25, "regions": {"jaw": 6.0}}]},
+POINTS = {"faces": 12, "nme": 4.25}
+EVALUATION = Evaluation(
+    benchmark="300w",
+    split="train",
+    task="keypoints",
+    schema="ibug68",
+    scores=Scores({"nme": 4.25, "auc@8": float("nan")}, {"nme": "%"}, {"somebody/1": 4.0}, "nme"),
+    count=12,
+    available=12,
+    protocol={"box": "truth", "passes": 2},
+    seconds=1.0,
+    details={
+        "worst": [{"key": "somebody/1", "index": 0, "error": 4.0, "image": "somebody/1.jpg"}],
+        "sets": {"afw": {"faces": 5, "nme": 4.5}, "lfpw": {"faces": 7, "nme": 4.1}, "all": POINTS},
+        "groups": {
+            "yaw": [
+                {"group": "< -30", "faces": 1, "mean": 5.0},
+                {"group": "-30 .. 30", "faces": 11, "mean": 4.25, "regions": {"jaw": 6.0}},
+            ]
+        },
         "boxes": {"missed": 1, "missed_faces": ["somebody/1"]},
+        "align": {
+            **{"kind": "affine", "split": "", "fitted_on": 30, "without": POINTS, "offset": POINTS, "with": POINTS},
+            "by_set": {"without": {"of somebody": POINTS}},
+        },
     },
-}
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +60,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_card(model: Path, out: Path) -> None:
+    text = CardText("Name", "Words.", ["It cannot see behind."])
+    export.write(model, out, [("zero-shot", EVALUATION)], text)
+
+
 def test_an_exported_model_answers_as_before_and_is_half_as_large(model: Path, tmp_path: Path) -> None:
-    facts = export_model(model, tmp_path / "out", [EVALUATION], CardText("Name", "Words.", ["It cannot see behind."]))
+    facts = export_model(model, tmp_path / "out")
     weights = load_file(tmp_path / "out" / "model.safetensors")
     assert {v.dtype for v in weights.values()} == {torch.float16, torch.int64}
     assert facts["bytes"] == (tmp_path / "out" / "model.safetensors").stat().st_size
@@ -59,15 +80,26 @@ def test_an_exported_model_answers_as_before_and_is_half_as_large(model: Path, t
 
 
 def test_the_card_holds_the_figures_and_no_name_of_a_face(model: Path, tmp_path: Path) -> None:
-    export_model(model, tmp_path, [EVALUATION], CardText("Name", "Words.", ["It cannot see behind."]))
+    write_card(model, tmp_path)
     page, figures = (tmp_path / "README.md").read_text(), (tmp_path / "figures.json").read_text()
-    for said in ("# Name", "Words.", "It cannot see behind.", "| nme | 4.25 % |", "passes 2", "| lfpw | 7 | 4.10 |"):
+    for said in (
+        *("# Name", "Words.", "It cannot see behind.", "### zero-shot: 300w, train", "passes 2"),
+        *(
+            "| nme | 4.25 % |",
+            "| auc@8 | - |",
+            "| lfpw | 7 | 4.10 |",
+            "#### With one affine map",
+            "- `depth`: camera z",
+        ),
+    ):
         assert said in page
-    assert "| -30 to 30 | 12 | 4.25 |" in page
+    assert "| < -30 | 1 | 5.00 | - |\n| -30 .. 30 | 11 | 4.25 | 6.00 |" in page
     seen = load_model(model).info["training"]
     assert f"Round 1: {seen['samples']} synthetic samples, {seen['samples_seen']} seen." in page
     assert "somebody" not in page + figures
-    assert json.loads(figures)["evaluations"][0]["details"]["boxes"] == {"missed": 1}
+    row = json.loads(figures)["evaluations"][0]
+    assert (row["label"], row["values"], row["count"]) == ("zero-shot", {"nme": 4.25, "auc@8": None}, 12)
+    assert row["details"]["boxes"] == {"missed": 1}
 
 
 def test_a_model_that_has_seen_photographs_is_not_exported(model: Path, tmp_path: Path) -> None:
@@ -90,8 +122,7 @@ def test_weights_that_half_precision_cannot_hold_are_refused(model: Path, tmp_pa
 
 
 def test_the_command_writes_a_folder_that_loads(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "zero" / "val").mkdir(parents=True)
-    (tmp_path / "zero" / "val" / "evaluation.json").write_text(json.dumps(EVALUATION))
+    save_evaluation(EVALUATION, tmp_path / "zero" / "val", label="zero-shot")
     out = tmp_path / "out"
     line = ["export", str(model), "--out", str(out), "--evaluation", str(tmp_path / "zero"), "--json", "-"]
     found = CliRunner().invoke(cli, line)
