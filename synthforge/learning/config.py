@@ -212,13 +212,15 @@ class TrainConfig:
 class FinetuneConfig:
     """Stage C: the label fine-tuning network of one task, on a frozen model.
 
-    with_features: it also sees the backbone's feature map ("w/ features"). input_size: pixels of a crop, 0 for those
-    the model was trained on; more of them help where the classes are small. limit: use only the first so many training
-    faces, 0 for all. patience: end after so many validations without a better one, 0 for never. cache: the frozen
-    network's answers to faces that are not augmented are computed once.
+    with_features: it also sees the backbone's feature map ("w/ features"). adapter: keys of the task's configuration
+    for this network where it is not to be like the head, e.g. {head: paper, size: 28, width: 64}. input_size: pixels of
+    a crop, 0 for those the model was trained on; more of them help where the classes are small. limit: use only the
+    first so many training faces, 0 for all. patience: end after so many validations without a better one, 0 for never.
+    cache: the frozen network's answers to faces that are not augmented are computed once.
     """
 
     with_features: bool = True
+    adapter: dict[str, Any] = field(default_factory=dict)
     input_size: int = 0
     epochs: int | None = 30
     max_steps: int | None = None

@@ -161,7 +161,7 @@ class _FinetuneJob:
             ]
         )
         torch.manual_seed(int(seed_sequence(self.seed, 0, "adapter").generate_state(1)[0]))
-        model.add_adapter(task, AdapterInfo(benchmark.schema, config.with_features, self.name))
+        model.add_adapter(task, AdapterInfo(benchmark.schema, config.with_features, self.name, dict(config.adapter)))
         module = LabelNetwork(model, task)
         if config.hardware.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -32,11 +32,15 @@ Prediction = dict[str, torch.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class AdapterInfo:
-    """A label fine-tuning network: what it translates to, and whether it reads the feature map."""
+    """A label fine-tuning network: what it translates to, and whether it reads the feature map.
+
+    options: keys of the task's configuration that it is built with where they differ from its head's.
+    """
 
     schema: str
     with_features: bool
     benchmark: str = ""
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class FaceModel(nn.Module):
@@ -86,9 +90,12 @@ class FaceModel(nn.Module):
         return info.schema if info else str(getattr(self.tasks[task], "schema", ""))
 
     def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
-        """Put a fresh label fine-tuning network behind a head, in the place of any that is there."""
+        """Put a fresh label fine-tuning network behind a head, in the place of any that is there.
+
+        Raises ConfigError for options that the task's configuration does not have.
+        """
         channels = self.network.channels if info.with_features else 0
-        self.adapters[task] = self.tasks[task].build_adapter(info.schema, channels)
+        self.adapters[task] = _with_options(self.tasks[task], info.options).build_adapter(info.schema, channels)
         self.adapter_info[task] = info
         return self.adapters[task]
 
@@ -160,6 +167,18 @@ class FaceModel(nn.Module):
         weights = {name: value.detach().cpu().contiguous() for name, value in given.items()}
         write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
         write_json(folder / DESCRIPTION, self.describe())
+
+
+def _with_options(task: Task, options: Mapping[str, Any]) -> Task:
+    """The same task, built with other values of its configuration. Raises ConfigError where it has no such keys."""
+    if not options:
+        return task
+    config = getattr(task, "config", None)
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        raise ConfigError(f"adapter: the task '{task.name}' has no configuration to change for its label network")
+    rebuild: Any = type(task)
+    rebuilt: Task = rebuild(build_config(type(config), {**dataclasses.asdict(config), **options}, where="adapter"))
+    return rebuilt
 
 
 def to_size(

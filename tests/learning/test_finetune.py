@@ -86,6 +86,18 @@ def test_two_adapters_live_in_one_model(model_dir: Path, tmp_path: Path) -> None
     assert [seen["task"] for seen in model.info["real_data"]] == ["keypoints", "depth"]
 
 
+def test_a_label_network_of_another_shape_and_size(model_dir: Path, tmp_path: Path) -> None:
+    chosen = {"head": "paper", "size": 16, "width": 16, "stacks": 1}
+    few = config(epochs=2, adapter=chosen, input_size=64)
+    finetune(few, model_dir, BlobBenchmark("keypoints"), tmp_path, name="blobs")
+    model = load_model(tmp_path)
+    assert model.input_size == 64
+    assert type(model.adapters["keypoints"].net.net).__name__ == "StackedHourglass"
+    assert model.predict(torch.rand(2, 3, 64, 64))["keypoints"]["points"].shape == (2, 68, 2)
+    with pytest.raises(ConfigError, match="haed"):
+        finetune(config(adapter={"haed": "paper"}), model_dir, BlobBenchmark("keypoints"), tmp_path / "no", name="b")
+
+
 def test_patience_ends_it(model_dir: Path, tmp_path: Path) -> None:
     result = finetune(config(lr=30.0, epochs=40, ema=0.0, patience=2), model_dir, BlobBenchmark(), tmp_path)
     assert result.steps < 40 * 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 from blobs import light_tasks
 
-from synthforge.core.errors import DataError, PluginError
+from synthforge.core.errors import ConfigError, DataError, PluginError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import IBUG68
 from synthforge.learning.config import NetworkConfig
@@ -50,6 +50,17 @@ def test_a_saved_model_predicts_the_same(tmp_path: Path) -> None:
     assert description["tasks"][0]["head"] == "light"
     assert description["seed"] == 3
     assert not [p for p in tmp_path.iterdir() if p.suffix not in (".json", ".safetensors")]
+
+
+def test_convolutions_take_crops_of_another_size_and_transformers_say_so(tmp_path: Path) -> None:
+    some_model().save(tmp_path / "convolutions")
+    assert load_model(tmp_path / "convolutions", input_size=48).predict(torch.rand(1, 3, 48, 48))
+    tasks, references = build_tasks(light_tasks(), load_plugins())
+    network = NetworkConfig(backbone="timm", model="vit_tiny_patch16_224", channels=8, input_size=32)
+    FaceModel(network, tasks, references).save(tmp_path / "transformer")
+    assert load_model(tmp_path / "transformer").input_size == 32
+    with pytest.raises(ConfigError, match="crops of 32 pixels only, not of 64"):
+        load_model(tmp_path / "transformer", input_size=64)
 
 
 def test_a_symmetric_model_answers_mirrored_images_alike() -> None:
