@@ -62,6 +62,10 @@ SOURCES: dict[str, str] = {
     # picture
     "background.*": _CHOICE,
     "film.jpeg": "libjpeg qualities that cameras (95) and web sites (65 to 88) use; the shares are a choice",
+    **dict.fromkeys(
+        ("film.noise", "film.blur", "film.scale", "film.motion", "film.defocus", "film.exposure", "film.contrast"),
+        "a choice of ours: few renders noisier, softer or brighter than photographs cropped to 256 pixels are",
+    ),
     "film.*": _CHOICE,
     "occluder.*": _CHOICE,
 }
