@@ -165,9 +165,10 @@ class TrainConfig:
     tasks: references to task plugins; task_weights multiply their losses by name, or start the learned `uncertainty`
     weights (Kendall et al. 2018). batch_size: samples a batch, all devices together; accumulate: batches an optimiser
     step. dense_stride: losses of maps look at every so-manieth row and column, from a random first one in each step: an
-    unbiased estimate of the loss over all pixels for a fraction of its cost. precision `auto`: bf16 where the device
-    multiplies it natively, else 32 bit. augmentation: a policy of `learning.augment.POLICIES` by name, or {policy:
-    NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
+    unbiased estimate of the loss over all pixels for a fraction of its cost. more_sizes: pixels of a crop that take
+    turns with network.input_size from step to step, so that the model can be used at these as well. precision `auto`:
+    bf16 where the device multiplies it natively, else 32 bit. augmentation: a policy of `learning.augment.POLICIES` by
+    name, or {policy: NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
     checkpoint_seconds, checkpoint_steps: how often `last.ckpt` is written (0: never by that count).
     """
 
@@ -184,6 +185,7 @@ class TrainConfig:
     batch_size: int = 16
     accumulate: int = 1
     dense_stride: int = 1
+    more_sizes: list[int] = field(default_factory=list)
     precision: str = "auto"
     augmentation: Any = "paper"
     weighting: str = "fixed"
@@ -200,6 +202,8 @@ class TrainConfig:
         _one_of("precision", self.precision, PRECISIONS)
         _at_least("accumulate", self.accumulate, 1)
         _at_least("dense_stride", self.dense_stride, 1)
+        for size in self.more_sizes:
+            _at_least("more_sizes", size, 16)
         if self.epochs is None and self.max_steps is None and self.max_minutes is None:
             raise ValueError("one of epochs, max_steps and max_minutes must be given")
         if not 0 <= self.val_fraction < 1 or not 0 <= self.ema < 1:

@@ -138,10 +138,11 @@ class SyntheticFeed:
         self.fabric, self.config, self.plans, self.members = fabric, config, plans, members
         self.sampling, self.seed = sampling, seed
         self.size = config.network.input_size
+        self.sizes = (self.size, *config.more_sizes)
         dataset = CropDataset(
             faces,
             plans,
-            self.size,
+            max(self.sizes),
             config.framing,
             policy=policy_of(config.augmentation),
             seed=seed,
@@ -160,7 +161,8 @@ class SyntheticFeed:
 
     def forward(self, module: nn.Module, batch: Batch, state: State) -> dict[str, torch.Tensor]:
         """One batch through the losses."""
-        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+        size = self.sizes[state.step % len(self.sizes)]
+        images, targets = prepare(batch, self.plans, size, self.fabric.device)
         if self.config.hardware.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         matrix = None

@@ -32,7 +32,7 @@ from synthforge.learning.config import (
 )
 from synthforge.learning.finetune import finetune
 from synthforge.learning.model import load_model
-from synthforge.learning.train import train
+from synthforge.learning.train import MultiTask, train
 
 NO_TERM = SelfSupervisionConfig(weight=0.0)
 
@@ -64,6 +64,23 @@ def test_training_learns_every_task(tmp_path: Path) -> None:
     assert description["training"]["config"]["max_steps"] == 100
     assert not (tmp_path / "last.ckpt").exists()
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_crops_of_several_sizes_take_turns(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def look(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, MultiTask):
+            sizes.append(inputs[0].shape[-1])
+
+    hook = nn.modules.module.register_module_forward_pre_hook(look)
+    config = tiny(epochs=None, max_steps=5, more_sizes=[48, 40], self_supervision=NO_TERM, validate_every=100)
+    try:
+        train(config, "", tmp_path, dataset=Blobs(32))
+    finally:
+        hook.remove()
+    assert sizes == [32, 48, 40, 32, 48]
+    assert load_model(tmp_path).input_size == 32
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> None:
