@@ -8,7 +8,7 @@ right side as its mirror image; see the functions below for the reason behind ea
 points are spaced along it. No coordinate is fitted to an annotation and no detector takes part. Where the convention
 leaves a choice it was settled by looking at annotated 300W training photographs and their mean shape: how high in the
 brow its points run (`BROW_LEVEL`), how far its head drops and its tail reaches (`anny_anatomy`), rim rather than crease
-for 31 and 35, the outer end of Cupid's peaks for 50 and 52 (`PEAK_PLATEAU`).
+for 31 and 35, how far above sellion and pronasale the ends of the bridge are marked, where 60 and 64 stand.
 """
 
 from __future__ import annotations
@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from .anny import AnnyHead
 
 CURVE_POINTS = 24
-#: iBUG's brow points follow the upper part of the hair, just inside its edge: this share of the band's height
-BROW_LEVEL = 0.8
+#: iBUG's brow points follow the upper edge of the hair: this share of the band's height
+BROW_LEVEL = 1.05
 
-#: 50 and 52 stand at the outer end of the peaks of Cupid's bow: the last point this close (m) to their height
+#: 50 and 52 stand in the middle of the peaks of Cupid's bow: of the part within so many metres of the highest place
 PEAK_PLATEAU = 0.0007
+#: 60 and 64 are where the red of both lips parts, a little inside of the corner of the skin: share of the half width
+INNER_CORNER = 0.88
+#: 27 is the nasion, the suture above the deepest point of the root; 30 is marked where the bridge runs into the ball of
+#: the tip, above its foremost point: both by so many metres
+NASION_ABOVE_SELLION = 0.0015
+BRIDGE_ABOVE_TIP = 0.0025
 
 # Where each jaw point's curve leads, from the ear (16) to the point beside the chin (9): x as a share of the point's
 # own, and how much higher (m). The curves cross the cheek towards the middle and end before eye, nose and lips.
@@ -138,14 +144,14 @@ def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
 
 
 def _nose(anatomy: Anatomy) -> dict[int, Places]:
-    """27 the sellion (deepest point of the root), 30 the pronasale, 28 and 29 between them along the bridge; 33 the
-    subnasale, where columella and lip meet; 35 on the lower rim of the wing, at three quarters of the nose's half
-    width; 34 halfway between the two, below the nostril."""
+    """27 the nasion above the sellion (deepest point of the root), 30 the end of the bridge just above the pronasale,
+    28 and 29 between them; 33 the subnasale, where columella and lip meet; 35 on the lower rim of the wing, at three
+    quarters of the nose's half width; 34 halfway between the two, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
     ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
     sellion = float(heights[ridge.on(anatomy.rest)[:, 2].argmin()])
-    span = np.linspace(sellion, tip[1], 80)
+    span = np.linspace(sellion + NASION_ABOVE_SELLION, tip[1] + BRIDGE_ABOVE_TIP, 80)
     bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
     base = {33: nose_base(anatomy, 0.0, tip)[0], 35: nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)[1]}
@@ -180,8 +186,8 @@ def _eye(anatomy: Anatomy) -> dict[int, Places]:
 def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     """Outer points on the border of the vermilion, inner points where the closed lips touch.
 
-    54 and 64 are the corners; 51 the dip and 52 the left peak of Cupid's bow, 53 halfway to the corner; the lower lip's
-    and the inner points stand below the upper lip's.
+    54 is the corner, 64 inside of it; 51 the dip and 52 the left peak of Cupid's bow, 53 halfway to the corner; the
+    lower lip's and the inner points stand below the upper lip's.
     """
     rest = anatomy.rest
     outer = max(level_set(anatomy.lips, anatomy.face), key=lambda line: len(line.vertices))
@@ -189,7 +195,7 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     upper, lower = _halves(outer, rest)
     upper_y = upper.on(rest)
     bow = np.where((upper_y[:, 0] > 0.002) & (upper_y[:, 0] < 0.012), upper_y[:, 1], -np.inf)
-    peak = int(np.flatnonzero(bow > bow.max() - PEAK_PLATEAU)[-1])
+    peak = int(np.median(np.flatnonzero(bow > bow.max() - PEAK_PLATEAU)))
     arch = along(upper[peak:], rest, np.array([0.0, 0.5, 1.0]))
     columns = arch.on(rest)[:2, 0]
     contact_up, contact_low = _halves(inner, rest)
@@ -203,9 +209,9 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         (63, contact_up, columns[0]),
         (66, contact_low, 0.0),
         (65, contact_low, columns[0]),
+        (64, contact_up, INNER_CORNER * contact_up.on(rest)[-1, 0]),
     ):
         points[index] = where(curve, curve.on(rest)[:, 0], np.array([x]))
-    points[64] = contact_up[-1:]
     return points
 
 

@@ -84,7 +84,7 @@ def shut_lips(points: torch.Tensor) -> torch.Tensor:
     Pressed or rolled lips overlap by some millimetres on the mesh; the line that shows lies halfway.
     """
     upper, lower = (list(side) for side in zip(*_LIPS, strict=True))
-    up = torch.nn.functional.normalize(points[:, 51] - points[:, 57], dim=-1)[:, None]
+    up = torch.nn.functional.normalize(points[:, 27] - points[:, 8], dim=-1)[:, None]
     overlap = ((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True).clamp_min(0)
     shut = points.clone()
     shut[:, upper] = points[:, upper] + 0.5 * overlap * up
@@ -99,8 +99,9 @@ def visible_contour(
 
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
     the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
-    that lies most outward in the image. Outward is where the point lies on the face seen from the front: sideways for
-    the upper points, more and more downwards towards the chin.
+    that lies most outward in the image; then the points are spread evenly along the line they make. Outward is where
+    the point lies on the face seen from the front: sideways for the upper points, more and more downwards towards the
+    chin.
     """
     curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
     eye = camera_position.to(vertices)[:, None]
@@ -120,4 +121,24 @@ def visible_contour(
     rays = curves - eye[:, :, None]
     position = (rays * outward).sum(-1) / (rays * view[:, :, None]).sum(-1)
     best = position.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
-    return torch.cat([curves.gather(2, best).squeeze(2), points[:, 17:]], dim=1)
+    contour = curves.gather(2, best).squeeze(2)
+    rays = contour - eye
+    depth = (rays * view).sum(-1, keepdim=True)
+    seen = torch.cat([(rays * axis).sum(-1, keepdim=True) / depth for axis in (image_side, image_up)], dim=-1)
+    right, left = evenly(contour[:, :9], seen[:, :9]), evenly(contour[:, 8:], seen[:, 8:])
+    return torch.cat([right, left[:, 1:], points[:, 17:]], dim=1)
+
+
+def evenly(line: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """As many points (B,N,3) along the polyline `line` (B,N,3), evenly spaced as seen at `seen` (B,N,2).
+
+    Annotators spread the points of the jaw evenly along the contour of the picture.
+    """
+    length = torch.nn.functional.pad((seen[:, 1:] - seen[:, :-1]).norm(dim=-1).cumsum(-1), (1, 0))
+    count = line.shape[1]
+    wanted = length[:, -1:] * torch.linspace(0, 1, count, device=line.device, dtype=length.dtype)
+    after = torch.searchsorted(length.contiguous(), wanted.contiguous()).clamp(1, count - 1)
+    low, high = length.gather(1, after - 1), length.gather(1, after)
+    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)[..., None]
+    index = after[..., None].expand(-1, -1, 3)
+    return line.gather(1, index - 1) * (1 - share) + line.gather(1, index) * share

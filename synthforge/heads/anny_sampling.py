@@ -67,6 +67,8 @@ MIDDLES: dict[str, float] = {
     "mouth-upperlip-height-incr": -0.45,
     "mouth-upperlip-middle-up": -0.4,
     "mouth-lowerlip-height-incr": -0.35,
+    # its base mesh lets the corners of the mouth hang
+    "mouth-angles-up": 0.3,
     # its lower half moves brows twice as far as its upper one
     "eyebrows-trans-up": 0.15,
 }

@@ -166,6 +166,25 @@ def test_an_open_jaw_parts_the_lips(head: AnnyHead) -> None:
     assert shut[8, 1] - wide[8, 1] > 0.01
 
 
+def test_pressed_lips_touch_and_do_not_cross(head: AnnyHead) -> None:
+    for action in ({"mouthPressLeft": 1, "mouthPressRight": 1}, {"mouthRollLower": 1, "mouthRollUpper": 1}):
+        pressed = points(head, **action)
+        for upper, lower in ((61, 67), (62, 66), (63, 65)):
+            assert pressed[upper, 1] - pressed[lower, 1] > -0.001
+
+
+@pytest.mark.parametrize("yaw", [-50, -20, 0, 20, 50])
+def test_the_visible_jaw_line_is_spread_evenly_in_the_image(head: AnnyHead, yaw: float) -> None:
+    angle = np.radians(yaw)
+    position = 1.2 * np.array([np.sin(angle), 0.1, np.cos(angle)], np.float32)
+    seen = head.landmarks(pose(head), torch.from_numpy(position)[None], "visible")[0].numpy()
+    forward = (seen[33] - position) / np.linalg.norm(seen[33] - position)
+    rays = (seen[:17] - position) / ((seen[:17] - position) @ forward)[:, None]
+    steps = np.linalg.norm(np.diff(rays - forward, axis=0), axis=1)
+    for side in (steps[:8], steps[8:]):  # points stand on the curve, steps are its chords
+        assert side.max() / side.min() < 1.12
+
+
 def test_visible_contour_from_the_front_is_the_static_one(head: AnnyHead) -> None:
     vertices = pose(head)
     seen = head.landmarks(vertices, torch.tensor([[0.0, 0.0, 1.5]]), "visible")
