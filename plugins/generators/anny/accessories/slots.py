@@ -62,7 +62,7 @@ SLOTS = _layout()
 NUM_VERTICES = sum(slot.size for slot in SLOTS.values())
 FACES = np.concatenate([slot.faces() for slot in SLOTS.values()])
 
-# what the surface shows besides its colour, see `shade_kernel.shade_worn`
+# what the surface shows besides its colour, see `fragments.shade_worn`
 PLAIN, KNIT, SKIN = range(3)
 WEAVES = 32  # a vertex's kind is its class plus this times its weave
 
