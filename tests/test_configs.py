@@ -85,13 +85,14 @@ def test_what_a_network_learns_from_is_in_its_dataset(name: str, trees: Mapping[
     stages = {stage.name: stage.config for stage in pipeline.stages}
     for trained in stages_of(name, "train"):
         config = stages[trained]
-        annotators = [plugins.build("annotator", each) for each in stages[config.dataset].annotators]
-        held = {field.name: field.schema for annotator in annotators for field in annotator.fields}
-        for reference in config.tasks:
-            task = plugins.build("task", reference)
-            assert task.fields[0] in held
-            if name.startswith("paper/"):
-                assert held[task.fields[0]] == task.schema
+        for dataset in config.dataset if isinstance(config.dataset, list) else [config.dataset]:
+            annotators = [plugins.build("annotator", each) for each in stages[dataset].annotators]
+            held = {field.name: field.schema for annotator in annotators for field in annotator.fields}
+            for reference in config.tasks:
+                task = plugins.build("task", reference)
+                assert task.fields[0] in held
+                if name.startswith("paper/"):
+                    assert held[task.fields[0]] == task.schema
 
 
 def test_without_backbones_a_table_says_what_is_missing(trees: Mapping[str, Path], tmp_path: Path) -> None:
