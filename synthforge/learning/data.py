@@ -7,7 +7,7 @@ A batch is a flat dict of tensors that the default collation can make; everythin
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..core.interfaces import Benchmark
+from ..core.interfaces import Benchmark, Task
 from ..core.records import Field, RealItem
 from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 from ..core.seeding import numpy_rng
 from ..datasets import crops
 from . import augment
 from .config import FramingConfig
-from .fields import Moved, Plan, cut, move
+from .fields import Moved, Plan, cut, move, plan_tasks
 
 Batch = dict[str, torch.Tensor]
 
@@ -60,6 +60,34 @@ class SyntheticFaces:
         if self.box_field:
             box = tight_box(sample[self.box_field])
         return Face(image, box, {name: sample[name] for name in self.names})
+
+
+def needed_fields(tasks: Iterable[Task]) -> set[str]:
+    """Names of all fields that synthetic faces are read with: images, points for the face box, what tasks learn from.
+
+    A dataset need not have all of them.
+    """
+    return {"image", "landmarks2d", *(name for task in tasks for name in task.fields)}
+
+
+def fields_of(dataset: Any) -> dict[str, Field]:
+    """The fields of a dataset by name."""
+    fields = dataset.fields
+    return dict(fields) if isinstance(fields, Mapping) else {item.name: item for item in fields}
+
+
+def synthetic_faces(
+    dataset: Any, tasks: Mapping[str, Task], *, where: str
+) -> tuple[SyntheticFaces, dict[str, Plan], dict[str, tuple[str, ...]]]:
+    """The faces of a dataset with what tasks, by name, learn from: faces, plans by field, fields by task.
+
+    where: for messages. Raises DataError when the dataset lacks what a task learns from.
+    """
+    fields = fields_of(dataset)
+    wanted = {name: (tuple(task.fields), str(getattr(task, "schema", ""))) for name, task in tasks.items()}
+    plans, members = plan_tasks(fields, wanted, where=where)
+    points = [item.name for item in fields.values() if item.kind == "points2d"]
+    return SyntheticFaces(dataset, list(plans), points[0] if points else ""), plans, members
 
 
 class RealFaces:
@@ -123,6 +151,7 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
     def __getitem__(self, place: tuple[int, int]) -> dict[str, np.ndarray]:
         epoch, index = place
         item = dict(self._crop(index))
+        frame = item.pop("frame")
         item["index"] = np.asarray(index, np.int64)
         if self.policy is not None:
             # Epochs are spread over the stream's name: the seed sequence takes one index.
@@ -131,12 +160,13 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
             drawn = augment.draw(
                 self.policy,
                 rng,
-                margin=self.source / self.size,
+                margin=float(frame[0]),
+                offset=(float(frame[1]), float(frame[2])),
                 jitter_shift=f.jitter_shift,
                 jitter_scale=f.jitter_scale,
                 wide=(f.wide[0], f.wide[1]),
             )
-            item["image"] = augment.compress(item["image"], float(drawn["jpeg"]))
+            item["image"] = augment.degrade(item["image"], drawn, self.size)
             item |= {f"draw/{name}": value for name, value in drawn.items()}
         return item
 
@@ -151,13 +181,29 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
             if kept is not None:
                 return kept
         face = self.faces[index]
-        square = crops.square_box(face.box, self.framing.crop_scale * self.source / self.size)
-        image, matrix = crops.crop(face.image, square, self.source)
-        item = {"image": image}
+        square = crops.square_box(face.box, self.framing.crop_scale)
+        if self.policy is None:
+            image, matrix = crops.crop(face.image, square, self.source)
+            item = {"image": image, "frame": np.array([1.0, 0.0, 0.0])}
+        else:
+            # Whole pixels, never enlarged: cutting is a copy or a fast reduction, and what is left of the way to
+            # `square` is the first part of the drawn matrix, so that small images are resampled once.
+            wide = crops.pixel_box(crops.square_box(face.box, self.framing.crop_scale * self.margin), self.source)
+            whole, _ = crops.crop(face.image, wide, round(wide[2] - wide[0]))
+            matrix = crops.box_matrix(wide, self.source)
+            image = whole if len(whole) == self.source else augment.resized(whole, self.source)
+            item = {"image": image, "frame": _seen_from(wide, square)}
         item |= {f"field/{n}": cut(p, face.values[n], matrix, self.source) for n, p in self.plans.items()}
         if self._cache is not None:
             self._cache.put(index, item)
         return item
+
+
+def _seen_from(box: crops.Box, other: crops.Box) -> np.ndarray:
+    """Side of a square box and its centre (x, y) in the unit frame of another square, (3,) float64."""
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = box, other
+    side = u1 - u0
+    return np.array([x1 - x0, x0 + x1 - u0 - u1, y0 + y1 - v0 - v1]) / side
 
 
 class _Cache:
@@ -198,15 +244,16 @@ def prepare(
     """Move a batch to the device and augment it: images (B,3,size,size) in [0,1], and targets by field name."""
     # Wide numbers stay on the CPU: they decide which kernels run.
     numbers = {name[5:]: value for name, value in batch.items() if name.startswith("draw/")}
-    images = batch["image"].to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+    images = batch["image"].to(device, non_blocking=True).permute(0, 3, 1, 2).float()
     count = len(images)
     if numbers:
         matrix = numbers["matrix"].to(device)
         grid = augment.sampling_grid(matrix, size)
-        images = augment.photometric(augment.warp(images, grid), numbers)
-        hidden = augment.erased(numbers, size).any(1).to(device)
+        images = augment.photometric(augment.warp(images, grid).div_(255.0), numbers)
+        hidden = augment.erased(numbers, size).to(device)
         moved = Moved(matrix, grid, numbers["flip"].to(device) > 0, hidden)
     else:
+        images = images.div_(255.0)
         matrix = torch.eye(3, device=device).expand(count, 3, 3)
         none = torch.zeros(count, dtype=torch.bool, device=device)
         grid = augment.sampling_grid(matrix, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from ..core.progress import progress_bar
 from ..core.seeding import numpy_rng
 from . import hardware
 from .config import FramingConfig, HardwareConfig
-from .data import CropDataset, SyntheticFaces, make_loader, prepare, task_targets
-from .fields import plan_tasks
+from .data import CropDataset, make_loader, prepare, synthetic_faces, task_targets
+from .losses import each_loss
 from .model import FaceModel
 
 if TYPE_CHECKING:
@@ -31,12 +31,7 @@ def sample_losses(model: FaceModel, dataset: ShardDataset) -> dict[str, np.ndarr
     On one thread, so that the numbers do not depend on how many there are. Raises DataError when the dataset lacks
     what a task learns from.
     """
-    from .train import fields_of
-
-    wanted = {n: (tuple(task.fields), str(getattr(task, "schema", ""))) for n, task in model.tasks.items()}
-    plans, members = plan_tasks(fields_of(dataset), wanted, where=str(dataset.root))
-    points = [item.name for item in dataset.fields if item.kind == "points2d"]
-    faces = SyntheticFaces(dataset, list(plans), points[0] if points else "")
+    faces, plans, members = synthetic_faces(dataset, model.tasks, where=str(dataset.root))
     crops = CropDataset(faces, plans, model.input_size, FramingConfig(crop_scale=model.crop_scale))
     count = len(dataset)
     places = [[(0, i) for i in range(a, min(a + _BATCH, count))] for a in range(0, count, _BATCH)]
@@ -46,11 +41,7 @@ def sample_losses(model: FaceModel, dataset: ShardDataset) -> dict[str, np.ndarr
             images, targets = prepare(batch, plans, model.input_size)
             found = model(images)
             for name, target in task_targets(targets, members).items():
-                task = model.tasks[name]
-                for row, index in enumerate(batch["index"].tolist()):
-                    one: Any = {key: value[row : row + 1] for key, value in found[name].items()}
-                    truth = {key: value[row : row + 1] for key, value in target.items()}
-                    losses[name][index] = float(task.loss(one, truth))
+                losses[name][batch["index"].numpy()] = each_loss(model.tasks[name], found[name], target).numpy()
             advance(len(images))
     for name, values in losses.items():
         if not np.isfinite(values).all():

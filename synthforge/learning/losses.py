@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..core.interfaces import Task
 from . import augment
 from .config import SelfSupervisionConfig
 
@@ -60,6 +61,16 @@ def prediction_consistency(of_moved: Prediction, of_plain: Prediction, matrix: t
     if "depth" in of_plain:
         total = total + map_consistency(of_moved["depth"], of_plain["depth"], matrix)
     return total
+
+
+@torch.no_grad()
+def each_loss(task: Task, prediction: Prediction, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A task's loss of every sample of a batch by itself, (B,)."""
+    count = len(next(iter(target.values())))
+    rows = [slice(i, i + 1) for i in range(count)]
+    return torch.stack(
+        [task.loss({k: v[row] for k, v in prediction.items()}, {k: v[row] for k, v in target.items()}) for row in rows]
+    )
 
 
 class TaskWeights(nn.Module):

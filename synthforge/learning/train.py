@@ -15,15 +15,13 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.interfaces import Task
 from ..core.plugins import load_plugins
-from ..core.records import Field
 from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from . import hardware, loop
 from .config import SelfSupervisionConfig, TrainConfig
-from .data import SyntheticFaces
+from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
-from .fields import Plan, plan_tasks
-from .losses import EVERY, TaskWeights, map_consistency, prediction_consistency, transform
+from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
 from .model import DESCRIPTION, FaceModel, build_tasks, load_model, read_description, to_size
 from .sampling import Sampling, split
 
@@ -74,7 +72,9 @@ class MultiTask(nn.Module):
             total = total + self.consistency.weight * term
         figures["loss"] = total
         if each:
-            figures["each"] = self._each(found, targets, len(images))
+            figures["each"] = torch.zeros(len(images), device=images.device)
+            for name, task in self.model.tasks.items():
+                figures["each"] += each_loss(task, found[name], targets[name])
         return figures
 
     def _consistency(
@@ -98,15 +98,6 @@ class MultiTask(nn.Module):
             return EVERY
         first = torch.randint(self.dense_stride, (2,)).tolist()
         return slice(first[0], None, self.dense_stride), slice(first[1], None, self.dense_stride)
-
-    @torch.no_grad()
-    def _each(self, found: Mapping[str, Any], targets: Mapping[str, Any], count: int) -> torch.Tensor:
-        losses = torch.zeros(count, device=next(self.parameters()).device)
-        for name, task in self.model.tasks.items():
-            for i in range(count):
-                one = {key: value[i : i + 1] for key, value in found[name].items()}
-                losses[i] += task.loss(one, {key: value[i : i + 1] for key, value in targets[name].items()})
-        return losses
 
 
 def _thinned(
@@ -187,7 +178,8 @@ class _TrainJob:
         learn, held = split(len(dataset), config.val_fraction, self.seed)
         if not len(learn):
             raise DataError(f"{self.root} has {len(dataset)} samples: none is left to train on")
-        plans, members = self._plans(dataset)
+        tasks = {name: task for name, (task, _) in self.tasks.items()}
+        faces, plans, members = synthetic_faces(dataset, tasks, where=str(self.root))
         model = self._model(dataset, mark, len(learn))
         module = MultiTask(model, self._weights(), config.self_supervision, config.dense_stride)
         if config.hardware.channels_last:
@@ -197,7 +189,7 @@ class _TrainJob:
             for head in model.heads.values():
                 head.compile()
         sampling = Sampling(config.sampling, learn.tolist(), self.seed)
-        feed = SyntheticFeed(fabric, config, self._faces(dataset, plans), plans, members, sampling, self.seed)
+        feed = SyntheticFeed(fabric, config, faces, plans, members, sampling, self.seed)
         job = loop.Job(
             module=module,
             averaged=model,
@@ -233,16 +225,8 @@ class _TrainJob:
         from ..datasets.reader import ShardDataset, read_manifest
 
         there = {item["name"] for item in read_manifest(self.root)["fields"]}
-        wanted = {"image", "landmarks2d", *(n for task, _ in self.tasks.values() for n in task.fields)}
+        wanted = needed_fields(task for task, _ in self.tasks.values())
         return ShardDataset(self.root, fields=sorted(wanted & there))
-
-    def _plans(self, dataset: Any) -> tuple[dict[str, Plan], dict[str, tuple[str, ...]]]:
-        wanted = {n: (tuple(task.fields), str(getattr(task, "schema", ""))) for n, (task, _) in self.tasks.items()}
-        return plan_tasks(fields_of(dataset), wanted, where=str(self.root))
-
-    def _faces(self, dataset: Any, plans: Mapping[str, Plan]) -> SyntheticFaces:
-        points = [f.name for f in fields_of(dataset).values() if f.kind == "points2d"]
-        return SyntheticFaces(dataset, list(plans), points[0] if points else "")
 
     def _weights(self) -> TaskWeights:
         unknown = set(self.config.task_weights) - set(self.tasks)
@@ -318,12 +302,6 @@ def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.
     if learned:
         groups.append({"params": learned, "lr": 10 * o.lr, "weight_decay": 0.0})
     return hardware.adamw([group for group in groups if group["params"]], fabric)
-
-
-def fields_of(dataset: Any) -> dict[str, Field]:
-    """The fields of a dataset by name."""
-    fields = dataset.fields
-    return dict(fields) if isinstance(fields, Mapping) else {item.name: item for item in fields}
 
 
 def _what_counts(config: TrainConfig) -> dict[str, Any]:

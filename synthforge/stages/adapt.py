@@ -165,6 +165,7 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
 
     from ..core.files import write_json
     from ..datasets.reader import ShardDataset
+    from ..learning.data import needed_fields
     from ..learning.hardness import hardness, sample_losses
     from ..learning.model import load_model
 
@@ -173,9 +174,8 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {**kept, "hardness": np.asarray(kept["hardness"])}
     model = load_model(folder, plugins=context.plugins)
-    names = {"image", "landmarks2d", *(name for task in model.tasks.values() for name in task.fields)}
     there = {item["name"] for item in manifest["fields"]}
-    dataset = ShardDataset(context.inputs["dataset"], fields=sorted(names & there))
+    dataset = ShardDataset(context.inputs["dataset"], fields=sorted(needed_fields(model.tasks.values()) & there))
     losses = sample_losses(model, dataset)
     record: dict[str, Any] = {
         "keys": dataset.keys(),

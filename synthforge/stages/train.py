@@ -36,6 +36,7 @@ def check(context: StageContext, config: TrainStage) -> None:
 def run(context: StageContext, config: TrainStage) -> None:
     """Train, or go on from the last checkpoint."""
     from ..datasets.joint import JointDataset
+    from ..learning.data import needed_fields
     from ..learning.train import train
 
     tasks: dict[str, Task] = {}
@@ -50,8 +51,7 @@ def run(context: StageContext, config: TrainStage) -> None:
         raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
     joint = None
     if len(roots) > 1:
-        wanted = {"image", "landmarks2d", *(name for task in tasks.values() for name in task.fields)}
-        joint = JointDataset(roots, sorted(wanted))
+        joint = JointDataset(roots, sorted(needed_fields(tasks.values())))
     train(
         config,
         roots[0],
