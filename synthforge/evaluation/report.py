@@ -21,6 +21,7 @@ from .pictures import draw_case, embed
 from .protocol import CASES, Evaluation
 from .report_markdown import markdown
 from .report_tables import Labelled, comparison, figures, metric_name, section_key, shown, summary
+from .summary import protocol_of
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 
@@ -78,8 +79,7 @@ def _section(rows: Sequence[Labelled], pictures: bool) -> dict[str, Any]:
         "figures": figures(rows),
         "curve": _curve(rows) if first.task == "keypoints" else None,
         "models": [
-            {"label": label, "protocol": _protocol(each), "cases": _cases(each) if pictures else []}
-            for label, each in rows
+            {"label": label, "protocol": _told(each), "cases": _cases(each) if pictures else []} for label, each in rows
         ],
     }
 
@@ -113,10 +113,9 @@ def _tile(label: str, evaluation: Evaluation) -> dict[str, str]:
     }
 
 
-def _protocol(evaluation: Evaluation) -> str:
-    words = [f"{name.replace('_', ' ')}: {value}" for name, value in evaluation.protocol.items()]
+def _told(evaluation: Evaluation) -> str:
     rate = evaluation.count / evaluation.seconds if evaluation.seconds > 0 else 0.0
-    return ", ".join([*words, f"{evaluation.seconds:.1f} s ({rate:.1f} faces/s)"])
+    return f"{protocol_of(evaluation)}, {evaluation.seconds:.1f} s ({rate:.1f} faces/s)"
 
 
 def _curve(rows: Sequence[Labelled], limit: float = 10.0) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from .summary import table
 
 STAND_IN = (
     "Not real photographs: a stand-in lies in this benchmark's place ({}). Its figures say that the pipeline works, "
@@ -26,7 +28,7 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
         yield ""
     if content["summary"]:
         yield from ("## Summary", "")
-        yield from _table(content["summary"])
+        yield from _methods(content["summary"])
     for section in content["sections"]:
         yield from _section(section)
     made = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
@@ -46,48 +48,38 @@ def _section(section: Mapping[str, Any]) -> Iterator[str]:
         yield from ("### Beside the published rows", "")
         if section["remark"]:
             yield from (_text(section["remark"]), "")
-        yield from _table(comparison)
+        yield from _methods(comparison)
         if comparison["source"]:
             yield from (f"Published rows: {_text(comparison['source'])}.", "")
     else:
         yield from (_text(section["remark"]), "")
-    table = section["figures"]
+    figures = section["figures"]
     yield from ("### All figures", "")
-    yield _row(["figure", *map(_text, table["columns"]), "unit"])
-    yield _rule(len(table["columns"]) + 1)
-    for row in table["rows"]:
-        yield _row([_text(row["name"]), *map(_cell, row["cells"]), _text(row["unit"])])
-    yield ""
+    yield from table(
+        ["figure", *map(_text, figures["columns"]), "unit"],
+        [[_text(row["name"]), *map(_cell, row["cells"]), _text(row["unit"])] for row in figures["rows"]],
+    )
     for model in section["models"]:
         yield from (f"{_text(model['label'])}: {_text(model['protocol'])}", "")
 
 
-def _table(table: Mapping[str, Any]) -> Iterator[str]:
+def _methods(content: Mapping[str, Any]) -> list[str]:
     """A table with two lines of headings, which Markdown has not: both go into each column's name.
 
     Sources are a column where there is more than one.
     """
-    above = [group["title"] for group in table["groups"] for _ in range(group["span"])]
-    heads = [f"{over}: {name}" if name else over for over, name in zip(above, table["columns"], strict=True)]
-    sources = not table.get("source", "one")
-    yield _row(["method", *map(_text, heads), *(["source"] if sources else [])])
-    yield _rule(len(heads) + sources)
-    for row in table["rows"]:
+    above = [group["title"] for group in content["groups"] for _ in range(group["span"])]
+    heads = [f"{over}: {name}" if name else over for over, name in zip(above, content["columns"], strict=True)]
+    sources = not content.get("source", "one")
+    rows = []
+    for row in content["rows"]:
         label = f"**{_text(row['label'])} (ours)**" if row["ours"] else _text(row["label"])
-        yield _row([label, *map(_cell, row["cells"]), *([_text(row["source"])] if sources else [])])
-    yield ""
+        rows.append([label, *map(_cell, row["cells"]), *([_text(row["source"])] if sources else [])])
+    return table(["method", *map(_text, heads), *(["source"] if sources else [])], rows)
 
 
 def _cell(cell: Mapping[str, Any]) -> str:
     return f"**{cell['text']}**" if cell["best"] else str(cell["text"])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _rule(figures: int) -> str:
-    return f"|---|{'---:|' * figures}"
 
 
 def _text(value: object) -> str:

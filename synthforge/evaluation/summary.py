@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,14 +51,14 @@ def to_markdown(evaluation: Evaluation, label: str = "", *, level: int = 2) -> s
 
 def protocol_of(evaluation: Evaluation) -> str:
     """The protocol in one line."""
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in evaluation.protocol.items())
+    return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in evaluation.protocol.items())
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table and an empty one."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    """Lines of a Markdown table and an empty one; cells may be Markdown, but no bar of theirs ends a column."""
+    first, *others = [[re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in row] for row in (heads, *rows)]
     ruler = "|".join(["---", *["---:"] * (len(heads) - 1)])
-    return [f"| {' | '.join(heads)} |", f"|{ruler}|", *(f"| {' | '.join(row)} |" for row in cells), ""]
+    return [f"| {' | '.join(first)} |", f"|{ruler}|", *(f"| {' | '.join(row)} |" for row in others), ""]
 
 
 def _rows(rows: Mapping[str, Mapping[str, Any]], what: str) -> list[str]:

@@ -83,7 +83,7 @@ def test_the_card_holds_the_figures_and_no_name_of_a_face(model: Path, tmp_path:
     write_card(model, tmp_path)
     page, figures = (tmp_path / "README.md").read_text(), (tmp_path / "figures.json").read_text()
     for said in (
-        *("# Name", "Words.", "It cannot see behind.", "### zero-shot: 300w, train", "passes 2"),
+        *("# Name", "Words.", "It cannot see behind.", "### zero-shot: 300w, train", "passes: 2"),
         *(
             "| nme | 4.25 % |",
             "| auc@8 | - |",
