@@ -9,13 +9,14 @@ from omegaconf import MISSING
 
 from ..core.errors import ConfigError
 from ..core.pipeline import StageContext, StageKind
+
+# Neither of these imports torch, so that `--help` and the check of a configuration stay quick.
+from ..evaluation import alignment
+from ..evaluation.boxes import box_mode
 from . import benchmarks
 
 if TYPE_CHECKING:
     from ..evaluation.analysis import Analysis
-
-BOXES = ("truth", "jitter", "detector")
-ALIGN_KINDS = ("affine", "offset")
 
 
 @dataclass
@@ -28,8 +29,8 @@ class AlignConfig:
     split: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in ALIGN_KINDS:
-            raise ValueError(f"kind is one of {', '.join(ALIGN_KINDS)}; got '{self.kind}'")
+        if self.kind not in alignment.KINDS:
+            raise ValueError(f"kind is one of {', '.join(alignment.KINDS)}; got '{self.kind}'")
         if self.fit < 0:
             raise ValueError(f"fit is a number of faces, got {self.fit}")
 
@@ -64,8 +65,7 @@ class EvaluateConfig:
     label: str = ""
 
     def __post_init__(self) -> None:
-        if self.box not in (*BOXES, "ground-truth"):
-            raise ValueError(f"box is one of {', '.join(BOXES)}; got '{self.box}'")
+        box_mode(self.box)
         if self.passes not in (1, 2):
             raise ValueError(f"passes is 1 or 2, got {self.passes}")
         if self.input_size and self.input_size < 16:
