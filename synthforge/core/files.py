@@ -17,9 +17,8 @@ from .errors import DataError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
-_TEMPORARY = re.compile(
-    r"\.(?:shard-\d{5,}\.(?:tar|json)|manifest\.json|rejections\.jsonl)\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp"
-)
+# .NAME.HOST.PROCESS.COUNTER.tmp, as `replacing` calls them
+_TEMPORARY = re.compile(r"\..+\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp")
 _counter = itertools.count()
 _open: set[Path] = set()
 

@@ -288,14 +288,15 @@ def test_only_our_own_dead_leftovers_are_cleaned(tmp_path: Path) -> None:
     from synthforge.core import files
 
     dead = 2**22 + 1  # above the largest process id Linux gives
-    ours = tmp_path / f".shard-00003.tar.{files._HOST}.{dead}.0.tmp"
+    ours = [tmp_path / f".{name}.{files._HOST}.{dead}.0.tmp" for name in ("any name", "shard-00003.tar")]
     kept = [
         tmp_path / f".shard-00003.tar.{files._HOST}.1.0.tmp",  # its process lives
         tmp_path / f".shard-00003.tar.elsewhere.{dead}.0.tmp",  # another machine's
-        tmp_path / f".notes.txt.{files._HOST}.{dead}.0.tmp",  # not a file of ours
+        tmp_path / f".notes.txt.{dead}.0.tmp",  # not a name of ours: no machine
+        tmp_path / f".{files._HOST}.{dead}.0.tmp",  # and no file
         tmp_path / "shard-00003.tar.tmp",
     ]
-    for path in (ours, *kept):
+    for path in (*ours, *kept):
         path.write_bytes(b"x")
-    assert clean_stale(tmp_path) == [ours]
+    assert clean_stale(tmp_path) == ours
     assert all(path.exists() for path in kept)
