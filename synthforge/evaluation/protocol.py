@@ -4,8 +4,8 @@
    `benchmark.crop_scale` times its larger side, cut out and resampled to `input_size` with anti-aliasing; what lies
    outside of the photograph is black.
 2. The predictor sees batches of such crops and nothing else.
-3. Points are mapped back through the crop's own matrix; logits and depth are interpolated bilinearly at every pixel of
-   the photograph, and the class is chosen there, at full resolution. Pixels outside of the crop are background.
+3. Points are mapped back to the photograph; classes are chosen and depth is interpolated at every pixel of it, at full
+   resolution (see `crop_maps`).
 4. With two `passes`, the tight box of the predicted points gives a second crop, which is predicted again.
 """
 
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ..core.errors import SynthForgeError, UserError
 from ..core.interfaces import Benchmark
@@ -30,6 +29,7 @@ from ..datasets import crops
 from . import analysis
 from .analysis import Analysis, Kept
 from .boxes import LEAST_OVERLAP, Finder, box_mode, jittered, matching
+from .crop_maps import TO_IMAGE, cut_batch
 
 #: batch of crops (B,3,S,S) float in [0,1] -> the prediction mapping of the benchmark's task
 Predictor = Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
@@ -327,7 +327,7 @@ class _Runner:
             raise UserError(f"no crop can be made for one of {keys}: {error}") from error
         output = self.predictor(batch)
         values = self._checked(output, len(samples))
-        back = _TO_IMAGE[self.benchmark.task]
+        back = TO_IMAGE[self.benchmark.task]
         mapped = [
             back(value, matrix, self.input_size, sample.image.shape[:2])
             for value, matrix, sample in zip(values, matrices, samples, strict=True)
@@ -350,60 +350,3 @@ class _Runner:
                 hint="A model in another schema is scored through `synthforge.evaluation.zero_shot`.",
             )
         return values
-
-
-def cut_batch(
-    images: Sequence[np.ndarray], squares: Sequence[crops.Box], size: int, device: torch.device
-) -> tuple[torch.Tensor, list[np.ndarray]]:
-    """One square of each photograph as a batch (B,3,size,size) in [0,1], and the maps from photograph to crop pixels.
-
-    Raises ValueError for a square that no crop can be made of.
-    """
-    cut = [crops.crop(image, square, size) for image, square in zip(images, squares, strict=True)]
-    batch = torch.from_numpy(np.stack([image for image, _ in cut])).to(device)
-    return batch.permute(0, 3, 1, 2).float() / 255.0, [matrix for _, matrix in cut]
-
-
-def points_to_image(
-    points: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int] | None = None
-) -> np.ndarray:
-    """Points (N,2) in [0,1] of a crop of `size` pixels -> pixels of the photograph, float64."""
-    return crops.apply(crops.invert(matrix), points.double().cpu().numpy() * size)
-
-
-def map_to_image(
-    values: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """A map (C,h,w) over a crop, interpolated at every pixel centre of the photograph.
-
-    matrix: photograph -> crop pixels of a crop of `size` pixels, whatever h and w are; shape: (H,W). Returns
-    (C,H,W), the nearest value of the crop where the pixel lies outside of it, and (H,W) bool, where it lies inside.
-    """
-    height, width = shape
-    rows = (np.arange(height) + 0.5) * matrix[1, 1] + matrix[1, 2]
-    columns = (np.arange(width) + 0.5) * matrix[0, 0] + matrix[0, 2]
-    y = torch.from_numpy(rows * 2 / size - 1).to(values)
-    x = torch.from_numpy(columns * 2 / size - 1).to(values)
-    grid = torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
-    # align_corners=False is the house's convention: -1 and 1 are the outer edges of the first and last pixel.
-    mapped = F.grid_sample(values[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
-    return mapped, (grid.abs() <= 1).all(dim=-1)
-
-
-def label_to_image(logits: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
-    """Class ids (H,W) uint8 of logits (C,h,w) over a crop, 0 outside of it; see `map_to_image`."""
-    mapped, inside = map_to_image(logits.float(), matrix, size, shape)
-    # max(), not argmax(): the same first maximum, several times faster over the leading dimension on the CPU
-    return (mapped.max(dim=0).indices * inside).to(torch.uint8).cpu().numpy()
-
-
-def depth_to_image(depth: torch.Tensor, matrix: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray:
-    """Depth (H,W) of a map (1,h,w) over a crop; see `map_to_image`."""
-    return map_to_image(depth.float(), matrix, size, shape)[0][0].cpu().numpy()
-
-
-_TO_IMAGE: Mapping[str, Callable[[torch.Tensor, np.ndarray, int, tuple[int, int]], np.ndarray]] = {
-    "keypoints": points_to_image,
-    "segmentation": label_to_image,
-    "depth": depth_to_image,
-}

@@ -12,7 +12,7 @@ import torch
 from ..core.errors import UserError
 from ..datasets import crops
 from ..datasets.crops import Box
-from ..evaluation.protocol import cut_batch, depth_to_image, label_to_image, points_to_image
+from ..evaluation.crop_maps import cut_batch, depth_to_image, label_to_image, points_to_image
 from ..learning.model import FaceModel, Prediction
 
 BATCH = 16

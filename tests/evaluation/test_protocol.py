@@ -12,7 +12,7 @@ from toy_benchmarks import Toy, find_dots, read_depth, read_labels
 from synthforge.core.errors import UserError
 from synthforge.core.records import RealItem, RealSample
 from synthforge.datasets import crops
-from synthforge.evaluation import protocol
+from synthforge.evaluation import crop_maps
 from synthforge.evaluation.boxes import LEAST_OVERLAP, jittered, matching, overlap
 from synthforge.evaluation.protocol import evaluate
 
@@ -70,7 +70,7 @@ def test_pixels_outside_of_the_crop_are_background() -> None:
     matrix = crops.box_matrix((10, 20, 30, 40), 64)
     logits = torch.zeros(3, 16, 16)
     logits[2] = 1
-    label = protocol.label_to_image(logits, matrix, 64, (50, 60))
+    label = crop_maps.label_to_image(logits, matrix, 64, (50, 60))
     assert (label[20:40, 10:30] == 2).all()
     assert label.sum() == 2 * 20 * 20
 
@@ -79,7 +79,7 @@ def test_a_map_is_interpolated_at_pixel_centres() -> None:
     """A linear ramp over the crop comes back as the same ramp in the photograph's coordinates."""
     matrix = crops.box_matrix((12.3, 7.9, 52.3, 47.9), 100)
     ramp = ((torch.arange(50) + 0.5) * 2).expand(1, 50, 50).double()  # crop x, at half the crop's resolution
-    mapped, inside = protocol.map_to_image(ramp, matrix, 100, (60, 60))
+    mapped, inside = crop_maps.map_to_image(ramp, matrix, 100, (60, 60))
     expected = crops.apply(matrix, np.stack([np.arange(60) + 0.5, np.full(60, 20.0)], axis=1))[:, 0]
     core = np.arange(15, 50)
     np.testing.assert_allclose(mapped[0, 20, core], expected[core], atol=1e-9)
