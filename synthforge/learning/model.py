@@ -20,11 +20,12 @@ from ..core.files import write_bytes, write_json
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from ..core.shipped import DESCRIPTION
 from .config import NetworkConfig
 from .losses import EVERY, resized_logits
 from .networks.backbone import build_backbone
 
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+WEIGHTS = "model.safetensors"
 FORMAT = 1
 
 Prediction = dict[str, torch.Tensor]

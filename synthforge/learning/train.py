@@ -16,13 +16,14 @@ from ..core.files import write_json
 from ..core.interfaces import Task
 from ..core.plugins import load_plugins
 from ..core.seeding import seed_sequence
+from ..core.shipped import DESCRIPTION
 from ..core.versions import versions
 from . import hardware, loop
 from .config import SelfSupervisionConfig, TrainConfig
 from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
 from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
-from .model import DESCRIPTION, FaceModel, build_tasks, load_model, read_description, to_size
+from .model import FaceModel, build_tasks, load_model, read_description, to_size
 from .sampling import Sampling, split
 
 if TYPE_CHECKING:
