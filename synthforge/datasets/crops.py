@@ -35,6 +35,17 @@ def square_box(box: Box, scale: float = 1.0) -> Box:
     return cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
 
 
+def pixel_box(box: Box, least: int) -> Box:
+    """The square of whole pixels that shows the square `box` best, or `least` pixels around its centre if that is more.
+
+    Cut out at `least` pixels it is never enlarged: every pixel of a small box stays as it was.
+    """
+    x0, y0, x1, y1 = box
+    side = max(least, round(x1 - x0))
+    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    return float(left), float(top), float(left + side), float(top + side)
+
+
 def box_matrix(box: Box, size: int) -> np.ndarray:
     """The map (2,3) float64 from image pixels to a crop of `size` pixels that shows exactly `box`."""
     x0, y0, x1, y1 = (float(value) for value in box)
@@ -51,13 +62,15 @@ def crop(
 
     Returns the crop and its matrix (2,3) float64: image pixel coordinates -> crop pixel coordinates. With `antialias`
     each crop pixel is a triangle-weighted mean over its whole footprint; without, it is plain bilinear interpolation.
-    What lies outside of the image is black (`zero`) or repeats the nearest pixel (`edge`). Raises ValueError for an
-    empty, endless or absurdly large box.
+    A box of `size` whole pixels (`pixel_box`) is copied. What lies outside of the image is black (`zero`) or repeats
+    the nearest pixel (`edge`). Raises ValueError for an empty, endless or absurdly large box.
     """
     matrix = box_matrix(box, size)
     x0, y0, x1, y1 = (float(value) for value in box)
     if max(x1 - x0, y1 - y0) > MAX_SIDE:
         raise ValueError(f"the box {box} is larger than {MAX_SIDE} pixels")
+    if (y1 - y0, x1 - x0) == (size, size) and x0.is_integer() and y0.is_integer():
+        return _region(image, int(x0), int(y0), int(x1), int(y1), padding).copy(), matrix
     # Keep only what the filter can reach: the box and the filter's support around it.
     reach_x, reach_y = (math.ceil(max(1.0, 1.0 / matrix[axis, axis])) + 1 for axis in (0, 1))
     left, right = math.floor(x0) - reach_x, math.ceil(x1) + reach_x
@@ -73,8 +86,10 @@ def crop(
     return np.array(resized), matrix
 
 
-def _region(image: np.ndarray, left: int, top: int, right: int, bottom: int, padding: Padding) -> np.ndarray:
-    """Pixels [top, bottom) x [left, right) of an image, padded where they lie outside of it."""
+def _region(
+    image: np.ndarray, left: int, top: int, right: int, bottom: int, padding: Padding, fill: float = 0
+) -> np.ndarray:
+    """Pixels [top, bottom) x [left, right) of an image, padded where they lie outside of it: `zero` with `fill`."""
     height, width = image.shape[:2]
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
         return np.ascontiguousarray(image[top:bottom, left:right])
@@ -84,7 +99,7 @@ def _region(image: np.ndarray, left: int, top: int, right: int, bottom: int, pad
         return image[np.ix_(rows, columns)]
     if padding != "zero":
         raise ValueError(f"padding must be 'zero' or 'edge', not {padding!r}")
-    out = np.zeros((bottom - top, right - left, *image.shape[2:]), image.dtype)
+    out = np.full((bottom - top, right - left, *image.shape[2:]), fill, image.dtype)
     y0, y1, x0, x1 = max(top, 0), min(bottom, height), max(left, 0), min(right, width)
     if y0 < y1 and x0 < x1:
         out[y0 - top : y1 - top, x0 - left : x1 - left] = image[y0:y1, x0:x1]
@@ -113,6 +128,9 @@ def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: int = IGN
     Crop pixels whose centre lies outside of the label map get `fill`, by default the id that losses ignore.
     """
     back = invert(matrix)
+    if np.array_equal(back[:, :2], np.eye(2)) and np.array_equal(back[:, 2], np.rint(back[:, 2])):  # whole pixels
+        left, top = map(int, back[:, 2])
+        return _region(label, left, top, left + size, top + size, "zero", fill).copy()
     centres = np.arange(size) + 0.5
     height, width = label.shape
     if back[0, 1] == 0.0 and back[1, 0] == 0.0:  # no rotation: rows and columns are independent

@@ -8,9 +8,9 @@ Format: W3C Portable Network Graphics Specification, third edition, sections 5 a
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -90,11 +90,23 @@ def decode_png(data: bytes, cap: int) -> np.ndarray | None:
         return None
     values = rows[:, 1:].copy()
     if kind == _FILTERS["up"]:
-        for above, row in pairwise(values):
-            row += above  # modulo 256
+        _add_up(values)
     if bits == 16:
         return values.view(">u2").astype(np.uint16)
     return values.reshape(height, width, channels) if channels > 1 else values
+
+
+def _add_up(rows: np.ndarray) -> None:
+    """Each row (H,W) uint8 becomes the sum of itself and all above, modulo 256, in place.
+
+    Within blocks first, all blocks at once, then block after block: 2 sqrt(H) steps instead of H.
+    """
+    block = max(1, math.isqrt(len(rows)))
+    for row in range(1, block):
+        lower = rows[row::block]
+        lower += rows[row - 1 :: block][: len(lower)]
+    for start in range(block, len(rows), block):
+        rows[start : start + block] += rows[start - 1]
 
 
 def _data_of(data: bytes, place: int, kind: bytes) -> bytes | None:

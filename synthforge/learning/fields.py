@@ -6,7 +6,7 @@ One row of a table for each kind of field (`core.records.Field.kind`) instead of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,23 +39,6 @@ class Moved:
     grid: torch.Tensor
     mirrored: torch.Tensor
     hidden: torch.Tensor
-    _read: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
-
-    def nearest(self, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """A map (B,h,w) of any type read at the nearest pixel of the grid (B,H,W), and where the grid lies inside.
-
-        Outside of the map the value is that of some pixel. The places are found once for all maps of one size.
-        """
-        count, height, width = value.shape
-        if (height, width) not in self._read:
-            # As grid_sample without aligned corners: the pixel's centre i + 0.5 lies at 2 (i + 0.5) / size - 1.
-            column = (self.grid[..., 0] + 1.0).mul_(width / 2).sub_(0.5).round_()
-            row = (self.grid[..., 1] + 1.0).mul_(height / 2).sub_(0.5).round_()
-            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            place = row.clamp_(0, height - 1).mul_(width).add_(column.clamp_(0, width - 1))
-            self._read[height, width] = place.long(), inside
-        place, inside = self._read[height, width]
-        return value.reshape(count, -1).gather(1, place.view(count, -1)).view(place.shape), inside
 
 
 def plan_field(field: Field, wanted_schema: str = "") -> Plan:
@@ -93,8 +76,7 @@ def _cut_flags(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> 
 
 
 def _cut_label(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
-    cut = crops.warp_label(np.asarray(value, np.uint8), matrix, size)
-    return cut if plan.lut is None else plan.lut.take(cut)
+    return crops.warp_label(np.asarray(value, np.uint8), matrix, size)
 
 
 def _cut_depth(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
@@ -115,17 +97,19 @@ def _move_flags(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
 
 
 def _move_label(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    label, inside = moved.nearest(value)
+    # Read as the difference from IGNORE, so that the 0 from outside of the map is IGNORE.
+    label = augment.warp(value[:, None].float().sub_(IGNORE), moved.grid, nearest=True)[:, 0].add_(IGNORE)
     if plan.flip is not None:
-        table = torch.from_numpy(plan.flip).to(label.device)
-        rows = torch.nonzero(moved.mirrored).flatten()
-        label[rows] = table[label[rows].long()]
-    return {"label": label.masked_fill_(moved.hidden | ~inside, IGNORE).long()}
+        # Classes of the task, then the same mirrored: mirrored samples read the second half.
+        classes = np.arange(256) if plan.lut is None else plan.lut
+        table = torch.from_numpy(np.concatenate([classes, plan.flip[classes]]).astype(np.int64)).to(label.device)
+        label += 256.0 * moved.mirrored[:, None, None]
+        label = table.index_select(0, label.int().view(-1)).view(label.shape)
+    return {"label": label.long().masked_fill_(moved.hidden, IGNORE)}
 
 
 def _move_depth(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    read, inside = moved.nearest(value.float())
-    depth = read.masked_fill_(~inside, 0.0)[:, None]
+    depth = augment.warp(value[:, None].float(), moved.grid, nearest=True)
     return {"depth": depth, "mask": (depth > 0) & ~moved.hidden[:, None]}
 
 

@@ -19,7 +19,7 @@ def test_labels_and_depth_are_read_as_grid_sample_reads(source: int, size: int) 
     drawn = [augment.draw(augment.POLICIES["strong"], np.random.default_rng(i), margin=1.3) for i in range(12)]
     numbers = {name: torch.from_numpy(np.stack([each[name] for each in drawn])) for name in drawn[0]}
     grid = augment.sampling_grid(numbers["matrix"], size)
-    hidden = augment.erased(numbers, size).any(1)
+    hidden = augment.erased(numbers, size)
     moved = Moved(numbers["matrix"], grid, numbers["flip"] > 0, hidden)
     label = torch.from_numpy(rng.integers(0, len(SYNTHFORGE), (12, source, source)).astype(np.uint8))
     depth = torch.from_numpy(rng.uniform(0.5, 1, (12, source, source)).astype(np.float32))
