@@ -70,7 +70,7 @@ def crop(
     if max(x1 - x0, y1 - y0) > MAX_SIDE:
         raise ValueError(f"the box {box} is larger than {MAX_SIDE} pixels")
     if (y1 - y0, x1 - x0) == (size, size) and x0.is_integer() and y0.is_integer():
-        return _region(image, int(x0), int(y0), int(x1), int(y1), padding).copy(), matrix
+        return _region(image, int(x0), int(y0), int(x1), int(y1), padding), matrix
     # Keep only what the filter can reach: the box and the filter's support around it.
     reach_x, reach_y = (math.ceil(max(1.0, 1.0 / matrix[axis, axis])) + 1 for axis in (0, 1))
     left, right = math.floor(x0) - reach_x, math.ceil(x1) + reach_x
@@ -89,10 +89,10 @@ def crop(
 def _region(
     image: np.ndarray, left: int, top: int, right: int, bottom: int, padding: Padding, fill: float = 0
 ) -> np.ndarray:
-    """Pixels [top, bottom) x [left, right) of an image, padded where they lie outside of it: `zero` with `fill`."""
+    """A copy of the pixels [top, bottom) x [left, right), padded outside of the image (`zero`: with `fill`)."""
     height, width = image.shape[:2]
     if left >= 0 and top >= 0 and right <= width and bottom <= height:
-        return np.ascontiguousarray(image[top:bottom, left:right])
+        return image[top:bottom, left:right].copy()
     if padding == "edge":
         rows = np.clip(np.arange(top, bottom), 0, height - 1)
         columns = np.clip(np.arange(left, right), 0, width - 1)
@@ -130,7 +130,7 @@ def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: int = IGN
     back = invert(matrix)
     if np.array_equal(back[:, :2], np.eye(2)) and np.array_equal(back[:, 2], np.rint(back[:, 2])):  # whole pixels
         left, top = map(int, back[:, 2])
-        return _region(label, left, top, left + size, top + size, "zero", fill).copy()
+        return _region(label, left, top, left + size, top + size, "zero", fill)
     centres = np.arange(size) + 0.5
     height, width = label.shape
     if back[0, 1] == 0.0 and back[1, 0] == 0.0:  # no rotation: rows and columns are independent

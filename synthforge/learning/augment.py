@@ -26,7 +26,7 @@ from ..core.errors import ConfigError
 #: how many patches one image is hidden by at most
 PATCHES = 2
 #: a blur reaches this many sigmas
-_REACH = 2.5
+_REACH = 2.25
 #: in how many places the bank of noise can be read
 _PLACES = 2**20
 _LUMA = (0.299, 0.587, 0.114)
