@@ -45,7 +45,7 @@ def render(generator: AnnyGenerator) -> Any:
     """Pictures of a configuration, on one static scene, which takes seconds to build."""
 
     def pictures(count: int = 2, **values: Any) -> list[Rendering]:
-        groups = {"film": CLEAN, "background": PLAIN, "light": LIT}
+        groups = {"film": CLEAN, "background": PLAIN, "light": LIT, "head": {"children": 0.0}}
         other = build(build_config(AnnyConfig, {**{k: v | values.pop(k, {}) for k, v in groups.items()}, **values}))
         other.__dict__["head"], other.__dict__["renderer"] = generator.head, generator.renderer
         return other.render([other.sample(5, i) for i in range(count)], SIZE)
