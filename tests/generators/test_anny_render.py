@@ -176,6 +176,23 @@ def test_labels_lie_where_the_landmarks_are(make: Any) -> None:
     assert {name: float(np.mean(values)) for name, values in hits.items() if np.mean(values) < 0.85} == {}
 
 
+def test_labels_of_the_bare_head_are_its_regions(make: Any) -> None:
+    generator = make(camera=FRONTAL, hair=style("bald"), beard={"style": always(0)}, **BARE)
+    checked = 0
+    for r in render(generator, 6, size=160):
+        s = mesh(r)
+        assert r.head is not None
+        seen = (s.face_id >= 0) & (s.face_id < s.head_faces)
+        regions = r.head.regions_at(s.face_id[seen], s.barycentric[seen])
+        # nothing is painted on these: brows, beards, roots and cloth leave them as they are
+        named = ("nose", "upper_lip", "lower_lip", "left_lid", "right_lid", "inner_mouth", "teeth", "tongue")
+        bare = np.isin(regions, [SYNTHFORGE.id(name) for name in named])
+        checked += bare.sum()
+        # a point on the border of two cells of a region map may round to either
+        assert (regions != r.labels["synthforge"][seen])[bare].mean() < 2e-3
+    assert checked > 3000
+
+
 def test_brows_are_painted_on_the_brow_points(make: Any) -> None:
     brows = {"density": always(0.95), "thickness": always(1.1)}
     generator = make(camera=FRONTAL, hair=style("buzz"), brows=brows, **BARE)

@@ -16,6 +16,7 @@ No `from __future__ import annotations` here: warp reads the annotations of its 
 import warp as wp
 
 from synthforge.core.schemas import SYNTHFORGE
+from synthforge.heads.anny_regions import CELLS as _CELLS
 
 from . import materials
 from .accessories import slots
@@ -30,6 +31,7 @@ wp.set_module_options({"enable_backward": False})
 IS_TONGUE, IS_LASHES, IS_HAIR, IS_FRAME = (
     wp.constant(m) for m in (materials.TONGUE, materials.LASHES, materials.HAIR, materials.FRAME)
 )
+CELLS = wp.constant(_CELLS)  # of a face's own map of regions, a side
 
 
 def classes(*names: str):
@@ -59,7 +61,9 @@ def shade_body(
     """Skin and all that is painted on it: reflected light and class."""
     label = wp.int32(head.region[f])
     if label == MIXED:
-        label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * 16.0), 15), wp.min(wp.int32(w[1] * 16.0), 15)])
+        last = CELLS - 1
+        cell = float(CELLS)
+        label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * cell), last), wp.min(wp.int32(w[1] * cell), last)])
     glow = (
         posed.glow[b * posed.count + c[0]] * w[0]
         + posed.glow[b * posed.count + c[1]] * w[1]
