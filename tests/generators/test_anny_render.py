@@ -261,7 +261,7 @@ def test_a_full_beard_covers_the_chin_and_stubble_does_not_count(make: Any) -> N
     assert not any(mask(r, "facial_hair").any() for r in render(stubble, 4))
 
 
-def test_glasses_and_dark_lenses_are_labelled(make: Any) -> None:
+def test_eyes_are_seen_through_clear_lenses_and_not_through_dark_ones(make: Any) -> None:
     worn = {"present": 1.0, "rim": always(2.4)}
     dark = render(make(camera=FRONTAL, glasses={**worn, "sun": 1.0}, hair=style("buzz"), occluder={"present": 0.0}), 3)
     clear = render(make(camera=FRONTAL, glasses={**worn, "sun": 0.0}, hair=style("buzz"), occluder={"present": 0.0}), 3)
@@ -271,7 +271,7 @@ def test_glasses_and_dark_lenses_are_labelled(make: Any) -> None:
         assert mask(r, "left_eye", "right_eye").sum() <= 2
     for r in clear:
         assert mask(r, "glasses").sum() > 20
-        assert not mask(r, "lens").any()
+        assert mask(r, "lens").sum() > 60
     assert sum(mask(r, "left_eye", "right_eye").sum() for r in clear) > 30
 
 

@@ -215,6 +215,13 @@ class BeardConfig:
 
 
 @dataclass
+class WhiskersConfig:
+    """length: mm of the hair of full beards; goatees and moustaches are kept shorter (`look`), stubble has none."""
+
+    length: Distribution = log_normal(9.0, 0.8, 2.5, 75.0)
+
+
+@dataclass
 class ClothesConfig:
     """neckline: mm above the collar bones; vee: depth of a v-shaped opening; colour as hue, saturation, value; pattern:
     strength of a weave or print and its scale."""
@@ -234,12 +241,12 @@ class GlassesConfig:
     ellipse; rim: thickness, mm; drop: how far below the eyes, mm; value, hue: colour of the frame; tint: opacity of
     dark lenses."""
 
-    present: float = 0.14
-    sun: float = 0.22
+    present: float = 0.22
+    sun: float = 0.25
     width: Distribution = normal(25.0, 2.5, 20.0, 32.0)
     height: Distribution = normal(18.5, 3.0, 12.0, 27.0)
     roundness: Distribution = uniform(0.15, 1.0)
-    rim: Distribution = uniform(0.7, 2.6)
+    rim: Distribution = log_normal(2.5, 0.5, 0.8, 6.0)
     drop: Distribution = normal(2.0, 1.5, -2.0, 6.0)
     value: Distribution = log_normal(0.05, 1.0, 0.01, 0.7)
     hue: Distribution = uniform(0.0, 1.0)
@@ -321,6 +328,7 @@ class AnnyConfig:
     brows: BrowsConfig = field(default_factory=BrowsConfig)
     hair: HairConfig = field(default_factory=HairConfig)
     beard: BeardConfig = field(default_factory=BeardConfig)
+    whiskers: WhiskersConfig = field(default_factory=WhiskersConfig)
     clothes: ClothesConfig = field(default_factory=ClothesConfig)
     glasses: GlassesConfig = field(default_factory=GlassesConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)

@@ -1,11 +1,13 @@
 """The shading kernel: what a pixel sees of the two layers, its colour, and the class that colour stands for.
 
-Layer A holds what is opaque, layer B what may be thin: hair, lashes, lenses. Where B lies in front of A it is blended
+Layer A holds what is opaque, layer B what may be thin: hair, beards, lashes, lenses. Where B lies in front of A it is blended
 over it. The class map is decided at the pixel's centre, from the same numbers as the colour:
 
 - what lies in layer A: by the fragment itself (see `fragments`);
-- hair and lenses in layer B: where their opacity, strands included, reaches one half; then depth and face are theirs
-  too. A clear lens therefore leaves the eye behind it an eye;
+- hair, beards and lenses in layer B: where their opacity, strands included, reaches one half; then depth and face are theirs
+  too;
+- a clear lens: over skin, nose and lids. Eyes and brows, and whatever else is seen through it, keep their class, depth
+  and face, as those who annotate photographs have it;
 - lashes never change a class.
 
 No `from __future__ import annotations` here: warp reads the annotations of kernels.
@@ -27,11 +29,12 @@ from .scenery import enlarged
 wp.set_module_options({"enable_backward": False})
 
 IS_BODY, IS_LEFT_EYE, IS_RIGHT_EYE = (wp.constant(m) for m in (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE))
-IS_LASHES, IS_FRAME, IS_LENS, IS_WORN = (
-    wp.constant(m) for m in (materials.LASHES, materials.FRAME, materials.LENS, materials.WORN)
+IS_LASHES, IS_BEARD, IS_FRAME, IS_LENS, IS_WORN = (
+    wp.constant(m) for m in (materials.LASHES, materials.BEARD, materials.FRAME, materials.LENS, materials.WORN)
 )
 NOTHING = wp.constant(wp.int64(0))
-C_HAIR, C_GLASSES, C_LENS = classes("hair", "glasses", "lens")
+C_HAIR, C_BEARD, C_GLASSES, C_LENS = classes("hair", "facial_hair", "glasses", "lens")
+C_SKIN, C_NOSE, C_LEFT_LID, C_RIGHT_LID = classes("skin", "nose", "left_lid", "right_lid")
 
 
 @wp.kernel
@@ -58,6 +61,7 @@ def shade_kernel(
         cover = float(0.0)
         over = wp.vec4(0.0, 0.0, 0.0, 0.0)
         kind = 0
+        glass = int(0)
         face = -1
         close = float(0.0)
         w = wp.vec3(0.0, 0.0, 0.0)
@@ -71,8 +75,10 @@ def shade_kernel(
             v = weights_of(posed.screen, b * posed.count, c, fx, fy)
             over = shade_thin(looks, head, posed, b, material, c, v)
             cover = over[3]
+            if material == IS_LENS:
+                glass = 1
             if cover >= 0.5 and material != IS_LASHES:
-                kind = wp.where(material == IS_LENS, C_LENS, C_HAIR)
+                kind = wp.where(material == IS_LENS, C_LENS, wp.where(material == IS_BEARD, C_BEARD, C_HAIR))
                 face = thin_face
                 close = closeness_of(front)
                 w = v
@@ -103,6 +109,10 @@ def shade_kernel(
                         below = wp.int32(head.region[solid_face])
                 if face < 0:
                     kind = below
+                    if glass == 1 and (
+                        below == C_SKIN or below == C_NOSE or below == C_LEFT_LID or below == C_RIGHT_LID
+                    ):
+                        kind = C_LENS
                     face = solid_face
                     close = closeness_of(key)
                     w = v
