@@ -275,7 +275,46 @@ def test_eyes_are_seen_through_clear_lenses_and_not_through_dark_ones(make: Any)
     assert sum(mask(r, "left_eye", "right_eye").sum() for r in clear) > 30
 
 
-def test_an_occluder_lies_in_front(make: Any) -> None:
+def test_long_beards_stand_off_the_chin_and_leave_lips_ears_and_chest_alone(make: Any) -> None:
+    head = {"gender_beta": 50.0, "children": 0.0, "neck": 0.0, "head": 0.0}
+    plain = {"camera": FRONTAL, "head": head, "hat": {"present": 0.0}, "mask": {"present": 0.0}}
+    plain |= {"scarf": {"present": 0.0}, "hand": {"present": 0.0}, "hair": style("bald"), **BARE}
+    made = [
+        make(beard={"style": always(kind), "density": always(1.0)}, whiskers={"length": always(length)}, **plain)
+        for kind, length in ((0, 9.0), (2, 4.0), (2, 60.0))
+    ]
+    wanted = [i for i in range(12) if made[2].sample(4, i).parameters["beard"]["style"] == "full"][:4]
+    assert wanted
+    stage: Stage = made[2].renderer.stage
+    height, ears = stage.mm[:, 1], np.asarray(stage.head.ear)
+    for before, *bearded in zip(*(g.render([g.sample(4, i) for i in wanted], SIZE) for g in made), strict=True):
+        beards = [mask(r, "facial_hair") for r in bearded]
+        assert beards[1].sum() > 1.3 * beards[0].sum()
+        chin = before.camera.project(landmarks(before)[8:9])[0][0, 1]
+        assert np.nonzero(beards[1])[0].max() > chin + 0.1 * SIZE
+        for r, beard in zip(bearded, beards, strict=True):
+            # the mouth is as visible as on a shaven face, but for single hairs along the lips
+            lips = [mask(x, "upper_lip", "lower_lip", "teeth", "inner_mouth", "tongue") for x in (before, r)]
+            assert (lips[0] & ~lips[1]).sum() <= 0.15 * lips[0].sum()
+            s = mesh(r)
+            own = beard & (s.face_id < s.head_faces)
+            corners = s.faces[s.face_id[own]]
+            assert height[corners].min() > -175.0
+            assert (ears[corners] < 0.5).any(1).all()
+            lifted = s.faces[s.face_id[beard & ~own]]
+            assert lifted.min() >= stage.beard_first
+            assert lifted.max() < stage.glasses_first
+
+
+def test_the_length_of_a_beard_moves_nothing_else(make: Any) -> None:
+    short, long = (make(whiskers={"length": always(value)}).sample(4, 1) for value in (4.0, 60.0))
+    assert short.parameters["beard"].pop("length") < long.parameters["beard"].pop("length")
+    assert short.drawn.pop("whiskers") != long.drawn.pop("whiskers")
+    assert str(short.parameters) == str(long.parameters)
+    assert short.drawn == long.drawn
+
+
+def test_glasses_and_dark_lenses(make: Any) -> None:
     centre = {"present": 1.0, "x": always(0.0), "y": always(0.0)}
     for r in render(make(camera=FRONTAL, occluder=centre, hair=style("buzz")), 3):
         assert mask(r, "occluder").sum() > 100

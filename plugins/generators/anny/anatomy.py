@@ -80,8 +80,8 @@ def _bump(*terms: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(-sum(t * t for t in terms)))
 
 
-def build_anatomy(mm: np.ndarray) -> Anatomy:
-    """Evaluate the tables on the canonical vertices (V,3), mm."""
+def build_anatomy(mm: np.ndarray, ear: np.ndarray) -> Anatomy:
+    """Evaluate the tables on the canonical vertices (V,3), mm; ear (V,): 1 on the ears."""
     x, y, z = mm.T
     side = np.abs(x)
     azimuth = azimuth_of(mm)
@@ -94,13 +94,17 @@ def build_anatomy(mm: np.ndarray) -> Anatomy:
     upper_edge = np.interp(z, [-75, -55, -30, 0, 20], [-5, -32, -58, -72, -82])
     jaw_height = upper_edge - y
     below_jaw = np.interp(z, [-75, -40, 0, 20], [-95, -112, -128, -128])
-    jaw = _ramp(-12, 4, y - below_jaw + 8) * _ramp(-84, -70, z)
+    jaw = _ramp(-12, 4, y - below_jaw + 8) * _ramp(-88, -62, z)
     moustache = _ramp(-70, -65, y) * _ramp(-52, -57, y) * _ramp(31, 26, side) * (z > 5)
-    moustache = np.maximum(
-        moustache, _ramp(24, 27, side) * _ramp(36, 31, side) * _ramp(-58, -64, y) * (y > -95) * (z > 0)
-    )
+    # its ends come down to the corners of the mouth; from there on it is the chin's beard that meets it
+    strip = _ramp(24, 27, side) * _ramp(36, 31, side) * _ramp(-58, -64, y) * (z > 0)
+    moustache = np.maximum(moustache, strip * _ramp(-80, -70, y))
     chin = _ramp(31, 24, side) * _ramp(-86, -92, y) * (z > -25)
+    chin = np.maximum(chin, strip * (y > -95))
     chin = np.maximum(chin, _ramp(8, 5, side) * _ramp(-82, -86, y) * (z > 0))
+    # beards end on the throat, and none grows on ears: their lobes hang into the sideburns
+    bare = (1.0 - ear) * _ramp(-142, -128, y)
+    moustache, chin, jaw = moustache * bare, chin * bare, jaw * bare
 
     blush = _bump((side - 42) / 16, (y + 36) / 15) * (z > -30) + 0.8 * _bump(x / 10, (y + 40) / 10) * (z > 20)
     blush = np.maximum(blush, 0.7 * _bump((side - 78) / 12, (y + 20) / 30, (z + 85) / 25))

@@ -14,6 +14,7 @@ the CPU, one on CUDA. No `from __future__ import annotations` here: warp reads t
 import warp as wp
 
 from .accessories.slots import ABSENT as _ABSENT
+from .beard_kernels import beard_density
 from .hair_mesh import BOUND_ROWS, HANG_ROWS, ROWS
 from .look import Look
 from .materials import BODY, HAIR, UNUSED
@@ -258,7 +259,8 @@ def paint_kernel(
     """What varies slowly over the skin, per vertex of the head: two vec4 each.
 
     0: albedo, beard. 1: lips, mm inside the hairline, mm above the collar, socket.
-    marks (V,13): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar, shadow, bag.
+    marks (V,15): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar, shadow, bag,
+    texels (2) of the wandering of the beard's outline.
     """
     b, chunk = wp.tid()
     tone = looks[b].tone
@@ -268,16 +270,13 @@ def paint_kernel(
         red = looks[b].blush * (marks[i, 6] + 0.4 * blotch[1]) + looks[b].rouge * marks[i, 6]
         dark = looks[b].sockets * marks[i, 7] + looks[b].bags * marks[i, 12]
         shade = (1.0 + 0.5 * looks[b].mottle * blotch[0]) * (1.0 - 0.55 * dark)
-        cheek = step_between(-3.0, 9.0, marks[i, 5] + looks[b].beard_reach)
-        beard = wp.max(looks[b].jaw * cheek * marks[i, 4], looks[b].chin * marks[i, 3])
-        beard = wp.max(beard, looks[b].moustache * marks[i, 2])
         lid = looks[b].eyeshadow * marks[i, 11]
         made_up = looks[b].shadow_colour
         paint[b, i * 2] = wp.vec4(
             tone[0] * shade * (1.0 + 0.12 * red) * (1.0 - lid) + made_up[0] * lid,
             tone[1] * shade * (1.0 - 0.75 * red) * (1.0 - 0.1 * dark) * (1.0 - lid) + made_up[1] * lid,
             tone[2] * shade * (1.0 - 0.6 * red) * (1.0 - lid) + made_up[2] * lid,
-            beard,
+            beard_density(looks, tiles, marks, b, i),
         )
         inside = marks[i, 1] - line_shift(looks, b, wp.abs(marks[i, 0]))
         point = mm[i]

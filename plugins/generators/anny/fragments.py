@@ -28,8 +28,8 @@ from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at,
 
 wp.set_module_options({"enable_backward": False})
 
-IS_TONGUE, IS_LASHES, IS_HAIR, IS_FRAME = (
-    wp.constant(m) for m in (materials.TONGUE, materials.LASHES, materials.HAIR, materials.FRAME)
+IS_TONGUE, IS_LASHES, IS_HAIR, IS_BEARD, IS_FRAME = (
+    wp.constant(m) for m in (materials.TONGUE, materials.LASHES, materials.HAIR, materials.BEARD, materials.FRAME)
 )
 CELLS = wp.constant(_CELLS)  # of a face's own map of regions, a side
 
@@ -137,7 +137,8 @@ def shade_body(
                     label = C_RIGHT_BROW
     if base[3] > 0.02 and lips < 0.7:
         density = base[3] * (1.0 - lips)
-        fibre = strands_at(head.tiles, uv[0] * 1.3 + looks[b].hair_u, uv[1] * 2.5 + looks[b].hair_v)
+        # hairs a few millimetres long at most, across which a picture of 512 pixels sees clumps
+        fibre = strands_at(head.tiles, uv[0] * 1.7 + looks[b].hair_u, uv[1] * 14.0 + looks[b].hair_v)
         cover = beard_cover(looks, b, density, fibre)
         albedo = albedo * (1.0 - cover) + looks[b].beard * (cover * (1.0 + 0.6 * fibre[0]))
         gloss = gloss * (1.0 - 0.8 * cover)
@@ -259,12 +260,45 @@ def hair_sample(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int
 
 
 @wp.func
+def beard_sample(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3
+) -> wp.vec4:
+    """Light reflected by hair that stands off the face, and its opacity."""
+    start = b * posed.hair_count - head.hair_first
+    h = posed.strand[start + c[0]] * w[0] + posed.strand[start + c[1]] * w[1] + posed.strand[start + c[2]] * w[2]
+    base = b * posed.count
+    n = posed.normals[base + c[0]] * w[0] + posed.normals[base + c[1]] * w[1] + posed.normals[base + c[2]] * w[2]
+    p = posed.vertices[base + c[0]] * w[0] + posed.vertices[base + c[1]] * w[1] + posed.vertices[base + c[2]] * w[2]
+    noise = strands_at(head.tiles, h[0] + looks[b].hair_u, 2.0 * h[1] + looks[b].hair_v)
+    fine = strands_at(head.tiles, 1.7 * h[0] + looks[b].hair_v, 3.0 * h[1] + looks[b].hair_u)
+    rank = 0.5 * (noise[2] + fine[2])
+    # towards the outline the hair's outer layers are looked through: few strands reach that far
+    facing = wp.abs(wp.dot(n, wp.normalize(looks[b].eye - p))) / wp.max(wp.length(n), 1.0e-6)
+    layer = wp.min(0.22 * wp.sqrt(h[2]), 0.85)
+    full = (1.75 - 0.7 * looks[b].patchiness) * h[3] - 0.15
+    cover = step_between(-0.15, 0.15, full - rank) * step_between(-0.15, 0.15, facing / layer - rank)
+    if cover <= 0.0:
+        return wp.vec4(0.0, 0.0, 0.0, 0.0)
+    glow = posed.glow[base + c[0]] * w[0] + posed.glow[base + c[1]] * w[1] + posed.glow[base + c[2]] * w[2]
+    shade = 1.0 + looks[b].hair_contrast * (0.7 * noise[0] + 0.6 * fine[0] + 0.5 * noise[3])
+    depth = wp.clamp(0.9 + looks[b].hair_depth * (0.35 * noise[1] + 0.25 * fine[0]), 0.3, 1.3)
+    colour = looks[b].beard * (wp.max(shade, 0.15) * depth)
+    spec = 0.7 * glow[3] * looks[b].hair_gloss * wp.max(0.5 + 0.9 * fine[0], 0.0)
+    e = wp.vec3(glow[0], glow[1], glow[2])
+    hue = e / wp.max(e[1], 1.0e-3)
+    light = wp.cw_mul(colour, e + hue * (1.6 * spec)) + hue * (0.04 * spec)
+    return wp.vec4(light[0], light[1], light[2], 0.97 * cover)
+
+
+@wp.func
 def shade_thin(
     looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3
 ) -> wp.vec4:
     """Light and opacity of what is drawn in the second layer."""
     if material == IS_HAIR:
         return hair_sample(looks, head, posed, b, c, w)
+    if material == IS_BEARD:
+        return beard_sample(looks, head, posed, b, c, w)
     if material == IS_LASHES:
         mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
         hairs = strands_at(head.tiles, mm[0] * 9.0, mm[1] * 3.0)

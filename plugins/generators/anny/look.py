@@ -126,6 +126,7 @@ class Look:
     jaw: float
     beard_reach: float
     patchiness: float
+    beard_length: float
     # clothes
     cloth: wp.vec3
     neckline: float
@@ -181,6 +182,8 @@ _BEARDS = {  # moustache, chin, jaw
     "moustache": (1.0, 0.1, 0.1),
 }
 MAX_SHAPES = SHAPES
+# mm of the drawn length: share and most, of the hair that stands off the skin
+_GROWN = {"full": (1.0, 75.0), "goatee": (0.8, 40.0), "moustache": (0.6, 8.0)}
 _NO_HAT = (1e4, 0.0, 0.0)  # a rim above every head
 
 
@@ -218,7 +221,10 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     beard = parameters["beard"]
     parts = np.array(_BEARDS[beard["style"]]) * beard["density"]
     put(beard=beard["colour"], moustache=parts[0], chin=parts[1], jaw=parts[2])
+    share, most = _GROWN.get(beard["style"], (0.0, 0.0))
+    pressed = 1.0 if parameters["mask"]["present"] else most  # under a mask
     put(beard_reach=beard["reach"], patchiness=beard["patchiness"])
+    put(beard_length=min(share * beard["length"], pressed))
     clothes = parameters["clothes"]
     put(cloth=clothes["colour"], neckline=clothes["neckline"], vee=clothes["vee"])
     put(cloth_pattern=clothes["pattern"], cloth_scale=clothes["pattern_scale"])

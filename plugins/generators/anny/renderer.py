@@ -23,12 +23,13 @@ from .draw_kernels import draw_kernel, project_kernel
 from .dress_kernels import hair_kernel, light_kernel, paint_kernel
 from .film import develop, publish
 from .glasses import glasses_shape
-from .hair_mesh import BOUND_ROWS, COLUMNS, ROWS
+from .hair_mesh import COLUMNS
 from .look import MAX_SHAPES, Look, light_directions, pack_look
 from .scenery import backdrop_kernel
 from .shade_kernel import shade_kernel
 from .shadows import cast_shadows
 from .stage import Stage
+from .strands import grow_beards, tangents
 
 EYE_PLANE = 13.0  # mm in front of the eyeball's centre where lenses sit, plus the eyeball's own radius
 Clock = Callable[[str], None]
@@ -173,12 +174,12 @@ class Renderer:
         cameras: Sequence[Camera],
         points: np.ndarray,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """All vertices (B,V,3), strand coordinates of the hair (B,N,4), dead vertices (B,V), normals (B,V,3); paint of
-        what is worn and the share of the sky it leaves to the head, see `Wardrobe.dress`."""
+        """All vertices (B,V,3), strand coordinates of hair and beard (B,N,4), dead vertices (B,V), normals (B,V,3);
+        paint of what is worn and the share of the sky it leaves to the head, see `Wardrobe.dress`."""
         stage, batch = self.stage, len(head)
         vertices = torch.zeros(batch, stage.num_vertices, 3, device=self.device)
         vertices[:, : head.shape[1]] = head
-        strand = torch.zeros(batch, (COLUMNS + 1) * ROWS, 4, device=self.device)
+        strand = torch.zeros(batch, stage.glasses_first - stage.hair_first, 4, device=self.device)
         dead = torch.zeros(batch, stage.num_vertices, dtype=torch.uint8, device=self.device)
         size = span(COLUMNS + 1, self.device)
         corners, weights, along = stage.hair_arrays
@@ -186,6 +187,7 @@ class Renderer:
         inputs += [as_warp(stage.hair_azimuth), as_warp(stage.hair_height), stage.hair_first, COLUMNS + 1, size]
         inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]
         launch(hair_kernel, (batch, chunks(COLUMNS + 1, size)), inputs, self.device)
+        grow_beards(stage, looks, vertices, strand, dead)
         worn = self._accessories(vertices, dead, parameters, cameras, points)
         return vertices, strand, dead, vertex_normals(vertices, stage.incidence.faces, stage.incidence), worn
 
@@ -256,18 +258,10 @@ class Renderer:
         inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(stage.mm_tensor, wp.vec3)]
         inputs += [as_warp(stage.skin_uv, wp.vec2), as_warp(stage.marks), count, size, as_warp(paint, wp.vec4)]
         launch(paint_kernel, (batch, chunks(count, size)), inputs, self.device)
-        grid = vertices[:, stage.hair_first : stage.hair_last].reshape(batch, COLUMNS + 1, ROWS, 3)
-        tangent = torch.empty_like(grid)
-        tangent[:, :, 1:-1] = grid[:, :, 2:] - grid[:, :, :-2]
-        tangent[:, :, 0], tangent[:, :, -1] = tangent[:, :, 1], tangent[:, :, -2]
-        # collapsed hair has no direction; that of its last bound row serves
-        short = tangent.norm(dim=-1, keepdim=True) < 1e-5
-        tangent = torch.where(short, tangent[:, :, BOUND_ROWS - 2 : BOUND_ROWS - 1], tangent)
-        tangent = torch.nn.functional.normalize(tangent, dim=-1).reshape(batch, -1, 3).contiguous()
         glow = torch.empty(batch, stage.num_vertices, 4, device=self.device)
         size = span(stage.num_vertices, self.device)
         inputs = [looks, as_warp(stage.vertex_material), as_warp(stage.open_sky), as_warp(stage.oily)]
-        inputs += [as_warp(t, wp.vec3) for t in (vertices, normals, tangent)]
+        inputs += [as_warp(t, wp.vec3) for t in (vertices, normals, tangents(stage, vertices))]
         inputs += [as_warp(seen), as_warp(stage.lit_index), as_warp(dead), as_warp(worn[1])]
         inputs += [stage.hair_first, stage.num_vertices, size]
         inputs += [as_warp(glow, wp.vec4)]

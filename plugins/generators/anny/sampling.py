@@ -76,7 +76,7 @@ def sample_with_factors(
         "eyes": _eyes(factors["eyes"]),
         "brows": _brows(factors["brows"], hair, skin, gender, config.brows.men),
         "hair": adapt_hair(hair, worn["hat"]),
-        "beard": _beard(factors["beard"], hair),
+        "beard": _beard(factors["beard"], factors["whiskers"], hair),
         "clothes": clothes,
         "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
         **worn,
@@ -96,6 +96,7 @@ _GROUPS = (
     "brows",
     "hair",
     "beard",
+    "whiskers",
     "clothes",
     "glasses",
     "background",
@@ -219,11 +220,12 @@ def _brows(
     return {"colour": colour, "thickness": thickness, **{name: f[name] for name in keep}}
 
 
-def _beard(f: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
+def _beard(f: Mapping[str, float], whiskers: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
     style = BEARD_STYLES[int(f["style"])]
     return {
         "style": style,
         "colour": np.minimum(hair["colour"] * f["shade"], 0.5),
+        "length": whiskers["length"],
         **{name: f[name] for name in ("density", "reach", "patchiness")},
     }
 

@@ -1,11 +1,11 @@
 """The shading kernel: what a pixel sees of the two layers, its colour, and the class that colour stands for.
 
-Layer A holds what is opaque, layer B what may be thin: hair, beards, lashes, lenses. Where B lies in front of A it is blended
-over it. The class map is decided at the pixel's centre, from the same numbers as the colour:
+Layer A holds what is opaque, layer B what may be thin: hair, beards, lashes, lenses. Where B lies in front of A it is
+blended over it. The class map is decided at the pixel's centre, from the same numbers as the colour:
 
 - what lies in layer A: by the fragment itself (see `fragments`);
-- hair, beards and lenses in layer B: where their opacity, strands included, reaches one half; then depth and face are theirs
-  too;
+- hair, beards, lenses in layer B: where their opacity, strands included, reaches one half; then depth and face are
+  theirs too;
 - a clear lens: over skin, nose and lids. Eyes and brows, and whatever else is seen through it, keep their class, depth
   and face, as those who annotate photographs have it;
 - lashes never change a class.

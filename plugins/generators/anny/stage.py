@@ -1,4 +1,4 @@
-"""Everything about a scene that never changes: one mesh of head, hair, glasses and accessories, and its attributes.
+"""Everything about a scene that never changes: the mesh of head, hair, beard, glasses, accessories, and its attributes.
 
 Built once per process from the head model; arrays are handed to kernels as they are.
 """
@@ -22,6 +22,7 @@ from . import materials
 from .accessories.wardrobe import Wardrobe
 from .anatomy import build_anatomy, canonical_millimetres
 from .arrays import MIXED_REGION, Head
+from .beard_mesh import build_beard_mesh
 from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .hair_mesh import COLUMNS, ROWS, build_hair_mesh
 from .tiles import build_tiles
@@ -46,8 +47,8 @@ _MARGIN = 3.0  # half-thicknesses from a brow's middle within which a face is lo
 class Stage:
     """The static scene.
 
-    Vertices: the head's, then hair, glasses, accessories; faces likewise, so that the head's come first. `solid` and
-    `thin`: the ranges of faces that make up the two layers.
+    Vertices: the head's, then hair, beard, glasses, accessories; faces likewise, so that the head's come first.
+    `solid` and `thin`: the ranges of faces that make up the two layers.
     """
 
     def __init__(self, head: AnnyHead, device: torch.device) -> None:
@@ -58,12 +59,14 @@ class Stage:
         self.eye_centres = canonical_millimetres(centre, centre)
         body = head.faces[head.face_group == head.group_names.index("body")]
         self.hair = build_hair_mesh(self.mm, body)
-        self.anatomy = build_anatomy(self.mm)
+        self.anatomy = build_anatomy(self.mm, np.asarray(head.ear, np.float64))
+        self.beard = build_beard_mesh(self.anatomy, body, head.regions.table[head.face_group == 0])
         self.wardrobe = Wardrobe(self.mm, body, np.asarray(head.ear) > 0.5)
 
         parts: list[tuple[np.ndarray, int, int]] = [
             (self.hair.faces, 0, materials.HAIR),
             (self.hair.inner_faces, (COLUMNS + 1) * ROWS, materials.HAIR),
+            (self.beard.faces, len(self.beard.source), materials.BEARD),
             (LENS_FACES, 0, materials.LENS),
             (FRAME_FACES, GLASSES_VERTICES, materials.FRAME),
             (self.wardrobe.faces, self.wardrobe.num_vertices, materials.WORN),
@@ -80,8 +83,8 @@ class Stage:
         self.num_vertices = first
         self.faces = np.concatenate(faces).astype(np.int32)
         self.material = np.concatenate(material).astype(np.uint8)
-        self.hair_last = self.glasses_first = self.starts[2]
-        self.worn_first = self.starts[4]
+        self.hair_last = self.beard_first = self.starts[2]
+        self.glasses_first, self.worn_first = self.starts[3], self.starts[5]
         self.first_skirt = self.worn_first + self.wardrobe.first_skirt
         number = np.cumsum([len(part) for part in faces])
         #: faces whose normals count: not the inner sides of hair, which use the same vertices the other way round
@@ -107,12 +110,15 @@ class Stage:
         index[used] = np.arange(len(used))
         self.shadow_vertices = self.tensor(used.astype(np.int32))
         self.shadow_faces = self.tensor(index[self.faces[casts]])
+        # beards cast no shadow, and lie in that of the skin they grow on
+        index[self.beard_first : self.glasses_first] = index[self.beard.source]
         self.lit_index = self.tensor(index)
         bare = self.tensor(self.faces[(self.material == materials.BODY)])
         rest = torch.as_tensor(self.head.rest, device=self.device)[None]
         bare_sky = ambient_occlusion(rest, bare, n_directions=64, resolution=192)[0]
         kind = np.full(self.num_vertices, materials.UNUSED, np.uint8)
         kind[self.faces.ravel()] = np.repeat(self.material, 3)
+        kind[self.beard_first : self.glasses_first] = materials.HAIR  # lit as hair is
         self.vertex_material = self.tensor(kind)
         # eyes, teeth and tongue have rules of their own for what reaches them; hair shades itself a little
         sky = np.where(kind == materials.HAIR, 0.75, 0.9).astype(np.float32)
@@ -127,7 +133,9 @@ class Stage:
         self.faces_tensor = self.tensor(self.faces)
         lips = self.vertex_share(("upper_lip", "lower_lip"))
         columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
-        self.marks = self.tensor(np.stack([*columns, a.collar, a.shadow, a.bag], axis=1).astype(np.float32))
+        # where the beard's outline looks up its wandering: an eighth of a texel a texel, about 16 mm between turns
+        columns = (*columns, a.collar, a.shadow, a.bag, *(a.skin_uv.T * 0.35))
+        self.marks = self.tensor(np.stack(columns, axis=1).astype(np.float32))
         self.wrinkles = self.tensor(build_wrinkles(self.mm, a.skin_uv))
         self.skin_uv = self.tensor(a.skin_uv)
         self.oily = self.tensor(np.concatenate([a.oily, np.zeros(self.num_vertices - count)]).astype(np.float32))
@@ -142,6 +150,8 @@ class Stage:
         self.brow, self.brow_face = self.tensor(st), self.tensor(near)
         self.axis = self.tensor(self._eye_axes())
         self.hair_arrays = [self.tensor(x) for x in (self.hair.corners, self.hair.weights, self.hair.along)]
+        beard = self.beard
+        self.beard_arrays = [self.tensor(x) for x in (beard.source, beard.strand, beard.hang, beard.frame)]
         self.hair_azimuth = self.tensor(self.hair.azimuth)
         # canonical height of the hair's bound points, which says whether a hat covers them
         bound = (self.mm[self.hair.corners][..., 1] * self.hair.weights).sum(-1)

@@ -91,7 +91,7 @@ def brow_cover(
 @wp.func
 def beard_cover(looks: wp.array(dtype=Look), b: wp.int32, density: wp.float32, noise: wp.vec4) -> float:
     """Opacity of facial hair: a density broken up by strands."""
-    gaps = 1.0 - looks[b].patchiness * wp.max(1.0 - density, 0.25) * (0.5 - 0.9 * noise[0])
+    gaps = 1.0 - looks[b].patchiness * wp.max(1.0 - density, 0.25) * (0.4 - 0.6 * noise[0])
     cover = wp.clamp((density * 1.25 - 0.25 * looks[b].patchiness * noise[3]) * gaps, 0.0, 0.96)
     return wp.where(density > 0.0, cover, 0.0)
 
