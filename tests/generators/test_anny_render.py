@@ -314,7 +314,7 @@ def test_the_length_of_a_beard_moves_nothing_else(make: Any) -> None:
     assert short.drawn == long.drawn
 
 
-def test_glasses_and_dark_lenses(make: Any) -> None:
+def test_an_occluder_lies_in_front(make: Any) -> None:
     centre = {"present": 1.0, "x": always(0.0), "y": always(0.0)}
     for r in render(make(camera=FRONTAL, occluder=centre, hair=style("buzz")), 3):
         assert mask(r, "occluder").sum() > 100
