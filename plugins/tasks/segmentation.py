@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 @dataclass
 class SegmentationConfig:
     """schema: the classes; head: `paper` (a U-Net of `width` times the paper's channels) or `light`; prefix: of the
-    dataset's field to learn from, `deca_` for what the annotator `deca` wrote.
+    dataset's field to learn from, `deca_` for what the annotator `deca` wrote. dice: weight of a soft Dice loss beside
+    the cross-entropy, which counts a rare class as much as a common one.
     """
 
     schema: str = "synthforge"
@@ -29,8 +30,11 @@ class SegmentationConfig:
     width: float = 1.0
     weight: float = 1.0
     prefix: str = ""
+    dice: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.dice < 0:
+            raise ValueError(f"dice is a weight of 0 or more; got {self.dice}")
         if self.head not in ("paper", "light"):
             raise ValueError(f"head is paper or light; got '{self.head}'")
         if self.schema not in CLASS_SCHEMAS:
@@ -72,12 +76,15 @@ class Segmentation(Task):
         return ClassAdapter(here, there, channels, mapping, head=self.config.head, width=self.config.width)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none)."""
+        """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none), and `dice` times 1 less the
+        soft F1, the mean over the classes that are there (Milletari et al. 2016, V-Net, equation 1, without the squares).
+        """
         from torch.nn import functional
 
         logits, label = prediction["logits"].float(), target["label"]
         counted = (label != IGNORE).sum().clamp_min(1)
-        return functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / counted
+        loss = functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / counted
+        return loss + self.config.dice * _dice_loss(logits, label) if self.config.dice else loss
 
     def metrics(
         self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
@@ -99,6 +106,19 @@ class Segmentation(Task):
         names = _class_names(self.schema, classes)
         values |= {f"f1/{name}": torch.stack([200.0 * right[i], sizes[i]]) for i, name in enumerate(names)}
         return values
+
+
+def _dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+    """1 less the soft F1 of (B,K,H,W) logits, over the whole batch, the mean over its classes; 0 without any."""
+    import torch
+
+    kept = label != IGNORE
+    likely = logits.softmax(1).movedim(1, -1)[kept]
+    here = label[kept]
+    sizes = torch.bincount(here, minlength=likely.shape[-1])
+    right = likely.new_zeros(likely.shape[-1]).index_add(0, here, likely.gather(1, here[:, None])[:, 0])
+    present = sizes > 0
+    return (1.0 - 2.0 * right[present] / (sizes + likely.sum(0))[present]).sum() / present.sum().clamp_min(1)
 
 
 def _class_names(schema: str, classes: int) -> list[str]:

@@ -206,7 +206,7 @@ class RealFeed:
         seed: int,
     ) -> None:
         self.fabric, self.config = fabric, config
-        self.task = model.tasks[benchmark.task]
+        self.task = model.adapter_task(benchmark.task)
         self.size = model.input_size
         self.plans: dict[str, Plan] = {"target": plan_field(real_field(benchmark))}
         framing = FramingConfig(

@@ -49,6 +49,7 @@ class LabelNetwork(nn.Module):
         super().__init__()
         self.adapter = model.adapters[task]
         self.task = task
+        self.loss = model.adapter_task(task).loss
         # Not a submodule: neither saved with the adapter, nor moved to training mode, nor wrapped for gradients.
         self.frozen: tuple[FaceModel] = (model.requires_grad_(False).eval(),)
         self.adapter.requires_grad_(True)
@@ -68,7 +69,7 @@ class LabelNetwork(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """The loss of the adapter on answers of the frozen model."""
         prediction = self.adapter(answer, answer.get("features"))
-        return {"loss": self.frozen[0].tasks[self.task].loss(to_size(prediction, size), target)}
+        return {"loss": self.loss(to_size(prediction, size), target)}
 
 
 def finetune(

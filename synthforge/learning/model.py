@@ -100,6 +100,10 @@ class FaceModel(nn.Module):
         self.adapter_info[task] = info
         return self.adapters[task]
 
+    def adapter_task(self, task: str) -> Task:
+        """The task as the adapter behind its head was configured: what this one learns by."""
+        return _with_options(self.tasks[task], self.adapter_info[task].options)
+
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B,3,H,W) in [0,1] -> feature map (B,C,h,w)."""
         return self.backbone((images - self.mean) / self.std)

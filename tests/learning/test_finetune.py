@@ -98,6 +98,15 @@ def test_a_label_network_of_another_shape_and_size(model_dir: Path, tmp_path: Pa
         finetune(config(adapter={"haed": "paper"}), model_dir, BlobBenchmark("keypoints"), tmp_path / "no", name="b")
 
 
+def test_a_label_network_learns_by_its_own_loss(model_dir: Path, tmp_path: Path) -> None:
+    before = {}
+    for dice in (0.0, 1.0):
+        chosen = config(epochs=1, augmentation="none", adapter={"dice": dice})
+        before[dice] = finetune(chosen, model_dir, BlobBenchmark("segmentation"), tmp_path / str(dice), name="b").before
+    assert 0.0 < before[1.0]["loss"] - before[0.0]["loss"] <= 1.0
+    assert load_model(tmp_path / "1.0").adapter_info["segmentation"].options == {"dice": 1.0}
+
+
 def test_patience_ends_it(model_dir: Path, tmp_path: Path) -> None:
     result = finetune(config(lr=30.0, epochs=40, ema=0.0, patience=2), model_dir, BlobBenchmark(), tmp_path)
     assert result.steps < 40 * 2

@@ -106,6 +106,21 @@ def test_segmentation_ignores_what_is_unlabelled() -> None:
     assert (other["accuracy"][0] / other["accuracy"][1]).item() == 100
 
 
+def test_the_dice_loss_is_one_less_the_mean_f1_of_the_classes_there() -> None:
+    from sklearn.metrics import f1_score
+
+    generator = torch.Generator().manual_seed(3)
+    label, found = (torch.randint(0, 5, (2, 8, 8), generator=generator) for _ in range(2))
+    logits = 60.0 * torch.nn.functional.one_hot(found, len(SYNTHFORGE)).movedim(-1, 1).float()
+    label[0, 0] = IGNORE
+    kept = label != IGNORE
+    plain, dice = Segmentation(SegmentationConfig()), Segmentation(SegmentationConfig(dice=2.0))
+    extra = dice.loss({"logits": logits}, {"label": label}) - plain.loss({"logits": logits}, {"label": label})
+    expected = f1_score(label[kept], found[kept], labels=label[kept].unique(), average="macro")
+    assert extra.item() == pytest.approx(2.0 * (1.0 - expected), abs=1e-4)
+    assert dice.loss({"logits": logits}, {"label": torch.full_like(label, IGNORE)}) == 0
+
+
 def test_depth_counts_inside_the_mask_relative_to_the_median() -> None:
     depth = torch.rand(3, 1, 9, 9) * 0.1 + 0.6
     mask = torch.rand(3, 1, 9, 9) > 0.3
