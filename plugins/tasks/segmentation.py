@@ -76,8 +76,8 @@ class Segmentation(Task):
         return ClassAdapter(here, there, channels, mapping, head=self.config.head, width=self.config.width)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none), and `dice` times 1 less the
-        soft F1, the mean over the classes that are there (Milletari et al. 2016, V-Net, equation 1, without the squares).
+        """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none), and `dice` times 1 less
+        the soft F1, the mean over the classes that are there (Milletari et al. 2016, V-Net: its equation for two classes).
         """
         from torch.nn import functional
 
