@@ -77,7 +77,7 @@ class Segmentation(Task):
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none), and `dice` times 1 less
-        the soft F1, the mean over the classes that are there (Milletari et al. 2016, V-Net: its equation for two classes).
+        the soft F1, the mean over the classes that are there (as in V-Net, Milletari et al. 2016).
         """
         from torch.nn import functional
 
