@@ -80,6 +80,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"skin": {"eyeshadow": always(0.0), "rouge": always(0.0)}},
         {"skin": {"eyeshadow": always(0.9), "rouge": always(0.5)}},
     ),
+    "lashes": ({"eyes": {"lashes": always(0.0)}}, {"eyes": {"lashes": always(0.9)}}),
     "brows' colour": ({"brows": {"shade": always(1.0)}}, {"brows": {"shade": always(0.35)}}),
     "ends of hair": ({"hair": {"tips": always(0.0)}}, {"hair": {"tips": always(0.7)}}),
     "background": ({}, {"background": {"kind": always(BACKGROUNDS.index("crowd"))}}),

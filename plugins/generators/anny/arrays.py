@@ -23,7 +23,7 @@ class Head:
     brow_face: wp.array(dtype=wp.uint8)
     mm: wp.array(dtype=wp.vec3)
     uv: wp.array(dtype=wp.vec2)
-    axis: wp.array(dtype=wp.vec3)
+    axis: wp.array(dtype=wp.vec3)  # of eyes and lashes, see `Stage`
     tiles: wp.array(dtype=wp.vec4)
     wrinkles: wp.array(dtype=wp.vec4)
     hair_first: int

@@ -23,7 +23,7 @@ from .accessories import slots
 from .arrays import MIXED_REGION, Head, Posed
 from .look import Look
 from .scenery import cloth_colour
-from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lid_shadow, sky_light
+from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lash_cover, lid_shadow, sky_light
 from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at, wrinkles_at
 
 wp.set_module_options({"enable_backward": False})
@@ -300,9 +300,12 @@ def shade_thin(
     if material == IS_BEARD:
         return beard_sample(looks, head, posed, b, c, w)
     if material == IS_LASHES:
-        mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
-        hairs = strands_at(head.tiles, mm[0] * 9.0, mm[1] * 3.0)
-        return wp.vec4(0.01, 0.008, 0.007, looks[b].lashes * step_between(0.25, 0.75, hairs[2]))
+        place = head.axis[c[0]] * w[0] + head.axis[c[1]] * w[1] + head.axis[c[2]] * w[2]
+        away = wp.length(looks[b].eye - posed.vertices[b * posed.count + c[0]])
+        dark = looks[b].brow * 0.06
+        return wp.vec4(
+            dark[0], dark[1], dark[2], lash_cover(looks, head.tiles, b, place, 1000.0 * away / looks[b].focal)
+        )
     glow = (
         posed.glow[b * posed.count + c[0]] * w[0]
         + posed.glow[b * posed.count + c[1]] * w[1]

@@ -73,7 +73,7 @@ def sample_with_factors(
         "camera": factors["camera"],
         "light": _lights(factors["light"]),
         "skin": skin,
-        "eyes": _eyes(factors["eyes"]),
+        "eyes": _eyes(factors["eyes"], gender),
         "brows": _brows(factors["brows"], hair, skin, gender, config.brows.men),
         "hair": adapt_hair(hair, worn["hat"]),
         "beard": _beard(factors["beard"], factors["whiskers"], hair),
@@ -172,13 +172,14 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     }
 
 
-def _eyes(f: Mapping[str, float]) -> dict[str, Any]:
+def _eyes(f: Mapping[str, float], gender: float) -> dict[str, Any]:
     kind = int(f["iris"])
     return {
         "iris_kind": kind,
         "iris": np.clip(IRIS[kind] * f["iris_shade"], 0, 1),
         "liner": f["liner"],
-        "lashes": f["lashes"],
+        # neither painted nor curled on men
+        "lashes": f["lashes"] * (1.0 if gender > 0.5 else 0.6),
         **{name: f[name] for name in ("iris_radius", "pupil", "sclera", "veins", "lid_shadow", "gloss")},
     }
 

@@ -25,6 +25,7 @@ from .arrays import MIXED_REGION, Head
 from .beard_mesh import build_beard_mesh
 from .glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .hair_mesh import COLUMNS, ROWS, build_hair_mesh
+from .lashes import lash_coordinates
 from .tiles import build_tiles
 from .wrinkles import build_wrinkles
 
@@ -81,14 +82,18 @@ class Stage:
             self.starts.append(first)
             first += count
         self.num_vertices = first
+        # lashes are seen from above and from below
+        lashes = head.faces[material[0] == materials.LASHES]
+        faces.append(lashes[:, ::-1])
+        material.append(np.full(len(lashes), materials.LASHES))
         self.faces = np.concatenate(faces).astype(np.int32)
         self.material = np.concatenate(material).astype(np.uint8)
         self.hair_last = self.beard_first = self.starts[2]
         self.glasses_first, self.worn_first = self.starts[3], self.starts[5]
         self.first_skirt = self.worn_first + self.wardrobe.first_skirt
         number = np.cumsum([len(part) for part in faces])
-        #: faces whose normals count: not the inner sides of hair, which use the same vertices the other way round
-        self.outer = np.r_[0 : number[1], number[2] : number[-1]]
+        #: faces whose normals count: not the inner sides of hair and lashes, which use the vertices the other way round
+        self.outer = np.r_[0 : number[1], number[2] : number[-2]]
         self.solid, self.thin = _runs(self.material, materials.SOLID), _runs(self.material, materials.THIN)
         self._shadows()
         self._arrays()
@@ -196,12 +201,18 @@ class Stage:
         return st.astype(np.float32), flagged.astype(np.uint8)
 
     def _eye_axes(self) -> np.ndarray:
-        """Per vertex (V,3): direction from the centre of its own eyeball at rest; zero elsewhere."""
+        """Per vertex (V,3): direction from the centre of its own eyeball at rest; of lashes: mm along the lid from the
+        inner corner, share of the hair's length, 1 on the upper lid; zero elsewhere."""
         axis = np.zeros((self.head.num_vertices, 3), np.float32)
         for number, name in enumerate(("left_eye", "right_eye")):
             used = np.unique(self.head.faces[self.head.face_group == self.head.group_names.index(name)])
             offset = self.mm[used] - self.eye_centres[number]
             axis[used] = offset / np.linalg.norm(offset, axis=1, keepdims=True)
+            for upper, lid in enumerate(("lower", "upper")):
+                group = self.head.group_names.index(name.replace("eye", f"{lid}_lashes"))
+                strip = self.head.faces[self.head.face_group == group]
+                lashes, place = lash_coordinates(self.mm, strip, self.eye_centres[number])
+                axis[lashes] = np.concatenate([place, np.full((len(place), 1), upper)], axis=1)
         return axis
 
     @cached_property

@@ -10,7 +10,7 @@ value is copied at every call. No `from __future__ import annotations` here: war
 import warp as wp
 
 from .look import Look
-from .tiles import step_between
+from .tiles import CLOUD_START, step_between
 
 wp.set_module_options({"enable_backward": False})
 
@@ -94,6 +94,32 @@ def beard_cover(looks: wp.array(dtype=Look), b: wp.int32, density: wp.float32, n
     gaps = 1.0 - looks[b].patchiness * wp.max(1.0 - density, 0.25) * (0.4 - 0.6 * noise[0])
     cover = wp.clamp((density * 1.25 - 0.25 * looks[b].patchiness * noise[3]) * gaps, 0.0, 0.96)
     return wp.where(density > 0.0, cover, 0.0)
+
+
+@wp.func
+def lash_cover(
+    looks: wp.array(dtype=Look), tiles: wp.array(dtype=wp.vec4), b: wp.int32, place: wp.vec3, pixel: wp.float32
+) -> float:
+    """Opacity of lashes: single hairs that taper, curve outwards, and are longer and closer towards the outer corner.
+
+    place: mm along the lid from the inner corner, share of the strip's height, 1 on the upper lid. pixel: mm a pixel;
+    hairs finer than that are drawn as their mean.
+    """
+    t = place[1]
+    outer = wp.clamp(place[0] / 30.0, 0.0, 1.0)
+    close = 1.1 + 0.5 * place[2]  # hairs a mm
+    number = place[0] * (1.0 + 0.35 * outer) * close - 0.9 * t * t * (outer - 0.25)
+    cell = wp.floor(number)
+    # two independent normal numbers a hair: where it stands and how long it is
+    dice = tiles[CLOUD_START + ((wp.int32(cell) * 37 + wp.int32(looks[b].hair_u) + wp.int32(place[2]) * 641) & 16383)]
+    reach = (0.5 + 0.16 * place[2] + 0.32 * outer) * (1.0 + 0.13 * dice[2])
+    left = wp.max(1.0 - t / reach, 0.0)
+    half = 0.4 * wp.sqrt(left) * wp.min(4.0 * left, 1.0)
+    aside = wp.abs(number - cell - 0.5 - 0.1 * dice[3])
+    hair = wp.clamp((half - aside) / 0.16 + 0.5, 0.0, 1.0) * wp.min(8.0 * left, 1.0)
+    coarse = step_between(0.3, 1.1, pixel * close)
+    cover = wp.max(hair * (1.0 - coarse) + 1.7 * half * coarse, 0.9 * step_between(0.14, 0.0, t))
+    return wp.min(1.15 * looks[b].lashes, 1.0) * cover * (0.75 + 0.25 * outer) * (0.5 + 0.5 * place[2])
 
 
 @wp.func
