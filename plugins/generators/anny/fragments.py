@@ -22,8 +22,9 @@ from . import materials
 from .accessories import slots
 from .arrays import MIXED_REGION, Head, Posed
 from .look import Look
+from .mouth import tongue_light, tooth_light
 from .scenery import cloth_colour
-from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lash_cover, lid_shadow, sky_light
+from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lash_cover, lid_shadow, lit, sky_light
 from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at, wrinkles_at
 
 wp.set_module_options({"enable_backward": False})
@@ -44,14 +45,6 @@ MIXED = wp.constant(MIXED_REGION)
 C_SKIN, C_MOUTH, C_HAIR, C_BEARD, C_CLOTH = classes("skin", "inner_mouth", "hair", "facial_hair", "cloth")
 C_LEFT_BROW, C_RIGHT_BROW, C_LEFT_EAR, C_RIGHT_EAR = classes("left_brow", "right_brow", "left_ear", "right_ear")
 C_LEFT_LID, C_RIGHT_LID = classes("left_lid", "right_lid")
-
-
-@wp.func
-def lit(glow: wp.vec4, albedo: wp.vec3, gloss: wp.float32) -> wp.vec3:
-    """Reflected light: irradiance times albedo, and a highlight of the irradiance's hue."""
-    e = wp.vec3(glow[0], glow[1], glow[2])
-    s = gloss * glow[3] / wp.max(glow[1], 1.0e-3)
-    return wp.vec3(e[0] * (albedo[0] + s), e[1] * (albedo[1] + s), e[2] * (albedo[2] + s))
 
 
 @wp.func
@@ -157,8 +150,10 @@ def shade_body(
         # lids are thin, moist and, at the rim, painted or shaded by lashes
         albedo = wp.cw_mul(albedo, wp.vec3(0.95, 0.88, 0.88)) * (1.0 - 0.45 * looks[b].liner)
     if label == C_MOUTH:
-        albedo = wp.vec3(0.20, 0.045, 0.04)
-        glow = glow * 0.3
+        # hardly any light gets out again from behind the teeth
+        depth = head.mm[c[0]][2] * w[0] + head.mm[c[1]][2] * w[1] + head.mm[c[2]][2] * w[2]
+        albedo = wp.vec3(0.17, 0.04, 0.036)
+        glow = glow * (0.05 + 0.3 * step_between(0.0, 26.0, depth))
     # bumps brighten towards the key light and darken away from it
     emboss = 1.0 + relief * (noise[2] * looks[b].emboss_u + noise[3] * looks[b].emboss_v) + lines * (1.0 - lips)
     out = lit(glow, albedo, gloss) * emboss
@@ -328,13 +323,9 @@ def shade_other(
     if material == IS_FRAME:
         return lit(glow, looks[b].frame, 1.2)
     mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
-    # less light the further back in the mouth
-    glow = glow * (0.15 + 0.65 * step_between(-14.0, 20.0, mm[2]))
     if material == IS_TONGUE:
-        return lit(glow, wp.vec3(0.42, 0.13, 0.12), 0.5)
-    place = wp.abs(mm[0]) / 7.4
-    gap = wp.abs(place - wp.floor(place + 0.5))
-    return lit(glow, wp.vec3(0.66, 0.60, 0.50) * (0.6 + 0.4 * step_between(0.0, 0.09, gap)), 0.5)
+        return tongue_light(head, glow, mm)
+    return tooth_light(glow, mm)
 
 
 @wp.func

@@ -28,6 +28,14 @@ def sky_light(looks: wp.array(dtype=Look), b: wp.int32, n: wp.vec3) -> wp.vec3:
 
 
 @wp.func
+def lit(glow: wp.vec4, albedo: wp.vec3, gloss: wp.float32) -> wp.vec3:
+    """Reflected light: irradiance times albedo, and a highlight of the irradiance's hue."""
+    e = wp.vec3(glow[0], glow[1], glow[2])
+    s = gloss * glow[3] / wp.max(glow[1], 1.0e-3)
+    return wp.vec3(e[0] * (albedo[0] + s), e[1] * (albedo[1] + s), e[2] * (albedo[2] + s))
+
+
+@wp.func
 def wrapped(d: wp.float32, scatter: wp.float32, seen: wp.float32, colour: wp.vec3) -> wp.vec3:
     """Irradiance of one light at cosine d: light wraps past the terminator, red light farthest (scattering in skin)."""
     green = 0.45 * scatter
