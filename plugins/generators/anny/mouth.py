@@ -53,6 +53,6 @@ def tooth_light(glow: wp.vec4, mm: wp.vec3) -> wp.vec3:
     shade = 0.42 + 0.58 * step_between(0.2 * width, 1.5 * width, gap)
     shade = shade * (0.84 + 0.16 * step_between(0.0, 3.5, gap)) * (1.0 - 0.45 * step_between(0.55, 1.0, height))
     # the cheeks keep light from the teeth behind the canines
-    shade = shade * (0.08 + 0.8 * step_between(46.0, 14.0, along))
+    shade = shade * (0.08 + 1.02 * step_between(46.0, 14.0, along))
     yellow = 0.05 * step_between(12.0, 30.0, along) + 0.12 * height
     return lit(glow, wp.vec3(0.60, 0.56 - 0.35 * yellow, 0.50 - yellow), 0.5 * shade) * shade
