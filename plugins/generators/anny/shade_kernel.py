@@ -61,7 +61,7 @@ def shade_kernel(
         cover = float(0.0)
         over = wp.vec4(0.0, 0.0, 0.0, 0.0)
         kind = 0
-        glass = int(0)
+        glass = 0
         face = -1
         close = float(0.0)
         w = wp.vec3(0.0, 0.0, 0.0)
