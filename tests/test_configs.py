@@ -86,7 +86,8 @@ def test_what_a_network_learns_from_is_in_its_dataset(name: str, trees: Mapping[
     for trained in stages_of(name, "train"):
         config = stages[trained]
         for dataset in config.dataset if isinstance(config.dataset, list) else [config.dataset]:
-            annotators = [plugins.build("annotator", each) for each in stages[dataset].annotators]
+            made = stages[dataset] if hasattr(stages[dataset], "annotators") else stages[stages[dataset].dataset]
+            annotators = [plugins.build("annotator", each) for each in made.annotators]
             held = {field.name: field.schema for annotator in annotators for field in annotator.fields}
             for reference in config.tasks:
                 task = plugins.build("task", reference)
@@ -193,6 +194,7 @@ def test_a_laptops_tables_run(table: str, laptop_backbones: Path, trees: Mapping
 @pytest.mark.slow
 def test_both_real_benchmarks_in_one_run(trees: Mapping[str, Path], tmp_path: Path) -> None:
     settings = settings_for("real", trees) + small("real", samples=8, resolution=64, shard_size=4)
+    settings += ['stages.model.initial=""', "stages.model.hardware.devices=1", "defaults.learn.hardware.devices=1"]
     run("real", tmp_path / "out", settings)
     check_report(tmp_path / "out/report")
     rows = json.loads((tmp_path / "out/report/report.json").read_text())["evaluations"]
