@@ -273,7 +273,8 @@ class EpochBatches:
     """Batches of (epoch, index) for one of `world` processes: every sample at most once an epoch, in a seeded order.
 
     Iterates from batch `start` of epoch `first` to the end of epoch `last - 1`. An incomplete last batch is dropped
-    unless it is the only one, so that all processes take the same number of equal steps.
+    unless it is the only one, so that all processes take the same number of equal steps. A process always sees the
+    same share of the samples, those whose index is `rank` modulo `world`: what it caches serves it again.
     """
 
     def __init__(
@@ -288,21 +289,24 @@ class EpochBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.indices = np.asarray(indices, np.int64)
+        indices = np.asarray(indices, np.int64)
+        owners = indices % world
+        fewest = int(np.bincount(owners, minlength=world).min()) if len(indices) else 0
+        self.indices = indices[owners == rank]
         self.seed, self.first, self.last, self.start = seed, first, last, start
-        self.rank, self.world = rank, world
-        self.batch_size = max(1, min(batch_size, len(self.indices) // world))
-        self.per_epoch = len(self.indices) // (self.batch_size * world)
+        self.stream = f"order/{rank}" if rank else "order"
+        self.batch_size = max(1, min(batch_size, fewest))
+        self.per_epoch = fewest // self.batch_size
 
     def __len__(self) -> int:
         return max(0, (self.last - self.first) * self.per_epoch - self.start)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for epoch in range(self.first, self.last):
-            order = self.indices[numpy_rng(self.seed, epoch, "order").permutation(len(self.indices))]
+            order = self.indices[numpy_rng(self.seed, epoch, self.stream).permutation(len(self.indices))]
             begin = self.start if epoch == self.first else 0
             for step in range(begin, self.per_epoch):
-                low = (step * self.world + self.rank) * self.batch_size
+                low = step * self.batch_size
                 yield [(epoch, int(index)) for index in order[low : low + self.batch_size]]
 
 

@@ -146,7 +146,7 @@ class SyntheticFeed:
             config.framing,
             policy=policy_of(config.augmentation),
             seed=seed,
-            cache_bytes=int(config.hardware.cache_gb * 2**30) // fabric.world_size,
+            cache_bytes=int(config.hardware.cache_gb * 2**30),
         )
         self.held = CropDataset(faces, plans, self.size, config.framing)
         self.stream = Stream(
@@ -222,7 +222,7 @@ class RealFeed:
             framing,
             policy=policy if self.augmented else None,
             seed=seed,
-            cache_bytes=int(config.hardware.cache_gb * 2**30) // fabric.world_size,
+            cache_bytes=int(config.hardware.cache_gb * 2**30),
         )
         everything = np.arange(len(train))
         self.stream = Stream(fabric, dataset, config.hardware, config.batch_size, seed, subset=lambda epoch: everything)
