@@ -2,7 +2,7 @@
 
     python perf/annotation_shift.py DIR          DIR: a folder of 300W (afw/, helen/, lfpw/)
 
-In every level, frontal face with open eyes, a disc as large as an iris slides over each eye; where it is darkest
+In every frontal face with open eyes, a disc as large as an iris slides over each eye; where it is darkest
 against the ring around it lies the iris. People look left as often as right, so the mean offset of irises from the
 middle of their six points is 0 where images and points agree. Pixels of the photograph, positive to image right; both
 eyes of a face count as one measurement. Eyes that look aside spread the figure and do not move it: read it with its
@@ -21,12 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
+from synthforge.core.schemas import IBUG68
+from synthforge.evaluation.pose import yaw_in_image
 
 EYES = (slice(36, 42), slice(42, 48))
 SMALLEST = 90  # pixels between the outer eye corners: below, an iris is too few pixels
 IRIS, RING = 0.2, 0.28  # radius of the disc and of the ring around it, in widths of the eye opening
 OPEN = 0.2  # height of an open eye in its widths
-FRONTAL = 0.06  # how far the nose tip may lie from the middle, in distances of the eye corners
+FRONTAL = 5.0  # degrees of yaw either way
 
 
 def main() -> None:
@@ -44,6 +46,9 @@ def main() -> None:
             if (offset := iris_offset(sample.image, np.asarray(sample.target))) is not None:
                 found.append(offset)
             advance(1)
+    if len(found) < 2:
+        print(f"fewer than two of {len(items)} faces are large, frontal and look with both eyes")
+        return
     offsets = np.array(found)
     error = offsets.std() / np.sqrt(len(offsets))
     print(f"{len(offsets)} of {len(items)} faces are large, frontal and look with both eyes")
@@ -56,14 +61,12 @@ def iris_offset(image: np.ndarray, points: np.ndarray) -> float | None:
 
     image (H,W,3) uint8; points (68,2) in pixels with centres at i + 0.5.
     """
-    across = points[45] - points[36]
-    distance = float(np.linalg.norm(across))
-    aside = (points[30] - points[36]) @ across / distance**2 - 0.5
-    if distance < SMALLEST or abs(aside) > FRONTAL:
+    right, left = IBUG68.eye_corners
+    if np.linalg.norm(points[left] - points[right]) < SMALLEST or abs(yaw_in_image(points)) > FRONTAL:
         return None
     grey = image.astype(np.float64).mean(axis=2)
-    offsets = [eye_offset(grey, points[eye]) for eye in EYES]
-    return None if None in offsets else float(np.mean([o for o in offsets if o is not None]))
+    offsets = [offset for eye in EYES if (offset := eye_offset(grey, points[eye])) is not None]
+    return float(np.mean(offsets)) if len(offsets) == len(EYES) else None
 
 
 def eye_offset(grey: np.ndarray, eye: np.ndarray) -> float | None:

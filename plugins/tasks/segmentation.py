@@ -109,7 +109,10 @@ class Segmentation(Task):
 
 
 def _dice_loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-    """1 less the soft F1 of (B,K,H,W) logits, over the whole batch, the mean over its classes; 0 without any."""
+    """1 less the soft F1 of (B,K,H,W) logits, over the whole batch, the mean over its classes; 0 without any.
+
+    Not kornia's: before 0.9, which Python 3.10 does not get, it counts classes that no label has as well.
+    """
     import torch
 
     kept = label != IGNORE

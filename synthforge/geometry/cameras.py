@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 
 
+def orbit_direction(azimuth: float, elevation: float) -> Array:
+    """From the middle of an orbit to a camera on it, (3,) of length 1; angles as `orbit_camera` takes them."""
+    across = math.cos(elevation)
+    return np.array([math.sin(azimuth) * across, math.sin(elevation), math.cos(azimuth) * across])
+
+
 def orbit_camera(
     azimuth: float,
     elevation: float,
@@ -60,7 +66,7 @@ def orbit_camera(
             hint="angles of orbit_camera are radians",
         )
     ca, sa, ce, se = math.cos(azimuth), math.sin(azimuth), math.cos(elevation), math.sin(elevation)
-    backward = np.array([sa * ce, se, ca * ce])  # from target to camera
+    backward = orbit_direction(azimuth, elevation)
     right = np.array([ca, 0.0, -sa])
     down = np.array([sa * se, -ce, ca * se])
     cr, sr = math.cos(roll), math.sin(roll)

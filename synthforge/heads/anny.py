@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -108,10 +108,16 @@ class AnnyHead(HeadModel):
         return values
 
     def sample_parameters(
-        self, rng: np.random.Generator, config: AnnyDistribution | None = None
+        self,
+        rng: np.random.Generator,
+        config: AnnyDistribution | None = None,
+        camera: Sequence[float] | None = None,
     ) -> dict[str, np.ndarray]:
-        """One plausible head, float32 arrays without a batch dimension; a pure function of the generator's state."""
-        return sample_parameters(rng, config or AnnyDistribution(), self.local_names, self.expression_names)
+        """One plausible head, float32 arrays without a batch dimension; a pure function of the generator's state.
+
+        camera: (3,) direction from the head to the camera, world axes, which eyes may look into.
+        """
+        return sample_parameters(rng, config or AnnyDistribution(), self.local_names, self.expression_names, camera)
 
     def forward(self, params: Mapping[str, torch.Tensor]) -> HeadMesh:
         """Pose a batch of heads. Differentiable; missing parameters are the canonical head's.

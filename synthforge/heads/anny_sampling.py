@@ -26,7 +26,9 @@ class AnnyDistribution:
     Expression: shares of neutral faces (`neutral`) and of a few actions (`few`), the rest mix many actions; `strength`
     scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
 
-    Pose: sigmas of gaze (`gaze_yaw`, `gaze_pitch`), of the neck's and the head's turn about x, y, z.
+    Pose: sigmas of the neck's and the head's turn about x, y, z. Gaze: `contact` is the chance of eyes that look into
+    the camera, where one is given and they need not turn far; else sigmas of `gaze_yaw` and `gaze_pitch` about straight
+    ahead. `vergence` is how far eyes turn towards each other.
     """
 
     age_low: float = 0.5
@@ -40,11 +42,12 @@ class AnnyDistribution:
     narrow_sigma: float = 0.12
     asymmetry: float = 0.15
     neutral: float = 0.2
-    few: float = 0.5
+    few: float = 0.6
     strength: float = 1.0
     blink: float = 0.06
     talk: float = 0.35
-    smile: float = 0.5
+    smile: float = 0.62
+    contact: float = 0.8
     gaze_yaw: float = 12.0
     gaze_pitch: float = 7.0
     vergence: float = 1.0
@@ -99,6 +102,7 @@ _GROUPS: tuple[tuple[str, ...], ...] = (
     ("jawRight",),
     ("jawForward",),
 )
+_SHUT_SMILES = 0.3  # the share of smiles that show no teeth: most people smile for a camera
 # Of each pair only the stronger stays: the muscles pull against each other, or the meshes would collide.
 _OPPOSITES: tuple[tuple[str, str], ...] = (
     ("browDown", "browOuterUp"),
@@ -132,17 +136,30 @@ _OPPOSITES: tuple[tuple[str, str], ...] = (
 _CENTRAL_OPPOSITES = (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight"))
 
 
+# Eyes turn this far (yaw, pitch) to meet a camera; beyond, people turn their heads or look elsewhere.
+_MEETS = (28.0, 15.0)
+_MEETS_SIGMA = 2.0  # how exactly, degrees
+
+
 def sample_parameters(
-    rng: np.random.Generator, config: AnnyDistribution, local_names: Sequence[str], expression_names: Sequence[str]
+    rng: np.random.Generator,
+    config: AnnyDistribution,
+    local_names: Sequence[str],
+    expression_names: Sequence[str],
+    camera: Sequence[float] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Parameters of one head for `AnnyHead.forward`, float32, without a batch dimension."""
-    gaze = _gaze(rng, config)
+    """Parameters of one head for `AnnyHead.forward`, float32, without a batch dimension.
+
+    camera: (3,) direction from the head to the camera, world axes, which eyes may look into.
+    """
+    neck, head = (np.radians(sigma) * _normal(rng, config, 3) for sigma in (config.neck, config.head))
+    gaze = _gaze(rng, config, None if camera is None else _turned_back(np.asarray(camera, float), neck + head))
     values = {
         "phenotype": _phenotype(rng, config),
         "local": _local(rng, config, local_names),
         "expression": _expression(rng, config, expression_names, gaze),
-        "neck": np.radians(config.neck) * _normal(rng, config, 3),
-        "head": np.radians(config.head) * _normal(rng, config, 3),
+        "neck": neck,
+        "head": head,
         "gaze": gaze,
     }
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
@@ -200,7 +217,7 @@ def _expression(
     strength = rng.beta(1.3, 1.8, len(_GROUPS)) * config.strength
     sides = np.clip(1 + 0.2 * _normal(rng, config, len(names)), 0, 1.4)
     one_sided = rng.random(len(_GROUPS))
-    wanted = 0.0 if kind < config.neutral else 0.12 if kind < config.neutral + config.few else 0.3
+    wanted = 0.0 if kind < config.neutral else 0.12 if kind < config.neutral + config.few else 0.25
 
     def put(stem: str, value: float, skip: str = "") -> None:
         for name in (stem, f"{stem}Left", f"{stem}Right"):
@@ -216,12 +233,13 @@ def _expression(
     if wanted and talk < config.talk:
         put("jawOpen", min(1.0, config.strength * jaw**3))
     if wanted and smile < config.smile:
-        amount = config.strength * (0.2 + 0.8 * smile / config.smile)
+        amount = config.strength * (0.25 + 0.75 * smile / config.smile)
         for stem, share in (("mouthSmile", 1.0), ("cheekSquint", 0.6), ("mouthUpperUp", 0.3)):
             put(stem, amount * share)
-        if jaw > 0.5:  # half of all smiles show teeth
-            put("mouthLowerDown", 0.4 * amount)
-            put("jawOpen", 0.12 * amount)
+        if jaw > _SHUT_SMILES:
+            wide = (jaw - _SHUT_SMILES) / (1.0 - _SHUT_SMILES)
+            for stem, share in (("mouthUpperUp", 0.75), ("mouthLowerDown", 0.65), ("jawOpen", 0.05 + 0.3 * wide**2)):
+                put(stem, amount * share)
     if blink < config.blink:
         # the lids of the average head meet at 0.7
         put("eyeBlink", 0.6 + 0.25 * jaw)
@@ -250,13 +268,28 @@ def _follow_gaze(values: np.ndarray, position: dict[str, int], gaze: np.ndarray)
             values[position[f"eyeLook{stem}{side}"]] = max(0.0, float(amount)) * (1 - shut)
 
 
-def _gaze(rng: np.random.Generator, config: AnnyDistribution) -> np.ndarray:
-    """Both eyes turn together and converge a little on something near: (2,2) yaw, pitch in radians, left eye first."""
+def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray | None) -> np.ndarray:
+    """Both eyes turn together and converge a little on something near: (2,2) yaw, pitch in radians, left eye first.
+
+    camera: (3,) direction to the camera in the frame of the turned head.
+    """
     yaw, pitch, near = _normal(rng, config, 3)
-    converge = config.vergence * abs(near)
-    return np.radians(
-        [
-            [config.gaze_yaw * yaw - converge, config.gaze_pitch * pitch],
-            [config.gaze_yaw * yaw + converge, config.gaze_pitch * pitch],
-        ]
-    )
+    meets = rng.random() < config.contact
+    angles = np.array([config.gaze_yaw * yaw, config.gaze_pitch * pitch])
+    if meets and camera is not None:
+        x, y, z = camera / np.linalg.norm(camera)
+        there = np.degrees([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))])
+        if (np.abs(there) < _MEETS).all():
+            angles = there + _MEETS_SIGMA * np.array([yaw, pitch])
+    converge = np.array([config.vergence * abs(near), 0.0])
+    return np.radians([angles - converge, angles + converge])
+
+
+def _turned_back(direction: np.ndarray, axis_angle: np.ndarray) -> np.ndarray:
+    """A direction (3,) as a head sees it that was turned by an axis-angle vector (3,), radians (Rodrigues)."""
+    angle = float(np.linalg.norm(axis_angle))
+    if angle == 0.0:
+        return direction
+    axis = axis_angle / angle
+    along = axis * (axis @ direction) * (1.0 - np.cos(angle))
+    return direction * np.cos(angle) - np.cross(axis, direction) * np.sin(angle) + along

@@ -20,10 +20,16 @@ LIFTED = wp.constant(0.7)  # density from which hair stands off the skin altoget
 
 @wp.func
 def beard_density(
-    looks: wp.array(dtype=Look), tiles: wp.array(dtype=wp.vec4), marks: wp.array2d(dtype=wp.float32), b: int, i: int
+    looks: wp.array(dtype=Look),
+    tiles: wp.array(dtype=wp.vec4),
+    marks: wp.array2d(dtype=wp.float32),
+    uv: wp.vec2,
+    b: int,
+    i: int,
 ) -> float:
-    """Density of facial hair at vertex i of the head; its outline wanders a little. marks: see `paint_kernel`."""
-    wander = square_at(tiles, CLOUD_START, marks[i, 13] + looks[b].hair_u, marks[i, 14] + looks[b].hair_v)
+    """Density of facial hair at vertex i of the head; its outline wanders a little. marks: see `paint_kernel`; uv:
+    the vertex in texels of the skin."""
+    wander = square_at(tiles, CLOUD_START, uv[0] * 0.35 + looks[b].hair_u, uv[1] * 0.35 + looks[b].hair_v)
     cheek = step_between(-3.0, 9.0, marks[i, 5] + looks[b].beard_reach + 5.0 * wander[1])
     sides = looks[b].jaw * cheek * marks[i, 4]
     return wp.max(wp.max(sides, looks[b].chin * marks[i, 3]), looks[b].moustache * marks[i, 2]) * (1.0 - marks[i, 9])
@@ -34,6 +40,7 @@ def beard_kernel(
     looks: wp.array(dtype=Look),
     tiles: wp.array(dtype=wp.vec4),
     marks: wp.array2d(dtype=wp.float32),
+    skin_uv: wp.array(dtype=wp.vec2),
     source: wp.array(dtype=wp.int32),
     across: wp.array(dtype=wp.vec2),
     hangs: wp.array(dtype=wp.float32),
@@ -61,10 +68,12 @@ def beard_kernel(
     for n in range(chunk * span, wp.min((chunk + 1) * span, count)):
         point = vertices[b, source[n]]
         uv = across[n]
-        density = beard_density(looks, tiles, marks, b, source[n])
-        if length <= 0.0 or density <= 0.02:
+        density = 0.0
+        if length > 0.0:
+            density = beard_density(looks, tiles, marks, skin_uv[source[n]], b, source[n])
+        if density <= 0.02:
             vertices[b, first + n] = point - (point - middle) * 0.1
-            dead[b, first + n] = wp.uint8(wp.where(length <= 0.0, ABSENT, wp.uint8(1)))
+            dead[b, first + n] = wp.where(length <= 0.0, ABSENT, wp.uint8(1))
         else:
             share = step_between(0.0, LIFTED, density)
             tufts = square_at(tiles, CLOUD_START, uv[0] * 0.3 + looks[b].hair_u, uv[1] * 0.25 + looks[b].hair_v)

@@ -53,8 +53,9 @@ def build_beard_mesh(anatomy: Anatomy, faces: np.ndarray, table: np.ndarray) -> 
     low = np.clip((-84.0 - y) / 22.0, 0, 1)
     hang = low * low * (3 - 2 * low) * np.clip((z + 62.0) / 45.0, 0, 1) * np.clip((58.0 - np.abs(x)) / 28.0, 0, 1)
     nearest = [np.linalg.norm(a.mm[source] - point, axis=1).argmin() for point in (*_JAW, _CHIN)]
-    root = np.linalg.norm(a.mm[np.unique(faces)] - np.array(_ROOT), axis=1).argmin()
-    frame = [*source[nearest[:2]], np.unique(faces)[root], source[nearest[2]]]
+    skin = np.unique(faces)
+    root = skin[np.linalg.norm(a.mm[skin] - np.array(_ROOT), axis=1).argmin()]
+    frame = [*source[nearest[:2]], root, source[nearest[2]]]
     return BeardMesh(
         faces=inverse.reshape(-1, 3).astype(np.int32),
         source=source.astype(np.int32),

@@ -37,11 +37,11 @@ class CameraConfig:
     sizes.
     """
 
-    azimuth: Distribution = normal(0.0, 0.42, -1.5, 1.5)
+    azimuth: Distribution = normal(0.0, 0.36, -1.5, 1.5)
     elevation: Distribution = normal(-0.03, 0.17, -0.8, 0.8)
     roll: Distribution = normal(0.0, 0.09, -0.4, 0.4)
     field_of_view: Distribution = uniform(12.0, 27.0)
-    face_fraction: Distribution = uniform(0.26, 0.44)
+    face_fraction: Distribution = uniform(0.27, 0.48)
     shift_x: Distribution = normal(0.0, 0.03, -0.08, 0.08)
     shift_y: Distribution = normal(0.0, 0.03, -0.08, 0.08)
 
@@ -141,9 +141,9 @@ class EyesConfig:
     iris_shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.8)
     iris_radius: Distribution = normal(5.95, 0.22, 5.4, 6.5)
     pupil: Distribution = uniform(0.25, 0.52)
-    sclera: Distribution = uniform(0.3, 0.56)
+    sclera: Distribution = uniform(0.33, 0.6)
     veins: Distribution = uniform(0.0, 0.35)
-    lid_shadow: Distribution = uniform(0.45, 0.9)
+    lid_shadow: Distribution = uniform(0.3, 0.85)
     gloss: Distribution = uniform(0.4, 1.6)
     lashes: Distribution = uniform(0.0, 0.9)
     liner: Distribution = uniform(0.0, 0.5)
@@ -158,7 +158,7 @@ class BrowsConfig:
     thickness: Distribution = normal(1.15, 0.26, 0.5, 1.9)
     density: Distribution = normal(0.88, 0.13, 0.3, 1.0)
     shade: Distribution = uniform(0.35, 1.0)
-    taper: Distribution = uniform(0.2, 0.8)
+    taper: Distribution = uniform(0.2, 0.7)
     strands: Distribution = uniform(0.3, 1.0)
     edge: Distribution = uniform(0.25, 0.8)
     arch: Distribution = normal(0.1, 0.25, -0.4, 0.6)
@@ -205,19 +205,14 @@ class HairConfig:
 @dataclass
 class BeardConfig:
     """style: index into BEARD_STYLES, drawn for adult men only; density: opacity; reach: how far up the cheeks, mm;
-    patchiness: share of gaps; shade: brightness relative to the hair."""
+    patchiness: share of gaps; shade: brightness relative to the hair; length: mm of the hair of full beards (goatees
+    and moustaches are kept shorter, see `look`; stubble has none)."""
 
     style: Distribution = choice({0: 0.46, 1: 0.24, 2: 0.14, 3: 0.08, 4: 0.08})
     density: Distribution = uniform(0.6, 1.0)
     reach: Distribution = normal(0.0, 5.0, -10.0, 12.0)
     patchiness: Distribution = uniform(0.2, 0.8)
     shade: Distribution = uniform(0.6, 1.2)
-
-
-@dataclass
-class WhiskersConfig:
-    """length: mm of the hair of full beards; goatees and moustaches are kept shorter (`look`), stubble has none."""
-
     length: Distribution = log_normal(9.0, 0.8, 2.5, 75.0)
 
 
@@ -287,10 +282,10 @@ class FilmConfig:
     """
 
     adaptation: Distribution = uniform(0.4, 1.0)
-    exposure: Distribution = normal(-0.3, 0.55, -2.0, 1.0)
-    contrast: Distribution = uniform(0.95, 1.5)
+    exposure: Distribution = normal(-0.2, 0.5, -2.0, 1.1)
+    contrast: Distribution = uniform(1.15, 2.2)
     warmth: Distribution = normal(0.0, 0.08, -0.25, 0.3)
-    saturation: Distribution = normal(1.0, 0.16, 0.45, 1.4)
+    saturation: Distribution = normal(0.85, 0.16, 0.4, 1.3)
     monochrome: float = 0.06
     blur: Distribution = choice({-0.7: 0.15, -0.4: 0.25, 0.0: 0.4, 0.4: 0.12, 0.8: 0.08})
     noise: Distribution = log_normal(0.8, 0.75, 0.0, 5.0)
@@ -328,7 +323,6 @@ class AnnyConfig:
     brows: BrowsConfig = field(default_factory=BrowsConfig)
     hair: HairConfig = field(default_factory=HairConfig)
     beard: BeardConfig = field(default_factory=BeardConfig)
-    whiskers: WhiskersConfig = field(default_factory=WhiskersConfig)
     clothes: ClothesConfig = field(default_factory=ClothesConfig)
     glasses: GlassesConfig = field(default_factory=GlassesConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)

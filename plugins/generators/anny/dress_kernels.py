@@ -259,8 +259,7 @@ def paint_kernel(
     """What varies slowly over the skin, per vertex of the head: two vec4 each.
 
     0: albedo, beard. 1: lips, mm inside the hairline, mm above the collar, socket.
-    marks (V,15): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar, shadow, bag,
-    texels (2) of the wandering of the beard's outline.
+    marks (V,13): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar, shadow, bag.
     """
     b, chunk = wp.tid()
     tone = looks[b].tone
@@ -276,7 +275,7 @@ def paint_kernel(
             tone[0] * shade * (1.0 + 0.12 * red) * (1.0 - lid) + made_up[0] * lid,
             tone[1] * shade * (1.0 - 0.75 * red) * (1.0 - 0.1 * dark) * (1.0 - lid) + made_up[1] * lid,
             tone[2] * shade * (1.0 - 0.6 * red) * (1.0 - lid) + made_up[2] * lid,
-            beard_density(looks, tiles, marks, b, i),
+            beard_density(looks, tiles, marks, uv, b, i),
         )
         inside = marks[i, 1] - line_shift(looks, b, wp.abs(marks[i, 0]))
         point = mm[i]

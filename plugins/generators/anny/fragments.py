@@ -88,7 +88,7 @@ def shade_body(
     gloss = 1.0 + 0.5 * noise[1]
     lines = float(0.0)
     if looks[b].folds > 0.0 or looks[b].crow > 0.0 or looks[b].forehead > 0.0:
-        drawn = wrinkles_at(head.wrinkles, uv[0] + 2.5 * noise[0], uv[1] + 2.5 * noise[0])
+        drawn = wrinkles_at(head.wrinkles, uv[0] + 0.8 * noise[0], uv[1] + 0.8 * noise[0])
         lines = looks[b].forehead * drawn[0] + looks[b].folds * drawn[1] + looks[b].crow * drawn[2]
     if looks[b].pores > 0.0:
         # twice two texels a millimetre: what a picture of 256 pixels just resolves, and larger ones show

@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = (
     Rule("hair.colour", {"melanin": (0.7, 9.0)}, "dark skin goes with dark hair", times=0.5),
     Rule("eyes.iris", {"melanin": (0.75, 9.0)}, "light irises go with little melanin", value=0, among=(2, 3, 4, 5)),
     Rule("eyes.liner", {"gender": _MAN}, "few men paint their lids", times=0.25),
-    Rule("eyes.lashes", {"gender": _MAN}, "men's lashes show less: they are not painted", times=0.75),
+    Rule("eyes.lashes", {"gender": _MAN}, "men's lashes show less: neither painted nor curled", times=0.45),
     Rule("skin.lipstick", {"gender": _MAN}, "few men wear lipstick", value=0),
     Rule("skin.lipstick", {"age": _CHILD}, "nor do children", value=0),
 )

@@ -35,6 +35,7 @@ _FRONTAL: dict[str, Any] = {
         "few": 0.2,
         "blink": 0.0,
         "talk": 0.0,
+        "contact": 0.95,
         "gaze_yaw": 3.0,
         "gaze_pitch": 2.0,
         "neck": 1.0,
@@ -64,6 +65,7 @@ _FRONTAL: dict[str, Any] = {
 _DRIVER: dict[str, Any] = {
     "head": {
         "children": 0.0,
+        "contact": 0.1,
         "gaze_yaw": 18.0,
         "gaze_pitch": 9.0,
         "head": 9.0,
@@ -107,7 +109,7 @@ _DRIVER: dict[str, Any] = {
 
 # Above a screen that stands below eye level or on top of a laptop: close, wide, from slightly below, lit by the screen.
 _WEBCAM: dict[str, Any] = {
-    "head": {"gaze_pitch": 9.0, "talk": 0.45},
+    "head": {"contact": 0.4, "gaze_pitch": 9.0, "talk": 0.45},
     "camera": {
         "azimuth": _normal(0.0, 0.18, -0.6, 0.6),
         "elevation": _normal(-0.15, 0.1, -0.45, 0.15),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.nearby import Origin
+from synthforge.geometry.cameras import orbit_direction
 from synthforge.heads.anny_sampling import AnnyDistribution, sample_parameters
 
 from .accessories.sampling import GROUPS as ACCESSORIES
@@ -56,10 +57,11 @@ def sample_with_factors(
     def stream(name: str) -> np.random.Generator:
         return origin.stream(f"anny/{name}")
 
-    head = sample_parameters(stream("head"), distribution, local_names, expression_names)
-    gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
     streams = {name: stream(name) for name in _GROUPS}
     factors = {name: draw(getattr(config, name), rng) for name, rng in streams.items()}
+    camera = orbit_direction(factors["camera"]["azimuth"], factors["camera"]["elevation"])
+    head = sample_parameters(stream("head"), distribution, local_names, expression_names, camera)
+    gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
     drawn = factors
     facts = {"gender": gender, "age": age}
     skin = _skin(plausible("skin", factors["skin"], facts), config.skin.melanin_by_ancestry, head["phenotype"])
@@ -73,10 +75,10 @@ def sample_with_factors(
         "camera": factors["camera"],
         "light": _lights(factors["light"]),
         "skin": skin,
-        "eyes": _eyes(factors["eyes"], gender),
+        "eyes": _eyes(factors["eyes"]),
         "brows": _brows(factors["brows"], hair, skin, gender, config.brows.men),
         "hair": adapt_hair(hair, worn["hat"]),
-        "beard": _beard(factors["beard"], factors["whiskers"], hair),
+        "beard": _beard(factors["beard"], hair),
         "clothes": clothes,
         "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
         **worn,
@@ -96,7 +98,6 @@ _GROUPS = (
     "brows",
     "hair",
     "beard",
-    "whiskers",
     "clothes",
     "glasses",
     "background",
@@ -172,14 +173,13 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     }
 
 
-def _eyes(f: Mapping[str, float], gender: float) -> dict[str, Any]:
+def _eyes(f: Mapping[str, float]) -> dict[str, Any]:
     kind = int(f["iris"])
     return {
         "iris_kind": kind,
         "iris": np.clip(IRIS[kind] * f["iris_shade"], 0, 1),
         "liner": f["liner"],
-        # neither painted nor curled on men
-        "lashes": f["lashes"] * (1.0 if gender > 0.5 else 0.6),
+        "lashes": f["lashes"],
         **{name: f[name] for name in ("iris_radius", "pupil", "sclera", "veins", "lid_shadow", "gloss")},
     }
 
@@ -221,13 +221,12 @@ def _brows(
     return {"colour": colour, "thickness": thickness, **{name: f[name] for name in keep}}
 
 
-def _beard(f: Mapping[str, float], whiskers: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
+def _beard(f: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
     style = BEARD_STYLES[int(f["style"])]
     return {
         "style": style,
         "colour": np.minimum(hair["colour"] * f["shade"], 0.5),
-        "length": whiskers["length"],
-        **{name: f[name] for name in ("density", "reach", "patchiness")},
+        **{name: f[name] for name in ("density", "reach", "patchiness", "length")},
     }
 
 

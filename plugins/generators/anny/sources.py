@@ -17,8 +17,8 @@ SOURCES: dict[str, str] = {
     "head.african": "Dirichlet(1/2), the same for all three: balanced by construction, not a population's shares",
     "head.asian": "as head.african",
     "head.caucasian": "as head.african",
-    "head.gaze_*": "most saccades stay within 15 degrees of straight ahead (Bahill, Adler & Stark 1975); sigma 12 "
-    "across and 7 up and down is a choice within that",
+    "head.gaze_*": "four of five look into the camera, a choice: photographs mostly show people who do; the others stay "
+    "within 15 degrees of straight ahead, as most saccades do (Bahill, Adler & Stark 1975): sigma 12 and 7",
     "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, see "
@@ -52,7 +52,6 @@ SOURCES: dict[str, str] = {
     "hair.*": _CHOICE,
     "brows.*": _CHOICE,
     "beard.*": _CHOICE,
-    "whiskers.*": _CHOICE,
     "clothes.*": _CHOICE,
     "glasses.present": "a choice of ours: fewer than wear them, more than are photographed with them",
     "glasses.width": "lenses of common frames are 40 to 60 mm wide; the shape is a choice",

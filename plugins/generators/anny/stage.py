@@ -138,9 +138,7 @@ class Stage:
         self.faces_tensor = self.tensor(self.faces)
         lips = self.vertex_share(("upper_lip", "lower_lip"))
         columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
-        # where the beard's outline looks up its wandering: an eighth of a texel a texel, about 16 mm between turns
-        columns = (*columns, a.collar, a.shadow, a.bag, *(a.skin_uv.T * 0.35))
-        self.marks = self.tensor(np.stack(columns, axis=1).astype(np.float32))
+        self.marks = self.tensor(np.stack([*columns, a.collar, a.shadow, a.bag], axis=1).astype(np.float32))
         self.wrinkles = self.tensor(build_wrinkles(self.mm, a.skin_uv))
         self.skin_uv = self.tensor(a.skin_uv)
         self.oily = self.tensor(np.concatenate([a.oily, np.zeros(self.num_vertices - count)]).astype(np.float32))

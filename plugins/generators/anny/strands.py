@@ -21,8 +21,9 @@ def grow_beards(stage: Stage, looks: Any, vertices: torch.Tensor, strand: torch.
     source, across, hang, frame = stage.beard_arrays
     count = len(source)
     size = span(count, vertices.device)
-    inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(stage.marks), as_warp(source), as_warp(across, wp.vec2)]
-    inputs += [as_warp(hang), as_warp(frame), stage.beard_first, stage.beard_first - stage.hair_first, count, size]
+    inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(stage.marks), as_warp(stage.skin_uv, wp.vec2)]
+    inputs += [as_warp(source), as_warp(across, wp.vec2), as_warp(hang), as_warp(frame)]
+    inputs += [stage.beard_first, stage.beard_first - stage.hair_first, count, size]
     inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]
     launch(beard_kernel, (len(vertices), chunks(count, size)), inputs, vertices.device)
 
