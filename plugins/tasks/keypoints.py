@@ -76,7 +76,7 @@ class Keypoints(Task):
             raise ConfigError(f"the task keypoints cannot be fine-tuned to '{schema}', which is no point schema")
         c = self.config
         here, there = len(POINT_SCHEMAS[c.schema]), len(POINT_SCHEMAS[schema])
-        return PointAdapter(here, there, channels, head=c.head, size=c.size, width=c.width)
+        return PointAdapter(here, there, channels, head=c.head, size=c.size, width=c.width, stacks=c.stacks)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Mean over faces of the sum over points, averaged over the stages of the head (intermediate supervision)."""

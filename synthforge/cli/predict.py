@@ -37,6 +37,11 @@ from .common import say, write_json_to
     show_default=True,
     help="How often to look: from the second on, the crop follows the landmarks found.",
 )
+@click.option(
+    "--input-size",
+    type=click.IntRange(min=16),
+    help="Pixels of a crop, where they are to be others than the model was trained on: more show small classes.",
+)
 @click.option("--tasks", help="Comma-separated tasks [default: all of the model's].")
 @click.option(
     "--overlay",
@@ -55,6 +60,7 @@ def command(
     boxes_of: str,
     detector: str,
     passes: int,
+    input_size: int | None,
     tasks: str | None,
     overlay: str,
     extra: tuple[str, ...],
@@ -73,9 +79,8 @@ def command(
 
     folder = find_model(model)
     photographs = list_photographs(images, out)
-    options = Options(
-        detector, boxes_of, passes, tuple(t.strip() for t in tasks.split(",")) if tasks else None, overlay
-    )
+    chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
+    options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0)
     outcomes = predict_photographs(folder, photographs, out, options, boxes=boxes, plugins=load_plugins(extra))
     write_json_to(summary(outcomes), json_file)
     fine = [o for o in outcomes if o.status != "failed"]

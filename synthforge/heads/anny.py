@@ -111,7 +111,7 @@ class AnnyHead(HeadModel):
         self,
         rng: np.random.Generator,
         config: AnnyDistribution | None = None,
-        camera: Sequence[float] | None = None,
+        camera: Sequence[float] | np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """One plausible head, float32 arrays without a batch dimension; a pure function of the generator's state.
 

@@ -146,7 +146,7 @@ def sample_parameters(
     config: AnnyDistribution,
     local_names: Sequence[str],
     expression_names: Sequence[str],
-    camera: Sequence[float] | None = None,
+    camera: Sequence[float] | np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Parameters of one head for `AnnyHead.forward`, float32, without a batch dimension.
 

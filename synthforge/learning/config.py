@@ -166,7 +166,8 @@ class TrainConfig:
     weights (Kendall et al. 2018). batch_size: samples a batch, all devices together; accumulate: batches an optimiser
     step. dense_stride: losses of maps look at every so-manieth row and column, from a random first one in each step: an
     unbiased estimate of the loss over all pixels for a fraction of its cost. more_sizes: pixels of a crop that take
-    turns with network.input_size from step to step, so that the model can be used at these as well. precision `auto`:
+    turns with network.input_size from step to step, so that the model can be used at these as well; task_sizes: the one
+    of them that a task is best evaluated and fine-tuned at, where that is not network.input_size. precision `auto`:
     bf16 where the device multiplies it natively, else 32 bit. augmentation: a policy of `learning.augment.POLICIES` by
     name, or {policy: NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
     checkpoint_seconds, checkpoint_steps: how often `last.ckpt` is written (0: never by that count).
@@ -186,6 +187,7 @@ class TrainConfig:
     accumulate: int = 1
     dense_stride: int = 1
     more_sizes: list[int] = field(default_factory=list)
+    task_sizes: dict[str, int] = field(default_factory=dict)
     precision: str = "auto"
     augmentation: Any = "paper"
     weighting: str = "fixed"
@@ -204,6 +206,9 @@ class TrainConfig:
         _at_least("dense_stride", self.dense_stride, 1)
         for size in self.more_sizes:
             _at_least("more_sizes", size, 16)
+        for task, size in self.task_sizes.items():
+            if size not in (self.network.input_size, *self.more_sizes):
+                raise ValueError(f"task_sizes.{task}: {size} is neither network.input_size nor one of more_sizes")
         if self.epochs is None and self.max_steps is None and self.max_minutes is None:
             raise ValueError("one of epochs, max_steps and max_minutes must be given")
         if not 0 <= self.val_fraction < 1 or not 0 <= self.ema < 1:
@@ -218,9 +223,9 @@ class FinetuneConfig:
 
     with_features: it also sees the backbone's feature map ("w/ features"). adapter: keys of the task's configuration
     for this network where it is not to be like the head, e.g. {head: paper, size: 28, width: 64}. input_size: pixels of
-    a crop, 0 for those the model was trained on; more of them help where the classes are small. limit: use only the
-    first so many training faces, 0 for all. patience: end after so many validations without a better one, 0 for never.
-    cache: the frozen network's answers to faces that are not augmented are computed once.
+    a crop, 0 for those the model says the task is best at; more of them help where the classes are small. limit: use
+    only the first so many training faces, 0 for all. patience: end after so many validations without a better one, 0
+    for never. cache: the frozen network's answers to faces that are not augmented are computed once.
     """
 
     with_features: bool = True

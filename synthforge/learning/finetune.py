@@ -138,7 +138,8 @@ class _FinetuneJob:
 
     def _run(self, fabric: Fabric) -> FinetuneResult:
         config, benchmark, task = self.config, self.benchmark, self.benchmark.task
-        model = load_model(self.model_dir, plugins=self.plugins, input_size=config.input_size)
+        model = load_model(self.model_dir, plugins=self.plugins, input_size=config.input_size, task=task)
+        model.info["task_sizes"] = {}  # the network's own size is that of these labels from here on
         if task not in model.tasks:
             raise ConfigError(
                 f"{self.model_dir} has no task '{task}', which this benchmark scores",

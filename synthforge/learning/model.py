@@ -237,19 +237,22 @@ def load_model(
     plugins: Plugins | None = None,
     device: torch.device | str = "cpu",
     input_size: int = 0,
+    task: str = "",
 ) -> FaceModel:
     """Open a model folder written by training or fine-tuning; the model is in eval mode.
 
-    plugins: where its tasks are found, by default everything installed. input_size: pixels of a crop where they are to
-    be others than it was trained on, 0 for those. Raises DataError for a folder that holds no model or a damaged one,
-    PluginError when a task it needs is not installed, ConfigError when the network cannot take crops of `input_size`.
+    plugins: where its tasks are found, by default everything installed. input_size: pixels of a crop; 0 for those that
+    `task` is best at by the model's own description, or without a task those it was trained on. Raises
+    DataError for a folder that holds no model or a damaged one, PluginError when a task it needs is not installed,
+    ConfigError when the network cannot take crops of that size.
     """
     folder = Path(folder)
     description = read_description(folder)
     try:
         network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
         own_size = network.input_size
-        network = dataclasses.replace(network, input_size=input_size or own_size)
+        best = int(description.get("task_sizes", {}).get(task, own_size))
+        network = dataclasses.replace(network, input_size=input_size or best)
         tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
     except (KeyError, TypeError) as error:
@@ -261,7 +264,7 @@ def load_model(
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         if network.input_size != own_size:
             raise ConfigError(
-                f"input_size: the network of {folder} takes crops of {own_size} pixels only, not of {input_size}"
+                f"input_size: the network of {folder} takes crops of {own_size} pixels, not of {network.input_size}"
             ) from error
         raise DataError(
             f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {' '.join(str(error).split())[:300]}",

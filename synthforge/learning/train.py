@@ -241,6 +241,7 @@ class _TrainJob:
         manifest = dict(dataset.manifest)
         info = {
             "crop_scale": self.config.framing.crop_scale,
+            "task_sizes": dict(self.config.task_sizes),
             "seed": self.seed,
             "fingerprint": mark,
             "versions": dict(versions()),

@@ -52,6 +52,7 @@ class Options:
 
     detector: finds the faces where no boxes are given. boxes_of: what given boxes are: `landmarks`, tight around the 68
     points, or a detector's name, whose calibration then applies. tasks: None is all. overlay: `jpg`, `png` or `none`.
+    input_size: pixels of a crop, 0 for those the model was trained on.
     """
 
     detector: str = "dlib"
@@ -59,6 +60,7 @@ class Options:
     passes: int = 2
     tasks: tuple[str, ...] | None = None
     overlay: str = "jpg"
+    input_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def predict_photographs(
         find_detector(source)
     if given is None:
         detect_faces(np.zeros((80, 80, 3), np.uint8), options.detector)  # a missing package is said before any work
-    model = load_model(folder, plugins=plugins)
+    model = load_model(folder, plugins=plugins, input_size=options.input_size)
     tasks = tuple(model.tasks) if options.tasks is None else options.tasks
     passes = options.passes if "keypoints" in model.tasks else 1
     predict_faces(model, np.zeros((8, 8, 3), np.uint8), [], tasks=tasks, passes=passes)  # a wrong task likewise

@@ -41,10 +41,10 @@ class EvaluateConfig:
     benchmark_root: a stage or folder that takes the place of its `root`; splits: which to score.
 
     box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: 2 crops
-    again from the predicted points. input_size: pixels of a crop, 0 for those the model was trained on. flip: the mean
-    of the predictions of the crop and of its mirror image. groups: attribute to edges of bins, or to [] for one group a
-    value. worst: how many of the worst faces to list; sheet: how many of them to draw. limit: the first faces only.
-    label: what the report calls this row.
+    again from the predicted points. input_size: pixels of a crop, 0 for those the model says the task is best at (see
+    TrainConfig.task_sizes). flip: the mean of the predictions of the crop and of its mirror image. groups:
+    attribute to edges of bins, or to [] for one group a value. worst: how many of the worst faces to list; sheet: how
+    many of them to draw. limit: the first faces only. label: what the report calls this row.
     """
 
     model: str = MISSING

@@ -37,16 +37,16 @@ def evaluate_model(
 
     A label fine-tuning network answers where the model has one for the benchmark's schema; else its own head does,
     through the mapping between class schemas where they differ. flip: also predict the mirrored crop and take the mean.
-    input_size: pixels of a crop, 0 for the model's own. detector: which finds the boxes with box `detector`. Raises
-    UserError when the model has no such task, or when some of the faces, and not all, were what its labels were
-    fine-tuned on.
+    input_size: pixels of a crop, 0 for what the model's description says of the task. detector: which finds the boxes
+    with box `detector`. Raises UserError when the model has no such task, or when some of the faces, and not all, were
+    what its labels were fine-tuned on.
     """
     from ..evaluation.boxes import box_mode
     from ..evaluation.protocol import evaluate
     from ..evaluation.zero_shot import in_schema
     from ..learning.model import load_model
 
-    model = load_model(folder, plugins=plugins, input_size=input_size)
+    model = load_model(folder, plugins=plugins, input_size=input_size, task=benchmark.task)
     task = benchmark.task
     if task not in model.tasks:
         raise UserError(

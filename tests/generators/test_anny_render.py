@@ -158,7 +158,9 @@ def test_a_fresh_process_makes_the_same_bytes(pictures: list[Rendering]) -> None
 
 
 def test_labels_lie_where_the_landmarks_are(make: Any) -> None:
-    generator = make(camera=FRONTAL, hair=style("buzz"), beard={"style": always(0)}, head={"blink": 0.0}, **BARE)
+    # without smiles: the middle of lips whose corners are raised lies above them
+    seen = {"head": {"blink": 0.0, "smile": 0.0}, "hand": {"present": 0.0}, "mask": {"present": 0.0}}
+    generator = make(camera=FRONTAL, hair=style("buzz"), beard={"style": always(0)}, **seen, **BARE)
     wanted = {
         "nose": ([30], ("nose",)),
         "right eye": (range(36, 42), ("right_eye", "right_lid")),

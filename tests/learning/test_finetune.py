@@ -93,6 +93,7 @@ def test_a_label_network_of_another_shape_and_size(model_dir: Path, tmp_path: Pa
     model = load_model(tmp_path)
     assert model.input_size == 64
     assert type(model.adapters["keypoints"].net.net).__name__ == "StackedHourglass"
+    assert len(model.adapters["keypoints"].net.scores()) == 1
     assert model.predict(torch.rand(2, 3, 64, 64))["keypoints"]["points"].shape == (2, 68, 2)
     with pytest.raises(ConfigError, match="haed"):
         finetune(config(adapter={"haed": "paper"}), model_dir, BlobBenchmark("keypoints"), tmp_path / "no", name="b")

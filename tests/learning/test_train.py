@@ -83,6 +83,17 @@ def test_crops_of_several_sizes_take_turns(tmp_path: Path) -> None:
     assert load_model(tmp_path).input_size == 32
 
 
+def test_a_task_may_be_best_at_another_size_than_the_model(tmp_path: Path) -> None:
+    config = tiny(epochs=None, max_steps=1, more_sizes=[48], task_sizes={"segmentation": 48}, validate_every=100)
+    train(config, "", tmp_path, dataset=Blobs(32))
+    assert load_model(tmp_path).input_size == 32
+    assert load_model(tmp_path, task="keypoints").input_size == 32
+    assert load_model(tmp_path, task="segmentation").input_size == 48
+    assert load_model(tmp_path, task="segmentation", input_size=40).input_size == 40
+    with pytest.raises(ValueError, match="64 is neither"):
+        tiny(more_sizes=[48], task_sizes={"segmentation": 64})
+
+
 def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> None:
     states = []
     before = torch.get_rng_state()

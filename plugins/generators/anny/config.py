@@ -282,8 +282,8 @@ class FilmConfig:
     """
 
     adaptation: Distribution = uniform(0.4, 1.0)
-    exposure: Distribution = normal(-0.2, 0.5, -2.0, 1.1)
-    contrast: Distribution = uniform(1.15, 2.2)
+    exposure: Distribution = normal(-0.3, 0.5, -2.0, 1.0)
+    contrast: Distribution = uniform(1.15, 2.1)
     warmth: Distribution = normal(0.0, 0.08, -0.25, 0.3)
     saturation: Distribution = normal(0.85, 0.16, 0.4, 1.3)
     monochrome: float = 0.06

@@ -13,7 +13,7 @@ import torch
 import warp as wp
 
 from synthforge.core.schemas import SYNTHFORGE
-from synthforge.geometry.meshes import Incidence
+from synthforge.geometry.meshes import Incidence, vertex_normals
 from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
@@ -139,7 +139,9 @@ class Stage:
         lips = self.vertex_share(("upper_lip", "lower_lip"))
         columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
         self.marks = self.tensor(np.stack([*columns, a.collar, a.shadow, a.bag], axis=1).astype(np.float32))
-        self.wrinkles = self.tensor(build_wrinkles(self.mm, a.skin_uv))
+        body = self.head.faces[self.head.face_group == self.head.group_names.index("body")]
+        normals = vertex_normals(torch.as_tensor(self.mm, dtype=torch.float32), torch.as_tensor(body)).numpy()
+        self.wrinkles = self.tensor(build_wrinkles(self.mm, normals, a.skin_uv))
         self.skin_uv = self.tensor(a.skin_uv)
         self.oily = self.tensor(np.concatenate([a.oily, np.zeros(self.num_vertices - count)]).astype(np.float32))
         self.mm_tensor = self.tensor(np.concatenate([self.mm, np.zeros((self.num_vertices - count, 3))]).astype("f4"))

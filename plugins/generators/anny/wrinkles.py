@@ -38,27 +38,38 @@ EYES: tuple[tuple[Line, float], ...] = (
 )
 _WIDTHS = (1.0, 1.6, 0.8)  # mm: half a line's width in each group
 
+# Coordinates along a line are a plane fitted to this many vertices of skin, weighted by a Gaussian of this width, mm.
+_AROUND, _SIGMA = 24, 4.0
+# Behind the foremost of them by more than this, mm, lie the walls of the mouth.
+_BEHIND = 20.0
 
-def build_wrinkles(mm: np.ndarray, skin_uv: np.ndarray) -> np.ndarray:
+
+def build_wrinkles(mm: np.ndarray, normals: np.ndarray, skin_uv: np.ndarray) -> np.ndarray:
     """Texture (HEIGHT*WIDTH,4) float32: forehead, folds, eyes, a free channel (0).
 
-    mm: the canonical vertices (V,3); skin_uv: their skin coordinates (V,2).
+    mm: the canonical vertices (V,3); normals: theirs (V,3); skin_uv: their skin coordinates (V,2).
 
     Values are shading: -1 in a line, somewhat above 0 on the skin that bulges beside it, 0 elsewhere.
     """
-    front = np.flatnonzero((mm[:, 2] > -45) & (mm[:, 1] > -115) & (mm[:, 1] < 95))
+    front = np.flatnonzero((mm[:, 2] > -45) & (mm[:, 1] > -115) & (mm[:, 1] < 95) & (normals[:, 2] > 0.05))
     texture = np.zeros((HEIGHT, WIDTH, 4), np.float32)
     for channel, (group, width) in enumerate(zip((FOREHEAD, FOLDS, EYES), _WIDTHS, strict=True)):
         for line, share in group:
             for side in (1.0, -1.0):
                 points = _subdivided(np.array(line, float), 2.0) * [side, 1.0]
-                distance = np.hypot(*(mm[front, :2][None] - points[:, None]).transpose(2, 0, 1))
-                nearest = np.argsort(distance, axis=1)[:, :3]
-                weight = 1 / (np.take_along_axis(distance, nearest, 1) + 0.3)
-                weight /= weight.sum(1, keepdims=True)
-                place = (skin_uv[front[nearest]] * weight[..., None]).sum(1)
+                place = np.stack([_on_skin(point, mm[front], skin_uv[front]) for point in points])
                 _draw(texture[..., channel], (place - [LEFT, BOTTOM]) / TEXEL - 0.5, share, width)
     return np.ascontiguousarray(texture.reshape(-1, 4).clip(-1, 1))
+
+
+def _on_skin(point: np.ndarray, mm: np.ndarray, skin_uv: np.ndarray) -> np.ndarray:
+    """Skin coordinates (2,) of a point (x, y) seen from in front."""
+    offset = mm[:, :2] - point
+    near = np.argsort((offset**2).sum(1))[:_AROUND]
+    near = near[mm[near, 2] > mm[near, 2].max() - _BEHIND]
+    weight = np.exp(-(offset[near] ** 2).sum(1) / (2 * _SIGMA**2))[:, None] ** 0.5
+    plane = np.column_stack([np.ones(len(near)), offset[near]])
+    return np.asarray(np.linalg.lstsq(weight * plane, weight * skin_uv[near], rcond=None)[0][0])
 
 
 def _subdivided(points: np.ndarray, step: float) -> np.ndarray:

@@ -45,12 +45,21 @@ class PointAdapter(nn.Module):
     """
 
     def __init__(
-        self, points: int, wanted: int, channels: int, *, head: str, size: int = 64, width: int = 128, hidden: int = 256
+        self,
+        points: int,
+        wanted: int,
+        channels: int,
+        *,
+        head: str,
+        size: int = 64,
+        width: int = 128,
+        stacks: int = 2,
+        hidden: int = 256,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.same = points == wanted
-        self.net = HeatmapNet(points + channels, wanted, head=head, size=size, width=width)
+        self.net = HeatmapNet(points + channels, wanted, head=head, size=size, width=width, stacks=stacks)
         self.shape = nn.Sequential(nn.Linear(2 * points, hidden), nn.GELU(), nn.Linear(hidden, 2 * wanted))
         _zero(self.shape[-1])
         if self.same:
