@@ -7,8 +7,9 @@ right side as its mirror image; see the functions below for the reason behind ea
 68-point mark-up (Sagonas et al., "300 Faces in-the-Wild Challenge", 2016): which tissue edge a point follows and how
 points are spaced along it. No coordinate is fitted to an annotation and no detector takes part. Where the convention
 leaves a choice it was settled by looking at annotated 300W training photographs and their mean shape: how high in the
-brow its points run (`BROW_LEVEL`), how far its head drops and its tail reaches (`anny_anatomy`), rim rather than crease
-for 31 and 35, how far above sellion and pronasale the ends of the bridge are marked, where 60 and 64 stand.
+brow its points run (`BROW_LEVELS`), how far its head drops and its tail reaches (`anny_anatomy`), how far above sellion
+and pronasale the ends of the bridge are marked, how far inside of the corners and borders of eyes and lips annotators
+click, how points are spread along lids and lips. The constants below say all of it, in round figures.
 """
 
 from __future__ import annotations
@@ -21,19 +22,33 @@ import numpy as np
 
 from ..core.schemas import IBUG68
 from .anny_anatomy import Anatomy, brow_band, lid_curve, nose_base, nose_tip, nose_width, study
+from .anny_landmarks import jaw_steps
 from .surface import Places, along, front_hits, join, level_set, walk, where
 
 if TYPE_CHECKING:
     from .anny import AnnyHead
 
 CURVE_POINTS = 24
-#: iBUG's brow points follow the upper edge of the hair: this share of the band's height
-BROW_LEVEL = 1.05
+#: iBUG's brow points follow the upper edge of the hair, and its arch above the outer half: shares of the band's height,
+#: from the inner to the outer end
+BROW_LEVELS = (1.2, 1.0, 1.15, 1.4, 1.5)
 
-#: 50 and 52 stand in the middle of the peaks of Cupid's bow: of the part within so many metres of the highest place
-PEAK_PLATEAU = 0.0007
+#: Eyes are marked where their white ends, inside of the skin's corners (m), and the lids' points frame the iris, which
+#: lies nearer the nose: shares of the margin from the inner corner
+INNER_CANTHUS, OUTER_CANTHUS = 0.0009, 0.0021
+LID_SHARES = (0.31, 0.585)
+
+#: the peaks of Cupid's bow are the part within so many metres of its highest place; 50 and 52 stand on their outer
+#: flanks, so much further out
+PEAK_PLATEAU, PEAK_FLANK = 0.0007, 0.0018
+#: 48 and 54 stand so many metres inside of the skin's corner
+LIP_CORNER_INSIDE = 0.0015
+#: but for the peaks, lips are marked inside of the border of the red, metres
+LIP_INSIDE = 0.0014
 #: 60 and 64 are where the red of both lips parts, a little inside of the corner of the skin: share of the half width
 INNER_CORNER = 0.88
+#: 31 and 35 lie below the rim of the wing, at this share of the way to its crease with the lip
+WING_BELOW = 0.6
 #: 27 is the nasion, the suture above the deepest point of the root; 30 is marked where the bridge runs into the ball of
 #: the tip, above its foremost point: both by so many metres
 NASION_ABOVE_SELLION = 0.0015
@@ -90,7 +105,7 @@ def _jaw(anatomy: Anatomy) -> dict[int, Places]:
     """8 is the menton; 16 lies in front of the ear at the height of the eye; the rest divide the outline between them.
 
     The outline is the lower edge of the mandible, where chin and cheek turn out of sight (`Anatomy.jaw`), and from the
-    lobe upwards the crease where face and ear meet. Spacing is even as seen from the front, as annotators see it.
+    lobe upwards the crease where face and ear meet. Spacing is as seen from the front, see `jaw_steps`.
     """
     rest = anatomy.rest
     skin = anatomy.body[(anatomy.ear_rim[anatomy.body] > 0).all(1)]
@@ -118,7 +133,7 @@ def _jaw(anatomy: Anatomy) -> dict[int, Places]:
     outline = join([half, walk(ear, rest, lobe, level, via)])
     flat = outline.on(rest)[:, :2]
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1))])
-    spread = where(outline, length, np.linspace(0, length[-1], 9))
+    spread = where(outline, length, length[-1] * jaw_steps(9))
     points = {8 + i: spread[i : i + 1] for i in range(9)}
     points[8] = _on_midline(anatomy, float(flat[0, 1]))
     return points
@@ -128,9 +143,10 @@ def _brow(anatomy: Anatomy) -> dict[int, Places]:
     """22 (inner end) to 26 (tail), evenly along the upper part of the brow."""
     lower, upper = _bands(anatomy)
     low, high = lower.on(anatomy.rest), upper.on(anatomy.rest)
-    path = low + BROW_LEVEL * (high - low)
+    level = np.interp(np.linspace(0, 1, len(low)), np.linspace(0, 1, 5), BROW_LEVELS)
+    path = low + level[:, None] * (high - low)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1))])
-    wanted = np.linspace(0.02, 0.98, 5) * length[-1]
+    wanted = np.linspace(0.0, 0.98, 5) * length[-1]
     places = _seen(anatomy, np.stack([np.interp(wanted, length, path[:, axis]) for axis in range(2)], axis=1))
     return {22 + i: places[i : i + 1] for i in range(5)}
 
@@ -145,7 +161,7 @@ def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
 
 def _nose(anatomy: Anatomy) -> dict[int, Places]:
     """27 the nasion above the sellion (deepest point of the root), 30 the end of the bridge just above the pronasale,
-    28 and 29 between them; 33 the subnasale, where columella and lip meet; 35 on the lower rim of the wing, at three
+    28 and 29 between them; 33 the subnasale, where columella and lip meet; 35 below the rim of the wing, at three
     quarters of the nose's half width; 34 halfway between the two, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
@@ -154,7 +170,8 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
     span = np.linspace(sellion + NASION_ABOVE_SELLION, tip[1] + BRIDGE_ABOVE_TIP, 80)
     bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
-    base = {33: nose_base(anatomy, 0.0, tip)[0], 35: nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)[1]}
+    crease, rim = nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)
+    base = {33: nose_base(anatomy, 0.0, tip)[0], 35: rim + WING_BELOW * (crease - rim)}
     points[33] = _on_midline(anatomy, base[33][1])
     points[35] = _seen(anatomy, base[35][None])
     points[34] = _seen(anatomy, (base[33] + base[35])[None] / 2)
@@ -162,7 +179,7 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
 
 
 def _eye(anatomy: Anatomy) -> dict[int, Places]:
-    """42 and 45 the inner and outer canthus; 43, 44 and 47, 46 at thirds of the upper and the lower margin."""
+    """42 and 45 just inside of the inner and outer canthus; 43, 44 and 47, 46 on the upper and the lower margin."""
     rest = anatomy.rest
     margin = lid_curve(anatomy)
     position = margin.on(rest)
@@ -170,24 +187,24 @@ def _eye(anatomy: Anatomy) -> dict[int, Places]:
     middle = np.abs(position[:, 0] - (position[inner, 0] + position[outer, 0]) / 2) < 0.002
     top = int(np.where(middle, position[:, 1], -np.inf).argmax())
     bottom = int(np.where(middle, position[:, 1], np.inf).argmin())
-    thirds = np.array([1, 2]) / 3
-    upper = along(walk(margin, rest, inner, outer, top), rest, thirds)
-    lower = along(walk(margin, rest, inner, outer, bottom), rest, thirds)
+    upper = along(walk(margin, rest, inner, outer, top), rest, np.array(LID_SHARES))
+    lower = along(walk(margin, rest, inner, outer, bottom), rest, np.array(LID_SHARES))
+    corners = margin[inner : inner + 1], margin[outer : outer + 1]
     return {
-        42: margin[inner : inner + 1],
+        42: _towards(rest, *corners, INNER_CANTHUS),
         43: upper[0:1],
         44: upper[1:2],
-        45: margin[outer : outer + 1],
+        45: _towards(rest, *corners[::-1], OUTER_CANTHUS),
         46: lower[1:2],
         47: lower[0:1],
     }
 
 
 def _mouth(anatomy: Anatomy) -> dict[int, Places]:
-    """Outer points on the border of the vermilion, inner points where the closed lips touch.
+    """Outer points on or just inside of the border of the vermilion, inner points where the closed lips touch.
 
-    54 is the corner, 64 inside of it; 51 the dip and 52 the left peak of Cupid's bow, 53 halfway to the corner; the
-    lower lip's and the inner points stand below the upper lip's.
+    54 is the corner, 64 inside of it, between the lips; 51 the dip and 52 the left peak of Cupid's bow, 53 halfway
+    to the corner; the lower lip's and the inner points stand below the upper lip's.
     """
     rest = anatomy.rest
     outer = max(level_set(anatomy.lips, anatomy.face), key=lambda line: len(line.vertices))
@@ -196,23 +213,57 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     upper_y = upper.on(rest)
     bow = np.where((upper_y[:, 0] > 0.002) & (upper_y[:, 0] < 0.012), upper_y[:, 1], -np.inf)
     peak = int(np.median(np.flatnonzero(bow > bow.max() - PEAK_PLATEAU)))
-    arch = along(upper[peak:], rest, np.array([0.0, 0.5, 1.0]))
-    columns = arch.on(rest)[:2, 0]
     contact_up, contact_low = _halves(inner, rest)
-    points = {52: arch[0:1], 53: arch[1:2], 54: arch[2:3]}
-    for index, curve, x in (
-        (51, upper, 0.0),
-        (57, lower, 0.0),
-        (56, lower, columns[0]),
-        (55, lower, columns[1]),
-        (62, contact_up, 0.0),
-        (63, contact_up, columns[0]),
-        (66, contact_low, 0.0),
-        (65, contact_low, columns[0]),
-        (64, contact_up, INNER_CORNER * contact_up.on(rest)[-1, 0]),
-    ):
-        points[index] = where(curve, curve.on(rest)[:, 0], np.array([x]))
-    return points
+    corner = upper_y[-1]
+    first, last = upper_y[peak, 0] + PEAK_FLANK, corner[0] - LIP_CORNER_INSIDE
+    columns = first, (first + last) / 2
+
+    def at(curve: Places, x: float) -> Places:
+        return where(curve, curve.on(rest)[:, 0], np.array([x]))
+
+    def inside(curve: Places, x: float) -> Places:
+        place = at(curve, x).on(rest)[0]
+        up = 1 if curve is lower else -1
+        seen = np.array([[x, place[1] + up * LIP_INSIDE]])
+        return _seen(anatomy, seen) if x else _on_midline(anatomy, seen[0, 1])
+
+    parting = INNER_CORNER * contact_up.on(rest)[-1, 0]
+    towards = contact_up.on(rest)[-1, :2] - corner[:2]
+    return {
+        51: inside(upper, 0.0),
+        52: at(upper, columns[0]),
+        53: inside(upper, columns[1]),
+        54: _seen(anatomy, (corner[:2] + LIP_CORNER_INSIDE * towards / np.linalg.norm(towards))[None]),
+        55: inside(lower, columns[1]),
+        56: inside(lower, columns[0]),
+        57: inside(lower, 0.0),
+        62: at(contact_up, 0.0),
+        63: at(contact_up, columns[0]),
+        64: _between_lips(at(contact_up, parting), at(contact_low, parting)),
+        65: at(contact_low, columns[0]),
+        66: at(contact_low, 0.0),
+    }
+
+
+def _between_lips(upper: Places, lower: Places) -> Places:
+    """Halfway from a place (1,) of the upper lip's contact line to the vertex next to one of the lower lip's."""
+    most = int(lower.barycentric[0].argmax())
+    return Places(*_with_vertex(upper, lower.vertices[0, most], 0.5))
+
+
+def _towards(rest: np.ndarray, place: Places, other: Places, distance: float) -> Places:
+    """So many metres from a place (1,) straight towards the vertex next to another: off the skin, tied to the lids."""
+    vertex = other.vertices[0, int(other.barycentric[0].argmax())]
+    whole = float(np.linalg.norm(rest[vertex] - place.on(rest)[0]))
+    return Places(*_with_vertex(place, vertex, distance / whole))
+
+
+def _with_vertex(place: Places, vertex: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The two heaviest corners of a place (1,) and a vertex, which gets this share of the weight."""
+    kept = np.argsort(-place.barycentric[0])[:2]
+    weight = place.barycentric[0, kept] / place.barycentric[0, kept].sum()
+    corners = [*place.vertices[0, kept].tolist(), int(vertex)]
+    return np.array([corners], np.int64), np.array([[*(weight * (1 - share)), share]])
 
 
 def _halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:

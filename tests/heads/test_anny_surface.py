@@ -11,8 +11,9 @@ import torch
 
 from synthforge.core.schemas import IBUG68, SYNTHFORGE
 from synthforge.heads.anny import AnnyHead
+from synthforge.heads.anny_anatomy import lid_curve, study
 from synthforge.heads.anny_embedding import derive
-from synthforge.heads.anny_landmarks import EMBEDDING_FILE
+from synthforge.heads.anny_landmarks import EMBEDDING_FILE, jaw_steps
 from synthforge.heads.anny_regions import ANNY_REGIONS, CELLS
 
 
@@ -76,8 +77,9 @@ def test_embedding_lies_on_triangles(head: AnnyHead) -> None:
     ]
     assert (head.embedding.barycentric >= 0).all()
     np.testing.assert_allclose(head.embedding.barycentric.sum(-1), 1, atol=1e-4)
+    between = (36, 39, 42, 45, 60, 64)  # in the opening of the lids and between the lips: see the test below
     for number, corner in enumerate(used):
-        assert any(corner <= face for face in faces), number
+        assert any(corner <= face for face in faces) == (number not in between), number
 
 
 def test_landmarks_are_symmetric_and_sided(head: AnnyHead) -> None:
@@ -106,7 +108,21 @@ def test_landmarks_have_human_proportions(head: AnnyHead) -> None:
     assert 14 < rest[24, 1] - rest[42:48, 1].mean() < 26  # brow above the eye
 
 
-@pytest.mark.parametrize("index", [42, 43, 44, 45, 46, 47])
+def test_corners_lie_just_inside_of_the_openings(head: AnnyHead) -> None:
+    anatomy = study(head)
+    rest = points(head)
+    lids, lips = lid_curve(anatomy).on(head.rest), np.flatnonzero(np.abs(anatomy.mouth) < 0.5)
+    inner, outer = lids[lids[:, 0].argmin()], lids[lids[:, 0].argmax()]
+    assert 0.0005 < np.linalg.norm(rest[42] - inner) < 0.0015
+    assert 0.0015 < np.linalg.norm(rest[45] - outer) < 0.0027
+    for index in (42, 45):
+        at = np.abs(lids[:, 0] - rest[index, 0]) < 0.002
+        assert lids[at, 1].min() < rest[index, 1] < lids[at, 1].max()
+    assert 0.0 < rest[54, 0] - rest[64, 0] < 0.008
+    assert np.linalg.norm(head.rest[lips] - rest[64], axis=1).min() < 0.002
+
+
+@pytest.mark.parametrize("index", [43, 44, 46, 47])
 def test_lid_points_part_eye_and_lid(head: AnnyHead, index: int) -> None:
     assert {"left_eye", "left_lid"} <= around(head, index, 0.0015)
     assert {"right_eye", "right_lid"} <= around(head, IBUG68.mirror[index], 0.0015)
@@ -122,15 +138,15 @@ def test_lid_points_part_eye_and_lid(head: AnnyHead, index: int) -> None:
         ((48, 54), {"upper_lip", "lower_lip", "skin"}),
     ],
 )
-def test_lip_points_lie_on_the_lip_border(head: AnnyHead, indices: range, classes: set[str]) -> None:
+def test_lip_points_lie_on_the_lip_border_or_just_inside(head: AnnyHead, indices: range, classes: set[str]) -> None:
     for index in indices:
-        assert classes <= around(head, index, 0.0016), index
+        assert classes <= around(head, index, 0.0024), index
 
 
-def test_brow_points_lie_in_the_brow(head: AnnyHead) -> None:
+def test_brow_points_lie_along_the_upper_edge_of_the_brow(head: AnnyHead) -> None:
     for index in range(22, 27):
-        assert "left_brow" in around(head, index, 0.001)
-        assert "right_brow" in around(head, IBUG68.mirror[index], 0.001)
+        for number, name in ((index, "left_brow"), (IBUG68.mirror[index], "right_brow")):
+            assert {name, "skin"} <= around(head, number, 0.0026), number
 
 
 def test_nose_and_jaw_points(head: AnnyHead) -> None:
@@ -174,15 +190,17 @@ def test_pressed_lips_touch_and_do_not_cross(head: AnnyHead) -> None:
 
 
 @pytest.mark.parametrize("yaw", [-50, -20, 0, 20, 50])
-def test_the_visible_jaw_line_is_spread_evenly_in_the_image(head: AnnyHead, yaw: float) -> None:
+def test_the_visible_jaw_line_is_spread_as_annotators_do_in_the_image(head: AnnyHead, yaw: float) -> None:
     angle = np.radians(yaw)
     position = 1.2 * np.array([np.sin(angle), 0.1, np.cos(angle)], np.float32)
     seen = head.landmarks(pose(head), torch.from_numpy(position)[None], "visible")[0].numpy()
     forward = (seen[33] - position) / np.linalg.norm(seen[33] - position)
     rays = (seen[:17] - position) / ((seen[:17] - position) @ forward)[:, None]
     steps = np.linalg.norm(np.diff(rays - forward, axis=0), axis=1)
-    for side in (steps[:8], steps[8:]):  # points stand on the curve, steps are its chords
-        assert side.max() / side.min() < 1.12
+    for side in (steps[:8][::-1], steps[8:]):  # points stand on the curve, steps are its chords
+        relative = side / np.diff(jaw_steps(9))
+        assert relative.max() / relative.min() < 1.06
+        assert side[-1] > side[0]
 
 
 def test_visible_contour_from_the_front_is_the_static_one(head: AnnyHead) -> None:
