@@ -73,7 +73,7 @@ def card(
         "",
         f"Input: a square crop around one face, {description['input_size']} pixels, `crop_scale` "
         f"{description['crop_scale']:g} times the larger side of the tight box of its landmarks. "
-        "`synthforge predict` makes the crops.",
+        f"`synthforge predict` makes the crops.{_sizes(description.get('task_sizes', {}))}",
         "",
         *(f"- `{name}`: {_output(schema)}" for name, schema in description["schemas"].items()),
         "",
@@ -92,6 +92,11 @@ def card(
     if text.limits:
         lines += ["## Limits", "", *(f"- {limit}" for limit in text.limits), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _sizes(by_task: Mapping[str, int]) -> str:
+    each = ", ".join(f"{pixels} pixels for {task}" for task, pixels in sorted(by_task.items()))
+    return f" Benchmarks are scored at {each} unless told otherwise." if each else ""
 
 
 def _output(schema: str) -> str:

@@ -39,6 +39,8 @@ FRONTAL = {
     "shift_y": always(0.0),
 }
 BARE = {"glasses": {"present": 0.0}, "occluder": {"present": 0.0}}
+# of an age at which heads may be bald
+GROWN = {"children": 0.0, "age_low": 0.6}
 
 
 def style(name: str, **extra: Any) -> dict[str, Any]:
@@ -238,7 +240,7 @@ def test_the_face_has_the_size_that_was_asked_for(make: Any) -> None:
 
 
 def test_hair_is_there_when_it_should_be_and_hides_ears(make: Any) -> None:
-    common = {"camera": {**FRONTAL, "azimuth": always(0.6)}, **BARE}
+    common = {"camera": {**FRONTAL, "azimuth": always(0.6)}, "head": GROWN, **BARE}
     bald = render(make(hair=style("bald"), **common), 4)
     long = render(make(hair=style("long", cover_ears=always(0.0), length=always(150.0)), **common), 4)
     assert sum(mask(r, "hair").sum() for r in bald) == 0
@@ -254,7 +256,8 @@ def test_hair_is_there_when_it_should_be_and_hides_ears(make: Any) -> None:
 
 def test_a_full_beard_covers_the_chin_and_stubble_does_not_count(make: Any) -> None:
     men = {"gender_beta": 50.0}
-    full = make(camera=FRONTAL, beard={"style": always(2), "density": always(1.0)}, head=men, **BARE)
+    open_view = {name: {"present": 0.0} for name in ("hand", "mask", "scarf")}
+    full = make(camera=FRONTAL, beard={"style": always(2), "density": always(1.0)}, head=men, **open_view, **BARE)
     stubble = make(camera=FRONTAL, beard={"style": always(1)}, head=men, **BARE)
     scenes = [s for s in (full.sample(4, i) for i in range(16)) if s.parameters["beard"]["style"] == "full"]
     assert scenes
@@ -349,7 +352,9 @@ def test_shadows_fall_away_from_the_light(make: Any) -> None:
 
 def test_layers_agree_with_the_geometry_librarys_rasteriser(generator: AnnyGenerator) -> None:
     """The generator draws with a rasteriser of its own: the opaque layer of a bald, bare head must be the same."""
-    plain = build(build_config(AnnyConfig, {"hair": style("bald"), **BARE, "eyes": {"lashes": always(0.0)}}))
+    plain = build(
+        build_config(AnnyConfig, {"hair": style("bald"), "head": GROWN, **BARE, "eyes": {"lashes": always(0.0)}})
+    )
     plain.__dict__["head"], plain.__dict__["renderer"] = generator.head, generator.renderer
     stage: Stage = generator.renderer.stage
     renderings = render(plain, 4)
