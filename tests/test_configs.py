@@ -194,7 +194,8 @@ def test_a_laptops_tables_run(table: str, laptop_backbones: Path, trees: Mapping
 @pytest.mark.slow
 def test_both_real_benchmarks_in_one_run(trees: Mapping[str, Path], tmp_path: Path) -> None:
     settings = settings_for("real", trees) + small("real", samples=8, resolution=64, shard_size=4)
-    settings += ['stages.model.initial=""', "stages.model.hardware.devices=1", "defaults.learn.hardware.devices=1"]
+    settings += ['stages.small.initial=""', "defaults.learn.hardware.devices=1"]
+    settings += [f"stages.{stage}.hardware.devices=1" for stage in stages_of("real", "train")]
     run("real", tmp_path / "out", settings)
     check_report(tmp_path / "out/report")
     rows = json.loads((tmp_path / "out/report/report.json").read_text())["evaluations"]
