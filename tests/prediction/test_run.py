@@ -185,7 +185,7 @@ def test_the_command(model: Path, photos: Path, tmp_path: Path) -> None:
     whole = (photos / "a.jpg").read_bytes()
     (photos / "a.jpg").write_bytes(whole[:300])
     command = [sys.executable, "-m", "synthforge", "predict", model, photos, "--boxes", photos / "boxes.csv"]
-    command += ["--out", tmp_path / "out", "--json", "-", "--tasks", "keypoints"]
+    command += ["--out", tmp_path / "out", "--json", "-", "--tasks", "keypoints", "--input-size", "48"]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     told = json.loads(done.stdout)["images"]
@@ -193,6 +193,8 @@ def test_the_command(model: Path, photos: Path, tmp_path: Path) -> None:
     assert "1 of 3 photographs failed" in done.stderr
     assert str(photos / "a.jpg") in done.stderr
     assert "1 faces in 2 images, no face in 1" in done.stderr
+    record = json.loads(Path(told[1]["record"]).read_text())
+    assert record["model"]["input_size"] == 48
 
 
 def test_models_are_found_by_path_and_by_name(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
