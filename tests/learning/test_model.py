@@ -59,7 +59,7 @@ def test_convolutions_take_crops_of_another_size_and_transformers_say_so(tmp_pat
     network = NetworkConfig(backbone="timm", model="vit_tiny_patch16_224", channels=8, input_size=32)
     FaceModel(network, tasks, references).save(tmp_path / "transformer")
     assert load_model(tmp_path / "transformer").input_size == 32
-    with pytest.raises(ConfigError, match="crops of 32 pixels only, not of 64"):
+    with pytest.raises(ConfigError, match="crops of 32 pixels, not of 64"):
         load_model(tmp_path / "transformer", input_size=64)
 
 
