@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from synthforge_plugins.generators.anny.config import BACKGROUNDS, HAIR_STYLES, 
 from synthforge_plugins.generators.anny.environment import ENVIRONMENTS, NAMES, at, irradiance, mean_luminance, unit
 from synthforge_plugins.generators.anny.film import publish, tone_table
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
+from synthforge_plugins.generators.anny.wrinkles import BOTTOM, FOLDS, HEIGHT, LEFT, TEXEL, WIDTH
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.records import Rendering
 from synthforge.core.schemas import SYNTHFORGE
+from synthforge.heads.surface import vertex_normals
 
 SIZE = 96
 
@@ -187,6 +190,23 @@ def test_backgrounds_are_within_their_number_of_shapes() -> None:
         assert drawn["shapes"].shape == (drawn["count"], 10)
         assert drawn["count"] <= SHAPES
         assert np.isfinite(drawn["shapes"]).all()
+
+
+def test_folds_lie_between_nose_and_mouth_and_not_on_the_cheeks(generator: AnnyGenerator) -> None:
+    stage = generator.renderer.stage
+    texture = stage.wrinkles.cpu().numpy().reshape(HEIGHT, WIDTH, 4)[..., 1]
+    column, row = ((stage.skin_uv.cpu().numpy() - [LEFT, BOTTOM]) / TEXEL - 0.5).round().astype(int).T
+    mm = stage.mm
+    normals = vertex_normals(mm, generator.head.faces[generator.head.face_group == 0])
+    front = np.flatnonzero((mm[:, 2] > -45) & (mm[:, 1] > -110) & (mm[:, 1] < 0) & (normals[:, 2] > 0.1))
+    front = front[(column[front] >= 0) & (column[front] < WIDTH) & (row[front] >= 0) & (row[front] < HEIGHT)]
+    dark = front[texture[row[front], column[front]] < -0.15]
+    assert len(dark) > 10
+    lines = [np.array(line, float) * [side, 1.0] for line, _ in FOLDS for side in (1.0, -1.0)]
+    steps = np.linspace(0, 1, 9)[:, None]
+    dense = np.concatenate([a + steps * (b - a) for line in lines for a, b in pairwise(line)])
+    away = np.linalg.norm(mm[dark, None, :2] - dense[None], axis=-1).min(1)
+    assert away.max() < 7.0, "millimetres from where folds are, seen from in front"
 
 
 @pytest.fixture
