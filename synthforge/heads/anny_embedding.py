@@ -189,12 +189,15 @@ def _eye(anatomy: Anatomy) -> dict[int, Places]:
     bottom = int(np.where(middle, position[:, 1], np.inf).argmin())
     upper = along(walk(margin, rest, inner, outer, top), rest, np.array(LID_SHARES))
     lower = along(walk(margin, rest, inner, outer, bottom), rest, np.array(LID_SHARES))
-    corners = margin[inner : inner + 1], margin[outer : outer + 1]
+    # straight from corner to corner: off the skin, tied to the lids
+    chord = margin[np.array([inner, outer])]
+    width = float(np.linalg.norm(position[outer] - position[inner]))
+    corners = along(chord, rest, np.array([INNER_CANTHUS, width - OUTER_CANTHUS]) / width)
     return {
-        42: _towards(rest, *corners, INNER_CANTHUS),
+        42: corners[0:1],
         43: upper[0:1],
         44: upper[1:2],
-        45: _towards(rest, *corners[::-1], OUTER_CANTHUS),
+        45: corners[1:2],
         46: lower[1:2],
         47: lower[0:1],
     }
@@ -239,31 +242,10 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         57: inside(lower, 0.0),
         62: at(contact_up, 0.0),
         63: at(contact_up, columns[0]),
-        64: _between_lips(at(contact_up, parting), at(contact_low, parting)),
+        64: along(join([at(contact_up, parting), at(contact_low, parting)]), rest, np.array([0.5])),
         65: at(contact_low, columns[0]),
         66: at(contact_low, 0.0),
     }
-
-
-def _between_lips(upper: Places, lower: Places) -> Places:
-    """Halfway from a place (1,) of the upper lip's contact line to the vertex next to one of the lower lip's."""
-    most = int(lower.barycentric[0].argmax())
-    return Places(*_with_vertex(upper, lower.vertices[0, most], 0.5))
-
-
-def _towards(rest: np.ndarray, place: Places, other: Places, distance: float) -> Places:
-    """So many metres from a place (1,) straight towards the vertex next to another: off the skin, tied to the lids."""
-    vertex = other.vertices[0, int(other.barycentric[0].argmax())]
-    whole = float(np.linalg.norm(rest[vertex] - place.on(rest)[0]))
-    return Places(*_with_vertex(place, vertex, distance / whole))
-
-
-def _with_vertex(place: Places, vertex: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The two heaviest corners of a place (1,) and a vertex, which gets this share of the weight."""
-    kept = np.argsort(-place.barycentric[0])[:2]
-    weight = place.barycentric[0, kept] / place.barycentric[0, kept].sum()
-    corners = [*place.vertices[0, kept].tolist(), int(vertex)]
-    return np.array([corners], np.int64), np.array([[*(weight * (1 - share)), share]])
 
 
 def _halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 @dataclass
@@ -153,7 +154,8 @@ def sample_parameters(
     camera: (3,) direction from the head to the camera, world axes, which eyes may look into.
     """
     neck, head = (np.radians(sigma) * _normal(rng, config, 3) for sigma in (config.neck, config.head))
-    gaze = _gaze(rng, config, None if camera is None else _turned_back(np.asarray(camera, float), neck + head))
+    turn = Rotation.from_rotvec(neck) * Rotation.from_rotvec(head)
+    gaze = _gaze(rng, config, None if camera is None else turn.inv().apply(np.asarray(camera, float)))
     values = {
         "phenotype": _phenotype(rng, config),
         "local": _local(rng, config, local_names),
@@ -283,13 +285,3 @@ def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray
             angles = there + _MEETS_SIGMA * np.array([yaw, pitch])
     converge = np.array([config.vergence * abs(near), 0.0])
     return np.radians([angles - converge, angles + converge])
-
-
-def _turned_back(direction: np.ndarray, axis_angle: np.ndarray) -> np.ndarray:
-    """A direction (3,) as a head sees it that was turned by an axis-angle vector (3,), radians (Rodrigues)."""
-    angle = float(np.linalg.norm(axis_angle))
-    if angle == 0.0:
-        return direction
-    axis = axis_angle / angle
-    along = axis * (axis @ direction) * (1.0 - np.cos(angle))
-    return direction * np.cos(angle) - np.cross(axis, direction) * np.sin(angle) + along

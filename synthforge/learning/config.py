@@ -138,7 +138,8 @@ class HardwareConfig:
 
     strategy `auto`: one process for one device; the launcher's when torchrun or SLURM started us; else fork on CPU and
     spawn on GPU. workers: processes that read and crop, -1 is one a core less the trainer's own. threads: of torch on
-    the CPU, 0 leaves them alone. cache_gb: memory for decoded crops, of all processes together.
+    the CPU, 0 leaves them alone. cache_gb: memory for decoded crops, of all processes together
+    as long as the samples are the same (sampling `active` draws others).
     """
 
     accelerator: str = "auto"

@@ -273,8 +273,8 @@ class EpochBatches:
     """Batches of (epoch, index) for one of `world` processes: every sample at most once an epoch, in a seeded order.
 
     Iterates from batch `start` of epoch `first` to the end of epoch `last - 1`. An incomplete last batch is dropped
-    unless it is the only one, so that all processes take the same number of equal steps. A process always sees the
-    same share of the samples, those whose index is `rank` modulo `world`: what it caches serves it again.
+    unless it is the only one, so that all processes take the same number of equal steps. Of the same
+    indices a process always sees the same share, every `world`-th: what it caches serves it again.
     """
 
     def __init__(
@@ -289,14 +289,13 @@ class EpochBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        indices = np.asarray(indices, np.int64)
-        owners = indices % world
-        fewest = int(np.bincount(owners, minlength=world).min()) if len(indices) else 0
-        self.indices = indices[owners == rank]
+        self.indices = np.asarray(indices, np.int64)[rank::world]
         self.seed, self.first, self.last, self.start = seed, first, last, start
+        # one process keeps the order it had before there were shares
         self.stream = f"order/{rank}" if rank else "order"
-        self.batch_size = max(1, min(batch_size, fewest))
-        self.per_epoch = fewest // self.batch_size
+        share = len(indices) // world
+        self.batch_size = max(1, min(batch_size, share))
+        self.per_epoch = share // self.batch_size
 
     def __len__(self) -> int:
         return max(0, (self.last - self.first) * self.per_epoch - self.start)

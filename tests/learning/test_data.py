@@ -49,6 +49,19 @@ def test_no_sample_is_seen_twice_in_an_epoch(count: int, batch: int, world: int,
         assert len(seen) > count / 2 or len(seen) >= count - batch * world
 
 
+@pytest.mark.parametrize("world", [2, 3])
+def test_a_process_keeps_its_share_whatever_the_indices_are(world: int) -> None:
+    subset = range(0, 96, 2)  # every index even: a share by the index alone would leave a process without any
+    shares = []
+    for rank in range(world):
+        order = list(EpochBatches(subset, 4, 1, last=2, rank=rank, world=world))
+        epochs = [{index for batch in order for epoch, index in batch if epoch == wanted} for wanted in (0, 1)]
+        assert epochs[0] == epochs[1]
+        assert len(epochs[0]) == len(subset) // world
+        shares.append(epochs[0])
+    assert set().union(*shares) == set(subset)
+
+
 @given(start=st.integers(0, 9))
 def test_batches_go_on_from_any_position(start: int) -> None:
     whole = list(EpochBatches(range(41), 4, 7, first=2, last=4))

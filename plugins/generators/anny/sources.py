@@ -64,8 +64,12 @@ SOURCES: dict[str, str] = {
     "background.*": _CHOICE,
     "film.jpeg": "libjpeg qualities that cameras (95) and web sites (65 to 88) use; the shares are a choice",
     **dict.fromkeys(
-        ("film.noise", "film.blur", "film.scale", "film.motion", "film.defocus", "film.exposure", "film.contrast"),
-        "a choice of ours: few renders noisier, softer or brighter than photographs cropped to 256 pixels are",
+        ("film.noise", "film.blur", "film.scale", "film.motion", "film.defocus"),
+        "a choice of ours: few renders noisier or softer than photographs cropped to 256 pixels are",
+    ),
+    **dict.fromkeys(
+        ("film.exposure", "film.contrast", "film.saturation"),
+        "a choice of ours: luma and saturation over a face spread as in photographs (perf/contrast.py)",
     ),
     "film.*": _CHOICE,
     "occluder.*": _CHOICE,

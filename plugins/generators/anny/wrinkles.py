@@ -65,11 +65,12 @@ def build_wrinkles(mm: np.ndarray, normals: np.ndarray, skin_uv: np.ndarray) -> 
 def _on_skin(point: np.ndarray, mm: np.ndarray, skin_uv: np.ndarray) -> np.ndarray:
     """Skin coordinates (2,) of a point (x, y) seen from in front."""
     offset = mm[:, :2] - point
-    near = np.argsort((offset**2).sum(1))[:_AROUND]
+    square = (offset**2).sum(1)
+    near = np.argsort(square)[:_AROUND]
     near = near[mm[near, 2] > mm[near, 2].max() - _BEHIND]
-    weight = np.exp(-(offset[near] ** 2).sum(1) / (2 * _SIGMA**2))[:, None] ** 0.5
+    root = np.exp(-square[near, None] / (4 * _SIGMA**2))  # of the weights: they are squared with the residuals
     plane = np.column_stack([np.ones(len(near)), offset[near]])
-    return np.asarray(np.linalg.lstsq(weight * plane, weight * skin_uv[near], rcond=None)[0][0])
+    return np.asarray(np.linalg.lstsq(root * plane, root * skin_uv[near], rcond=None)[0][0])
 
 
 def _subdivided(points: np.ndarray, step: float) -> np.ndarray:
