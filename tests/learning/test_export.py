@@ -56,7 +56,13 @@ EVALUATION = Evaluation(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    train(tiny(max_steps=3, self_supervision=SelfSupervisionConfig(weight=0.0)), "", folder, dataset=Blobs(16))
+    config = tiny(
+        max_steps=3,
+        self_supervision=SelfSupervisionConfig(weight=0.0),
+        more_sizes=[48],
+        task_sizes={"segmentation": 48},
+    )
+    train(config, "", folder, dataset=Blobs(16))
     return folder
 
 
@@ -90,6 +96,7 @@ def test_the_card_holds_the_figures_and_no_name_of_a_face(model: Path, tmp_path:
             "| lfpw | 7 | 4.10 |",
             "#### With one affine map",
             "- `depth`: camera z",
+            "Benchmarks are scored at 48 pixels for segmentation",
         ),
     ):
         assert said in page

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,15 @@ def test_a_label_network_of_another_shape_and_size(model_dir: Path, tmp_path: Pa
     assert model.predict(torch.rand(2, 3, 64, 64))["keypoints"]["points"].shape == (2, 68, 2)
     with pytest.raises(ConfigError, match="haed"):
         finetune(config(adapter={"haed": "paper"}), model_dir, BlobBenchmark("keypoints"), tmp_path / "no", name="b")
+
+
+def test_labels_are_learned_at_the_size_their_task_is_best_at(model_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_dir, tmp_path / "sized")
+    described = json.loads((model_dir / "model.json").read_text()) | {"task_sizes": {"segmentation": 48}}
+    (tmp_path / "sized/model.json").write_text(json.dumps(described))
+    for task, pixels in (("segmentation", 48), ("keypoints", 32)):
+        finetune(config(epochs=1), tmp_path / "sized", BlobBenchmark(task), tmp_path / task, name="b")
+        assert load_model(tmp_path / task).input_size == load_model(tmp_path / task, task=task).input_size == pixels
 
 
 def test_a_label_network_learns_by_its_own_loss(model_dir: Path, tmp_path: Path) -> None:
