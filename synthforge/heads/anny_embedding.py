@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 CURVE_POINTS = 24
 #: iBUG's brow points follow the upper edge of the hair, and its arch above the outer half: shares of the band's height,
 #: from the inner to the outer end
-BROW_LEVELS = (1.2, 1.0, 1.15, 1.4, 1.5)
+BROW_LEVELS = (1.2, 1.0, 1.15, 1.35, 1.3)
+
+#: the brow's last point stands at this share of its length: the very tail turns out of sight at the temple
+BROW_REACH = 0.965
+#: 0 and 16 stand so many metres below the middle of the eyeball
+JAW_END_BELOW = 0.0015
 
 #: Eyes are marked where their white ends, inside of the skin's corners (m), and the lids' points frame the iris, which
 #: lies nearer the nose: shares of the margin from the inner corner
@@ -47,8 +52,12 @@ LIP_CORNER_INSIDE = 0.0015
 LIP_INSIDE = 0.0014
 #: 60 and 64 are where the red of both lips parts, a little inside of the corner of the skin: share of the half width
 INNER_CORNER = 0.88
+#: the upper lip's inner points stand so far above the line of contact, on what shows of it when lips part, metres
+INNER_RIM = 0.001
 #: 31 and 35 lie below the rim of the wing, at this share of the way to its crease with the lip
-WING_BELOW = 0.6
+WING_BELOW = 0.5
+#: 33 stands on the columella, so many metres above the subnasale
+COLUMELLA = 0.0005
 #: 27 is the nasion, the suture above the deepest point of the root; 30 is marked where the bridge runs into the ball of
 #: the tip, above its foremost point: both by so many metres
 NASION_ABOVE_SELLION = 0.0015
@@ -128,7 +137,7 @@ def _jaw(anatomy: Anatomy) -> dict[int, Places]:
     rim = ear.on(rest)
     lobe = int(np.linalg.norm(rim - half.on(rest)[-1], axis=1).argmin())
     front = rim[:, 2] > np.median(rim[:, 2])
-    level = int(np.where(front, np.abs(rim[:, 1] - anatomy.eye_centre[0, 1]), np.inf).argmin())
+    level = int(np.where(front, np.abs(rim[:, 1] - anatomy.eye_centre[0, 1] + JAW_END_BELOW), np.inf).argmin())
     via = int(np.where(front, np.abs(rim[:, 1] - (rim[lobe, 1] + rim[level, 1]) / 2), np.inf).argmin())
     outline = join([half, walk(ear, rest, lobe, level, via)])
     flat = outline.on(rest)[:, :2]
@@ -146,7 +155,7 @@ def _brow(anatomy: Anatomy) -> dict[int, Places]:
     level = np.interp(np.linspace(0, 1, len(low)), np.linspace(0, 1, 5), BROW_LEVELS)
     path = low + level[:, None] * (high - low)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1))])
-    wanted = np.linspace(0.0, 0.98, 5) * length[-1]
+    wanted = np.linspace(0.0, BROW_REACH, 5) * length[-1]
     places = _seen(anatomy, np.stack([np.interp(wanted, length, path[:, axis]) for axis in range(2)], axis=1))
     return {22 + i: places[i : i + 1] for i in range(5)}
 
@@ -161,8 +170,8 @@ def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
 
 def _nose(anatomy: Anatomy) -> dict[int, Places]:
     """27 the nasion above the sellion (deepest point of the root), 30 the end of the bridge just above the pronasale,
-    28 and 29 between them; 33 the subnasale, where columella and lip meet; 35 below the rim of the wing, at three
-    quarters of the nose's half width; 34 halfway between the two, below the nostril."""
+    28 and 29 between them; 33 just above the subnasale, where columella and lip meet; 35 below the rim of the wing, at
+    three quarters of the nose's half width; 34 halfway between the two, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
     ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
@@ -172,7 +181,7 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
     crease, rim = nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)
     base = {33: nose_base(anatomy, 0.0, tip)[0], 35: rim + WING_BELOW * (crease - rim)}
-    points[33] = _on_midline(anatomy, base[33][1])
+    points[33] = _on_midline(anatomy, base[33][1] + COLUMELLA)
     points[35] = _seen(anatomy, base[35][None])
     points[34] = _seen(anatomy, (base[33] + base[35])[None] / 2)
     return points
@@ -204,7 +213,8 @@ def _eye(anatomy: Anatomy) -> dict[int, Places]:
 
 
 def _mouth(anatomy: Anatomy) -> dict[int, Places]:
-    """Outer points on or just inside of the border of the vermilion, inner points where the closed lips touch.
+    """Outer points on or just inside of the border of the vermilion, inner points where the closed lips touch, the
+    upper lip's just above.
 
     54 is the corner, 64 inside of it, between the lips; 51 the dip and 52 the left peak of Cupid's bow, 53 halfway
     to the corner; the lower lip's and the inner points stand below the upper lip's.
@@ -230,6 +240,10 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         seen = np.array([[x, place[1] + up * LIP_INSIDE]])
         return _seen(anatomy, seen) if x else _on_midline(anatomy, seen[0, 1])
 
+    def rim(x: float) -> Places:
+        height = at(contact_up, x).on(rest)[0, 1] + INNER_RIM
+        return _seen(anatomy, np.array([[x, height]])) if x else _on_midline(anatomy, height)
+
     parting = INNER_CORNER * contact_up.on(rest)[-1, 0]
     towards = contact_up.on(rest)[-1, :2] - corner[:2]
     return {
@@ -240,8 +254,8 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         55: inside(lower, columns[1]),
         56: inside(lower, columns[0]),
         57: inside(lower, 0.0),
-        62: at(contact_up, 0.0),
-        63: at(contact_up, columns[0]),
+        62: rim(0.0),
+        63: rim(columns[0]),
         64: along(join([at(contact_up, parting), at(contact_low, parting)]), rest, np.array([0.5])),
         65: at(contact_low, columns[0]),
         66: at(contact_low, 0.0),

@@ -19,6 +19,9 @@ EMBEDDING_FILE = "anny_ibug68.json"
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 #: from chin (0) to ear (1) the jaw's points lie so far short of even steps: annotators' stand closer at the chin
 JAW_SHORT = 0.018
+#: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
+#: height of the eyes in the picture
+JAW_ENDS_STAY = 0.4
 # inner points of the upper and the lower lip that face each other
 _LIPS = ((61, 67), (62, 66), (63, 65))
 
@@ -101,7 +104,8 @@ def visible_contour(
 
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
     the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
-    that lies most outward in the image; then the points are spread evenly along the line they make. Outward is where
+    that lies most outward in the image; then the points are spread evenly along the line they make, whose ends follow a
+    nod less than the ears do (`JAW_ENDS_STAY`). Outward is where
     the point lies on the face seen from the front: sideways for the upper points, more and more downwards towards the
     chin.
     """
@@ -127,7 +131,10 @@ def visible_contour(
     rays = contour - eye
     depth = (rays * view).sum(-1, keepdim=True)
     seen = torch.cat([(rays * axis).sum(-1, keepdim=True) / depth for axis in (image_side, image_up)], dim=-1)
-    right, left = _spread(contour[:, :9].flip(1), seen[:, :9].flip(1)).flip(1), _spread(contour[:, 8:], seen[:, 8:])
+    rays = points[:, [36, 45]] - eye
+    eyes = ((rays * image_up).sum(-1) / (rays * view).sum(-1)).mean(1)
+    right = _spread(contour[:, :9].flip(1), seen[:, :9].flip(1), eyes).flip(1)
+    left = _spread(contour[:, 8:], seen[:, 8:], eyes)
     return torch.cat([right, left[:, 1:], points[:, 17:]], dim=1)
 
 
@@ -137,16 +144,19 @@ def jaw_steps(count: int) -> np.ndarray:
     return np.asarray(even - JAW_SHORT * np.sin(np.pi * even))
 
 
-def _spread(line: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+def _spread(line: torch.Tensor, seen: torch.Tensor, eyes: torch.Tensor) -> torch.Tensor:
     """As many points (B,N,3) along the line (B,N,3) from the chin to the ear, spaced as seen at `seen` (B,N,2).
 
-    Annotators spread the points of the jaw almost evenly along the contour of the picture: see `jaw_steps`.
+    Annotators spread the points of the jaw almost evenly along the contour of the picture: see `jaw_steps`. Its end is
+    drawn towards the height of the eyes, `eyes` (B,), see `JAW_ENDS_STAY`; where it lies below, the line is prolonged.
     """
     length = torch.nn.functional.pad((seen[:, 1:] - seen[:, :-1]).norm(dim=-1).cumsum(-1), (1, 0))
     count = line.shape[1]
-    wanted = length[:, -1:] * torch.as_tensor(jaw_steps(count), device=line.device, dtype=length.dtype)
+    steep = ((seen[:, -1, 1] - seen[:, -2, 1]) / (length[:, -1] - length[:, -2]).clamp_min(1e-9)).clamp_min(0.5)
+    end = length[:, -1] + JAW_ENDS_STAY * (eyes - seen[:, -1, 1]) / steep
+    wanted = end[:, None] * torch.as_tensor(jaw_steps(count), device=line.device, dtype=length.dtype)
     after = torch.searchsorted(length.contiguous(), wanted.contiguous()).clamp(1, count - 1)
     low, high = length.gather(1, after - 1), length.gather(1, after)
-    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 1)[..., None]
+    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 1.5)[..., None]
     index = after[..., None].expand(-1, -1, 3)
     return line.gather(1, index - 1) * (1 - share) + line.gather(1, index) * share

@@ -75,6 +75,15 @@ MIDDLES: dict[str, float] = {
     "mouth-angles-up": 0.3,
     # its lower half moves brows twice as far as its upper one
     "eyebrows-trans-up": 0.15,
+    # Its profile is flat. Before a vertical line through the subnasale adults' noses stand 16 to 17 mm and their lips 3
+    # to 4, their chins 3 mm behind it (Arnett et al. 1999); its base mesh has 11, 4 and 8.
+    "nose-scale-depth-incr": 0.6,
+    "nose-greek-incr": 0.2,
+    "nose-trans-forward": 0.15,
+    "mouth-trans-forward": 0.2,
+    "chin-prominent-incr": 0.6,
+    "mouth-upperlip-volume-incr": -0.3,
+    "mouth-scale-depth-incr": -0.15,
 }
 
 # Actions by the muscle group that drives them; a group is drawn as a whole, then each of its actions.
@@ -103,7 +112,7 @@ _GROUPS: tuple[tuple[str, ...], ...] = (
     ("jawRight",),
     ("jawForward",),
 )
-_SHUT_SMILES = 0.3  # the share of smiles that show no teeth: most people smile for a camera
+_SHUT_SMILES = 0.2  # the share of smiles that show no teeth: most people smile for a camera
 # Of each pair only the stronger stays: the muscles pull against each other, or the meshes would collide.
 _OPPOSITES: tuple[tuple[str, str], ...] = (
     ("browDown", "browOuterUp"),
@@ -235,12 +244,12 @@ def _expression(
     if wanted and talk < config.talk:
         put("jawOpen", min(1.0, config.strength * jaw**3))
     if wanted and smile < config.smile:
-        amount = config.strength * (0.25 + 0.75 * smile / config.smile)
+        amount = config.strength * (0.4 + 0.6 * smile / config.smile)
         for stem, share in (("mouthSmile", 1.0), ("cheekSquint", 0.6), ("mouthUpperUp", 0.3)):
             put(stem, amount * share)
         if jaw > _SHUT_SMILES:
             wide = (jaw - _SHUT_SMILES) / (1.0 - _SHUT_SMILES)
-            for stem, share in (("mouthUpperUp", 0.75), ("mouthLowerDown", 0.65), ("jawOpen", 0.05 + 0.3 * wide**2)):
+            for stem, share in (("mouthUpperUp", 0.95), ("mouthLowerDown", 0.85), ("jawOpen", 0.12 + 0.32 * wide**2)):
                 put(stem, amount * share)
     if blink < config.blink:
         # the lids of the average head meet at 0.7

@@ -25,6 +25,8 @@ from ..core.errors import ConfigError
 
 #: how many patches one image is hidden by at most
 PATCHES = 2
+#: cells a side of the light that changes over a picture
+SHADES = 4
 #: a blur reaches this many sigmas
 _REACH = 2.25
 #: in how many places the bank of noise can be read
@@ -40,6 +42,7 @@ class Policy:
     frame; flip: probability. brightness adds, contrast, saturation, colour (per channel) and gamma multiply (of the
     log). blur: sigma in pixels; noise: sigma in units of the range; erase: side of a patch in sides of the image;
     grey: probability; lowres: smallest factor of resolution; jpeg: lowest quality (these two come first, in `degrade`).
+    shade: light that changes over the picture, slowly or as suddenly as a shadow's edge: sigma of the log.
     """
 
     rotation: float = 0.0
@@ -58,6 +61,7 @@ class Policy:
     erase: tuple[float, float] = (0.0, 0.0)
     lowres: tuple[float, float] = (0.0, 1.0)
     jpeg: tuple[float, float] = (0.0, 100.0)
+    shade: tuple[float, float] = (0.0, 0.0)
 
 
 _PAPER = Policy(
@@ -94,6 +98,7 @@ POLICIES: dict[str, Policy] = {
         noise=(0.6, 0.045),
         lowres=(0.25, 0.3),
         jpeg=(0.3, 25.0),
+        shade=(0.25, 0.7),
     ),
 }
 
@@ -139,6 +144,7 @@ def draw(
     chance = rng.random(12)
     amount = rng.random(12)
     patches = rng.random((PATCHES, 7))
+    field, sudden = rng.standard_normal((SHADES, SHADES)), rng.random()
 
     def maybe(slot: int, pair: tuple[float, float], neutral: float = 0.0) -> float:
         return neutral + (pair[1] - neutral) * amount[slot] if chance[slot] < pair[0] else neutral
@@ -174,6 +180,8 @@ def draw(
         "noise_seed": np.floor(amount[5] * 2**24),
         "lowres": maybe(6, policy.lowres, neutral=1.0),
         "jpeg": maybe(7, policy.jpeg, neutral=100.0),
+        "shade": maybe(9, policy.shade),
+        "shade_field": (1.0 + 7.0 * sudden**2) * field,
         "boxes": boxes,
         "patch": patches[:, 4:7],
     }
@@ -213,8 +221,14 @@ def warp_points(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def photometric(images: torch.Tensor, numbers: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Change images (B,3,H,W) in [0,1] as `draw` has decided; the result is in [0,1]. Each image by its own numbers."""
+    shaded = torch.nonzero(numbers["shade"] > 0).flatten()
     blurred = torch.nonzero(numbers["blur"] > 0.05).flatten().tolist()
-    x = images.clone() if blurred else images
+    x = images.clone() if blurred or len(shaded) else images
+    if len(shaded):
+        field = numbers["shade_field"][shaded, None].to(x.device)
+        field = functional.interpolate(field, size=x.shape[-2:], mode="bicubic", align_corners=True).tanh()
+        shaded = shaded.to(x.device)
+        x[shaded] *= (numbers["shade"].to(x.device)[shaded, None, None, None] * field).exp()
     for i in blurred:
         x[i] = _blur(x[i], float(numbers["blur"][i]))
     x = _tone(x, {name: numbers[name].to(x.device) for name in _TONE})

@@ -222,7 +222,8 @@ class TrainConfig:
 class FinetuneConfig:
     """Stage C: the label fine-tuning network of one task, on a frozen model.
 
-    with_features: it also sees the backbone's feature map ("w/ features"). adapter: keys of the task's configuration
+    with_features: it also sees the backbone's feature map ("w/ features"); with_levels: and what that was merged from,
+    the encoder's maps of every size (of a backbone with a feature pyramid). adapter: keys of the task's configuration
     for this network where it is not to be like the head, e.g. {head: paper, size: 28, width: 64}. input_size: pixels of
     a crop, 0 for those the model says the task is best at; more of them help where the classes are small. limit: use
     only the first so many training faces, 0 for all. patience: end after so many validations without a better one, 0
@@ -230,6 +231,7 @@ class FinetuneConfig:
     """
 
     with_features: bool = True
+    with_levels: bool = False
     adapter: dict[str, Any] = field(default_factory=dict)
     input_size: int = 0
     epochs: int | None = 30
@@ -254,6 +256,8 @@ class FinetuneConfig:
         _check_size(self.input_size)
         _at_least("batch_size", self.batch_size, 1)
         _one_of("precision", self.precision, PRECISIONS)
+        if self.with_levels and not self.with_features:
+            raise ValueError("with_levels needs with_features")
         if self.epochs is None and self.max_steps is None and self.max_minutes is None:
             raise ValueError("one of epochs, max_steps and max_minutes must be given")
 

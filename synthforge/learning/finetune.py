@@ -58,10 +58,10 @@ class LabelNetwork(nn.Module):
     def answer(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the frozen model says of images: its head's prediction and, where the adapter reads it, `features`."""
         model = self.frozen[0]
-        features = model.features(images)
+        features, seen = model.features_for(self.task, images)
         answer: dict[str, torch.Tensor] = dict(model.heads[self.task](features))
-        if model.adapter_info[self.task].with_features:
-            answer["features"] = features
+        if seen is not None:
+            answer["features"] = seen
         return answer
 
     def forward(
@@ -163,7 +163,8 @@ class _FinetuneJob:
             ]
         )
         torch.manual_seed(int(seed_sequence(self.seed, 0, "adapter").generate_state(1)[0]))
-        model.add_adapter(task, AdapterInfo(benchmark.schema, config.with_features, self.name, dict(config.adapter)))
+        options, reads = dict(config.adapter), (config.with_features, config.with_levels)
+        model.add_adapter(task, AdapterInfo(benchmark.schema, reads[0], self.name, options, reads[1]))
         module = LabelNetwork(model, task)
         if config.hardware.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

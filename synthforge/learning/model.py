@@ -24,6 +24,7 @@ from ..core.shipped import DESCRIPTION
 from .config import NetworkConfig
 from .losses import EVERY, resized_logits
 from .networks.backbone import build_backbone
+from .networks.pyramid import Pyramid
 
 WEIGHTS = "model.safetensors"
 FORMAT = 1
@@ -35,13 +36,15 @@ Prediction = dict[str, torch.Tensor]
 class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
-    options: keys of the task's configuration that it is built with where they differ from its head's.
+    options: keys of the task's configuration that it is built with where they differ from its head's. with_levels: it
+    reads the encoder's maps of every size as well.
     """
 
     schema: str
     with_features: bool
     benchmark: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    with_levels: bool = False
 
 
 class FaceModel(nn.Module):
@@ -93,9 +96,14 @@ class FaceModel(nn.Module):
     def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
         """Put a fresh label fine-tuning network behind a head, in the place of any that is there.
 
-        Raises ConfigError for options that the task's configuration does not have.
+        Raises ConfigError for options that the task's configuration does not have, and where a backbone without a
+        feature pyramid has no levels to read.
         """
         channels = self.network.channels if info.with_features else 0
+        if info.with_levels:
+            if not isinstance(self.backbone, Pyramid):
+                raise ConfigError(f"with_levels: the backbone '{self.network.backbone}' has no feature pyramid")
+            channels = self.backbone.level_channels
         self.adapters[task] = _with_options(self.tasks[task], info.options).build_adapter(info.schema, channels)
         self.adapter_info[task] = info
         return self.adapters[task]
@@ -107,6 +115,15 @@ class FaceModel(nn.Module):
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B,3,H,W) in [0,1] -> feature map (B,C,h,w)."""
         return self.backbone((images - self.mean) / self.std)
+
+    def features_for(self, task: str, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The feature map of images (B,3,H,W) in [0,1], for the heads, and what the adapter of a task reads beside the
+        head's prediction."""
+        info = self.adapter_info.get(task)
+        if info is not None and info.with_levels and isinstance(self.backbone, Pyramid):
+            return self.backbone.with_levels((images - self.mean) / self.std)
+        features = self.features(images)
+        return features, features if info is not None and info.with_features else None
 
     def run_heads(self, features: torch.Tensor) -> dict[str, Prediction]:
         """Every head's own prediction, dense maps at the resolution the head works in."""
@@ -135,7 +152,8 @@ class FaceModel(nn.Module):
         return found
 
     def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
-        features = self.features(images)
+        wide = next((name for name, info in self.adapter_info.items() if adapted and info.with_levels), "")
+        features, levels = self.features_for(wide, images)
         size = (images.shape[-2], images.shape[-1])
         found = {}
         for name, head in self.heads.items():
@@ -143,13 +161,11 @@ class FaceModel(nn.Module):
                 continue
             prediction = head(features)
             if adapted and name in self.adapters:
-                prediction = self.run_adapter(name, prediction, features)
+                info = self.adapter_info[name]
+                seen = levels if info.with_levels else features if info.with_features else None
+                prediction = self.adapters[name](prediction, seen)
             found[name] = {k: v.float() for k, v in to_size(prediction, size).items()}
         return found
-
-    def run_adapter(self, task: str, prediction: Prediction, features: torch.Tensor) -> Prediction:
-        """A head's own prediction through the adapter of its task."""
-        return self.adapters[task](prediction, features if self.adapter_info[task].with_features else None)
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` holds."""

@@ -105,27 +105,27 @@ class SkinConfig:
     haemoglobin: Distribution = normal(0.06, 0.07, -0.08, 0.28)
     hue: Distribution = normal(0.0, 0.04, -0.1, 0.1)
     shade: Distribution = normal(0.0, 0.1, -0.3, 0.25)
-    mottle: Distribution = uniform(0.02, 0.10)
-    grain: Distribution = uniform(0.0, 0.05)
+    mottle: Distribution = uniform(0.02, 0.08)
+    grain: Distribution = uniform(0.0, 0.03)
     freckles: Distribution = choice({0.0: 0.8, 0.2: 0.1, 0.45: 0.07, 0.8: 0.03})
     blush: Distribution = uniform(0.0, 0.16)
-    sockets: Distribution = uniform(0.0, 0.3)
-    sebum: Distribution = uniform(0.15, 0.9)
+    sockets: Distribution = uniform(0.0, 0.45)
+    sebum: Distribution = uniform(0.2, 1.5)
     roughness: Distribution = uniform(0.25, 0.55)
     scatter: Distribution = uniform(0.15, 0.45)
     lip_red: Distribution = normal(0.3, 0.16, 0.05, 0.9)
     lip_dark: Distribution = uniform(0.0, 0.35)
     lip_gloss: Distribution = uniform(0.0, 0.6)
     lipstick: Distribution = choice({0.0: 0.7, 0.5: 0.15, 0.9: 0.15})
-    relief: Distribution = uniform(0.02, 0.15)
-    ageing: Distribution = uniform(0.0, 0.14)
+    relief: Distribution = uniform(0.0, 0.06)
+    ageing: Distribution = uniform(0.0, 0.08)
     forehead: Distribution = uniform(0.0, 0.26)
     folds: Distribution = uniform(0.04, 0.3)
     crow: Distribution = uniform(0.0, 0.2)
     bags: Distribution = uniform(0.0, 0.28)
     wrinkled: Distribution = uniform(0.4, 1.3)
     moles: Distribution = choice({0.0: 0.45, 0.02: 0.35, 0.06: 0.2})
-    pores: Distribution = choice({0.0: 0.5, 0.05: 0.25, 0.1: 0.25})
+    pores: Distribution = choice({0.0: 0.6, 0.03: 0.25, 0.07: 0.15})
     eyeshadow: Distribution = choice({0.0: 0.55, 0.3: 0.25, 0.6: 0.15, 0.9: 0.05})
     eyeshadow_hue: Distribution = choice({0.06: 0.5, 0.9: 0.15, 0.6: 0.15, 0.75: 0.1, 0.4: 0.1})
     rouge: Distribution = choice({0.0: 0.55, 0.12: 0.3, 0.28: 0.15})
@@ -138,15 +138,15 @@ class EyesConfig:
     lid. gloss: of the tear film. lashes: density; liner: painted darkness of the lid's rim."""
 
     iris: Distribution = choice({0: 0.42, 1: 0.24, 2: 0.1, 3: 0.12, 4: 0.07, 5: 0.05})
-    iris_shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.8)
+    iris_shade: Distribution = log_normal(0.65, 0.3, 0.3, 1.5)
     iris_radius: Distribution = normal(5.95, 0.22, 5.4, 6.5)
     pupil: Distribution = uniform(0.25, 0.52)
-    sclera: Distribution = uniform(0.33, 0.6)
+    sclera: Distribution = uniform(0.28, 0.5)
     veins: Distribution = uniform(0.0, 0.35)
-    lid_shadow: Distribution = uniform(0.3, 0.85)
-    gloss: Distribution = uniform(0.4, 1.6)
-    lashes: Distribution = uniform(0.0, 0.9)
-    liner: Distribution = uniform(0.0, 0.5)
+    lid_shadow: Distribution = uniform(0.4, 0.95)
+    gloss: Distribution = uniform(0.4, 2.4)
+    lashes: Distribution = uniform(0.25, 1.0)
+    liner: Distribution = uniform(0.0, 0.9)
 
 
 @dataclass
@@ -155,12 +155,12 @@ class BrowsConfig:
     to the hair; taper: how much the outer end thins; strands: share of visible hair strokes; edge: softness; arch: how
     much the outer half is raised over the inner, half-thicknesses (negative: flat). men: how much thicker men's are."""
 
-    thickness: Distribution = normal(1.15, 0.26, 0.5, 1.9)
-    density: Distribution = normal(0.88, 0.13, 0.3, 1.0)
-    shade: Distribution = uniform(0.35, 1.0)
-    taper: Distribution = uniform(0.2, 0.7)
-    strands: Distribution = uniform(0.3, 1.0)
-    edge: Distribution = uniform(0.25, 0.8)
+    thickness: Distribution = normal(1.02, 0.24, 0.5, 1.7)
+    density: Distribution = normal(0.8, 0.15, 0.3, 1.0)
+    shade: Distribution = uniform(0.5, 1.2)
+    taper: Distribution = uniform(0.35, 0.85)
+    strands: Distribution = uniform(0.1, 0.6)
+    edge: Distribution = uniform(0.35, 1.0)
     arch: Distribution = normal(0.1, 0.25, -0.4, 0.6)
     men: float = 0.2
 
@@ -178,20 +178,20 @@ class HairConfig:
     else behind them.
     """
 
-    style_men: Distribution = choice({0: 0.11, 1: 0.16, 2: 0.5, 3: 0.1, 4: 0.04, 5: 0.02, 6: 0.02, 7: 0.05})
+    style_men: Distribution = choice({0: 0.06, 1: 0.1, 2: 0.5, 3: 0.16, 4: 0.06, 5: 0.02, 6: 0.02, 7: 0.08})
     style_women: Distribution = choice(
-        {0: 0.01, 1: 0.02, 2: 0.1, 3: 0.1, 4: 0.4, 5: 0.13, 6: 0.03, 7: 0.06, 8: 0.09, 9: 0.06}
+        {0: 0.01, 1: 0.01, 2: 0.08, 3: 0.12, 4: 0.42, 5: 0.08, 6: 0.03, 7: 0.08, 8: 0.13, 9: 0.04}
     )
     colour: Distribution = uniform(0.0, 1.0)
     shade: Distribution = log_normal(1.0, 0.25, 0.5, 1.9)
     grey: Distribution = normal(0.0, 0.2, -0.4, 0.5)
-    thickness: Distribution = uniform(0.0, 1.0)
+    thickness: Distribution = uniform(0.1, 1.0)
     lumps: Distribution = uniform(0.1, 1.0)
     length: Distribution = uniform(20.0, 260.0)
-    hairline: Distribution = normal(0.0, 6.0, -14.0, 16.0)
-    recess: Distribution = uniform(0.0, 1.0)
+    hairline: Distribution = normal(-6.0, 6.0, -20.0, 12.0)
+    recess: Distribution = uniform(0.0, 0.8)
     fringe: Distribution = uniform(0.0, 1.0)
-    fringe_length: Distribution = uniform(10.0, 58.0)
+    fringe_length: Distribution = uniform(10.0, 66.0)
     parting: Distribution = normal(0.0, 0.5, -1.0, 1.0)
     ragged: Distribution = uniform(3.0, 22.0)
     contrast: Distribution = uniform(0.15, 0.6)

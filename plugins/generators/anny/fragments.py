@@ -85,7 +85,7 @@ def shade_body(
 
     noise = square_at(head.tiles, SKIN_START, uv[0] + looks[b].offset_u, uv[1] + looks[b].offset_v)
     albedo = wp.vec3(base[0], base[1], base[2]) * (1.0 + looks[b].mottle * noise[0] + looks[b].grain * noise[1])
-    gloss = 1.0 + 0.5 * noise[1]
+    gloss = 1.0 + 0.1 * noise[1]
     lines = float(0.0)
     if looks[b].folds > 0.0 or looks[b].crow > 0.0 or looks[b].forehead > 0.0:
         drawn = wrinkles_at(head.wrinkles, uv[0] + 0.8 * noise[0], uv[1] + 0.8 * noise[0])
@@ -141,7 +141,9 @@ def shade_body(
     if mark[1] > -14.0 and looks[b].roots > 0.0 and label != C_LEFT_EAR and label != C_RIGHT_EAR:
         fibre = strands_at(head.tiles, uv[0] * 2.0 + looks[b].hair_u, uv[1] * 1.2 + looks[b].hair_v)
         density = step_between(-5.0, 5.0, mark[1] + 4.0 * noise[0]) * looks[b].roots
-        cover = wp.clamp(density * (0.9 + 0.35 * fibre[0]), 0.0, 1.0)
+        # single hairs stand in front of the line, and skin shows between those behind it
+        loose = step_between(-10.0, 9.0, mark[1] + 4.0 * noise[0] + 4.0 * fibre[0]) * looks[b].roots
+        cover = wp.clamp(loose * (0.9 + 0.35 * fibre[0]), 0.0, 1.0)
         albedo = albedo * (1.0 - cover) + looks[b].hair * (cover * (0.85 + 0.5 * fibre[0]))
         gloss = gloss * (1.0 - 0.8 * cover)
         if density >= 0.5:

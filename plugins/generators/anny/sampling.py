@@ -199,7 +199,7 @@ def _hair(
         "grey": grey,
         "recess": f["recess"] * (0.25 if female else 0.4 + 0.6 * old) * 34.0,
         "hairline": f["hairline"] + (0.0 if female else 9.0 * old),
-        "fringe": float(f["fringe"] < (0.45 if female else 0.3)) * f["fringe_length"],
+        "fringe": float(f["fringe"] < (0.5 if female else 0.35)) * f["fringe_length"],
         "offset": rng.random(4),
         **{
             name: f[name]

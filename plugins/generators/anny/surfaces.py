@@ -90,7 +90,7 @@ def brow_cover(
 ) -> float:
     """Opacity of brow hair at `along` and `across`, from the brow's middle, where it is `thick`: see `brow_shape`."""
     inner = step_between(-0.08, 0.10, along + 0.04 * noise[1])
-    outer = step_between(1.06, 0.8, along)
+    outer = step_between(1.02, 0.7, along)
     body = wp.clamp((thick - wp.abs(across) + 0.25 * noise[1]) / looks[b].brow_edge + 0.5, 0.0, 1.0)
     strands = 1.0 - looks[b].brow_strands * (0.25 - 0.9 * noise[0])
     return wp.clamp(looks[b].brow_density * body * inner * outer * strands, 0.0, 0.97)

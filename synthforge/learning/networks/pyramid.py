@@ -110,12 +110,22 @@ class Pyramid(nn.Module):
     def __init__(self, encoder: nn.Module, below: Sequence[int], channels: int) -> None:
         super().__init__()
         self.channels = channels
+        self.level_channels = channels + sum(below)
         self.encoder = encoder
         self.lateral = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in below)
         self.smooth = nn.ModuleList(conv(channels, channels) for _ in below)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The map at stride 4, whatever the encoder's finest is."""
+        return self._merged(x)[0]
+
+    def with_levels(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and with every map of the encoder, brought to its size, behind it (B,level_channels,h,w)."""
+        y, maps = self._merged(x)
+        size = y.shape[-2:]
+        return y, torch.cat([y, *(functional.interpolate(m, size=size, mode="bilinear") for m in maps)], dim=1)
+
+    def _merged(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         target = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
         maps = self.encoder(x)
         y = self.smooth[-1](self.lateral[-1](maps[-1]))
@@ -124,4 +134,4 @@ class Pyramid(nn.Module):
             y = self.smooth[level](y + self.lateral[level](maps[level]))
         if tuple(y.shape[-2:]) != target:
             y = functional.interpolate(y, size=target, mode="bilinear", align_corners=False)
-        return y
+        return y, maps
