@@ -12,8 +12,9 @@ import torch
 from synthforge.core.schemas import IBUG68, SYNTHFORGE
 from synthforge.heads.anny import AnnyHead
 from synthforge.heads.anny_anatomy import lid_curve, study
-from synthforge.heads.anny_embedding import derive
-from synthforge.heads.anny_landmarks import EMBEDDING_FILE, jaw_steps
+from synthforge.heads.anny_embedding import INNER_RIM, derive
+from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, jaw_steps
+from synthforge.heads.anny_sampling import AnnyDistribution
 from synthforge.heads.anny_regions import ANNY_REGIONS, CELLS
 
 
@@ -177,7 +178,7 @@ def test_shut_eyes_close_the_lids(head: AnnyHead) -> None:
 
 def test_an_open_jaw_parts_the_lips(head: AnnyHead) -> None:
     shut, wide = points(head), points(head, jawOpen=0.7)
-    assert abs(shut[62, 1] - shut[66, 1]) < 0.001
+    assert abs(shut[62, 1] - shut[66, 1]) < INNER_RIM + 0.0005
     assert wide[62, 1] - wide[66, 1] > 0.015
     assert shut[8, 1] - wide[8, 1] > 0.01
 
@@ -222,6 +223,42 @@ def test_visible_contour_follows_the_far_outline(head: AnnyHead, yaw: float) -> 
     assert (outward[list(far)] > 0.005).all()
     assert (np.abs(outward[list(near)]) < 0.004).all()
     np.testing.assert_array_equal(seen[17:], static[17:])
+
+
+@pytest.mark.parametrize("elevation", [-25, -10, 10, 25])
+def test_the_ends_of_the_jaw_follow_a_nod_only_part_of_the_way(head: AnnyHead, elevation: float) -> None:
+    """Seen from above the ears rise over the eyes in the picture, from below they sink: the jaw's ends do so less."""
+    angle = np.radians(elevation)
+    position = 1.2 * np.array([0, np.sin(angle), np.cos(angle)], np.float32)
+    up, view = np.array([0, np.cos(angle), -np.sin(angle)]), -position / 1.2
+    vertices = pose(head)
+
+    def over_the_eyes(points: np.ndarray) -> np.ndarray:
+        rays = points - position
+        height = (rays @ up) / (rays @ view)
+        return np.asarray(height[[0, 16]] - height[[36, 45]].mean())
+
+    static = over_the_eyes(head.landmarks(vertices)[0].numpy())
+    seen = over_the_eyes(head.landmarks(vertices, torch.from_numpy(position)[None], "visible")[0].numpy())
+    assert (np.sign(static) == np.sign(elevation)).all()
+    np.testing.assert_allclose(seen, (1 - JAW_ENDS_STAY) * static, atol=0.15 * np.abs(static).max())
+
+
+def test_the_profile_is_that_of_adults(head: AnnyHead) -> None:
+    """Arnett et al. (1999), soft tissue before a vertical line through the subnasale, in mm, with room for two deviations."""
+    config = AnnyDistribution(neutral=1.0, blink=0.0, children=0.0, neck=0.0, head=0.0)
+    drawn = [head.sample_parameters(np.random.default_rng(seed), config) for seed in range(60)]
+    parameters = {name: torch.from_numpy(np.stack([one[name] for one in drawn])) for name in drawn[0]}
+    vertices = head.forward(parameters).vertices
+    profile = 1000 * vertices[:, np.abs(head.rest[:, 0]) < 1e-5].mean(0).numpy()
+    seen = 1000 * head.landmarks(vertices).mean(0).numpy()
+    base = seen[33, 2]
+    front = profile[profile[:, 2] > 40]
+    nose = front[(front[:, 1] > seen[33, 1] + 5) & (front[:, 1] < seen[27, 1]), 2].max()
+    chin = front[(front[:, 1] > seen[8, 1]) & (front[:, 1] < seen[57, 1] - 12), 2].max()
+    assert 12 < nose - base < 20
+    assert -4 < seen[51, 2] - base < 7
+    assert -11 < chin - base < 2
 
 
 def test_contour_arguments(head: AnnyHead) -> None:

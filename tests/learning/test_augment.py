@@ -149,9 +149,9 @@ def test_policies_keep_images_in_range_and_do_not_mix_samples(name: str) -> None
         assert not torch.allclose(out, images, atol=0.02)
 
 
-@pytest.mark.parametrize("kind", ["blur", "noise", "erase", "grey", "gamma", "brightness", "contrast"])
+@pytest.mark.parametrize("kind", ["blur", "noise", "erase", "grey", "gamma", "brightness", "contrast", "shade"])
 def test_every_change_changes_something(kind: str) -> None:
-    strongest = {"blur": (1.0, 2.0), "noise": (1.0, 0.1), "erase": (1.0, 0.5)}
+    strongest = {"blur": (1.0, 2.0), "noise": (1.0, 0.1), "erase": (1.0, 0.5), "shade": (1.0, 0.7)}
     policy = augment.Policy(**{kind: strongest.get(kind, 1.0 if kind == "grey" else 0.3)})  # type: ignore[arg-type]
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     out = augment.photometric(images, drawn(policy, 4))
@@ -206,6 +206,17 @@ def test_noise_is_normal_and_not_the_same_twice() -> None:
         assert abs(noise[i].mean()) < 0.1 * numbers["noise"][i]
     together = torch.corrcoef(noise.reshape(12, -1))  # channels of one image and of another
     assert (together - torch.eye(12)).abs().max() < 0.1
+
+
+def test_shade_is_a_smooth_gain_of_bounded_strength() -> None:
+    numbers = drawn(augment.Policy(shade=(1.0, 0.7)), 6)
+    grey = torch.full((6, 3, SIZE, SIZE), 0.4)
+    gain = (augment.photometric(grey, numbers) / 0.4).log()
+    for one, strength in zip(gain, numbers["shade"], strict=True):
+        assert one.abs().max() <= strength + 1e-5
+        assert one.max() - one.min() > 0.5 * strength
+        assert torch.allclose(one[0], one[2], atol=1e-5), "light without a colour"
+        assert (one[:, 1:] - one[:, :-1]).abs().max() < strength, "even a shadow's edge is a few pixels wide"
 
 
 def test_erased_pixels_are_not_supervised() -> None:

@@ -10,7 +10,7 @@ from blobs import BlobBenchmark, Blobs, tiny
 from safetensors.torch import load_file
 
 from synthforge.core.errors import ConfigError, DataError
-from synthforge.learning.config import FinetuneConfig, OptimiserConfig, SelfSupervisionConfig
+from synthforge.learning.config import FinetuneConfig, NetworkConfig, OptimiserConfig, SelfSupervisionConfig
 from synthforge.learning.finetune import finetune
 from synthforge.learning.model import load_model
 from synthforge.learning.train import train
@@ -85,6 +85,28 @@ def test_two_adapters_live_in_one_model(model_dir: Path, tmp_path: Path) -> None
     model = load_model(tmp_path / "b")
     assert set(model.adapters) == {"keypoints", "depth"}
     assert [seen["task"] for seen in model.info["real_data"]] == ["keypoints", "depth"]
+
+
+def test_a_label_network_sees_all_levels_of_the_encoder(model_dir: Path, tmp_path: Path) -> None:
+    result = finetune(config(with_levels=True), model_dir, BlobBenchmark("keypoints"), tmp_path / "points", name="b")
+    assert result.metrics["nme"] < 0.6 * result.before["nme"]
+    finetune(config(epochs=1), tmp_path / "points", BlobBenchmark("segmentation"), tmp_path / "both", name="b")
+    model, images = load_model(tmp_path / "both"), torch.rand(2, 3, 32, 32)
+    features, levels = model.features_for("keypoints", images)
+    assert levels is not None
+    assert torch.equal(levels[:, : features.shape[1]], features)
+    assert levels.shape[1] == features.shape[1] + sum(model.backbone.encoder.channels)
+    points = load_model(tmp_path / "points").predict(images)["keypoints"]["points"]
+    assert torch.equal(model.predict(images)["keypoints"]["points"], points)
+    with pytest.raises(ValueError, match="needs with_features"):
+        config(with_levels=True, with_features=False)
+
+
+def test_levels_need_a_pyramid(tmp_path: Path) -> None:
+    network = NetworkConfig(backbone="unet", width=0.1, channels=8, input_size=32)
+    train(tiny(epochs=None, max_steps=1, network=network), "", tmp_path / "unet", dataset=Blobs(8))
+    with pytest.raises(ConfigError, match="no feature pyramid"):
+        finetune(config(with_levels=True), tmp_path / "unet", BlobBenchmark("keypoints"), tmp_path / "no", name="b")
 
 
 def test_a_label_network_of_another_shape_and_size(model_dir: Path, tmp_path: Path) -> None:

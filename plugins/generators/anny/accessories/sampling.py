@@ -181,4 +181,5 @@ def adapt_hair(hair: dict[str, Any], hat: Mapping[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {"fringe": 0.0, "cover_ears": 1.0}
     if hat["kind"] in HIDES_HAIR:
         changed["style"] = "buzz" if hair["style"] != "bald" else "bald"
+        changed["hairline"] = max(hair["hairline"], 0.0)  # none looks out below the rim
     return {**hair, **changed}
