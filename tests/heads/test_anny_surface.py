@@ -14,8 +14,8 @@ from synthforge.heads.anny import AnnyHead
 from synthforge.heads.anny_anatomy import lid_curve, study
 from synthforge.heads.anny_embedding import INNER_RIM, derive
 from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, jaw_steps
-from synthforge.heads.anny_sampling import AnnyDistribution
 from synthforge.heads.anny_regions import ANNY_REGIONS, CELLS
+from synthforge.heads.anny_sampling import AnnyDistribution
 
 
 @pytest.fixture(scope="session")
@@ -245,7 +245,7 @@ def test_the_ends_of_the_jaw_follow_a_nod_only_part_of_the_way(head: AnnyHead, e
 
 
 def test_the_profile_is_that_of_adults(head: AnnyHead) -> None:
-    """Arnett et al. (1999), soft tissue before a vertical line through the subnasale, in mm, with room for two deviations."""
+    """Soft tissue before a vertical line through the subnasale, mm (Arnett et al. 1999), with room for two deviations."""
     config = AnnyDistribution(neutral=1.0, blink=0.0, children=0.0, neck=0.0, head=0.0)
     drawn = [head.sample_parameters(np.random.default_rng(seed), config) for seed in range(60)]
     parameters = {name: torch.from_numpy(np.stack([one[name] for one in drawn])) for name in drawn[0]}
