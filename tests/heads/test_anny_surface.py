@@ -245,7 +245,7 @@ def test_the_ends_of_the_jaw_follow_a_nod_only_part_of_the_way(head: AnnyHead, e
 
 
 def test_the_profile_is_that_of_adults(head: AnnyHead) -> None:
-    """Soft tissue before a vertical line through the subnasale, mm (Arnett et al. 1999), with room for two deviations."""
+    """Soft tissue before a vertical line through the subnasale, mm (Arnett et al. 1999), with room to spare."""
     config = AnnyDistribution(neutral=1.0, blink=0.0, children=0.0, neck=0.0, head=0.0)
     drawn = [head.sample_parameters(np.random.default_rng(seed), config) for seed in range(60)]
     parameters = {name: torch.from_numpy(np.stack([one[name] for one in drawn])) for name in drawn[0]}
