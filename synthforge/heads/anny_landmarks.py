@@ -157,6 +157,6 @@ def _spread(line: torch.Tensor, seen: torch.Tensor, eyes: torch.Tensor) -> torch
     wanted = end[:, None] * torch.as_tensor(jaw_steps(count), device=line.device, dtype=length.dtype)
     after = torch.searchsorted(length.contiguous(), wanted.contiguous()).clamp(1, count - 1)
     low, high = length.gather(1, after - 1), length.gather(1, after)
-    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 1.5)[..., None]
+    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 2)[..., None]
     index = after[..., None].expand(-1, -1, 3)
     return line.gather(1, index - 1) * (1 - share) + line.gather(1, index) * share
