@@ -21,8 +21,8 @@ SOURCES: dict[str, str] = {
     "within 15 degrees of straight ahead, as most saccades do (Bahill, Adler & Stark 1975): sigma 12 and 7",
     "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
-    "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, see "
-    "heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
+    "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, noses and "
+    "chins: Arnett's mean profile, see heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
     "expression.*": "ARKit's actions by rules (docs/heads.md): shares of neutral, few and many actions, of smiles, "
     "open jaws and shut eyes are choices; no statistics of expressions were used",
     # the camera
@@ -49,6 +49,7 @@ SOURCES: dict[str, str] = {
     "eyes.*": _CHOICE,
     # hair and dress
     "hair.colour": "cumulative shares in palette.HAIR: mostly black and brown, 1 to 4 % red, as worldwide; a choice",
+    "hair.hairline": "65 mm above the nasion on the mean (Farkas 1994: 67 in men, 63 in women); the spread is his",
     "hair.*": _CHOICE,
     "brows.*": _CHOICE,
     "beard.*": _CHOICE,
