@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 CURVE_POINTS = 24
 #: iBUG's brow points follow the upper edge of the hair, and its arch above the outer half: shares of the band's height,
 #: from the inner to the outer end
-BROW_LEVELS = (1.2, 1.0, 1.15, 1.35, 1.3)
+BROW_LEVELS = (1.2, 1.0, 1.15, 1.35, 1.15)
 
 #: the brow's last point stands at this share of its length: the very tail turns out of sight at the temple
 BROW_REACH = 0.965
 #: 0 and 16 stand so many metres below the middle of the eyeball
-JAW_END_BELOW = 0.0015
+JAW_END_BELOW = 0.0005
 
 #: Eyes are marked where their white ends, inside of the skin's corners (m), and the lids' points frame the iris, which
 #: lies nearer the nose: shares of the margin from the inner corner
@@ -48,8 +48,8 @@ LID_SHARES = (0.31, 0.585)
 PEAK_PLATEAU, PEAK_FLANK = 0.0007, 0.0018
 #: 48 and 54 stand so many metres inside of the skin's corner
 LIP_CORNER_INSIDE = 0.0015
-#: but for the peaks, lips are marked inside of the border of the red, metres
-LIP_INSIDE = 0.0014
+#: but for the peaks, lips are marked inside of the border of the red, the lower and the upper one by so many metres
+LIP_INSIDE = 0.0014, 0.0018
 #: 60 and 64 are where the red of both lips parts, a little inside of the corner of the skin: share of the half width
 INNER_CORNER = 0.88
 #: the upper lip's inner points stand so far above the line of contact, on what shows of it when lips part, metres
@@ -61,7 +61,7 @@ COLUMELLA = 0.0005
 #: 27 is the nasion, the suture above the deepest point of the root; 30 is marked where the bridge runs into the ball of
 #: the tip, above its foremost point: both by so many metres
 NASION_ABOVE_SELLION = 0.0015
-BRIDGE_ABOVE_TIP = 0.0025
+BRIDGE_ABOVE_TIP = 0.002
 
 # Where each jaw point's curve leads, from the ear (16) to the point beside the chin (9): x as a share of the point's
 # own, and how much higher (m). The curves cross the cheek towards the middle and end before eye, nose and lips.
@@ -236,8 +236,8 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
 
     def inside(curve: Places, x: float) -> Places:
         place = at(curve, x).on(rest)[0]
-        up = 1 if curve is lower else -1
-        seen = np.array([[x, place[1] + up * LIP_INSIDE]])
+        step = LIP_INSIDE[0] if curve is lower else -LIP_INSIDE[1]
+        seen = np.array([[x, place[1] + step]])
         return _seen(anatomy, seen) if x else _on_midline(anatomy, seen[0, 1])
 
     def rim(x: float) -> Places:

@@ -22,6 +22,17 @@ JAW_SHORT = 0.018
 #: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
 #: height of the eyes in the picture
 JAW_ENDS_STAY = 0.4
+#: On a turned face annotators mark what stands out towards its far side: the ridge of the nose, the edge of the lips,
+#: the bend of the brow. In the picture a point lies sideways as if it stood so many metres in front of the skin.
+STANDS_OUT: dict[int, float] = {
+    **dict.fromkeys((27, 28, 29), 0.003),
+    **dict.fromkeys((31, 35), 0.005),
+    **dict.fromkeys((32, 33, 34), 0.0025),
+    **dict.fromkeys((17, 26), 0.005),
+    **dict.fromkeys((19, 20, 23, 24), -0.003),
+    **dict.fromkeys((56, 57, 58), 0.003),
+    **dict.fromkeys((61, 62, 63, 65, 66, 67), 0.006),
+}
 # inner points of the upper and the lower lip that face each other
 _LIPS = ((61, 67), (62, 66), (63, 65))
 
@@ -100,14 +111,15 @@ def shut_lips(points: torch.Tensor) -> torch.Tensor:
 def visible_contour(
     points: torch.Tensor, vertices: torch.Tensor, camera_position: torch.Tensor, embedding: Embedding
 ) -> torch.Tensor:
-    """`points` (B,68,3) with the jaw line (0-16) moved to the contour seen from camera_position (B,3).
+    """`points` (B,68,3) as annotators mark them in a picture from camera_position (B,3): above all the jaw line (0-16)
+    moved to the contour that is seen.
 
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
     the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
     that lies most outward in the image; then the points are spread evenly along the line they make, whose ends follow a
     nod less than the ears do (`JAW_ENDS_STAY`). Outward is where
     the point lies on the face seen from the front: sideways for the upper points, more and more downwards towards the
-    chin.
+    chin. Last, points of nose, lips and brows move a little towards the far side (`STANDS_OUT`).
     """
     curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
     eye = camera_position.to(vertices)[:, None]
@@ -135,7 +147,11 @@ def visible_contour(
     eyes = ((rays * image_up).sum(-1) / (rays * view).sum(-1)).mean(1)
     right = _spread(contour[:, :9].flip(1), seen[:, :9].flip(1), eyes).flip(1)
     left = _spread(contour[:, 8:], seen[:, 8:], eyes)
-    return torch.cat([right, left[:, 1:], points[:, 17:]], dim=1)
+    turn = (torch.linalg.cross(side, up) * image_side).sum(-1, keepdim=True)  # sine of the yaw as seen
+    forward = torch.zeros(points.shape[1]).to(points)
+    forward[list(STANDS_OUT)] = torch.tensor(list(STANDS_OUT.values())).to(points)
+    rest = points + forward[:, None] * turn * image_side
+    return torch.cat([right, left[:, 1:], rest[:, 17:]], dim=1)
 
 
 def jaw_steps(count: int) -> np.ndarray:

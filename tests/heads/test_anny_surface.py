@@ -13,7 +13,7 @@ from synthforge.core.schemas import IBUG68, SYNTHFORGE
 from synthforge.heads.anny import AnnyHead
 from synthforge.heads.anny_anatomy import lid_curve, study
 from synthforge.heads.anny_embedding import INNER_RIM, derive
-from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, jaw_steps
+from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, STANDS_OUT, jaw_steps
 from synthforge.heads.anny_regions import ANNY_REGIONS, CELLS
 from synthforge.heads.anny_sampling import AnnyDistribution
 
@@ -222,7 +222,12 @@ def test_visible_contour_follows_the_far_outline(head: AnnyHead, yaw: float) -> 
     far, near = (range(2, 6), range(11, 16)) if yaw > 0 else (range(11, 15), range(1, 6))
     assert (outward[list(far)] > 0.005).all()
     assert (np.abs(outward[list(near)]) < 0.004).all()
-    np.testing.assert_array_equal(seen[17:], static[17:])
+    forward = np.zeros(68)
+    forward[list(STANDS_OUT)] = list(STANDS_OUT.values())
+    aside = (seen - static)[17:] @ image_x
+    # seen from the side of its left ear, the head looks to image left
+    np.testing.assert_allclose(aside, forward[17:] * -np.sin(angle), atol=3e-4)
+    np.testing.assert_allclose((seen - static)[17:, 1], 0, atol=6e-4)
 
 
 @pytest.mark.parametrize("elevation", [-25, -10, 10, 25])
