@@ -43,7 +43,8 @@ class HeadModel(ABC):
     ) -> torch.Tensor:
         """Landmarks (B,N,3) on a mesh of this head: vertices (B,V,3), camera_position (B,3), both in the world frame.
 
-        `visible` moves the jaw line to the contour seen from the camera; it needs camera_position (ValueError).
+        `visible`: as annotators mark them in a picture, above all the jaw line on the contour seen from the camera; it
+        needs camera_position (ValueError).
         """
 
     @abstractmethod
