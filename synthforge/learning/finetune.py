@@ -163,8 +163,14 @@ class _FinetuneJob:
             ]
         )
         torch.manual_seed(int(seed_sequence(self.seed, 0, "adapter").generate_state(1)[0]))
-        options, reads = dict(config.adapter), (config.with_features, config.with_levels)
-        model.add_adapter(task, AdapterInfo(benchmark.schema, reads[0], self.name, options, reads[1]))
+        info = AdapterInfo(
+            schema=benchmark.schema,
+            with_features=config.with_features,
+            benchmark=self.name,
+            options=dict(config.adapter),
+            with_levels=config.with_levels,
+        )
+        model.add_adapter(task, info)
         module = LabelNetwork(model, task)
         if config.hardware.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -152,7 +152,8 @@ class FaceModel(nn.Module):
         return found
 
     def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
-        wide = next((name for name, info in self.adapter_info.items() if adapted and info.with_levels), "")
+        read = [name for name in self.adapters if adapted and (tasks is None or name in tasks)]
+        wide = next((name for name in read if self.adapter_info[name].with_levels), "")
         features, levels = self.features_for(wide, images)
         size = (images.shape[-2], images.shape[-1])
         found = {}

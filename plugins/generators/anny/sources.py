@@ -49,7 +49,7 @@ SOURCES: dict[str, str] = {
     "eyes.*": _CHOICE,
     # hair and dress
     "hair.colour": "cumulative shares in palette.HAIR: mostly black and brown, 1 to 4 % red, as worldwide; a choice",
-    "hair.hairline": "65 mm above the nasion on the mean (Farkas 1994: 67 in men, 63 in women); the spread is his",
+    "hair.hairline": "about 65 mm above the nasion (Farkas 1994: 67 in men, 63 in women); the spread is a choice",
     "hair.*": _CHOICE,
     "brows.*": _CHOICE,
     "beard.*": _CHOICE,
