@@ -9,7 +9,9 @@ overlaps the tight box of its landmarks by an IoU of 0.3. Points: mtcnn's five, 
 `face_recognition_models` is there (its predictor learned from 300W's training photographs, not for commercial use; so
 it is no dependency). Distances are in % of the distance of the outer eye corners, the mean and, behind it, how long the
 mean offset vector is: that part is convention or bias, the rest differs from face to face. --photographs names a folder
-of 300W: the same on annotated training photographs, without which the distances mean little.
+of 300W: the same on annotated training photographs, without which the distances mean little. --clear: only renders of
+whose points on brows, eyes, nose and mouth hardly any is hidden: detectors of whole faces miss
+masked ones, which renders are meant to have.
 """
 
 from __future__ import annotations
@@ -48,6 +50,10 @@ FIVE: Mapping[str, tuple[tuple[int, ...], ...]] = {
 }
 
 
+# The points within the face, and the share of them that is seen where nothing is in its way.
+INNER, CLEAR = slice(17, 68), 0.95
+
+
 class Known(NamedTuple):
     """A face with its 68 points in pixels, and its yaw in degrees."""
 
@@ -63,6 +69,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=60, help="faces, spread evenly over the dataset")
     parser.add_argument("--resolution", type=int, default=256, help="of new renders, pixels")
     parser.add_argument("--detectors", default=",".join(n for n in DETECTORS if is_installed(n)))
+    parser.add_argument("--clear", action="store_true", help="only renders with nothing in the way of the face")
     parser.add_argument("--photographs", type=Path, help="300W's folder: the same on annotated training photographs")
     parser.add_argument("--calibrate", type=Path, help="300W's folder: print the calibration of each detector instead")
     parser.add_argument("--limit", type=int, default=500, help="faces for --calibrate")
@@ -81,7 +88,10 @@ def main() -> None:
         sets: dict[str, tuple[int, Callable[[], Iterable[Known]]]] = {}
         dataset = ShardDataset(folder)
         count = min(options.count, len(dataset))
-        sets["renders"] = count, lambda: renders(dataset, count)
+        chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
+        if options.clear:
+            chosen = [i for i in chosen if np.asarray(dataset[i]["landmark_visibility"])[INNER].mean() > CLEAR]
+        sets["renders"] = len(chosen), lambda: renders(dataset, chosen)
         if options.photographs is not None:
             sets["photographs"] = count, lambda: photographs(options.photographs, count)
         figures = {title: measure(title, size, faces(), names) for title, (size, faces) in sets.items()}
@@ -98,10 +108,10 @@ def render(out: Path, count: int, resolution: int) -> Path:
     return out
 
 
-def renders(dataset: ShardDataset, count: int) -> Iterator[Known]:
-    """Faces spread evenly over a dataset that has points in space."""
-    for index in np.linspace(0, len(dataset) - 1, count).round().astype(int):
-        sample = dataset[int(index)]
+def renders(dataset: ShardDataset, chosen: Sequence[int]) -> Iterator[Known]:
+    """Faces of a dataset that has points in space."""
+    for index in chosen:
+        sample = dataset[index]
         yaw = pose_in_space(sample["landmarks3d"], Camera.from_json(sample["camera"]))["yaw"]
         yield Known(sample["image"], np.asarray(sample["landmarks2d"], float), yaw)
 
