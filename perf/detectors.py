@@ -90,7 +90,8 @@ def main() -> None:
         count = min(options.count, len(dataset))
         chosen = np.linspace(0, len(dataset) - 1, count).round().astype(int).tolist()
         if options.clear:
-            chosen = [i for i in chosen if np.asarray(dataset[i]["landmark_visibility"])[INNER].mean() > CLEAR]
+            seen = ShardDataset(folder, fields=["landmark_visibility"])
+            chosen = [i for i in chosen if np.asarray(seen[i]["landmark_visibility"])[INNER].mean() > CLEAR]
         sets["renders"] = len(chosen), lambda: renders(dataset, chosen)
         if options.photographs is not None:
             sets["photographs"] = count, lambda: photographs(options.photographs, count)

@@ -234,28 +234,22 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     def at(curve: Places, x: float) -> Places:
         return where(curve, curve.on(rest)[:, 0], np.array([x]))
 
-    def inside(curve: Places, x: float) -> Places:
-        place = at(curve, x).on(rest)[0]
-        step = LIP_INSIDE[0] if curve is lower else -LIP_INSIDE[1]
-        seen = np.array([[x, place[1] + step]])
-        return _seen(anatomy, seen) if x else _on_midline(anatomy, seen[0, 1])
-
-    def rim(x: float) -> Places:
-        height = at(contact_up, x).on(rest)[0, 1] + INNER_RIM
+    def above(curve: Places, x: float, by: float) -> Places:
+        height = at(curve, x).on(rest)[0, 1] + by
         return _seen(anatomy, np.array([[x, height]])) if x else _on_midline(anatomy, height)
 
     parting = INNER_CORNER * contact_up.on(rest)[-1, 0]
     towards = contact_up.on(rest)[-1, :2] - corner[:2]
     return {
-        51: inside(upper, 0.0),
+        51: above(upper, 0.0, -LIP_INSIDE[1]),
         52: at(upper, columns[0]),
-        53: inside(upper, columns[1]),
+        53: above(upper, columns[1], -LIP_INSIDE[1]),
         54: _seen(anatomy, (corner[:2] + LIP_CORNER_INSIDE * towards / np.linalg.norm(towards))[None]),
-        55: inside(lower, columns[1]),
-        56: inside(lower, columns[0]),
-        57: inside(lower, 0.0),
-        62: rim(0.0),
-        63: rim(columns[0]),
+        55: above(lower, columns[1], LIP_INSIDE[0]),
+        56: above(lower, columns[0], LIP_INSIDE[0]),
+        57: above(lower, 0.0, LIP_INSIDE[0]),
+        62: above(contact_up, 0.0, INNER_RIM),
+        63: above(contact_up, columns[0], INNER_RIM),
         64: along(join([at(contact_up, parting), at(contact_low, parting)]), rest, np.array([0.5])),
         65: at(contact_low, columns[0]),
         66: at(contact_low, 0.0),

@@ -117,9 +117,9 @@ def visible_contour(
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
     the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
     that lies most outward in the image; then the points are spread evenly along the line they make, whose ends follow a
-    nod less than the ears do (`JAW_ENDS_STAY`). Outward is where
-    the point lies on the face seen from the front: sideways for the upper points, more and more downwards towards the
-    chin. Last, points of nose, lips and brows move a little towards the far side (`STANDS_OUT`).
+    nod less than the ears do (`JAW_ENDS_STAY`). Outward is where the point lies on the face seen from the front:
+    sideways for the upper points, more and more downwards towards the chin. Last, points of nose, lips and brows move a
+    little towards the far side (`STANDS_OUT`).
     """
     curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
     eye = camera_position.to(vertices)[:, None]
@@ -132,6 +132,13 @@ def visible_contour(
     view = unit(middle - eye, dim=-1)
     image_side = unit(torch.linalg.cross(view, up), dim=-1)
     image_up = torch.linalg.cross(image_side, view)
+
+    def seen(points: torch.Tensor) -> torch.Tensor:
+        """(B,N,2) sideways and upwards in the picture, as tangents of angles."""
+        rays = points - eye
+        flat = torch.cat([(rays * axis).sum(-1, keepdim=True) for axis in (image_side, image_up)], dim=-1)
+        return flat / (rays * view).sum(-1, keepdim=True)
+
     place = points[:, :17] - middle
     sideways = (place * side).sum(-1, keepdim=True)
     downwards = (place * up).sum(-1, keepdim=True).clamp_max(0)
@@ -140,13 +147,9 @@ def visible_contour(
     position = (rays * outward).sum(-1) / (rays * view[:, :, None]).sum(-1)
     best = position.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
     contour = curves.gather(2, best).squeeze(2)
-    rays = contour - eye
-    depth = (rays * view).sum(-1, keepdim=True)
-    seen = torch.cat([(rays * axis).sum(-1, keepdim=True) / depth for axis in (image_side, image_up)], dim=-1)
-    rays = points[:, [36, 45]] - eye
-    eyes = ((rays * image_up).sum(-1) / (rays * view).sum(-1)).mean(1)
-    right = _spread(contour[:, :9].flip(1), seen[:, :9].flip(1), eyes).flip(1)
-    left = _spread(contour[:, 8:], seen[:, 8:], eyes)
+    flat, eyes = seen(contour), seen(points[:, [36, 45]])[..., 1].mean(1)
+    right = _spread(contour[:, :9].flip(1), flat[:, :9].flip(1), eyes).flip(1)
+    left = _spread(contour[:, 8:], flat[:, 8:], eyes)
     turn = (torch.linalg.cross(side, up) * image_side).sum(-1, keepdim=True)  # sine of the yaw as seen
     forward = torch.zeros(points.shape[1]).to(points)
     forward[list(STANDS_OUT)] = torch.tensor(list(STANDS_OUT.values())).to(points)

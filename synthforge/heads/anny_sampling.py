@@ -75,8 +75,10 @@ MIDDLES: dict[str, float] = {
     "mouth-angles-up": 0.3,
     # its lower half moves brows twice as far as its upper one
     "eyebrows-trans-up": 0.15,
-    # Its profile is flat. Before a vertical line through the subnasale adults' noses stand 16 to 17 mm and their lips 3
-    # to 4, their chins 3 mm behind it (Arnett et al. 1999); its base mesh has 11, 4 and 8.
+    # Its profile is flat. Before a vertical line through the subnasale adults' noses stand 16 to 17 mm, their chins
+    # 3 mm behind it (Arnett et al. 1999); on the mean of these heads 12 and 9.5, with the numbers below 14 and 9. What
+    # settled them is how far annotated points move as heads turn (perf/pose_bias.py): base of the nose, tip and chin
+    # stand 4, 6 and 5 mm further before the eyes.
     "nose-scale-depth-incr": 0.6,
     "nose-greek-incr": 0.2,
     "nose-trans-forward": 0.15,

@@ -58,9 +58,9 @@ class LabelNetwork(nn.Module):
     def answer(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """What the frozen model says of images: its head's prediction and, where the adapter reads it, `features`."""
         model = self.frozen[0]
-        features, seen = model.features_for(self.task, images)
+        features, reads = model.features_for(images, [self.task])
         answer: dict[str, torch.Tensor] = dict(model.heads[self.task](features))
-        if seen is not None:
+        if (seen := reads[self.task]) is not None:
             answer["features"] = seen
         return answer
 

@@ -116,14 +116,21 @@ class FaceModel(nn.Module):
         """Images (B,3,H,W) in [0,1] -> feature map (B,C,h,w)."""
         return self.backbone((images - self.mean) / self.std)
 
-    def features_for(self, task: str, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The feature map of images (B,3,H,W) in [0,1], for the heads, and what the adapter of a task reads beside the
-        head's prediction."""
-        info = self.adapter_info.get(task)
-        if info is not None and info.with_levels and isinstance(self.backbone, Pyramid):
-            return self.backbone.with_levels((images - self.mean) / self.std)
-        features = self.features(images)
-        return features, features if info is not None and info.with_features else None
+    def features_for(
+        self, images: torch.Tensor, tasks: Sequence[str]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor | None]]:
+        """The feature map of images (B,3,H,W) in [0,1], for the heads, and by task what its adapter, if it has one,
+        reads beside the head's prediction."""
+        infos = {task: self.adapter_info[task] for task in tasks if task in self.adapter_info}
+        levels = None
+        if isinstance(self.backbone, Pyramid) and any(info.with_levels for info in infos.values()):
+            features, levels = self.backbone.with_levels((images - self.mean) / self.std)
+        else:
+            features = self.features(images)
+        return features, {
+            task: levels if info.with_levels else features if info.with_features else None
+            for task, info in infos.items()
+        }
 
     def run_heads(self, features: torch.Tensor) -> dict[str, Prediction]:
         """Every head's own prediction, dense maps at the resolution the head works in."""
@@ -152,19 +159,14 @@ class FaceModel(nn.Module):
         return found
 
     def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
-        read = [name for name in self.adapters if adapted and (tasks is None or name in tasks)]
-        wide = next((name for name in read if self.adapter_info[name].with_levels), "")
-        features, levels = self.features_for(wide, images)
+        chosen = [name for name in self.heads if tasks is None or name in tasks]
+        features, reads = self.features_for(images, chosen if adapted else [])
         size = (images.shape[-2], images.shape[-1])
         found = {}
-        for name, head in self.heads.items():
-            if tasks is not None and name not in tasks:
-                continue
-            prediction = head(features)
-            if adapted and name in self.adapters:
-                info = self.adapter_info[name]
-                seen = levels if info.with_levels else features if info.with_features else None
-                prediction = self.adapters[name](prediction, seen)
+        for name in chosen:
+            prediction = self.heads[name](features)
+            if name in reads:
+                prediction = self.adapters[name](prediction, reads[name])
             found[name] = {k: v.float() for k, v in to_size(prediction, size).items()}
         return found
 

@@ -92,8 +92,10 @@ def test_a_label_network_sees_all_levels_of_the_encoder(model_dir: Path, tmp_pat
     assert result.metrics["nme"] < 0.6 * result.before["nme"]
     finetune(config(epochs=1), tmp_path / "points", BlobBenchmark("segmentation"), tmp_path / "both", name="b")
     model, images = load_model(tmp_path / "both"), torch.rand(2, 3, 32, 32)
-    features, levels = model.features_for("keypoints", images)
+    features, reads = model.features_for(images, ["keypoints", "segmentation"])
+    levels = reads["keypoints"]
     assert levels is not None
+    assert reads["segmentation"] is features
     assert torch.equal(levels[:, : features.shape[1]], features)
     assert levels.shape[1] == features.shape[1] + sum(model.backbone.encoder.channels)
     points = load_model(tmp_path / "points").predict(images)["keypoints"]["points"]

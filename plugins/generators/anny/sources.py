@@ -22,7 +22,7 @@ SOURCES: dict[str, str] = {
     "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, noses and "
-    "chins: Arnett's profile, see heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
+    "chins: by perf/pose_bias.py, see heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
     "expression.*": "ARKit's actions by rules (docs/heads.md): shares of neutral, few and many actions, of smiles, "
     "open jaws and shut eyes are choices; no statistics of expressions were used",
     # the camera
