@@ -40,7 +40,11 @@ SHEET_FACES = 24
 @click.option(
     "--passes", type=click.IntRange(1, 2), default=1, show_default=True, help="2: crop again from the predicted points."
 )
-@click.option("--flip", is_flag=True, help="Mean of the predictions of the crop and of its mirror image.")
+@click.option(
+    "--flip/--no-flip",
+    default=None,
+    help="Mean of the predictions of the crop and of its mirror image [default: as the model says].",
+)
 @click.option("--input-size", type=click.IntRange(min=16), help="Pixels of a crop, where not as the model was trained.")
 @click.option("--align", type=click.IntRange(min=0), default=0, help="Also with one map a landmark, fitted on so many.")
 @click.option("--align-kind", type=click.Choice(["affine", "offset"]), default="affine", show_default=True)
@@ -72,7 +76,7 @@ def command(
     box: str,
     detector: str,
     passes: int,
-    flip: bool,
+    flip: bool | None,
     input_size: int | None,
     align: int,
     align_kind: str,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CURVE_POINTS = 24
 #: iBUG's brow points follow the upper edge of the hair, and its arch above the outer half: shares of the band's height,
 #: from the inner to the outer end
-BROW_LEVELS = (1.2, 1.0, 1.15, 1.35, 1.15)
+BROW_LEVELS = (1.2, 1.0, 1.1, 1.3, 0.95)
 
 #: the brow's last point stands at this share of its length: the very tail turns out of sight at the temple
 BROW_REACH = 0.965
@@ -41,7 +41,7 @@ JAW_END_BELOW = 0.0005
 #: Eyes are marked where their white ends, inside of the skin's corners (m), and the lids' points frame the iris, which
 #: lies nearer the nose: shares of the margin from the inner corner
 INNER_CANTHUS, OUTER_CANTHUS = 0.0009, 0.0021
-LID_SHARES = (0.31, 0.585)
+LID_SHARES = (0.32, 0.585)
 
 #: the peaks of Cupid's bow are the part within so many metres of its highest place; 50 and 52 stand on their outer
 #: flanks, so much further out
@@ -49,13 +49,17 @@ PEAK_PLATEAU, PEAK_FLANK = 0.0007, 0.0018
 #: 48 and 54 stand so many metres inside of the skin's corner
 LIP_CORNER_INSIDE = 0.0015
 #: but for the peaks, lips are marked inside of the border of the red, the lower and the upper one by so many metres
-LIP_INSIDE = 0.0014, 0.0018
+LIP_INSIDE = 0.0023, 0.0018
 #: 60 and 64 are where the red of both lips parts, a little inside of the corner of the skin: share of the half width
 INNER_CORNER = 0.88
 #: the upper lip's inner points stand so far above the line of contact, on what shows of it when lips part, metres
 INNER_RIM = 0.001
+#: and all inner points but the corners nearer to the middle than the outer ones, by so many metres
+INNER_NEARER = 0.0007
 #: 31 and 35 lie below the rim of the wing, at this share of the way to its crease with the lip
 WING_BELOW = 0.5
+#: and so far out on the nose's half width
+WING_OUT = 0.735
 #: 33 stands on the columella, so many metres above the subnasale
 COLUMELLA = 0.0005
 #: 27 is the nasion, the suture above the deepest point of the root; 30 is marked where the bridge runs into the ball of
@@ -171,7 +175,7 @@ def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
 def _nose(anatomy: Anatomy) -> dict[int, Places]:
     """27 the nasion above the sellion (deepest point of the root), 30 the end of the bridge just above the pronasale,
     28 and 29 between them; 33 just above the subnasale, where columella and lip meet; 35 below the rim of the wing, at
-    three quarters of the nose's half width; 34 halfway between the two, below the nostril."""
+    almost three quarters of the nose's half width; 34 halfway between the two, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
     ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
@@ -179,7 +183,7 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
     span = np.linspace(sellion + NASION_ABOVE_SELLION, tip[1] + BRIDGE_ABOVE_TIP, 80)
     bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
-    crease, rim = nose_base(anatomy, 0.75 * nose_width(anatomy)[0], tip)
+    crease, rim = nose_base(anatomy, WING_OUT * nose_width(anatomy)[0], tip)
     base = {33: nose_base(anatomy, 0.0, tip)[0], 35: rim + WING_BELOW * (crease - rim)}
     points[33] = _on_midline(anatomy, base[33][1] + COLUMELLA)
     points[35] = _seen(anatomy, base[35][None])
@@ -249,9 +253,9 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         56: above(lower, columns[0], LIP_INSIDE[0]),
         57: above(lower, 0.0, LIP_INSIDE[0]),
         62: above(contact_up, 0.0, INNER_RIM),
-        63: above(contact_up, columns[0], INNER_RIM),
+        63: above(contact_up, columns[0] - INNER_NEARER, INNER_RIM),
         64: along(join([at(contact_up, parting), at(contact_low, parting)]), rest, np.array([0.5])),
-        65: at(contact_low, columns[0]),
+        65: at(contact_low, columns[0] - INNER_NEARER),
         66: at(contact_low, 0.0),
     }
 

@@ -18,23 +18,41 @@ EMBEDDING_FILE = "anny_ibug68.json"
 # upper and lower lid points that face each other
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 #: from chin (0) to ear (1) the jaw's points lie so far short of even steps: annotators' stand closer at the chin
-JAW_SHORT = 0.018
+JAW_SHORT = 0.009
 #: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
 #: height of the eyes in the picture
 JAW_ENDS_STAY = 0.4
+#: that height lies below the eyes by this share of what a face is longer, from eyes to chin, than `FACE_LENGTH` times the
+#: distance of its outer eye corners: on long faces the ends are marked lower
+LONG_FACES = 0.3
+FACE_LENGTH = 1.28
+#: on a turned face the points between the ends slide along the contour towards the far side: by this share of the distance
+#: of the outer eye corners, times the sine of the turn
+JAW_SLIDES = 0.038
+_SLIDE_ENDS = 0.25  # over this last part of the way to the ear less and less, to nothing
 #: On a turned face annotators mark what stands out towards its far side: the ridge of the nose, the edge of the lips,
-#: the bend of the brow. In the picture a point lies sideways as if it stood so many metres in front of the skin.
-STANDS_OUT: dict[int, float] = {
-    **dict.fromkeys((27, 28, 29), 0.003),
-    **dict.fromkeys((31, 35), 0.005),
-    **dict.fromkeys((32, 33, 34), 0.0025),
-    **dict.fromkeys((17, 26), 0.005),
-    **dict.fromkeys((19, 20, 23, 24), -0.003),
-    **dict.fromkeys((56, 57, 58), 0.003),
-    **dict.fromkeys((61, 62, 63, 65, 66, 67), 0.006),
+#: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many metres
+#: in front of the skin.
+STANDS_OUT: dict[int, tuple[float, float]] = {
+    **dict.fromkeys((17, 26), (0.006, 0.0065)),
+    **dict.fromkeys((18, 21, 22, 25), (0.0, 0.0025)),
+    **dict.fromkeys((19, 20, 23, 24), (-0.003, 0.002)),
+    27: (0.003, -0.002),
+    **dict.fromkeys((28, 29), (0.003, 0.0)),
+    **dict.fromkeys((31, 35), (0.0055, 0.0015)),
+    **dict.fromkeys((32, 33, 34), (0.0025, 0.0)),
+    **dict.fromkeys((36, 45), (0.0015, 0.002)),
+    **dict.fromkeys((37, 38, 39, 40, 41, 42, 43, 44, 46, 47), (-0.0005, 0.001)),
+    **dict.fromkeys((48, 54, 49, 53), (-0.0015, 0.0)),
+    **dict.fromkeys((56, 57, 58), (0.003, 0.0)),
+    **dict.fromkeys((60, 64), (-0.001, 0.002)),
+    **dict.fromkeys((61, 62, 63), (0.006, 0.001)),
+    **dict.fromkeys((65, 66, 67), (0.006, 0.0)),
 }
 # inner points of the upper and the lower lip that face each other
 _LIPS = ((61, 67), (62, 66), (63, 65))
+#: the lower lip rolls over the line of contact: of an open mouth its inner points are marked so many metres above it
+LIP_ROLLS = 0.0012
 
 
 @dataclass(frozen=True)
@@ -101,10 +119,10 @@ def shut_lips(points: torch.Tensor) -> torch.Tensor:
     """
     upper, lower = (list(side) for side in zip(*_LIPS, strict=True))
     up = torch.nn.functional.normalize(points[:, 27] - points[:, 8], dim=-1)[:, None]
-    overlap = ((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True).clamp_min(0)
+    overlap = (((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True) + LIP_ROLLS).clamp_min(0)
     shut = points.clone()
-    shut[:, upper] = points[:, upper] + 0.5 * overlap * up
-    shut[:, lower] = points[:, lower] - 0.5 * overlap * up
+    shut[:, upper] += 0.5 * overlap * up
+    shut[:, lower] += (LIP_ROLLS - 0.5 * overlap) * up
     return shut
 
 
@@ -116,10 +134,9 @@ def visible_contour(
 
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
     the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
-    that lies most outward in the image; then the points are spread evenly along the line they make, whose ends follow a
-    nod less than the ears do (`JAW_ENDS_STAY`). Outward is where the point lies on the face seen from the front:
-    sideways for the upper points, more and more downwards towards the chin. Last, points of nose, lips and brows move a
-    little towards the far side (`STANDS_OUT`).
+    that lies most outward in the image; then the points are spread along the line they make (`_spread`). Outward is
+    where the point lies on the face seen from the front: sideways for the upper points, more and more downwards
+    towards the chin. Last, the other points move a little (`STANDS_OUT`).
     """
     curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
     eye = camera_position.to(vertices)[:, None]
@@ -148,13 +165,14 @@ def visible_contour(
     best = position.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
     contour = curves.gather(2, best).squeeze(2)
     flat, eyes = seen(contour), seen(points[:, [36, 45]])[..., 1].mean(1)
-    right = _spread(contour[:, :9].flip(1), flat[:, :9].flip(1), eyes).flip(1)
-    left = _spread(contour[:, 8:], flat[:, 8:], eyes)
-    turn = (torch.linalg.cross(side, up) * image_side).sum(-1, keepdim=True)  # sine of the yaw as seen
-    forward = torch.zeros(points.shape[1]).to(points)
+    width = (points[:, 45] - points[:, 36]).norm(dim=-1) / ((middle - eye) * view).sum(-1).squeeze(1)
+    front = torch.linalg.cross(side, up)
+    turn, nod = ((front * axis).sum(-1, keepdim=True) for axis in (image_side, image_up))  # sines, as seen
+    jaw = _spread(contour, flat, eyes, width, turn[:, 0, 0])
+    forward = torch.zeros(points.shape[1], 2).to(points)
     forward[list(STANDS_OUT)] = torch.tensor(list(STANDS_OUT.values())).to(points)
-    rest = points + forward[:, None] * turn * image_side
-    return torch.cat([right, left[:, 1:], rest[:, 17:]], dim=1)
+    rest = points + forward[:, :1] * turn * image_side + forward[:, 1:] * nod * image_up
+    return torch.cat([jaw, rest[:, 17:]], dim=1)
 
 
 def jaw_steps(count: int) -> np.ndarray:
@@ -163,19 +181,35 @@ def jaw_steps(count: int) -> np.ndarray:
     return np.asarray(even - JAW_SHORT * np.sin(np.pi * even))
 
 
-def _spread(line: torch.Tensor, seen: torch.Tensor, eyes: torch.Tensor) -> torch.Tensor:
-    """As many points (B,N,3) along the line (B,N,3) from the chin to the ear, spaced as seen at `seen` (B,N,2).
+def _spread(
+    line: torch.Tensor, seen: torch.Tensor, eyes: torch.Tensor, width: torch.Tensor, turn: torch.Tensor
+) -> torch.Tensor:
+    """As many points (B,N,3) along the line (B,N,3) from ear to ear, chin in the middle, spaced as seen at `seen` (B,N,2).
 
-    Annotators spread the points of the jaw almost evenly along the contour of the picture: see `jaw_steps`. Its end is
-    drawn towards the height of the eyes, `eyes` (B,), see `JAW_ENDS_STAY`; where it lies below, the line is prolonged.
+    eyes (B,): their height in the picture; width (B,): of the outer eye corners, as seen from the front; turn (B,): sine
+    of the yaw. Annotators spread the points of the jaw almost evenly along the contour of the picture: see `jaw_steps`.
+    Its ends are drawn towards the height of the eyes, see `JAW_ENDS_STAY` and `LONG_FACES`; where they lie below, the
+    line is prolonged. On turned faces the rest slides, see `JAW_SLIDES`.
     """
-    length = torch.nn.functional.pad((seen[:, 1:] - seen[:, :-1]).norm(dim=-1).cumsum(-1), (1, 0))
     count = line.shape[1]
-    steep = ((seen[:, -1, 1] - seen[:, -2, 1]) / (length[:, -1] - length[:, -2]).clamp_min(1e-9)).clamp_min(0.5)
-    end = length[:, -1] + JAW_ENDS_STAY * (eyes - seen[:, -1, 1]) / steep
-    wanted = end[:, None] * torch.as_tensor(jaw_steps(count), device=line.device, dtype=length.dtype)
+    chin = count // 2
+    length = torch.nn.functional.pad((seen[:, 1:] - seen[:, :-1]).norm(dim=-1).cumsum(-1), (1, 0))
+    steps = torch.as_tensor(jaw_steps(chin + 1), device=line.device, dtype=length.dtype)
+    tall = eyes - seen[:, chin, 1] - FACE_LENGTH * width
+    level = eyes - LONG_FACES * tall
+
+    def end(last: int, before: int) -> torch.Tensor:
+        """(B,) length of the contour from the chin to one end."""
+        whole = (length[:, last] - length[:, chin]).abs()
+        step = (length[:, last] - length[:, before]).abs().clamp_min(1e-9)
+        steep = ((seen[:, last, 1] - seen[:, before, 1]) / step).clamp_min(0.5)
+        return whole + JAW_ENDS_STAY * (level - seen[:, last, 1]) / steep
+
+    away = torch.cat([-end(0, 1)[:, None] * steps.flip(0), end(count - 1, count - 2)[:, None] * steps[1:]], dim=1)
+    slides = ((1 - torch.cat([steps.flip(0), steps[1:]])) / _SLIDE_ENDS).clamp(0, 1)
+    wanted = length[:, chin, None] + away + JAW_SLIDES * (width * turn)[:, None] * slides
     after = torch.searchsorted(length.contiguous(), wanted.contiguous()).clamp(1, count - 1)
     low, high = length.gather(1, after - 1), length.gather(1, after)
-    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(0, 2)[..., None]
+    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(-1, 2)[..., None]
     index = after[..., None].expand(-1, -1, 3)
     return line.gather(1, index - 1) * (1 - share) + line.gather(1, index) * share

@@ -28,8 +28,8 @@ class AnnyDistribution:
     scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
 
     Pose: sigmas of the neck's and the head's turn about x, y, z. Gaze: `contact` is the chance of eyes that look into
-    the camera, where one is given and they need not turn far; else sigmas of `gaze_yaw` and `gaze_pitch` about straight
-    ahead. `vergence` is how far eyes turn towards each other.
+    the camera, where one is given and they need not turn far; else they turn a part of the way, with sigmas of `gaze_yaw`
+    and `gaze_pitch` (about straight ahead without a camera). `vergence` is how far eyes turn towards each other.
     """
 
     age_low: float = 0.5
@@ -49,8 +49,8 @@ class AnnyDistribution:
     talk: float = 0.35
     smile: float = 0.62
     contact: float = 0.8
-    gaze_yaw: float = 12.0
-    gaze_pitch: float = 7.0
+    gaze_yaw: float = 9.0
+    gaze_pitch: float = 6.0
     vergence: float = 1.0
     neck: float = 4.0
     head: float = 6.0
@@ -86,6 +86,8 @@ MIDDLES: dict[str, float] = {
     "chin-prominent-incr": 0.6,
     "mouth-upperlip-volume-incr": -0.3,
     "mouth-scale-depth-incr": -0.15,
+    # its cheeks are lean: at the angle of the jaw annotated faces are 4 % of the distance of the eyes' corners wider
+    "head-fat-incr": 0.17,
 }
 
 # Actions by the muscle group that drives them; a group is drawn as a whole, then each of its actions.
@@ -287,12 +289,15 @@ def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray
     camera: (3,) direction to the camera in the frame of the turned head.
     """
     yaw, pitch, near = _normal(rng, config, 3)
-    meets = rng.random() < config.contact
+    meets, share = rng.random(2)
     angles = np.array([config.gaze_yaw * yaw, config.gaze_pitch * pitch])
-    if meets and camera is not None:
+    if camera is not None:
         x, y, z = camera / np.linalg.norm(camera)
         there = np.degrees([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))])
-        if (np.abs(there) < _MEETS).all():
+        towards = np.clip(there, -np.array(_MEETS), _MEETS)
+        if meets >= config.contact or (towards != there).any():
+            angles += share * towards
+        else:
             angles = there + _MEETS_SIGMA * np.array([yaw, pitch])
     converge = np.array([config.vergence * abs(near), 0.0])
     return np.radians([angles - converge, angles + converge])

@@ -168,7 +168,8 @@ class TrainConfig:
     step. dense_stride: losses of maps look at every so-manieth row and column, from a random first one in each step: an
     unbiased estimate of the loss over all pixels for a fraction of its cost. more_sizes: pixels of a crop that take
     turns with network.input_size from step to step, so that the model can be used at these as well; task_sizes: the one
-    of them that a task is best evaluated and fine-tuned at, where that is not network.input_size. precision `auto`:
+    of them that a task is best evaluated and fine-tuned at, where that is not network.input_size. mirrored: tasks that
+    the model, once trained, answers by the mean with the mirrored crop, at twice their cost. precision `auto`:
     bf16 where the device multiplies it natively, else 32 bit. augmentation: a policy of `learning.augment.POLICIES` by
     name, or {policy: NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
     checkpoint_seconds, checkpoint_steps: how often `last.ckpt` is written (0: never by that count).
@@ -189,6 +190,7 @@ class TrainConfig:
     dense_stride: int = 1
     more_sizes: list[int] = field(default_factory=list)
     task_sizes: dict[str, int] = field(default_factory=dict)
+    mirrored: list[str] = field(default_factory=list)
     precision: str = "auto"
     augmentation: Any = "paper"
     weighting: str = "fixed"

@@ -242,6 +242,7 @@ class _TrainJob:
         info = {
             "crop_scale": self.config.framing.crop_scale,
             "task_sizes": dict(self.config.task_sizes),
+            "mirrored": list(self.config.mirrored),
             "seed": self.seed,
             "fingerprint": mark,
             "versions": dict(versions()),

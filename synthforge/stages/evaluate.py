@@ -42,9 +42,10 @@ class EvaluateConfig:
 
     box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: 2 crops
     again from the predicted points. input_size: pixels of a crop, 0 for those the model says the task is best at (see
-    TrainConfig.task_sizes). flip: the mean of the predictions of the crop and of its mirror image. groups:
-    attribute to edges of bins, or to [] for one group a value. worst: how many of the worst faces to list; sheet: how
-    many of them to draw. limit: the first faces only. label: what the report calls this row.
+    TrainConfig.task_sizes). flip: the mean of the predictions of the crop and of its mirror image; null: as the model
+    says (TrainConfig.mirrored). groups: attribute to edges of bins, or to [] for one group a value. worst: how many of
+    the worst faces to list; sheet: how many of them to draw. limit: the first faces only. label: what the report calls
+    this row.
     """
 
     model: str = MISSING
@@ -55,7 +56,7 @@ class EvaluateConfig:
     detector: str = "dlib"
     passes: int = 1
     input_size: int = 0
-    flip: bool = False
+    flip: bool | None = None
     align: AlignConfig = field(default_factory=AlignConfig)
     groups: dict[str, Any] = field(default_factory=dict)
     worst: int = 20

@@ -29,14 +29,15 @@ def evaluate_model(
     name: str,
     box: str = "truth",
     detector: str = "dlib",
-    flip: bool = False,
+    flip: bool | None = None,
     input_size: int = 0,
     **options: Any,
 ) -> Evaluation:
     """Score the model in `folder` on a split; further options as `evaluation.protocol.evaluate` takes them.
 
     A label fine-tuning network answers where the model has one for the benchmark's schema; else its own head does,
-    through the mapping between class schemas where they differ. flip: also predict the mirrored crop and take the mean.
+    through the mapping between class schemas where they differ. flip: also predict the mirrored crop and take the mean;
+    None: where the model's description says so.
     input_size: pixels of a crop, 0 for what the model's description says of the task. detector: which finds the boxes
     with box `detector`. Raises UserError when the model has no such task, or when some of the faces, and not all, were
     what its labels were fine-tuned on.
@@ -59,6 +60,8 @@ def evaluate_model(
     def answer(images: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return model.predict(images, adapted=adapted, flip=flip, tasks=[task])[task]
 
+    if flip is None:
+        flip = task in model.mirrored
     predictor: Predictor = answer
     if task == "segmentation" and not adapted:
         own = str(getattr(model.tasks[task], "schema", benchmark.schema))

@@ -13,7 +13,7 @@ from synthforge.core.schemas import IBUG68, SYNTHFORGE
 from synthforge.heads.anny import AnnyHead
 from synthforge.heads.anny_anatomy import lid_curve, study
 from synthforge.heads.anny_embedding import INNER_RIM, derive
-from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, STANDS_OUT, jaw_steps
+from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, JAW_SLIDES, STANDS_OUT, jaw_steps
 from synthforge.heads.anny_regions import ANNY_REGIONS, CELLS
 from synthforge.heads.anny_sampling import AnnyDistribution
 
@@ -141,7 +141,7 @@ def test_lid_points_part_eye_and_lid(head: AnnyHead, index: int) -> None:
 )
 def test_lip_points_lie_on_the_lip_border_or_just_inside(head: AnnyHead, indices: range, classes: set[str]) -> None:
     for index in indices:
-        assert classes <= around(head, index, 0.0024), index
+        assert classes <= around(head, index, 0.0029), index
 
 
 def test_brow_points_lie_along_the_upper_edge_of_the_brow(head: AnnyHead) -> None:
@@ -198,10 +198,15 @@ def test_the_visible_jaw_line_is_spread_as_annotators_do_in_the_image(head: Anny
     forward = (seen[33] - position) / np.linalg.norm(seen[33] - position)
     rays = (seen[:17] - position) / ((seen[:17] - position) @ forward)[:, None]
     steps = np.linalg.norm(np.diff(rays - forward, axis=0), axis=1)
+    longer = []
     for side in (steps[:8][::-1], steps[8:]):  # points stand on the curve, steps are its chords
         relative = side / np.diff(jaw_steps(9))
-        assert relative.max() / relative.min() < 1.06
-        assert side[-1] > side[0]
+        assert relative[:6].max() / relative[:6].min() < 1.06
+        longer.append(relative[6:].mean() / relative[:6].mean() - 1)
+    # the points between the ends slide to the far side: by so many steps, seen from the side of the left ear to the right
+    width = np.linalg.norm(seen[45] - seen[36]) / ((seen[33] - position) @ forward)
+    slid = JAW_SLIDES * np.sin(angle) * width / steps.mean()
+    np.testing.assert_allclose(longer, [-slid / 2, slid / 2], atol=0.06)
 
 
 def test_visible_contour_from_the_front_is_the_static_one(head: AnnyHead) -> None:
@@ -221,13 +226,13 @@ def test_visible_contour_follows_the_far_outline(head: AnnyHead, yaw: float) -> 
     outward = (seen - static) @ image_x * np.sign(-yaw)
     far, near = (range(2, 6), range(11, 16)) if yaw > 0 else (range(11, 15), range(1, 6))
     assert (outward[list(far)] > 0.005).all()
-    assert (np.abs(outward[list(near)]) < 0.004).all()
+    assert (np.abs(outward[list(near)]) < 0.006).all()
     forward = np.zeros(68)
-    forward[list(STANDS_OUT)] = list(STANDS_OUT.values())
+    forward[list(STANDS_OUT)] = [sideways for sideways, _ in STANDS_OUT.values()]
     aside = (seen - static)[17:] @ image_x
     # seen from the side of its left ear, the head looks to image left
     np.testing.assert_allclose(aside, forward[17:] * -np.sin(angle), atol=3e-4)
-    np.testing.assert_allclose((seen - static)[17:, 1], 0, atol=6e-4)
+    np.testing.assert_allclose((seen - static)[17:, 1], 0, atol=1e-3)
 
 
 @pytest.mark.parametrize("elevation", [-25, -10, 10, 25])

@@ -141,10 +141,10 @@ class EyesConfig:
     iris_shade: Distribution = log_normal(0.65, 0.3, 0.3, 1.5)
     iris_radius: Distribution = normal(5.95, 0.22, 5.4, 6.5)
     pupil: Distribution = uniform(0.25, 0.52)
-    sclera: Distribution = uniform(0.28, 0.5)
+    sclera: Distribution = uniform(0.32, 0.55)
     veins: Distribution = uniform(0.0, 0.35)
-    lid_shadow: Distribution = uniform(0.4, 0.95)
-    gloss: Distribution = uniform(0.4, 2.4)
+    lid_shadow: Distribution = uniform(0.35, 0.9)
+    gloss: Distribution = uniform(0.4, 1.6)
     lashes: Distribution = uniform(0.25, 1.0)
     liner: Distribution = uniform(0.0, 0.9)
 
