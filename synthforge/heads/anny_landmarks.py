@@ -22,17 +22,17 @@ JAW_SHORT = 0.009
 #: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
 #: height of the eyes in the picture
 JAW_ENDS_STAY = 0.4
-#: that height lies below the eyes by this share of what a face is longer, from eyes to chin, than `FACE_LENGTH` times the
-#: distance of its outer eye corners: on long faces the ends are marked lower
+#: that height lies below the eyes by this share of what a face is longer, from eyes to chin, than `FACE_LENGTH` times
+#: the distance of its outer eye corners: on long faces the ends are marked lower
 LONG_FACES = 0.3
 FACE_LENGTH = 1.28
-#: on a turned face the points between the ends slide along the contour towards the far side: by this share of the distance
-#: of the outer eye corners, times the sine of the turn
+#: on a turned face the points between the ends slide along the contour towards the far side: by this share of the
+#: distance of the outer eye corners, times the sine of the turn
 JAW_SLIDES = 0.038
 _SLIDE_ENDS = 0.25  # over this last part of the way to the ear less and less, to nothing
 #: On a turned face annotators mark what stands out towards its far side: the ridge of the nose, the edge of the lips,
-#: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many metres
-#: in front of the skin.
+#: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many
+#: metres in front of the skin: for either.
 STANDS_OUT: dict[int, tuple[float, float]] = {
     **dict.fromkeys((17, 26), (0.006, 0.0065)),
     **dict.fromkeys((18, 21, 22, 25), (0.0, 0.0025)),
@@ -184,12 +184,12 @@ def jaw_steps(count: int) -> np.ndarray:
 def _spread(
     line: torch.Tensor, seen: torch.Tensor, eyes: torch.Tensor, width: torch.Tensor, turn: torch.Tensor
 ) -> torch.Tensor:
-    """As many points (B,N,3) along the line (B,N,3) from ear to ear, chin in the middle, spaced as seen at `seen` (B,N,2).
+    """As many points (B,N,3) along the line (B,N,3) from ear to ear, chin in the middle, spaced as seen (B,N,2).
 
-    eyes (B,): their height in the picture; width (B,): of the outer eye corners, as seen from the front; turn (B,): sine
-    of the yaw. Annotators spread the points of the jaw almost evenly along the contour of the picture: see `jaw_steps`.
-    Its ends are drawn towards the height of the eyes, see `JAW_ENDS_STAY` and `LONG_FACES`; where they lie below, the
-    line is prolonged. On turned faces the rest slides, see `JAW_SLIDES`.
+    eyes (B,): their height in the picture; width (B,): of the outer eye corners, as seen from the front; turn (B,):
+    sine of the yaw. Annotators spread the points of the jaw almost evenly along the contour of the picture: see
+    `jaw_steps`. Its ends are drawn towards the height of the eyes, see `JAW_ENDS_STAY` and `LONG_FACES`; where they lie
+    below, the line is prolonged. On turned faces the rest slides, see `JAW_SLIDES`.
     """
     count = line.shape[1]
     chin = count // 2

@@ -28,8 +28,9 @@ class AnnyDistribution:
     scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
 
     Pose: sigmas of the neck's and the head's turn about x, y, z. Gaze: `contact` is the chance of eyes that look into
-    the camera, where one is given and they need not turn far; else they turn a part of the way, with sigmas of `gaze_yaw`
-    and `gaze_pitch` (about straight ahead without a camera). `vergence` is how far eyes turn towards each other.
+    the camera, where one is given and they need not turn far; else they turn a part of the way, with sigmas of
+    `gaze_yaw` and `gaze_pitch` (about straight ahead without a camera). `vergence` is how far eyes turn towards each
+    other.
     """
 
     age_low: float = 0.5

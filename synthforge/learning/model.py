@@ -184,7 +184,8 @@ class FaceModel(nn.Module):
         for name in chosen:
             prediction = self.heads[name](features)
             if name in reads:
-                prediction = self.adapters[name](prediction, None if reads[name] is None else reads[name].float())
+                read = reads[name]
+                prediction = self.adapters[name](prediction, None if read is None else read.float())
             found[name] = {k: v.float() for k, v in to_size(prediction, size).items()}
         return found
 

@@ -230,9 +230,9 @@ class _TrainJob:
         return ShardDataset(self.root, fields=sorted(wanted & there))
 
     def _weights(self) -> TaskWeights:
-        unknown = set(self.config.task_weights) - set(self.tasks)
-        if unknown:
-            raise ConfigError(f"task_weights: no task is called {', '.join(sorted(unknown))}")
+        for key in ("task_weights", "mirrored"):
+            if unknown := set(getattr(self.config, key)) - set(self.tasks):
+                raise ConfigError(f"{key}: no task is called {', '.join(sorted(unknown))}")
         weights = {n: task.weight * self.config.task_weights.get(n, 1.0) for n, (task, _) in self.tasks.items()}
         return TaskWeights(weights, learned=self.config.weighting == "uncertainty")
 

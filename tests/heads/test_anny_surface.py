@@ -203,7 +203,7 @@ def test_the_visible_jaw_line_is_spread_as_annotators_do_in_the_image(head: Anny
         relative = side / np.diff(jaw_steps(9))
         assert relative[:6].max() / relative[:6].min() < 1.06
         longer.append(relative[6:].mean() / relative[:6].mean() - 1)
-    # the points between the ends slide to the far side: by so many steps, seen from the side of the left ear to the right
+    # the points between the ends slide to the far side: seen from the side of the left ear, to the right one
     width = np.linalg.norm(seen[45] - seen[36]) / ((seen[33] - position) @ forward)
     slid = JAW_SLIDES * np.sin(angle) * width / steps.mean()
     np.testing.assert_allclose(longer, [-slid / 2, slid / 2], atol=0.06)

@@ -133,6 +133,14 @@ def test_labels_are_learned_at_the_size_their_task_is_best_at(model_dir: Path, t
         assert load_model(tmp_path / task).input_size == load_model(tmp_path / task, task=task).input_size == pixels
 
 
+def test_real_labels_are_not_mirrored(model_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_dir, tmp_path / "mirrors")
+    described = json.loads((model_dir / "model.json").read_text()) | {"mirrored": ["keypoints", "segmentation"]}
+    (tmp_path / "mirrors/model.json").write_text(json.dumps(described))
+    finetune(config(epochs=1), tmp_path / "mirrors", BlobBenchmark("keypoints"), tmp_path / "tuned", name="b")
+    assert load_model(tmp_path / "tuned").mirrored == ("segmentation",)
+
+
 def test_a_label_network_learns_by_its_own_loss(model_dir: Path, tmp_path: Path) -> None:
     before = {}
     for dice in (0.0, 1.0):

@@ -76,6 +76,19 @@ def test_a_symmetric_model_answers_mirrored_images_alike() -> None:
     assert torch.allclose(mirror("points", points, "ibug68")[:, IBUG68.mirror[0], 0], 1 - points[:, 0, 0])
 
 
+def test_a_model_says_which_tasks_look_at_the_mirrored_crop_too(tmp_path: Path) -> None:
+    model = some_model()
+    model.info["mirrored"] = ["keypoints"]
+    model.save(tmp_path)
+    images = torch.rand(2, 3, 32, 32)
+    loaded = load_model(tmp_path)
+    told, both, plain = (loaded.predict(images, flip=flip) for flip in (None, True, False))
+    for task, wanted, other in (("keypoints", both, plain), ("segmentation", plain, both)):
+        for key, value in told[task].items():
+            assert torch.equal(value, wanted[task][key]), (task, key)
+            assert not torch.equal(value, other[task][key]), (task, key)
+
+
 def test_damaged_folders_are_answered(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no model\.json"):
         load_model(tmp_path)

@@ -94,6 +94,14 @@ def test_a_task_may_be_best_at_another_size_than_the_model(tmp_path: Path) -> No
         tiny(more_sizes=[48], task_sizes={"segmentation": 64})
 
 
+def test_a_trained_model_says_what_it_mirrors(tmp_path: Path) -> None:
+    config = tiny(epochs=None, max_steps=1, mirrored=["keypoints"], validate_every=100)
+    train(config, "", tmp_path, dataset=Blobs(32))
+    assert load_model(tmp_path).mirrored == ("keypoints",)
+    with pytest.raises(ConfigError, match="mirrored: no task is called pose"):
+        train(tiny(mirrored=["pose"]), "", tmp_path / "other", dataset=Blobs(32))
+
+
 def test_equal_seeds_give_equal_weights_and_others_do_not(tmp_path: Path) -> None:
     states = []
     before = torch.get_rng_state()
