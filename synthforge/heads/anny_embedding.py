@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CURVE_POINTS = 24
 #: iBUG's brow points follow the upper edge of the hair, and its arch above the outer half: shares of the band's height,
 #: from the inner to the outer end
-BROW_LEVELS = (1.2, 1.0, 1.1, 1.3, 0.95)
+BROW_LEVELS = (1.37, 1.0, 1.17, 1.35, 0.95)
 
 #: the brow's last point stands at this share of its length: the very tail turns out of sight at the temple
 BROW_REACH = 0.965
@@ -54,7 +54,7 @@ LIP_INSIDE = 0.0023, 0.0018
 INNER_CORNER = 0.88
 #: the upper lip's inner points stand so far above the line of contact, on what shows of it when lips part, metres
 INNER_RIM = 0.001
-#: and all inner points but the corners nearer to the middle than the outer ones, by so many metres
+#: and so many metres nearer to the middle than the outer ones
 INNER_NEARER = 0.0007
 #: 31 and 35 lie below the rim of the wing, at this share of the way to its crease with the lip
 WING_BELOW = 0.5
@@ -255,7 +255,7 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         62: above(contact_up, 0.0, INNER_RIM),
         63: above(contact_up, columns[0] - INNER_NEARER, INNER_RIM),
         64: along(join([at(contact_up, parting), at(contact_low, parting)]), rest, np.array([0.5])),
-        65: at(contact_low, columns[0] - INNER_NEARER),
+        65: at(contact_low, columns[0]),
         66: at(contact_low, 0.0),
     }
 

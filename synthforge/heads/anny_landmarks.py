@@ -18,14 +18,14 @@ EMBEDDING_FILE = "anny_ibug68.json"
 # upper and lower lid points that face each other
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 #: from chin (0) to ear (1) the jaw's points lie so far short of even steps: annotators' stand closer at the chin
-JAW_SHORT = 0.009
+JAW_SHORT = 0.012
 #: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
 #: height of the eyes in the picture
 JAW_ENDS_STAY = 0.4
 #: that height lies below the eyes by this share of what a face is longer, from eyes to chin, than `FACE_LENGTH` times
 #: the distance of its outer eye corners: on long faces the ends are marked lower
 LONG_FACES = 0.3
-FACE_LENGTH = 1.28
+FACE_LENGTH = 1.15
 #: on a turned face the points between the ends slide along the contour towards the far side: by this share of the
 #: distance of the outer eye corners, times the sine of the turn
 JAW_SLIDES = 0.038
@@ -34,6 +34,8 @@ _SLIDE_ENDS = 0.25  # over this last part of the way to the ear less and less, t
 #: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many
 #: metres in front of the skin: for either.
 STANDS_OUT: dict[int, tuple[float, float]] = {
+    **dict.fromkeys((0, 16), (0.004, 0.0)),
+    **dict.fromkeys((1, 15), (0.0015, 0.0)),
     **dict.fromkeys((17, 26), (0.006, 0.0065)),
     **dict.fromkeys((18, 21, 22, 25), (0.0, 0.0025)),
     **dict.fromkeys((19, 20, 23, 24), (-0.003, 0.002)),
@@ -136,7 +138,7 @@ def visible_contour(
     the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
     that lies most outward in the image; then the points are spread along the line they make (`_spread`). Outward is
     where the point lies on the face seen from the front: sideways for the upper points, more and more downwards
-    towards the chin. Last, the other points move a little (`STANDS_OUT`).
+    towards the chin. Last, points move a little (`STANDS_OUT`).
     """
     curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
     eye = camera_position.to(vertices)[:, None]
@@ -171,8 +173,8 @@ def visible_contour(
     jaw = _spread(contour, flat, eyes, width, turn[:, 0, 0])
     forward = torch.zeros(points.shape[1], 2).to(points)
     forward[list(STANDS_OUT)] = torch.tensor(list(STANDS_OUT.values())).to(points)
-    rest = points + forward[:, :1] * turn * image_side + forward[:, 1:] * nod * image_up
-    return torch.cat([jaw, rest[:, 17:]], dim=1)
+    moved = forward[:, :1] * turn * image_side + forward[:, 1:] * nod * image_up
+    return torch.cat([jaw, points[:, 17:]], dim=1) + moved
 
 
 def jaw_steps(count: int) -> np.ndarray:

@@ -13,7 +13,15 @@ from synthforge.core.schemas import IBUG68, SYNTHFORGE
 from synthforge.heads.anny import AnnyHead
 from synthforge.heads.anny_anatomy import lid_curve, study
 from synthforge.heads.anny_embedding import INNER_RIM, derive
-from synthforge.heads.anny_landmarks import EMBEDDING_FILE, JAW_ENDS_STAY, JAW_SLIDES, STANDS_OUT, jaw_steps
+from synthforge.heads.anny_landmarks import (
+    EMBEDDING_FILE,
+    FACE_LENGTH,
+    JAW_ENDS_STAY,
+    JAW_SLIDES,
+    LONG_FACES,
+    STANDS_OUT,
+    jaw_steps,
+)
 from synthforge.heads.anny_regions import ANNY_REGIONS, CELLS
 from synthforge.heads.anny_sampling import AnnyDistribution
 
@@ -246,12 +254,17 @@ def test_the_ends_of_the_jaw_follow_a_nod_only_part_of_the_way(head: AnnyHead, e
     def over_the_eyes(points: np.ndarray) -> np.ndarray:
         rays = points - position
         height = (rays @ up) / (rays @ view)
-        return np.asarray(height[[0, 16]] - height[[36, 45]].mean())
+        return np.asarray(height[[0, 8, 16]] - height[[36, 45]].mean())
 
-    static = over_the_eyes(head.landmarks(vertices)[0].numpy())
+    points = head.landmarks(vertices)[0].numpy()
+    static = over_the_eyes(points)
     seen = over_the_eyes(head.landmarks(vertices, torch.from_numpy(position)[None], "visible")[0].numpy())
-    assert (np.sign(static) == np.sign(elevation)).all()
-    np.testing.assert_allclose(seen, (1 - JAW_ENDS_STAY) * static, atol=0.15 * np.abs(static).max())
+    ends = static[[0, 2]]
+    assert (np.sign(ends) == np.sign(elevation)).all()
+    width = np.linalg.norm(points[45] - points[36]) / ((points[33] - position) @ view)
+    stay = -LONG_FACES * (-static[1] - FACE_LENGTH * width)  # longer faces, lower ends
+    expected = (1 - JAW_ENDS_STAY) * ends + JAW_ENDS_STAY * stay
+    np.testing.assert_allclose(seen[[0, 2]], expected, atol=0.15 * np.abs(ends).max())
 
 
 def test_the_middle_of_the_face_stands_forward(head: AnnyHead) -> None:
