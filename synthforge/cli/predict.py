@@ -42,6 +42,11 @@ from .common import say, write_json_to
     type=click.IntRange(min=16),
     help="Pixels of a crop, where they are to be others than the model was trained on: more show small classes.",
 )
+@click.option(
+    "--flip/--no-flip",
+    default=None,
+    help="Mean of the predictions of the crop and of its mirror image, at twice the cost [default: as the model says].",
+)
 @click.option("--tasks", help="Comma-separated tasks [default: all of the model's].")
 @click.option(
     "--overlay",
@@ -61,6 +66,7 @@ def command(
     detector: str,
     passes: int,
     input_size: int | None,
+    flip: bool | None,
     tasks: str | None,
     overlay: str,
     extra: tuple[str, ...],
@@ -80,7 +86,7 @@ def command(
     folder = find_model(model)
     photographs = list_photographs(images, out)
     chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
-    options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0)
+    options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip)
     outcomes = predict_photographs(folder, photographs, out, options, boxes=boxes, plugins=load_plugins(extra))
     write_json_to(summary(outcomes), json_file)
     fine = [o for o in outcomes if o.status != "failed"]

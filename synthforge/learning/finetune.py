@@ -140,9 +140,8 @@ class _FinetuneJob:
         config, benchmark, task = self.config, self.benchmark, self.benchmark.task
         model = load_model(self.model_dir, plugins=self.plugins, input_size=config.input_size, task=task)
         model.info["task_sizes"] = {}  # the network's own size is that of these labels from here on
-        model.info["mirrored"] = [
-            name for name in model.mirrored if name != task
-        ]  # real annotations may lean to a side
+        # annotations may lean to a side, which the mean with the mirrored crop would take back
+        model.info["mirrored"] = [name for name in model.mirrored if name != task]
         if task not in model.tasks:
             raise ConfigError(
                 f"{self.model_dir} has no task '{task}', which this benchmark scores",

@@ -52,7 +52,8 @@ class Options:
 
     detector: finds the faces where no boxes are given. boxes_of: what given boxes are: `landmarks`, tight around the 68
     points, or a detector's name, whose calibration then applies. tasks: None is all. overlay: `jpg`, `png` or `none`.
-    input_size: pixels of a crop, 0 for those the model was trained on.
+    input_size: pixels of a crop, 0 for those the model was trained on. flip: the mean with the mirrored crop for every
+    task or for none, None: as the model says.
     """
 
     detector: str = "dlib"
@@ -61,6 +62,7 @@ class Options:
     tasks: tuple[str, ...] | None = None
     overlay: str = "jpg"
     input_size: int = 0
+    flip: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ def predict_photographs(
     if given is None:
         detect_faces(np.zeros((80, 80, 3), np.uint8), options.detector)  # a missing package is said before any work
     model = load_model(folder, plugins=plugins, input_size=options.input_size)
+    if options.flip is not None:
+        model.info["mirrored"] = list(model.tasks) if options.flip else []
     tasks = tuple(model.tasks) if options.tasks is None else options.tasks
     passes = options.passes if "keypoints" in model.tasks else 1
     predict_faces(model, np.zeros((8, 8, 3), np.uint8), [], tasks=tasks, passes=passes)  # a wrong task likewise
@@ -151,6 +155,7 @@ class _Job:
             "sha256": model_digest(self.folder),
             "input_size": self.model.input_size,
             "crop_scale": self.model.crop_scale,
+            "mirrored": list(self.model.mirrored),
             "schemas": {task: self.model.schema(task) for task in self.tasks},
         }
 

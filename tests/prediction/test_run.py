@@ -185,7 +185,7 @@ def test_the_command(model: Path, photos: Path, tmp_path: Path) -> None:
     whole = (photos / "a.jpg").read_bytes()
     (photos / "a.jpg").write_bytes(whole[:300])
     command = [sys.executable, "-m", "synthforge", "predict", model, photos, "--boxes", photos / "boxes.csv"]
-    command += ["--out", tmp_path / "out", "--json", "-", "--tasks", "keypoints", "--input-size", "48"]
+    command += ["--out", tmp_path / "out", "--json", "-", "--tasks", "keypoints", "--input-size", "48", "--flip"]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     told = json.loads(done.stdout)["images"]
@@ -195,6 +195,7 @@ def test_the_command(model: Path, photos: Path, tmp_path: Path) -> None:
     assert "1 faces in 2 images, no face in 1" in done.stderr
     record = json.loads(Path(told[1]["record"]).read_text())
     assert record["model"]["input_size"] == 48
+    assert "keypoints" in record["model"]["mirrored"]
 
 
 def test_models_are_found_by_path_and_by_name(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
