@@ -28,9 +28,9 @@ class AnnyDistribution:
     scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
 
     Pose: sigmas of the neck's and the head's turn about x, y, z. Gaze: `contact` is the chance of eyes that look into
-    the camera, where one is given and they need not turn far; else they turn a part of the way, with sigmas of
-    `gaze_yaw` and `gaze_pitch` (about straight ahead without a camera). `vergence` is how far eyes turn towards each
-    other.
+    the camera, where one is given and they need not turn far; else they turn a part of the way, any up to `follow`,
+    with sigmas of `gaze_yaw` and `gaze_pitch` (about straight ahead without a camera). `vergence` is how far eyes turn
+    towards each other.
     """
 
     age_low: float = 0.5
@@ -50,6 +50,7 @@ class AnnyDistribution:
     talk: float = 0.35
     smile: float = 0.62
     contact: float = 0.8
+    follow: float = 1.0
     gaze_yaw: float = 9.0
     gaze_pitch: float = 6.0
     vergence: float = 1.0
@@ -87,7 +88,7 @@ MIDDLES: dict[str, float] = {
     "chin-prominent-incr": 0.6,
     "mouth-upperlip-volume-incr": -0.3,
     "mouth-scale-depth-incr": -0.15,
-    # its cheeks are lean: at the angle of the jaw annotated faces are 4 % of the distance of the eyes' corners wider
+    # its cheeks are lean: at the angle of the jaw annotated faces are 5 % of the distance of the eyes' corners wider
     "head-fat-incr": 0.17,
 }
 
@@ -297,7 +298,7 @@ def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray
         there = np.degrees([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))])
         towards = np.clip(there, -np.array(_MEETS), _MEETS)
         if meets >= config.contact or (towards != there).any():
-            angles += share * towards
+            angles += config.follow * share * towards
         else:
             angles = there + _MEETS_SIGMA * np.array([yaw, pitch])
     converge = np.array([config.vergence * abs(near), 0.0])

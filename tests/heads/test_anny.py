@@ -220,13 +220,13 @@ def test_eyes_meet_the_camera_unless_they_would_turn_far(
 
 
 def test_without_a_camera_or_contact_eyes_look_about(head: AnnyHead) -> None:
-    def gaze(contact: float, camera: tuple[float, ...] | None) -> list[float]:
-        config = AnnyDistribution(contact=contact, neck=0.0, head=0.0)
+    def gaze(contact: float, camera: tuple[float, ...] | None, follow: float = 1.0) -> list[float]:
+        config = AnnyDistribution(contact=contact, follow=follow, neck=0.0, head=0.0)
         drawn = (head.sample_parameters(np.random.default_rng(i), config, camera) for i in range(40))
         return [float(each["gaze"][0, 0]) for each in drawn]
 
     aside = (0.25, 0.0, 0.97)
-    assert gaze(0.0, None) == gaze(1.0, None)
+    assert gaze(0.0, None) == gaze(1.0, None) == gaze(0.0, aside, follow=0.0)
     assert np.std(gaze(0.0, aside)) > 1.5 * np.std(gaze(1.0, aside))
     assert np.mean(gaze(0.0, None)) < np.mean(gaze(0.0, aside)) < np.mean(gaze(1.0, aside))
 

@@ -111,8 +111,8 @@ def _head(d: AnnyDistribution) -> Iterator[Factor]:
     for number, (name, sigma) in enumerate((("gaze_yaw", d.gaze_yaw), ("gaze_pitch", d.gaze_pitch))):
         paths = tuple(f"parameters.head.gaze.{eye}.{number}" for eye in (0, 1))
         turn = _turn(f"head.{name}", paths, sigma, d.limit)
-        # eyes that meet the camera turn as camera and head do
-        yield Factor(turn.name, paths, "observed", unit=turn.unit) if d.contact else turn
+        # eyes that meet the camera, or turn towards it, turn as camera and head do
+        yield Factor(turn.name, paths, "observed", unit=turn.unit) if d.contact or d.follow else turn
     for joint, sigma in (("neck", d.neck), ("head", d.head)):
         for axis, letter in enumerate("xyz"):
             yield _turn(f"head.{joint}_{letter}", (f"parameters.head.{joint}.{axis}",), sigma, d.limit)

@@ -66,6 +66,7 @@ _DRIVER: dict[str, Any] = {
     "head": {
         "children": 0.0,
         "contact": 0.1,
+        "follow": 0.0,
         "gaze_yaw": 18.0,
         "gaze_pitch": 9.0,
         "head": 9.0,

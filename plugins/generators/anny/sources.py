@@ -17,8 +17,9 @@ SOURCES: dict[str, str] = {
     "head.african": "Dirichlet(1/2), the same for all three: balanced by construction, not a population's shares",
     "head.asian": "as head.african",
     "head.caucasian": "as head.african",
-    "head.gaze_*": "four of five look into the camera, a choice: photographs show people who do; the others stay "
-    "within 15 degrees of straight ahead, as most saccades do (Bahill, Adler & Stark 1975): sigma 12 and 7",
+    "head.gaze_*": "four of five look into the camera, a choice: photographs show people who do; the others turn a "
+    "part of that way, and mostly stay within 15 degrees of it, as most saccades do (Bahill, Adler & Stark 1975): "
+    "sigma 9 and 6",
     "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, noses and "
