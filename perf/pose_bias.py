@@ -6,7 +6,7 @@ On training faces of 300W (split `train`: none of its validation faces). For eac
 left ones counted as their mirror images: the mean of annotation minus prediction after the shift common to all points,
 and its slope over the sines of yaw and pitch, as the millimetres by which the point seems to stand too far back (outer
 eye corners 85.5 mm apart). For the jaw: mean distance along and across the annotated contour, % of the distance of the
-outer eye corners.
+outer eye corners. Last the principal components of all differences.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> None:
     found, marked = points(load_model(options.model), options.root, options.count)
     slopes(found, marked)
     jaw(found, marked)
+    modes(found, marked)
 
 
 def points(model: FaceModel, root: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +95,17 @@ def jaw(found: np.ndarray, marked: np.ndarray) -> None:
     inwards = off[..., 0] * along[..., 1] - off[..., 1] * along[..., 0]
     print(f"jaw: along {np.abs((off * along).sum(-1)).mean():.2f}, across {np.abs(inwards).mean():.2f} %", end="")
     print(f"; inside at the angles (3, 4, 12, 13) by {inwards[:, [3, 4, 12, 13]].mean():.2f} %")
+
+
+def modes(found: np.ndarray, marked: np.ndarray) -> None:
+    """Print the principal components of the differences: what share of their variance, and of it at the jaw."""
+    unit = np.linalg.norm(np.subtract(*(marked[:, i] for i in IBUG68.eye_corners)), axis=1)
+    off = ((marked - found) / unit[:, None, None]).reshape(len(found), -1)
+    _, size, rows = np.linalg.svd(off - off.mean(0), full_matrices=False)
+    shares = 100 * size**2 / (size**2).sum()
+    at_jaw = 100 * (rows.reshape(len(rows), 68, 2)[:, :17] ** 2).sum((1, 2))
+    told = ", ".join(f"{share:.1f} ({jaw:.0f})" for share, jaw in zip(shares[:4], at_jaw[:4], strict=True))
+    print(f"principal components, % of the variance (of it at the jaw): {told}")
 
 
 if __name__ == "__main__":
