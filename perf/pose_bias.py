@@ -16,16 +16,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
 from synthforge.core.schemas import IBUG68
-from synthforge.datasets import crops
 from synthforge.learning.data import tight_box
 from synthforge.learning.model import FaceModel, load_model
+from synthforge.prediction.faces import predict_faces
 
 MM = 0.855  # a hundredth of the distance of the outer eye corners, as marked
 TIP = 50.0  # the nose's tip before the outer eye corners, in the same hundredths: turns its offset into a sine
@@ -53,11 +52,8 @@ def points(model: FaceModel, root: Path, count: int) -> tuple[np.ndarray, np.nda
         for index in np.random.default_rng(0).permutation(len(items))[:count]:
             sample = benchmark.load(items[index])
             truth = np.asarray(sample.target, float)
-            box = crops.square_box(tight_box(truth), model.crop_scale)
-            crop, matrix = crops.crop(sample.image, box, model.input_size)
-            image = torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255
-            seen = model.predict(image, tasks=["keypoints"])["keypoints"]["points"][0].numpy() * model.input_size
-            found.append((seen - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
+            face = predict_faces(model, sample.image, [tight_box(truth)], tasks=["keypoints"])[0]
+            found.append(face.points)
             marked.append(truth)
             advance(1)
     return np.array(found), np.array(marked)
@@ -78,11 +74,16 @@ def slopes(found: np.ndarray, marked: np.ndarray) -> None:
     yaw, pitch = seen[:, 30, 0] / TIP, (seen[:, 30, 1] - seen[:, 30, 1].mean()) / TIP
     near = np.abs(yaw) < 0.6
     columns = np.stack([np.ones(near.sum()), yaw[near], pitch[near], yaw[near] ** 2], axis=1)
-    mean, by_yaw, by_pitch, _ = np.linalg.lstsq(columns, off[near].reshape(near.sum(), -1), rcond=None)[0]
+    rows = off[near].reshape(len(columns), -1)
+    fitted = np.linalg.lstsq(columns, rows, rcond=None)[0]
+    mean, by_yaw, by_pitch, _ = fitted
     print("point   mean right, down, mm   too far back by yaw, by pitch, mm")
     for index in (i for i in range(68) if i <= order[i]):
-        rows = MM * mean[2 * index : 2 * index + 2], MM * by_yaw[2 * index], MM * by_pitch[2 * index + 1]
-        print(f"{index:5d}   {rows[0][0]:+5.2f} {rows[0][1]:+5.2f}            {rows[1]:+5.1f} {rows[2]:+5.1f}")
+        (x_mean, y_mean), back = mean[2 * index : 2 * index + 2], (by_yaw[2 * index], by_pitch[2 * index + 1])
+        told = f"{MM * x_mean:+5.2f} {MM * y_mean:+5.2f}            {MM * back[0]:+5.1f} {MM * back[1]:+5.1f}"
+        print(f"{index:5d}   {told}")
+    errors = (np.linalg.norm(each.reshape(-1, 2), axis=1).mean() for each in (rows, rows - columns @ fitted))
+    print("NME after the common shift {:.2f} %, after all of these means and slopes {:.2f} %".format(*errors))
 
 
 def jaw(found: np.ndarray, marked: np.ndarray) -> None:

@@ -115,7 +115,7 @@ def shut_lids(points: torch.Tensor) -> torch.Tensor:
 
 
 def shut_lips(points: torch.Tensor) -> torch.Tensor:
-    """`points` (B,68,3) with no inner point of the lower lip above that of the upper one.
+    """`points` (B,68,3) with the lower lip's inner points raised (`LIP_ROLLS`), and none of them above the upper lip's.
 
     Pressed or rolled lips overlap by some millimetres on the mesh; the line that shows lies halfway.
     """

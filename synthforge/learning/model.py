@@ -93,8 +93,12 @@ class FaceModel(nn.Module):
 
     @property
     def mirrored(self) -> tuple[str, ...]:
-        """The tasks that `predict` answers by the mean with the mirrored crop."""
+        """The tasks that by the model's description are answered by the mean with the mirrored crop."""
         return tuple(self.info.get("mirrored", ()))
+
+    def mirrors(self, task: str, flip: bool | None = None) -> bool:
+        """Whether a task is answered so: as `flip` says, or where that is None as the model's description does."""
+        return task in self.mirrored if flip is None else flip
 
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""
@@ -162,13 +166,12 @@ class FaceModel(nn.Module):
     ) -> dict[str, Prediction]:
         """Images (B,3,H,W) in [0,1] -> predictions by task, through the adapters unless `adapted` is False.
 
-        flip: also look at the mirrored images and take the mean of the two answers; None: for the tasks that the
-        model's description says it of (`mirrored`, see TrainConfig). tasks: only these. float32; the encoder works in
-        bf16 where the device multiplies it natively. The model is used as it is: put it in `eval()` mode (`load_model`
-        does).
+        flip: also look at the mirrored images and take the mean of the two answers, see `mirrors`. tasks: only these.
+        float32; the encoder works in bf16 where the device multiplies it natively. The model is used as it is: put it
+        in `eval()` mode (`load_model` does).
         """
         found = self._predict(images, adapted, tasks)
-        twice = [name for name in found if (name in self.mirrored if flip is None else flip)]
+        twice = [name for name in found if self.mirrors(name, flip)]
         if twice:
             mirrored = self._predict(images.flip(-1), adapted, twice)
             for name in twice:

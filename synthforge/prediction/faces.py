@@ -45,12 +45,13 @@ def predict_faces(
     tasks: Sequence[str] | None = None,
     passes: int = 1,
     crop_scale: float | None = None,
+    flip: bool | None = None,
 ) -> list[Face]:
     """The faces in `boxes` of a photograph (H,W,3) uint8, in the same order.
 
     boxes: tight boxes of the landmarks, or what stands for them (`detectors.to_crop_box`). tasks: only these, by
     default all. passes: with 2, the landmarks found give a second crop, which decides. crop_scale: side of the crop in
-    units of the box's larger side, by default what the model was trained with.
+    units of the box's larger side, by default what the model was trained with. flip: as `FaceModel.predict` takes it.
 
     Raises UserError for a task the model does not have, more than one pass without landmarks, and a box without a
     pixel of the photograph.
@@ -67,12 +68,12 @@ def predict_faces(
         some = list(boxes[first : first + BATCH])
         squares = [_square(box, scale, image) for box in some]
         for _ in range(passes - 1):
-            output, matrices = _answers(model, image, squares, ["keypoints"])
+            output, matrices = _answers(model, image, squares, ["keypoints"], flip)
             squares = [
                 _next_square(points, scale, image, square)
                 for points, square in zip(_points(output, matrices, model.input_size), squares, strict=True)
             ]
-        output, matrices = _answers(model, image, squares, wanted)
+        output, matrices = _answers(model, image, squares, wanted, flip)
         points = _points(output, matrices, model.input_size) if "keypoints" in output else [None] * len(some)
         for i, (box, square) in enumerate(zip(some, squares, strict=True)):
             region = _region(square, image)
@@ -117,13 +118,13 @@ def _region(square: Box, image: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def _answers(
-    model: FaceModel, image: np.ndarray, squares: Sequence[Box], tasks: Sequence[str]
+    model: FaceModel, image: np.ndarray, squares: Sequence[Box], tasks: Sequence[str], flip: bool | None
 ) -> tuple[dict[str, Prediction], list[np.ndarray]]:
     try:
         batch, matrices = cut_batch([image] * len(squares), squares, model.input_size, model.mean.device)
     except ValueError as error:
         raise UserError(str(error)) from error
-    return model.predict(batch, tasks=tasks), matrices
+    return model.predict(batch, tasks=tasks, flip=flip), matrices
 
 
 def _points(output: dict[str, Prediction], matrices: Sequence[np.ndarray], size: int) -> list[np.ndarray]:

@@ -109,8 +109,6 @@ def predict_photographs(
     if given is None:
         detect_faces(np.zeros((80, 80, 3), np.uint8), options.detector)  # a missing package is said before any work
     model = load_model(folder, plugins=plugins, input_size=options.input_size)
-    if options.flip is not None:
-        model.info["mirrored"] = list(model.tasks) if options.flip else []
     tasks = tuple(model.tasks) if options.tasks is None else options.tasks
     passes = options.passes if "keypoints" in model.tasks else 1
     predict_faces(model, np.zeros((8, 8, 3), np.uint8), [], tasks=tasks, passes=passes)  # a wrong task likewise
@@ -155,7 +153,7 @@ class _Job:
             "sha256": model_digest(self.folder),
             "input_size": self.model.input_size,
             "crop_scale": self.model.crop_scale,
-            "mirrored": list(self.model.mirrored),
+            "mirrored": [task for task in self.model.tasks if self.model.mirrors(task, self.options.flip)],
             "schemas": {task: self.model.schema(task) for task in self.tasks},
         }
 
@@ -204,6 +202,7 @@ class _Job:
                 [box for _, box in ready.boxes],
                 tasks=self.tasks,
                 passes=self.passes,
+                flip=self.options.flip,
             )
             self._write(ready, faces)
             return Outcome(photograph.path, "done", len(faces), record)

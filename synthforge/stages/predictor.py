@@ -60,8 +60,6 @@ def evaluate_model(
     def answer(images: torch.Tensor) -> Mapping[str, torch.Tensor]:
         return model.predict(images, adapted=adapted, flip=flip, tasks=[task])[task]
 
-    if flip is None:
-        flip = task in model.mirrored
     predictor: Predictor = answer
     if task == "segmentation" and not adapted:
         own = str(getattr(model.tasks[task], "schema", benchmark.schema))
@@ -75,7 +73,7 @@ def evaluate_model(
         input_size=model.input_size,
         box=box,
         finder=_finder(detector) if by_detector else None,
-        how={"flip": flip, **({"detector": detector} if by_detector else {})},
+        how={"flip": model.mirrors(task, flip), **({"detector": detector} if by_detector else {})},
         **options,
     )
     evaluation.notes = (*evaluation.notes, *notes)

@@ -27,6 +27,15 @@ def test_folding_changes_nothing_but_rounding() -> None:
     torch.testing.assert_close(folded(images), network(images), rtol=1e-4, atol=1e-5)
 
 
+def test_weights_made_in_inference_mode_are_taken_too() -> None:
+    images = torch.rand(2, 3, 16, 16)
+    plain = some_network()
+    with torch.inference_mode():
+        network = nn.Sequential(conv(3, 8, stride=2), Residual(8, 12), nn.Conv2d(12, 4, 1)).eval()
+        network.load_state_dict(plain.state_dict())
+        torch.testing.assert_close(Folded(network)()(images), plain(images), rtol=1e-4, atol=1e-5)
+
+
 def test_new_weights_and_statistics_are_folded_anew() -> None:
     network, images = some_network(), torch.rand(2, 3, 16, 16)
     folded = Folded(network)

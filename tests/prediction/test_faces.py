@@ -24,9 +24,13 @@ class Seer:
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, tuple[str, ...]]] = []
+        self.flips: list[bool | None] = []
 
-    def predict(self, images: torch.Tensor, *, tasks: Sequence[str]) -> dict[str, dict[str, torch.Tensor]]:
+    def predict(
+        self, images: torch.Tensor, *, tasks: Sequence[str], flip: bool | None
+    ) -> dict[str, dict[str, torch.Tensor]]:
         self.calls.append((len(images), tuple(tasks)))
+        self.flips.append(flip)
         red = images[:, 0] > 0.5
         points = []
         for mask in red:
@@ -97,6 +101,12 @@ def test_the_second_pass_crops_around_the_landmarks_found(image: np.ndarray) -> 
     # What makes no crop leaves the first one.
     (kept,), _ = run(np.where(image[..., :1] >= 0, [255, 0, 0], image).astype(np.uint8), [loose], passes=2)
     assert kept.points is not None
+
+
+@pytest.mark.parametrize("flip", [None, True, False])
+def test_every_pass_is_asked_for_the_mirrored_crop_alike(image: np.ndarray, flip: bool | None) -> None:
+    _, seer = run(image, [(30.0, 20.0, 86.0, 76.0)], passes=2, flip=flip)
+    assert seer.flips == [flip, flip]
 
 
 def test_many_faces_go_in_batches(image: np.ndarray) -> None:

@@ -28,7 +28,8 @@ class Folded:
         if self._network.training:
             return self._network
         tensors = (*self._network.parameters(), *self._network.buffers())
-        mark = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        # tensors made in inference mode count no versions, and can hardly be changed outside of it
+        mark = tuple((t.data_ptr(), 0 if t.is_inference() else t._version) for t in tensors)
         if mark != self._mark:
             self._copy = fold(copy.deepcopy(self._network)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self._mark = mark
