@@ -29,8 +29,9 @@ def visible_points(
 
     The map is read at the four pixel centres around the point. At each the depth is carried on to the point's
     exact position with the local slope (taken from the side that stays on the surface), so steep surfaces do not
-    hide their own points; one of the four suffices. Points nearer than a pixel to an outline are therefore taken
-    as seen, and so is a point around which nothing was drawn.
+    hide their own points; one of the four suffices. Points up to a pixel behind an outline may therefore be taken
+    as seen (and a few within a tenth of a pixel before it as hidden), and so is a point around which nothing was
+    drawn.
 
     Args:
         points_camera: (B, N, 3) metres in the camera frame.
