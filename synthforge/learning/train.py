@@ -24,6 +24,7 @@ from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
 from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
 from .model import FaceModel, build_tasks, load_model, read_description, to_size
+from .networks.widened import widened
 from .sampling import Sampling, split
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def train(
     out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A
     run that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: an object like
     a `ShardDataset` to read instead of `dataset_root`. initial: a model folder to start from instead of random weights,
-    with the same network and tasks.
+    with the same network and tasks, or with fewer channels (`networks.widened`).
 
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
@@ -266,11 +267,12 @@ class _TrainJob:
         if given.adapter_info or given.info.get("real_data"):
             raise ConfigError(f"initial: {folder} has seen real data; training starts from synthetic models only")
         try:
-            model.load_state_dict(given.state_dict())
-        except RuntimeError as error:
+            model.load_state_dict(widened(given.state_dict(), model.state_dict()))
+            _check_same_answers(given, model)
+        except ValueError as error:
             raise ConfigError(
-                f"initial: {folder} has another network or other tasks: {' '.join(str(error).split())[:200]}",
-                hint="Give `network` and `tasks` as that model was trained with.",
+                f"initial: {folder} has another network or other tasks: {error}",
+                hint="Give `network` and `tasks` as that model was trained with, or with more channels.",
             ) from error
         model.info["training"]["initial"] = {"fingerprint": given.info.get("fingerprint"), **before}
 
@@ -289,6 +291,18 @@ class _TrainJob:
         model.info["training"] |= {"steps": state.step, "samples_seen": state.samples}
         model.save(self.out)
         (self.out / loop.CHECKPOINT).unlink(missing_ok=True)
+
+
+def _check_same_answers(given: FaceModel, wide: FaceModel) -> None:
+    """Raise ValueError where a widened network does not answer as the given one: its channels are in another order."""
+    size = max(given.input_size, wide.input_size)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 3, size, size, generator=generator)
+    with torch.no_grad():
+        features, same = given.features(images), wide.eval().features(images)[:, : given.network.channels]
+        wide.train()
+    if not torch.allclose(features, same, rtol=1e-3, atol=1e-3 * float(features.abs().max())):
+        raise ValueError(f"a '{wide.network.backbone}' backbone does not keep its answers when it gets more channels")
 
 
 def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.optim.Optimizer:

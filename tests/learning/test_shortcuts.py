@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from synthforge.core.seeding import numpy_rng
 from synthforge.learning import augment
 from synthforge.learning.config import FramingConfig, NetworkConfig, SelfSupervisionConfig
 from synthforge.learning.losses import TaskWeights, resized_logits
-from synthforge.learning.model import FaceModel, build_tasks
+from synthforge.learning.model import FaceModel, build_tasks, load_model
+from synthforge.learning.networks.widened import widened
 from synthforge.learning.train import MultiTask, train
 
 NO_TERM = SelfSupervisionConfig(weight=0.0)
@@ -106,11 +108,48 @@ def test_training_starts_from_another_model(tmp_path: Path) -> None:
     assert all(torch.allclose(weights[0][key], weights[1][key], atol=1e-6) for key in learned)
 
 
+def _images() -> torch.Tensor:
+    return torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("changes", [{"channels": 12}, {"width": 0.4, "channels": 9}, {}])
+def test_a_wider_network_starts_with_the_answers_of_the_narrow_one(tmp_path: Path, changes: dict[str, Any]) -> None:
+    narrow = tiny(max_steps=3, self_supervision=NO_TERM)
+    narrow.network = NetworkConfig(backbone="residual", width=0.25, channels=8, input_size=32)
+    train(narrow, "", tmp_path / "narrow", dataset=Blobs(16))
+    given = load_model(tmp_path / "narrow")
+    wide = FaceModel(dataclasses.replace(narrow.network, **changes), given.tasks, given.references)
+    wide.load_state_dict(widened(given.state_dict(), wide.state_dict()))
+    for name, answer in wide.eval()(_images()).items():
+        for key, value in answer.items():
+            torch.testing.assert_close(value, given(_images())[name][key], rtol=1e-4, atol=1e-4)
+    # its new channels have gradients, so they learn
+    wide.train()(_images())["keypoints"]["points"].sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in wide.backbone.parameters())
+    if changes:
+        lateral = wide.backbone.get_parameter("smooth.0.0.weight")
+        assert lateral.grad is not None
+        assert lateral.grad[:8, 8:].abs().max() > 0
+
+
+def test_training_goes_on_with_a_wider_network(tmp_path: Path) -> None:
+    narrow = tiny(max_steps=2, self_supervision=NO_TERM)
+    narrow.network = NetworkConfig(backbone="residual", width=0.25, channels=8, input_size=32)
+    train(narrow, "", tmp_path / "narrow", dataset=Blobs(16))
+    wide = dataclasses.replace(narrow, network=dataclasses.replace(narrow.network, channels=16))
+    train(wide, "", tmp_path / "wide", dataset=Blobs(16), initial=tmp_path / "narrow")
+    assert load_model(tmp_path / "wide").network.channels == 16
+    with pytest.raises(ConfigError, match="which is no part of"):
+        train(narrow, "", tmp_path / "back", dataset=Blobs(16), initial=tmp_path / "wide")
+
+
 def test_another_network_cannot_be_started_from(tmp_path: Path) -> None:
-    train(tiny(max_steps=1, self_supervision=NO_TERM), "", tmp_path / "first", dataset=Blobs(16))
-    wider = tiny(max_steps=1, self_supervision=NO_TERM)
-    wider.network.channels *= 2
-    with pytest.raises(ConfigError, match="another network or other tasks"):
+    """A U-Net concatenates, so more channels would change what each of them reads."""
+    first = tiny(max_steps=1, self_supervision=NO_TERM)
+    first.network = NetworkConfig(backbone="unet", width=0.0625, channels=8, input_size=32)
+    train(first, "", tmp_path / "first", dataset=Blobs(16))
+    wider = dataclasses.replace(first, network=dataclasses.replace(first.network, width=0.125))
+    with pytest.raises(ConfigError, match="another network or other tasks: a 'unet' backbone does not keep"):
         train(wider, "", tmp_path / "second", dataset=Blobs(16), initial=tmp_path / "first")
 
 

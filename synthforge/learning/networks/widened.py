@@ -1,0 +1,39 @@
+"""A trained network's weights for the same network with more channels, which answers the same before it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+
+def widened(given: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """`given`, the weights of a network, in the shapes of `fresh`, those of an untrained one like it, equal or wider.
+
+    Old channels come first and do not listen to new ones, whose weights towards them are zero; new channels keep
+    their random weights and listen to all. So the wider network starts with the function of the narrow one, as Net2Net
+    does (Chen et al. 2016), but without twins that have to be torn apart by noise. Holds where channels are never
+    concatenated or split into groups.
+
+    Raises ValueError for tensors that one of them lacks, and for shapes that are not those of a wider network.
+    """
+    if set(given) != set(fresh):
+        names = sorted(set(given) ^ set(fresh))
+        raise ValueError(f"only one of them has {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+    wide = {}
+    for name, old in given.items():
+        new = fresh[name].clone()
+        # outputs and inputs of a layer, or channels alone; what else has an extent keeps it
+        grows = {1: 1, 2: 2, 4: 2}.get(old.ndim, 0)
+        fits = old.ndim == new.ndim and old.shape[grows:] == new.shape[grows:]
+        if not fits or any(a > b for a, b in zip(old.shape, new.shape, strict=True)):
+            raise ValueError(f"{name} has shape {tuple(old.shape)}, which is no part of {tuple(new.shape)}")
+        if grows == 2:
+            new[: len(old), old.shape[1] :] = 0
+            new[: len(old), : old.shape[1]] = old
+        elif grows == 1:
+            new[: len(old)] = old
+        else:
+            new.copy_(old)
+        wide[name] = new
+    return wide
