@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..core.interfaces import Benchmark, Task
+from ..core.progress import progress_bar
 from ..core.seeding import torch_rng
 from . import hardware
 from .augment import policy_of
@@ -226,6 +227,7 @@ class RealFeed:
         )
         everything = np.arange(len(train))
         self.stream = Stream(fabric, dataset, config.hardware, config.batch_size, seed, subset=lambda epoch: everything)
+        self.plain = CropDataset(train, self.plans, self.size, framing)
         self.val = CropDataset(val, self.plans, self.size, framing)
         self.kept: dict[int, Answer] = {}
         self.val_answers: list[tuple[Answer, Answer]] = []
@@ -269,6 +271,21 @@ class RealFeed:
             mean.add(judge(self.task, prediction, target))
         adapter.train(training)
         return mean.result()
+
+    def lean(self, model: FaceModel) -> tuple[float, float]:
+        """How far annotated points lie right and below of predicted ones on the training faces, shares of the crop."""
+        total, count = torch.zeros(2, dtype=torch.float64), 0
+        with progress_bar("offset of labels", len(self.plain), unit="faces") as advance:
+            for batch in _in_order(self.plain, range(len(self.plain))):
+                images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+                wanted = targets["target"]["points"].double()
+                found = model.predict(images, tasks=[self.task.name])[self.task.name]["points"]
+                inside = ((wanted >= 0) & (wanted <= 1)).all(-1)
+                total += (wanted - found)[inside].sum(0).cpu()
+                count += int(inside.sum())
+                advance(len(images))
+        x, y = (total / max(count, 1)).tolist()
+        return x, y
 
     def _val_answers(self, network: LabelNetwork) -> Iterator[tuple[Answer, Answer]]:
         if self.val_answers:

@@ -18,6 +18,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.interfaces import Benchmark
 from ..core.plugins import Plugins
+from ..core.schemas import POINT_SCHEMAS
 from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from . import hardware, loop
@@ -86,7 +87,9 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune the task of `benchmark` on its train split; writes a complete model folder `out_dir`.
 
-    The weights kept are those of the best validation. name: what `model.json` calls the real data. Raises ConfigError
+    The weights kept are those of the best validation, on plain crops. Of points, what all annotations have in common to
+    one side is measured last, on the training faces (`AdapterInfo.lean`): mirrored faces hide it while the network
+    learns. name: what `model.json` calls the real data. Raises ConfigError
     for a split or task that is not there, or a test split; DataError for files that are not what they should be.
     """
     for split in (train_split, val_split):
@@ -140,8 +143,6 @@ class _FinetuneJob:
         config, benchmark, task = self.config, self.benchmark, self.benchmark.task
         model = load_model(self.model_dir, plugins=self.plugins, input_size=config.input_size, task=task)
         model.info["task_sizes"] = {}  # the network's own size is that of these labels from here on
-        # annotations may lean to a side, which the mean with the mirrored crop would take back
-        model.info["mirrored"] = [name for name in model.mirrored if name != task]
         if task not in model.tasks:
             raise ConfigError(
                 f"{self.model_dir} has no task '{task}', which this benchmark scores",
@@ -219,6 +220,9 @@ class _FinetuneJob:
         _, state = loop.run(fabric, job, self.out, title="fine-tuning")
         if fabric.is_global_zero:
             module.adapter.load_state_dict(best.weights)
+            if benchmark.schema in POINT_SCHEMAS:
+                lean = feed.lean(model.eval())
+                model.adapter_info[task] = dataclasses.replace(model.adapter_info[task], lean=lean)
             self._finish(model, state, before, best.figures, mark, {k: len(v) for k, v in items.items()})
         fabric.barrier()
         return FinetuneResult(self.out, before, best.figures, state.step, state.samples, state.seconds)

@@ -39,7 +39,8 @@ class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
     options: keys of the task's configuration that it is built with where they differ from its head's. with_levels: it
-    reads the encoder's maps of every size as well.
+    reads the encoder's maps of every size as well. lean: how far a benchmark's points lie to the right and below of
+    where a network sees them that learns from mirrored faces as well, shares of the crop; `predict` adds it.
     """
 
     schema: str
@@ -47,6 +48,7 @@ class AdapterInfo:
     benchmark: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     with_levels: bool = False
+    lean: Sequence[float] = (0.0, 0.0)
 
 
 class FaceModel(nn.Module):
@@ -178,6 +180,9 @@ class FaceModel(nn.Module):
                 prediction = found[name]
                 schema = self.schema(name) if adapted else str(getattr(self.tasks[name], "schema", ""))
                 found[name] = {k: (v + mirror(k, mirrored[name][k], schema)) / 2 for k, v in prediction.items()}
+        for name, info in self.adapter_info.items() if adapted else ():
+            if any(info.lean) and name in found:
+                found[name]["points"] = found[name]["points"] + torch.tensor(info.lean, device=images.device)
         size = (images.shape[-2], images.shape[-1])
         return {name: to_size(prediction, size) for name, prediction in found.items()}
 

@@ -67,9 +67,11 @@ def test_it_never_ends_worse_than_it_began(model_dir: Path, tmp_path: Path) -> N
     result = finetune(config(lr=30.0, epochs=3, ema=0.0), model_dir, BlobBenchmark(), tmp_path)
     assert result.metrics["loss"] <= result.before["loss"]
     images = torch.rand(2, 3, 32, 32)
-    a, b = load_model(tmp_path).predict(images), load_model(model_dir).predict(images)
+    kept = load_model(tmp_path)
+    a, b = kept.predict(images), load_model(model_dir).predict(images)
     if result.metrics == result.before:
-        assert torch.allclose(a["keypoints"]["points"], b["keypoints"]["points"], atol=1e-5)
+        moved = b["keypoints"]["points"] + torch.tensor(kept.adapter_info["keypoints"].lean)
+        assert torch.allclose(a["keypoints"]["points"], moved, atol=1e-5)
 
 
 def test_remembered_answers_change_nothing(model_dir: Path, tmp_path: Path) -> None:
@@ -133,12 +135,25 @@ def test_labels_are_learned_at_the_size_their_task_is_best_at(model_dir: Path, t
         assert load_model(tmp_path / task).input_size == load_model(tmp_path / task, task=task).input_size == pixels
 
 
-def test_real_labels_are_not_mirrored(model_dir: Path, tmp_path: Path) -> None:
+def test_what_all_labels_have_in_common_to_one_side_survives_mirroring(model_dir: Path, tmp_path: Path) -> None:
+    """The benchmark's points lie a tenth of the face to the right and below, which is 0.067 of its crops."""
     shutil.copytree(model_dir, tmp_path / "mirrors")
     described = json.loads((model_dir / "model.json").read_text()) | {"mirrored": ["keypoints", "segmentation"]}
     (tmp_path / "mirrors/model.json").write_text(json.dumps(described))
-    finetune(config(epochs=1), tmp_path / "mirrors", BlobBenchmark("keypoints"), tmp_path / "tuned", name="b")
-    assert load_model(tmp_path / "tuned").mirrored == ("segmentation",)
+    finetune(config(epochs=1, lr=1e-9), tmp_path / "mirrors", BlobBenchmark("keypoints"), tmp_path / "tuned", name="b")
+    before, tuned = load_model(tmp_path / "mirrors"), load_model(tmp_path / "tuned")
+    assert tuned.mirrored == ("keypoints", "segmentation")
+    lean = torch.tensor(tuned.adapter_info["keypoints"].lean)
+    assert lean[0] == pytest.approx(0.067, abs=0.02)  # but for its mistakes, which mirroring makes even sideways
+    assert lean[1] > 0.02
+    images = torch.rand(2, 3, 32, 32)
+    for flip in (None, False):
+        plain = before.predict(images, flip=flip)["keypoints"]["points"]
+        torch.testing.assert_close(
+            tuned.predict(images, flip=flip)["keypoints"]["points"], plain + lean, rtol=0, atol=1e-4
+        )
+    untouched = tuned.predict(images, adapted=False)["keypoints"]["points"]
+    torch.testing.assert_close(untouched, before.predict(images)["keypoints"]["points"])
 
 
 def test_a_label_network_learns_by_its_own_loss(model_dir: Path, tmp_path: Path) -> None:
