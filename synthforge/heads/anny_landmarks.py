@@ -34,21 +34,23 @@ _SLIDE_ENDS = 0.25  # over this last part of the way to the ear less and less, t
 #: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many
 #: metres in front of the skin: for either.
 STANDS_OUT: dict[int, tuple[float, float]] = {
-    **dict.fromkeys((0, 16), (0.004, 0.0)),
-    **dict.fromkeys((1, 15), (0.0015, 0.0)),
-    **dict.fromkeys((17, 26), (0.006, 0.0065)),
-    **dict.fromkeys((18, 21, 22, 25), (0.0, 0.0025)),
-    **dict.fromkeys((19, 20, 23, 24), (-0.003, 0.002)),
-    27: (0.003, -0.002),
+    **dict.fromkeys((0, 16), (0.004, -0.0015)),
+    **dict.fromkeys((1, 15), (0.0015, -0.0015)),
+    8: (0.0, -0.0015),
+    **dict.fromkeys((17, 26), (0.006, 0.009)),
+    **dict.fromkeys((18, 21, 22, 25), (0.0, 0.003)),
+    **dict.fromkeys((19, 20, 23, 24), (-0.003, 0.003)),
+    27: (0.003, -0.0035),
     **dict.fromkeys((28, 29), (0.003, 0.0)),
     **dict.fromkeys((31, 35), (0.0055, 0.0015)),
     **dict.fromkeys((32, 33, 34), (0.0025, 0.0)),
     **dict.fromkeys((36, 45), (0.0015, 0.002)),
     **dict.fromkeys((37, 38, 39, 40, 41, 42, 43, 44, 46, 47), (-0.0005, 0.001)),
     **dict.fromkeys((48, 54, 49, 53), (-0.0015, 0.0)),
-    **dict.fromkeys((56, 57, 58), (0.003, 0.0)),
-    **dict.fromkeys((60, 64), (-0.001, 0.002)),
-    **dict.fromkeys((61, 62, 63), (0.006, 0.001)),
+    **dict.fromkeys((50, 51, 52), (0.001, 0.0005)),
+    **dict.fromkeys((56, 57, 58), (0.0025, -0.0005)),
+    **dict.fromkeys((60, 64), (-0.001, 0.0035)),
+    **dict.fromkeys((61, 62, 63), (0.006, 0.0015)),
     **dict.fromkeys((65, 66, 67), (0.006, 0.0)),
 }
 # inner points of the upper and the lower lip that face each other
