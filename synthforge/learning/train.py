@@ -295,14 +295,15 @@ class _TrainJob:
 
 def _check_same_answers(given: FaceModel, wide: FaceModel) -> None:
     """Raise ValueError where a widened network does not answer as the given one: its channels are in another order."""
-    size = max(given.input_size, wide.input_size)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.rand(1, 3, size, size, generator=generator)
+    size = wide.input_size
+    images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        features, same = given.features(images), wide.eval().features(images)[:, : given.network.channels]
-        wide.train()
-    if not torch.allclose(features, same, rtol=1e-3, atol=1e-3 * float(features.abs().max())):
-        raise ValueError(f"a '{wide.network.backbone}' backbone does not keep its answers when it gets more channels")
+        before, after = given(images), wide.eval()(images)
+    wide.train()
+    for task, prediction in before.items():
+        for key, value in prediction.items():
+            if not torch.allclose(value, after[task][key], rtol=1e-3, atol=1e-3 * float(value.abs().max())):
+                raise ValueError(f"the answers to '{task}' are others with more channels: something concatenates them")
 
 
 def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.optim.Optimizer:

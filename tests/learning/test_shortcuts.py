@@ -143,13 +143,21 @@ def test_training_goes_on_with_a_wider_network(tmp_path: Path) -> None:
         train(narrow, "", tmp_path / "back", dataset=Blobs(16), initial=tmp_path / "wide")
 
 
-def test_another_network_cannot_be_started_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("network", "head"), [({"width": 0.125}, {}), ({}, {"width": 0.125})], ids=["backbone", "parsing head"]
+)
+def test_another_network_cannot_be_started_from(
+    tmp_path: Path, network: dict[str, float], head: dict[str, float]
+) -> None:
     """A U-Net concatenates, so more channels would change what each of them reads."""
-    first = tiny(max_steps=1, self_supervision=NO_TERM)
+    parsing = {"name": "segmentation", "head": "paper", "width": 0.0625}
+    first = tiny(max_steps=1, self_supervision=NO_TERM, tasks=[parsing])
     first.network = NetworkConfig(backbone="unet", width=0.0625, channels=8, input_size=32)
     train(first, "", tmp_path / "first", dataset=Blobs(16))
-    wider = dataclasses.replace(first, network=dataclasses.replace(first.network, width=0.125))
-    with pytest.raises(ConfigError, match="another network or other tasks: a 'unet' backbone does not keep"):
+    wider = dataclasses.replace(
+        first, network=dataclasses.replace(first.network, **network), tasks=[{**parsing, **head}]
+    )
+    with pytest.raises(ConfigError, match="other tasks: the answers to 'segmentation' are others with more channels"):
         train(wider, "", tmp_path / "second", dataset=Blobs(16), initial=tmp_path / "first")
 
 
