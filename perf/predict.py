@@ -2,6 +2,7 @@
 
     python perf/predict.py                       a network of the laptop's size with random weights
     python perf/predict.py MODEL --batch 1 8 --json speed.json
+    python perf/predict.py MODEL --no-flip --float32    without the mirrored crop; as where bf16 is not native
 
 MODEL is a model folder or a shipped name. All tasks come from one network; `predict` adds what `synthforge predict`
 does to a face besides: the crop, and landmarks, classes and depth mapped back to a photograph whose crop is twice as
@@ -30,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from synthforge.core.plugins import load_plugins
 from synthforge.core.shipped import find_model
+from synthforge.learning import model as learning
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks, load_model
 from synthforge.prediction.faces import predict_faces
@@ -49,9 +51,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of processor time for each round of each network")
+    parser.add_argument("--no-flip", action="store_true", help="without the mirrored crop, whatever the model says")
+    parser.add_argument("--float32", action="store_true", help="no bf16 even where it is native")
     parser.add_argument("--json", type=Path, dest="json_file", help="write the figures here as well")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    flip = False if options.no_flip else None
+    if options.float32:
+        learning.native_bf16 = lambda accelerator: False
     model = load_model(find_model(options.model)) if options.model else random_model()
     reference = resnet18()
     size, rows = model.input_size, []
@@ -68,8 +75,8 @@ def main() -> None:
         half = size / model.crop_scale  # half of a box whose crop is twice the input
         box = (1.5 * size - half, 1.5 * size - half, 1.5 * size + half, 1.5 * size + half)
         named: dict[str, Callable[[], Any]] = {
-            "ours": lambda images=images: model.predict(images),
-            "predict": lambda b=batch, p=photograph, box=box: predict_faces(model, p, [box] * b),
+            "ours": lambda images=images: model.predict(images, flip=flip),
+            "predict": lambda b=batch, p=photograph, box=box: predict_faces(model, p, [box] * b, flip=flip),
             "resnet18": lambda images=images: forward(reference, images),
         }
         found = measure(named, batch, options.rounds, options.seconds)

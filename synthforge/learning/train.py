@@ -267,8 +267,10 @@ class _TrainJob:
         if given.adapter_info or given.info.get("real_data"):
             raise ConfigError(f"initial: {folder} has seen real data; training starts from synthetic models only")
         try:
-            model.load_state_dict(widened(given.state_dict(), model.state_dict()))
-            _check_same_answers(given, model)
+            weights = widened(given.state_dict(), model.state_dict())
+            model.load_state_dict(weights)
+            if any(weights[name].shape != tensor.shape for name, tensor in given.state_dict().items()):
+                _check_same_answers(given, model)
         except ValueError as error:
             raise ConfigError(
                 f"initial: {folder} has another network or other tasks: {error}",
@@ -297,8 +299,11 @@ def _check_same_answers(given: FaceModel, wide: FaceModel) -> None:
     """Raise ValueError where a widened network does not answer as the given one: its channels are in another order."""
     size = wide.input_size
     images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        before, after = given(images), wide.eval()(images)
+    try:
+        with torch.no_grad():
+            before, after = given(images), wide.eval()(images)
+    except (RuntimeError, AssertionError) as error:  # a transformer is built for one size of crops
+        raise ValueError(f"it takes no crops of {size} pixels") from error
     wide.train()
     for task, prediction in before.items():
         for key, value in prediction.items():
