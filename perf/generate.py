@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from synthforge.core.cores import available_cores, one_thread
 
 PAPER_IMAGES_PER_SECOND = 4.0
 PIPELINE = """
@@ -35,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--samples", type=int, default=400)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -76,7 +79,7 @@ def command(pipeline: Path, out: Path, workers: int) -> tuple[float, float]:
 
 def one_process(pipeline: Path, samples: int) -> dict[str, float]:
     """Milliseconds an image by part, one process, one thread."""
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    one_thread()
     from synthforge.core.pipeline import load_pipeline
     from synthforge.datasets.codecs import encode_sample
     from synthforge.datasets.writer import to_sample

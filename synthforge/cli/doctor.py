@@ -33,11 +33,24 @@ def _python() -> Iterator[Finding]:
 
 
 def _torch() -> Iterator[Finding]:
-    import os
-
     import torch
 
-    yield Finding("ok", "processor", f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads")
+    from ..core.cores import available_cores
+    from ..learning.hardware import native_bf16, processor_kind
+
+    cores = available_cores()
+    speed = (
+        "multiplies bf16 natively, so `precision: auto` trains and predicts in bf16"
+        if native_bf16("cpu")
+        else "does not multiply bf16 natively, so `precision: auto` is 32 bit: expect half the speed or less"
+    )
+    yield Finding("ok", "processor", f"{processor_kind()}: {speed}")
+    yield Finding(
+        "ok",
+        "cores",
+        f"{cores} for this process, torch uses {torch.get_num_threads()} threads; `generate` runs {cores} processes, "
+        f"training 1 and its loaders, or {cores} with hardware.devices={cores}",
+    )
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             yield Finding("ok", f"GPU {index}", torch.cuda.get_device_name(index))

@@ -72,8 +72,10 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: users' errors become one message and an exit code; a traceback is for our own bugs."""
+    from ..core.cores import one_thread
     from ..core.errors import SynthForgeError
 
+    one_thread()
     try:
         cli.main(prog_name="synthforge", standalone_mode=False)
     except click.ClickException as error:

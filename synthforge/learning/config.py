@@ -137,9 +137,9 @@ class HardwareConfig:
     """Devices and speed. Nothing here changes what is learned beyond rounding and the reach of batch statistics.
 
     strategy `auto`: one process for one device; the launcher's when torchrun or SLURM started us; else fork on CPU and
-    spawn on GPU. workers: processes that read and crop, -1 is one a core less the trainer's own. threads: of torch on
-    the CPU, 0 leaves them alone. cache_gb: memory for decoded crops, of all processes together
-    as long as the samples are the same (sampling `active` draws others).
+    spawn on GPU. workers: processes that read and crop, -1 is one a core less the trainer's own. threads: of torch in
+    each process; 0 is one, or what OMP_NUM_THREADS says: on a CPU, `devices` are what uses more cores. cache_gb: memory
+    for decoded crops, of all processes together as long as the samples are the same (sampling `active` draws others).
     """
 
     accelerator: str = "auto"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..core.cores import available_cores
 from ..core.errors import ConfigError
 from .config import HardwareConfig
 
@@ -21,6 +22,13 @@ def native_bf16(accelerator: str) -> bool:
     if accelerator == "cpu":
         return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
+
+
+def processor_kind() -> str:
+    """How fast this processor multiplies, as one of AMX, AVX512_BF16, AVX512, AVX2, or torch's name for another."""
+    if torch.cpu._is_amx_tile_supported():
+        return "AMX"
+    return "AVX512_BF16" if torch.cpu._is_avx512_bf16_supported() else torch.backends.cpu.get_cpu_capability()
 
 
 def resolve_accelerator(config: HardwareConfig) -> str:
@@ -72,8 +80,7 @@ def worker_count(config: HardwareConfig) -> int:
     """Loader processes of one device: the cores, shared by the devices of this machine, less the trainer's own."""
     if config.workers >= 0:
         return config.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = cores // config.devices
+    share = available_cores() // config.devices
     return max(1, min(share - 1, 8)) if share > 1 else 0
 
 
@@ -85,8 +92,8 @@ def numerics(config: HardwareConfig, *, forked: bool = False) -> Iterator[None]:
     """
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    if forked or config.threads:
-        torch.set_num_threads(1 if forked else config.threads)
+    if forked or config.threads or "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1 if forked else config.threads or 1)
     if config.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Some CUDA kernels have no deterministic form (the backward pass of grid_sample): those only warn.

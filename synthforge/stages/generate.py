@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import split_reference
+from ..core.cores import available_cores
 from ..core.errors import ConfigError, DataError
 from ..core.pipeline import StageContext, StageKind, digest
 from ..core.versions import versions
@@ -207,7 +207,7 @@ def write(
             context.where,
             origins=None if origins is None else tuple(origins),
         )
-        run_shards(job, todo, workers=config.workers or os.cpu_count() or 1, say=context.say)
+        run_shards(job, todo, workers=config.workers or available_cores(), say=context.say)
     if read != outside(context, config):
         raise DataError(
             "a licensed file was replaced while it was being read",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.cores import one_thread
 from ..core.errors import SynthForgeError
 from ..core.interfaces import OriginGenerator
 
@@ -109,7 +110,7 @@ def _start(job: Job, counter: Any, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     # One process a core; and the order of a sum must not depend on the number of threads. Read when torch loads.
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    one_thread(always=True)
     _job, _counter = job, counter
 
 
