@@ -31,12 +31,13 @@ from ..core.pipeline import PREVIOUS, digest
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
 from ..core.schemas import CLASS_SCHEMAS
+from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import FaceModel, load_model, model_digest
 from .boxes import read_boxes
 from .detectors import WORKING_SIDE, detect_faces, find_detector, to_crop_box
 from .faces import Face, predict_faces
-from .overlay import draw, palette
+from .overlay import draw
 from .photographs import Photograph, decode, read_bytes
 
 FORMAT = "synthforge-prediction-1"
@@ -219,11 +220,11 @@ class _Job:
                 ready.image, faces, points=schemas.get("keypoints", ""), classes=schemas.get("segmentation", "")
             )
             kind, options = ("JPEG", {"quality": 90}) if self.options.overlay == "jpg" else ("PNG", {})
-            files[f".overlay.{self.options.overlay}"] = _encoded(picture, kind, **options)
+            files[f".overlay.{self.options.overlay}"] = drawing.encoded(picture, kind, **options)
         if "segmentation" in self.tasks:
             label = Image.fromarray(merge_labels(faces, ready.image.shape[:2]))
-            label.putpalette(palette(schemas["segmentation"]).tobytes())
-            files[".labels.png"] = _encoded(label, "PNG")
+            label.putpalette(drawing.palette(schemas["segmentation"]).tobytes())
+            files[".labels.png"] = drawing.encoded(label, "PNG")
         if "depth" in self.tasks:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **{f"depth_{i}": face.depth for i, face in enumerate(faces)})  # type: ignore[arg-type]
@@ -328,12 +329,6 @@ def merge_labels(faces: Sequence[Face], shape: tuple[int, int]) -> np.ndarray:
 
 def _fingerprint(facts: Mapping[str, Any]) -> str:
     return digest(facts)[:16]
-
-
-def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_sheets_show_every_field_in_its_place(tmp_path: Path, make_dataset: Call
     with Image.open(path) as sheet:
         assert sheet.width == 4 + 5 * 52  # image, labels, depth, normals, landmarks
         pixels = np.asarray(sheet.convert("RGB"))
-    top = 16  # below the headings: lines of 11 px text
+    top = 4 + 16 + 4  # below the headings: lines of 11 px text
     labels = dataset[0]["segmentation"].repeat(2, 0).repeat(2, 1)
     tile = pixels[top : top + 48, 4 + 52 : 4 + 52 + 48]
     assert np.array_equal(tile, CLASS_SCHEMAS["synthforge"].palette[labels])

@@ -15,7 +15,7 @@ from PIL import Image
 from toy_benchmarks import Toy, find_dots, read_depth, read_labels
 
 from synthforge.core.records import PublishedRow, Scores
-from synthforge.datasets import crops
+from synthforge.datasets import crops, drawing
 from synthforge.evaluation import pictures, protocol, report, report_tables
 from synthforge.evaluation.protocol import Evaluation, evaluate
 
@@ -209,7 +209,7 @@ def test_the_error_curve_is_the_distribution(points: Evaluation) -> None:
 
 def test_points_are_drawn_where_they_lie() -> None:
     at = np.full((68, 2), [20.0, 12.0])
-    drawn = np.array(pictures.draw_points(np.zeros((40, 40, 3), np.uint8), "ibug68", [(at, (255, 0, 0))]))
+    drawn = drawing.draw_points(np.zeros((40, 40, 3), np.uint8), [drawing.Points(at, "ibug68", (255, 0, 0))])
     weight = drawn[..., 0].astype(float)
     ys, xs = np.mgrid[:40, :40] + 0.5
     centre = ((weight * xs).sum() / weight.sum(), (weight * ys).sum() / weight.sum())

@@ -144,11 +144,11 @@ def test_the_picture_shows_boxes_classes_and_a_row_a_face(image: np.ndarray) -> 
     faces, _ = run(image, [(40.0, 30.0, 80.0, 60.0), (150.0, 85.0, 182.0, 118.0)])
     sheet = draw(image, faces, points="", classes="synthforge", tile=100)
     alone = draw(image, faces[:1], points="", classes="synthforge", tile=100)
-    assert sheet.width == alone.width == 3 * 106 + 6
-    assert sheet.height == alone.height + 106
-    nothing = np.asarray(draw(image, [], tile=100))
+    assert sheet.shape[1] == alone.shape[1] == 3 * 106 + 6
+    assert sheet.shape[0] == alone.shape[0] + 106
+    nothing = draw(image, [], tile=100)
     assert nothing.shape[1] == 2 * 106 + 6
-    pixels = np.asarray(sheet).reshape(-1, 3)
+    pixels = sheet.reshape(-1, 3)
     skin = (236, 188, 150)  # class 1, in the legend
     assert (pixels == skin).all(axis=1).any()
     assert not (nothing.reshape(-1, 3) == skin).all(axis=1).any()

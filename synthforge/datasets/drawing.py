@@ -1,0 +1,272 @@
+"""Pictures for people: points, class maps, depth and normals in colour, captions, legends and sheets of them.
+
+Every picture here is an array (H,W,3) uint8 sRGB. Coordinates are continuous pixels, pixel centres at i + 0.5.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
+
+Colour = tuple[int, int, int]
+
+BACKGROUND, TEXT, MARK = (24, 24, 28), (225, 225, 230), (255, 160, 60)
+TRUTH, PREDICTION = (70, 220, 120), (255, 80, 60)
+# One colour a region of the point schemas, told apart on skin and with the common kinds of colour blindness.
+REGIONS: dict[str, Colour] = {
+    "jaw": (86, 180, 233),
+    "brows": (240, 228, 66),
+    "nose": (0, 200, 140),
+    "eyes": (255, 255, 255),
+    "mouth": (255, 110, 180),
+}
+# Anchors of the colour map viridis (van der Walt & Smith, CC0), dark to bright, evenly spaced.
+_VIRIDIS = np.array(
+    [
+        *([68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129]),
+        *([92, 200, 99], [170, 220, 50], [253, 231, 37]),
+    ],
+    np.float64,
+)
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points to draw. at: (N,2) pixels, those that are not finite are left out; schema: name, for edges and colours.
+
+    colour: of all of them, None for one a region; visible: (N,) bool, hidden ones are hollow; radius: pixels.
+    """
+
+    at: np.ndarray
+    schema: str = ""
+    colour: Colour | None = None
+    visible: np.ndarray | None = None
+    radius: float = 1.5
+
+
+def draw_points(image: np.ndarray, layers: Iterable[Points], fine: int = 4) -> np.ndarray:
+    """Points with the edges of their schema over a picture.
+
+    Drawn at `fine` times the size and reduced, so that lines are smooth and sub-pixel places show.
+    """
+    height, width = image.shape[:2]
+    canvas = Image.fromarray(image)
+    if fine > 1:
+        canvas = canvas.resize((width * fine, height * fine), Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(canvas)
+    for layer in layers:
+        _draw_layer(pen, layer, fine)
+    return np.array(canvas.resize((width, height), Image.Resampling.BOX) if fine > 1 else canvas)
+
+
+def _draw_layer(pen: ImageDraw.ImageDraw, layer: Points, fine: int) -> None:
+    known = POINT_SCHEMAS.get(layer.schema)
+    count, radius = len(layer.at), layer.radius * fine
+    colours = [layer.colour or MARK] * count
+    if layer.colour is None and known is not None:
+        for name, members in known.regions.items():
+            for index in members:
+                colours[index] = REGIONS.get(name, MARK)
+    places = (np.asarray(layer.at, np.float64) * fine - 0.5).tolist()  # Pillow draws around pixel centres
+    there = np.isfinite(layer.at).all(axis=-1)
+    for a, b in known.edges if known is not None else ():
+        if there[a] and there[b]:
+            pen.line((*places[a], *places[b]), fill=colours[a], width=max(1, round(0.75 * fine)))
+    for i in np.flatnonzero(there):
+        x, y = places[i]
+        seen = layer.visible is None or layer.visible[i]
+        style: dict[str, Any] = {"fill": colours[i]} if seen else {"outline": colours[i], "width": max(1, fine // 2)}
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), **style)
+
+
+def draw_boxes(
+    image: np.ndarray, boxes: Sequence[Sequence[float]], names: Sequence[str] = (), size: int = 13, width: int = 2
+) -> np.ndarray:
+    """Boxes (x0, y0, x1, y1) over a picture, their names in the upper left corner."""
+    canvas = Image.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    for i, box in enumerate(boxes):
+        x0, y0, x1, y1 = (float(value) - 0.5 for value in box)
+        pen.rectangle((x0, y0, x1, y1), outline=MARK, width=width)
+        if i < len(names):
+            pen.text((x0 + 4, y0 + 2), names[i], MARK, font(size), stroke_width=2, stroke_fill=(0, 0, 0))
+    return np.array(canvas)
+
+
+def write_over(image: np.ndarray, text: str, at: tuple[float, float], size: int, colour: Colour = TEXT) -> np.ndarray:
+    """Words over a picture, their upper left corner at `at` in pixels; size: of the letters in pixels."""
+    canvas = Image.fromarray(image)
+    ImageDraw.Draw(canvas).text(at, text, colour, font(size), stroke_width=2, stroke_fill=(0, 0, 0))
+    return np.array(canvas)
+
+
+def palette(schema: str) -> np.ndarray:
+    """Colours (256,3) uint8 of a class schema; of an unknown one, colours that differ between neighbouring ids."""
+    if schema in CLASS_SCHEMAS:
+        return CLASS_SCHEMAS[schema].palette
+    ids = np.arange(256)
+    return np.stack([ids * 67 % 256, ids * 131 % 256, ids * 197 % 256], axis=-1).astype(np.uint8)
+
+
+def class_name(schema: str, index: int) -> str:
+    """The name of a class; its number where the schema is unknown or has no such class."""
+    known = CLASS_SCHEMAS.get(schema)
+    return known.classes[index] if known is not None and index < len(known) else str(index)
+
+
+def draw_labels(label: np.ndarray, schema: str, over: np.ndarray | None = None, opacity: float = 0.6) -> np.ndarray:
+    """A class map (H,W) uint8 in the colours of its schema.
+
+    over: a picture of the same size to blend with; it shows through unchanged where the map says nothing (255).
+    """
+    return _over(palette(schema)[label], label != IGNORE if over is not None else None, over, opacity)
+
+
+def draw_differences(a: np.ndarray, b: np.ndarray, over: np.ndarray) -> np.ndarray:
+    """A grey picture with those pixels in red where two class maps (H,W) differ, 255 in either aside."""
+    grey = (over.mean(axis=2, keepdims=True).repeat(3, axis=2) * 0.6).astype(np.uint8)
+    return _over(np.broadcast_to(PREDICTION, over.shape), (a != b) & (a != IGNORE) & (b != IGNORE), grey, 0.7)
+
+
+def depth_span(depth: np.ndarray, there: np.ndarray, cut: float = 0.0) -> tuple[float, float]:
+    """Nearest and farthest depth where `there`, `cut` percent left out at either end; (0, 0) where there is none."""
+    if not there.any():
+        return 0.0, 0.0
+    near, far = np.percentile(depth[there], (cut, 100 - cut))
+    return float(near), float(far)
+
+
+def draw_depth(
+    depth: np.ndarray,
+    there: np.ndarray,
+    span: tuple[float, float],
+    over: np.ndarray | None = None,
+    opacity: float = 0.75,
+) -> np.ndarray:
+    """Depth (H,W) by the colour map viridis, near bright and far dark, black (or `over`) where not `there`.
+
+    span: the depths of the two ends of the colour map, see `depth_span`.
+    """
+    near, far = span
+    level = (far - np.where(there, depth, far)) / max(far - near, 1e-9)
+    return _over(viridis(level), there, over, opacity)
+
+
+def viridis(level: np.ndarray) -> np.ndarray:
+    """The colours (...,3) uint8 of levels (...,) from 0, dark violet, to 1, bright yellow."""
+    place = np.clip(level, 0, 1) * (len(_VIRIDIS) - 1)
+    channels = [np.interp(place, np.arange(len(_VIRIDIS)), _VIRIDIS[:, c]) for c in range(3)]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def draw_normals(normals: np.ndarray, over: np.ndarray | None = None, opacity: float = 0.75) -> np.ndarray:
+    """Unit normals (H,W,3) as colours (n + 1) / 2; black (or `over`) where a normal is zero."""
+    return _over(((np.clip(normals, -1, 1) + 1) * 127.5).astype(np.uint8), np.any(normals, axis=-1), over, opacity)
+
+
+def _over(colours: np.ndarray, where: np.ndarray | None, over: np.ndarray | None, opacity: float) -> np.ndarray:
+    """Colours blended into a picture, or put on black, where `where`."""
+    mixed = colours if over is None else ((1 - opacity) * over + opacity * colours).astype(np.uint8)
+    if where is None:
+        return mixed
+    return np.where(where[..., None], mixed, 0 if over is None else over).astype(np.uint8)
+
+
+def fit(image: np.ndarray, side: int, smooth: bool = True) -> np.ndarray:
+    """A picture scaled so that its longer side has `side` pixels; not smooth: maps keep hard edges when they grow."""
+    height, width = image.shape[:2]
+    factor = side / max(height, width)
+    method = Image.Resampling.LANCZOS if smooth else Image.Resampling.BOX if factor < 1 else Image.Resampling.NEAREST
+    return resize(image, max(1, round(width * factor)), max(1, round(height * factor)), method)
+
+
+def resize(image: np.ndarray, width: int, height: int, method: int = Image.Resampling.LANCZOS) -> np.ndarray:
+    """A picture at another size in pixels."""
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling(method)))
+
+
+def stack(pictures: Sequence[np.ndarray], across: bool = False, gap: int = 0) -> np.ndarray:
+    """Pictures one below the other, or side by side, with `gap` pixels between them."""
+    axis, other = (1, 0) if across else (0, 1)
+    size = [0, 0]
+    size[axis] = sum(p.shape[axis] for p in pictures) + gap * (len(pictures) - 1)
+    size[other] = max(p.shape[other] for p in pictures)
+    sheet, at = _blank(size[1], size[0]), 0
+    for picture in pictures:
+        place = sheet if across else sheet.swapaxes(0, 1)
+        source = picture if across else picture.swapaxes(0, 1)
+        place[: source.shape[0], at : at + source.shape[1]] = source
+        at += picture.shape[axis] + gap
+    return sheet
+
+
+def pad(picture: np.ndarray, side: int) -> np.ndarray:
+    """A picture in the upper left corner of a square of `side` pixels."""
+    sheet = _blank(side, side)
+    sheet[: picture.shape[0], : picture.shape[1]] = picture
+    return sheet
+
+
+def frame(picture: np.ndarray, gap: int, width: int = 0) -> np.ndarray:
+    """A picture with `gap` pixels around it, in the middle of `width` pixels where it is narrower."""
+    side = max(gap, (width - picture.shape[1]) // 2)
+    sheet = _blank(max(width, picture.shape[1] + 2 * side), picture.shape[0] + 2 * gap)
+    sheet[gap : gap + picture.shape[0], side : side + picture.shape[1]] = picture
+    return sheet
+
+
+def caption(text: str, width: int, size: int) -> np.ndarray:
+    """A strip of text `width` pixels wide and one and a half lines high; size: of the letters in pixels."""
+    strip = Image.fromarray(_blank(width, int(size * 1.5)))
+    ImageDraw.Draw(strip).text((0, size // 4), text, TEXT, font(size))
+    return np.array(strip)
+
+
+def legend(entries: Sequence[tuple[Colour, str]], width: int, size: int, dots: bool = False) -> np.ndarray:
+    """Rows of swatches (or dots) with their names, `width` pixels wide; size: of the letters in pixels."""
+    line, x, y = int(size * 1.6), 0, 0
+    places = []
+    for colour, name in entries:
+        step = int(font(size).getlength(name) + size * 2.2)
+        if x and x + step > width:
+            x, y = 0, y + line
+        places.append((x, y, colour, name))
+        x += step
+    picture = Image.fromarray(_blank(width, y + line if entries else 0))
+    pen = ImageDraw.Draw(picture)
+    for x, y, colour, name in places:
+        (pen.ellipse if dots else pen.rectangle)((x, y + 1, x + size, y + 1 + size), colour, outline=TEXT)
+        pen.text((x + 1.3 * size, y), name, TEXT, font(size))
+    return np.array(picture)
+
+
+def class_legend(labels: Iterable[np.ndarray], schema: str, width: int, size: int) -> np.ndarray:
+    """The legend of the classes that occur in class maps."""
+    ids = sorted({int(i) for label in labels for i in np.unique(label)})
+    colours = palette(schema)
+    return legend([((*map(int, colours[i]),), class_name(schema, i)) for i in ids], width, size)  # type: ignore[misc]
+
+
+def encoded(picture: np.ndarray | Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """A picture as the bytes of a file; options: Pillow's for that kind."""
+    buffer = io.BytesIO()
+    (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=8)
+def font(size: int) -> Any:
+    """Pillow's own font; size: pixels."""
+    return ImageFont.load_default(size)
+
+
+def _blank(width: int, height: int) -> np.ndarray:
+    return np.array(Image.new("RGB", (width, height), BACKGROUND))
