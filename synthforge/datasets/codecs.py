@@ -11,18 +11,19 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from synthforge.core.errors import DataError
+from synthforge.core.errors import DataError, SynthForgeError
+from synthforge.core.foreign import LIMITS
+from synthforge.core.images import decode_map, decode_photograph
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
 
 from .png import decode_png, encode_png
 
-PIXEL_CAP = 64 * 1024 * 1024
 JSON_MEMBER = "json"
 IMAGE = Field("image", "image", unit="sRGB", description="the picture")
 
@@ -57,22 +58,21 @@ class Codec:
     decode: Callable[[Any, Field, Encoding], Any]
 
 
-def open_image(data: bytes | IO[bytes], mode: str | None = None) -> np.ndarray:
-    """Decode PNG or JPEG bytes, or a file open for reading, to an array; `mode` converts (`RGB`).
+def open_image(data: bytes, mode: str | None = None) -> np.ndarray:
+    """Decode a picture: with `RGB` a PNG or JPEG as a photograph, else the values of a PNG (`core.images.decode_map`).
 
-    Raises ValueError for another format, for more than PIXEL_CAP pixels and for damaged data.
+    Raises ValueError for another format, for more pixels than `foreign.LIMITS` allow and for damaged data.
     """
-    if isinstance(data, bytes):
-        plain = decode_png(data, PIXEL_CAP)
-        if plain is not None and (mode is None or (mode == "RGB" and plain.ndim == 3)):
-            return plain
-    try:
-        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > PIXEL_CAP:
-                raise ValueError(f"an image of {image.width} x {image.height} pixels is above the cap of {PIXEL_CAP}")
-            return np.asarray(image if mode in (None, image.mode) else image.convert(mode))
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"not a sound PNG or JPEG: {error}") from error
+    plain = decode_png(data, LIMITS.pixels(len(data)))
+    if plain is not None and (mode is None or plain.ndim == 3):
+        return plain
+    if mode == "RGB":
+        return decode_photograph(data, "the image", error=_Unreadable)
+    return decode_map(data, "the image", indices=True, error=_Unreadable)
+
+
+class _Unreadable(SynthForgeError, ValueError):
+    """As codecs raise: their callers know which file and sample it is."""
 
 
 def _array(value: Any, dtype: type, shape: tuple[int | None, ...]) -> np.ndarray:

@@ -18,10 +18,12 @@ import numpy as np
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import DataError, UserError
+from synthforge.core.foreign import boundary, read_json, read_text
+from synthforge.core.images import read_map, read_photograph
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
 
-from .codecs import check_label, open_image
+from .codecs import check_label
 from .png import encode_png
 from .reader import ShardDataset
 
@@ -53,22 +55,10 @@ class Layout:
     read: Callable[[Path, str, ReadOptions], dict[str, Any]]
 
 
-def _image(path: Path, mode: str | None = None) -> np.ndarray:
-    try:
-        with open(path, "rb") as file:
-            return open_image(file, mode)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: {error}") from error
-
-
 def _points(value: Any, path: Path, options: ReadOptions, size: int) -> np.ndarray:
     """(N,2) float32 pixels."""
-    try:
+    with boundary(path, "a list of points"):
         points = np.array(value, np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: points are not numbers: {error}") from error
     if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
         raise DataError(f"{path}: points must be finite and (N, 2), got {points.shape}")
     points = points[:, :2]
@@ -112,38 +102,36 @@ def _paper_fields(options: ReadOptions) -> tuple[Field, ...]:
 
 def _read_paper(root: Path, key: str, options: ReadOptions) -> dict[str, Any]:
     path = root / "annotations" / f"{key}.json"
-    try:
-        record = json.loads(path.read_bytes())
-        points = record["2d_kps"]
-        label = np.array(record["camera_params"], np.float64).reshape(-1)
-        parameters = {name: record.get(name) for name in (*_PAPER_NUMBERS, "fan_kps", "mse")}
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not an annotation of the paper's layout: {error!r}") from error
-    image = _image(root / "images" / f"{key}.png", "RGB")
+    record = read_json(path)
+    image = read_photograph(root / "images" / f"{key}.png")
     height, width = image.shape[:2]
     from synthforge.geometry.cameras import camera_from_eg3d
 
+    with boundary(path, "an annotation of the paper's layout"):
+        points = record["2d_kps"]
+        label = np.array(record["camera_params"], np.float64).reshape(-1)
+        parameters = {name: record.get(name) for name in (*_PAPER_NUMBERS, "fan_kps", "mse")}
+        camera = camera_from_eg3d(label, width, height).to_json()
     sample = {
         "__key__": key,
         "image": image,
         "landmarks2d": _points(points, path, options, width),
-        "segmentation": _labels_of(_image(root / "seg" / f"{key}.png", "RGB"), root / "seg" / f"{key}.png", options),
+        "segmentation": _labels_of(read_photograph(root / "seg" / f"{key}.png"), root / "seg" / f"{key}.png", options),
         "scene": {"parameters": parameters},
-        "camera": camera_from_eg3d(label, width, height).to_json(),
+        "camera": camera,
     }
     depth_path = root / "depth" / f"{key}.png"
-    stored = _image(depth_path)
+    stored = read_map(depth_path, grey=True)
     if stored.dtype != np.uint8:
         raise DataError(f"{depth_path}: expected 8-bit depth")
-    stored = stored if stored.ndim == 2 else stored[..., 0]
     if not options.metric_depth:
         return sample | {"relative_depth": stored.astype(np.float32) / np.float32(255)}
     limits = options.depth_range or record.get("depth_range")
     if limits is None:
         raise DataError(f"{path} has no depth_range", hint="Give depth_range: [nearest, furthest] in metres.")
-    return sample | {"depth": _metres(stored, float(limits[0]), float(limits[1]))}
+    with boundary(path, "an annotation with a depth_range [nearest, furthest]"):
+        near, far = (float(limit) for limit in limits)
+    return sample | {"depth": _metres(stored, near, far)}
 
 
 def _labels_of(pixels: np.ndarray, path: Path, options: ReadOptions) -> np.ndarray:
@@ -269,18 +257,15 @@ def _face_synthetics_fields(options: ReadOptions) -> tuple[Field, ...]:
 
 def _read_face_synthetics(root: Path, key: str, options: ReadOptions) -> dict[str, Any]:
     path = root / f"{key}_ldmks.txt"
-    try:
-        rows = [[float(number) for number in line.split()] for line in path.read_text().splitlines() if line.strip()]
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not a list of points: {error}") from error
+    lines = read_text(path).splitlines()
+    with boundary(path, "a list of points"):
+        rows = [[float(number) for number in line.split()] for line in lines if line.strip()]
     if len(rows) != 70 or any(len(row) != 2 for row in rows):
         raise DataError(f"{path} must have 70 lines 'x y', it has {len(rows)} rows")
-    image = _image(root / f"{key}.png", "RGB")
+    image = read_photograph(root / f"{key}.png")
     points = _points(rows, path, options, image.shape[1])
     seg_path = root / f"{key}_seg.png"
-    labels = _image(seg_path)
+    labels = read_map(seg_path, indices=True)
     if labels.dtype != np.uint8 or labels.ndim != 2:
         raise DataError(f"{seg_path}: expected one 8-bit class id a pixel")
     try:

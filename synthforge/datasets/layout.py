@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from synthforge.core.errors import DataError
+from synthforge.core.foreign import read_json
 from synthforge.core.records import Field
 
 from .codecs import CODECS, Encoding
@@ -86,14 +87,9 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
     """A JSON object from disk; DataError when it is missing, unreadable or not an object."""
-    try:
-        record = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not valid JSON: {error}", hint="It was damaged or edited.") from error
+    record = read_json(path, hint="It was damaged or edited.")
     if not isinstance(record, dict):
         raise DataError(f"{path} must hold a JSON object, not a {type(record).__name__}")
     return record
@@ -102,7 +98,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_marker(root: Path | str, shard: int) -> ShardInfo:
     """The marker of a finished shard; DataError, with the way out, when it is not one."""
     path = marker_path(root, shard)
-    record = read_json(path)
+    record = read_record(path)
     try:
         check_version(record)
         info = ShardInfo(

@@ -18,7 +18,7 @@ from synthforge.core.errors import DataError
 from synthforge.core.records import Field
 
 from .codecs import CODECS, JSON_MEMBER, Encoding, member_of
-from .layout import MANIFEST, check_version, fields_from_json, marker_path, read_json, read_marker, tar_path
+from .layout import MANIFEST, check_version, fields_from_json, marker_path, read_marker, read_record, tar_path
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
                 hint="Run the command that makes it again; finished shards are kept.",
             )
         raise DataError(f"{root} is not a dataset: there is no {MANIFEST}")
-    record = read_json(path)
+    record = read_record(path)
     try:
         check_version(record)
         fields_from_json(record["fields"])

@@ -11,39 +11,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..core import images
 from ..core.errors import DataError
 from ..core.files import write_text
+from ..core.foreign import read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-IMAGE_FORMATS = ("JPEG", "PNG")
-MAX_PIXELS = 100_000_000
 
 # A `.pts` file counts pixels from 1: its x = 1 is the centre of the first pixel, which here lies at 0.5.
 PTS_ORIGIN = 0.5
 
 
-def _open(path: Path) -> Image.Image:
-    """Open and decode an image, whole; DataError for anything less."""
-    if not path.is_file():
-        raise DataError(f"{path} does not exist", hint="Check the dataset's root folder.")
-    try:
-        with Image.open(path, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{path} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed"
-                )
-            image.load()
-            return image.copy()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} is not a whole JPEG or PNG image: {error}",
-            hint="The file is truncated or of another kind: copy it again from its source.",
-        ) from error
-
-
 def read_image(path: Path) -> np.ndarray:
-    """A photograph (H,W,3) uint8 sRGB. Raises DataError when it is missing, truncated, no image or too large."""
-    return np.array(_open(path).convert("RGB"))
+    """A photograph (H,W,3) uint8 sRGB (JPEG or PNG). Raises DataError when it is missing, cut off or too large."""
+    return images.read_photograph(_there(path))
 
 
 def fit_image(image: np.ndarray, shape: tuple[int, int], where: Path) -> np.ndarray:
@@ -61,17 +42,18 @@ def fit_image(image: np.ndarray, shape: tuple[int, int], where: Path) -> np.ndar
 
 
 def read_label(path: Path, classes: int | None = None) -> np.ndarray:
-    """A label map (H,W) uint8 of class ids from an 8-bit grey or palette PNG.
+    """A label map (H,W) uint8 of class ids from an 8-bit PNG: grey, or a palette.
 
-    Raises DataError when it is missing, truncated, of another kind, or holds an id not below `classes` (255 aside).
+    A palette of greys stands for its greys, one with colours for its indices. Raises DataError when it is missing, cut
+    off, of another kind, or holds an id not below `classes` (255 aside).
     """
-    image = _open(path)
-    if image.mode not in ("L", "P", "1"):
+    label = images.read_map(_there(path), indices=True)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        kind = "in colour" if label.ndim == 3 else "of 16 bits"
         raise DataError(
-            f"{path} is a '{image.mode}' image; a label map has one 8-bit channel of class ids",
+            f"{path} is an image {kind}; a label map has one 8-bit channel of class ids",
             hint="Colour-coded maps have to be turned into class ids first.",
         )
-    label = np.array(image).astype(np.uint8)
     if classes is not None:
         wrong = label[(label >= classes) & (label != 255)]
         if wrong.size:
@@ -80,14 +62,8 @@ def read_label(path: Path, classes: int | None = None) -> np.ndarray:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """An 8- or 16-bit grey image (H,W) as float32, its values as stored. Raises DataError as `read_label` does."""
-    image = _open(path)
-    values = np.array(image)
-    if values.ndim == 3 and image.mode == "RGB" and (values == values[..., :1]).all():
-        values = values[..., 0]
-    if values.ndim != 2:
-        raise DataError(f"{path} is a '{image.mode}' image; depth has one channel")
-    return values.astype(np.float32)
+    """An 8- or 16-bit grey PNG (H,W) as float32, its values as stored. Raises DataError as `read_label` does."""
+    return images.read_map(_there(path), grey=True).astype(np.float32)
 
 
 def read_pts(path: Path, count: int = 68) -> np.ndarray:
@@ -136,12 +112,13 @@ def read_pairs(path: Path, header: bool = False) -> np.ndarray:
 
 
 def _lines(path: Path) -> list[str]:
+    return read_text(_there(path)).splitlines()
+
+
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="Check the dataset's root folder.")
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a text file: {error}") from error
+    return path
 
 
 def _check_count(path: Path, number: int, text: str, count: int) -> None:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from ..core.errors import DataError, UserError
-from ..evaluation.files import MAX_PIXELS
+from ..core.images import decode_photograph
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 # What `synthforge predict` writes itself, so that a folder can be its own --out.
 OWN_SUFFIXES = (".overlay.jpg", ".overlay.png", ".labels.png")
-# Transparent pixels become white, as most viewers and web pages show them.
-BEHIND = (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -83,35 +79,5 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, path: Path) -> np.ndarray:
-    """The photograph (H,W,3) uint8 sRGB in `data`, turned upright by its EXIF orientation.
-
-    Grey is repeated, 16 bits become 8 by value / 257, transparent pixels white. Raises DataError naming `path` when
-    it is truncated, of an unknown kind, or has more than 100 million pixels.
-    """
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{path} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} allowed"
-                )
-            image.load()
-            return _rgb8(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} is not a whole image: {error}",
-            hint=f"The file is truncated or of another kind. Read are {', '.join(FORMATS)}.",
-        ) from error
-
-
-def _rgb8(image: Image.Image) -> np.ndarray:
-    if image.mode == "F":
-        raise ValueError("its pixels are floating point numbers, whose range nothing tells")
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow opens as `I;16` or the wider `I`
-        values = np.asarray(image, np.float64)
-        grey = np.rint(values / 257).clip(0, 255).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        above = image.convert("RGBA")
-        below = Image.new("RGBA", above.size, (*BEHIND, 255))
-        image = Image.alpha_composite(below, above)
-    return np.array(image.convert("RGB"))
+    """The photograph (H,W,3) uint8 sRGB in `data`, turned upright by its EXIF orientation. Raises DataError."""
+    return decode_photograph(data, path, FORMATS, upright=True)

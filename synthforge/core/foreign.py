@@ -1,0 +1,232 @@
+"""Reading files that this program did not write: limits, one boundary for errors, and readers for JSON, NPY and NPZ.
+
+Every reader of a foreign format checks size, depth and number of parts against `LIMITS` before the work, and turns
+whatever its parser raises into one of our errors, with the file's name. Pictures: `core.images`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import DataError, SynthForgeError
+
+Where = Path | str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may ask for. A small file within them takes under two seconds and 200 MB."""
+
+    image_bytes: int = 512 << 20
+    image_pixels: int = 100_000_000
+    #: Pictures of up to so many pixels are decoded however small the file is;
+    free_pixels: int = 4096 * 4096
+    #: larger ones need a byte for so many pixels. Photographs have a byte for 2 to 40.
+    pixels_per_byte: int = 200
+    #: Progressive JPEG has about ten scans; each further one costs time over the whole picture.
+    jpeg_scans: int = 100
+    png_chunks: int = 50_000
+    text_bytes: int = 64 << 20
+    json_nodes: int = 1_500_000
+    json_depth: int = 64
+    array_dimensions: int = 8
+    #: An NPZ may unpack to this, and to `npz_ratio` times its own size beyond.
+    npz_bytes: int = 128 << 20
+    npz_ratio: int = 8
+    npz_members: int = 10_000
+
+    def pixels(self, size: int) -> int:
+        """Most pixels of a picture in a file of `size` bytes."""
+        return min(self.image_pixels, max(self.free_pixels, size * self.pixels_per_byte))
+
+
+LIMITS = Limits()
+# Digits as 0 and no plus signs: numbers that may not fit show as 20 zeros or as e000.
+_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_INTEGER = 2**64
+
+
+@contextmanager
+def boundary(
+    where: Where, what: str, *, hint: str | None = None, error: type[SynthForgeError] = DataError
+) -> Iterator[None]:
+    """Turn whatever a parser raises into `error`: "WHERE is not WHAT: reason". Our own errors pass.
+
+    For the lines alone that hand foreign bytes to a parser; a mistake of ours in the block would be hidden.
+    """
+    try:
+        yield
+    except SynthForgeError:
+        raise
+    except OSError as problem:
+        if problem.filename is not None:
+            raise error(f"cannot read {where}: {problem.strerror}", hint=hint) from problem
+        raise error(f"{where} is not {what}: {problem}", hint=hint) from problem
+    except RecursionError as problem:
+        raise error(f"{where} is not {what}: it is nested too deeply", hint=hint) from problem
+    except Exception as problem:  # parsers of foreign formats raise almost anything on hostile files
+        words = str(problem) or "no reason given"
+        reason = f"{words} is missing" if isinstance(problem, KeyError) else words
+        raise error(f"{where} is not {what}: {reason[:300]}", hint=hint) from problem
+
+
+def read_bytes(path: Path, most: int = LIMITS.text_bytes) -> bytes:
+    """The content of a regular file of at most `most` bytes. Raises DataError, for folders, pipes and devices too."""
+    try:
+        with open(path, "rb") as file:
+            size = path.stat()
+            if not stat.S_ISREG(size.st_mode):
+                raise DataError(f"{path} is not a regular file")
+            if size.st_size > most:
+                raise DataError(f"{path} has {size.st_size:,} bytes, more than the {most:,} allowed")
+            return file.read(most + 1 if size.st_size == 0 else size.st_size)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte order mark. Raises DataError."""
+    data = read_bytes(path)
+    with boundary(path, "a text file in UTF-8"):
+        return data.decode("utf-8-sig")
+
+
+def read_json(path: Path, *, hint: str | None = None) -> Any:
+    """The JSON in a file, as `parse_json` reads it. Raises DataError."""
+    return parse_json(read_bytes(path), path, hint=hint)
+
+
+def parse_json(data: bytes, where: Where, *, hint: str | None = None) -> Any:
+    """JSON in UTF-8 (or -16, -32), with or without a byte order mark; `where`: what messages call it.
+
+    Raises DataError for anything that is not strict JSON (NaN, keys that come twice, numbers beyond 64 bits, text
+    that is no Unicode) and beyond `LIMITS`.
+    """
+    with boundary(where, "valid JSON", hint=hint):
+        if len(data) > LIMITS.text_bytes:
+            raise ValueError(f"it has {len(data):,} bytes, more than the {LIMITS.text_bytes:,} allowed")
+        opened = data.count(b"[") + data.count(b"{")
+        if opened + data.count(b",") > LIMITS.json_nodes:
+            raise ValueError(f"it has more than the {LIMITS.json_nodes:,} values allowed")
+        plain = data.translate(_DIGITS, b"+")
+        large = b"e000" in plain or b"0" * 20 in plain
+        numbers: dict[str, Any] = {"parse_int": _integer, "parse_float": _number} if large else {}
+        value = json.loads(data, object_pairs_hook=_distinct, parse_constant=_constant, **numbers)
+        if _may_be_deep(data) and _deeper(value, LIMITS.json_depth):
+            raise ValueError(f"it is nested more than {LIMITS.json_depth} levels deep")
+        if _SURROGATE.search(data):
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair cannot be written anywhere
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key '{twice[:60]}' comes twice in one object")
+    return found
+
+
+def _constant(text: str) -> float:
+    raise ValueError(f"{text} is no number in JSON")
+
+
+def _integer(text: str) -> int:
+    value = int(text) if len(text) < 40 else _INTEGER
+    if abs(value) >= _INTEGER:
+        raise ValueError(f"the number {text[:24]} does not fit 64 bits")
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise ValueError(f"the number {text[:24]} is out of range")
+    return value
+
+
+def _may_be_deep(data: bytes) -> bool:
+    """Whether brackets remain when the innermost pairs are taken away as often as depth is allowed; fast."""
+    brackets = data.translate(None, _ALL_BUT_BRACKETS)
+    for _ in range(LIMITS.json_depth):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return bool(brackets)
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects lie in each other more than `depth` levels deep."""
+    level = [value] if isinstance(value, list | dict) else []
+    while level and depth:
+        inner = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
+        level = [item for item in inner if isinstance(item, list | dict)]
+        depth -= 1
+    return bool(level)
+
+
+def read_array(path: Path, *, error: type[SynthForgeError] = DataError) -> np.ndarray:
+    """The array of numbers in an NPY file. Raises `error` for objects, texts, damage and shapes beyond `LIMITS`."""
+    with boundary(path, "a NumPy array of numbers", error=error), open(path, "rb") as file:
+        return _array(file, path.stat().st_size)
+
+
+def read_arrays(
+    path: Path, names: Sequence[str] | None = None, *, error: type[SynthForgeError] = DataError
+) -> dict[str, np.ndarray]:
+    """The arrays of numbers in an NPZ file by name; names: those to read where they are there, None for all.
+
+    Raises `error` for anything else, and for an archive that unpacks to more than `LIMITS` allows.
+    """
+    with boundary(path, "an NPZ file of arrays of numbers", error=error), zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if len(members) > LIMITS.npz_members or len({member.filename for member in members}) != len(members):
+            raise ValueError(f"it has {len(members):,} members, too many or of the same name")
+        chosen = {member.filename.removesuffix(".npy"): member for member in members}
+        if names is not None:
+            chosen = {name: chosen[name] for name in names if name in chosen}
+        total = sum(member.file_size for member in chosen.values())
+        most = LIMITS.npz_bytes + LIMITS.npz_ratio * path.stat().st_size
+        if total > most:
+            raise ValueError(f"it unpacks to {total:,} bytes, more than the {most:,} allowed for a file of its size")
+        arrays = {}
+        for name, member in chosen.items():
+            arrays[name] = _array(io.BytesIO(archive.read(member)), member.file_size)
+        return arrays
+
+
+def _array(file: Any, size: int) -> np.ndarray:
+    """One array from an open NPY file of `size` bytes, its header held against what is there first."""
+    form = np.lib.format
+    version = form.read_magic(file)
+    read = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"it is of format version {version}")
+    shape, fortran, dtype = read(file)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"it holds {dtype}, not numbers")
+    if len(shape) > LIMITS.array_dimensions:
+        raise ValueError(f"it has {len(shape)} dimensions, more than the {LIMITS.array_dimensions} allowed")
+    count = 1
+    for side in shape:
+        count *= side
+    start = file.tell()
+    if any(side < 0 or side > size for side in shape) or start + count * dtype.itemsize != size:
+        raise ValueError(f"its shape {shape} of {dtype} does not fit its {size:,} bytes")
+    values = np.frombuffer(file.read(size - start), dtype, count)
+    # as NumPy's own reader: writable, in the byte order of this machine's choice
+    return values.reshape(shape[::-1]).T.copy(order="F") if fortran else values.reshape(shape).copy()

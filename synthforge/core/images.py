@@ -1,0 +1,197 @@
+"""The one decoder of pictures: photographs as RGB, and maps whose values mean something as those values.
+
+Every picture that anybody else wrote is read here: by benchmarks, datasets, heads and predictions. Formats are named by
+the caller, `foreign.LIMITS` are checked before anything is decoded, and metadata never decides whether pixels are read.
+PNG: W3C Portable Network Graphics Specification, third edition, section 5 (chunks and their checksums).
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .errors import DataError, SynthForgeError
+from .foreign import LIMITS, Where, boundary, read_bytes
+
+PHOTOGRAPHS = ("JPEG", "PNG")
+MAPS = ("PNG",)  # lossy formats change values
+# Transparent pixels become white, as most viewers and web pages show them.
+BEHIND = (255, 255, 255)
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+_BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
+_TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+
+
+def read_photograph(path: Path, formats: Sequence[str] = PHOTOGRAPHS, *, upright: bool = False) -> np.ndarray:
+    """The photograph in a file, as `decode_photograph` gives it. Raises DataError."""
+    return decode_photograph(read_bytes(path, LIMITS.image_bytes), path, formats, upright=upright)
+
+
+def decode_photograph(
+    data: bytes,
+    where: Where,
+    formats: Sequence[str] = PHOTOGRAPHS,
+    *,
+    upright: bool = False,
+    error: type[SynthForgeError] = DataError,
+) -> np.ndarray:
+    """A picture (H,W,3) uint8 sRGB; 16 bits become 8 by value / 257, grey is repeated, transparent pixels are white.
+
+    formats: Pillow's names of those allowed. upright: turn it by its EXIF orientation; unreadable EXIF turns nothing.
+    where: what messages call it. Raises `error` for anything but a whole picture within `LIMITS`.
+    """
+
+    def pixels(image: Image.Image) -> np.ndarray:
+        turn = _TURNS.get(_orientation(image)) if upright else None
+        return _rgb8(image.transpose(turn) if turn is not None else image, _full_scale(image))
+
+    return _decoded(data, where, formats, pixels, error)
+
+
+def read_map(path: Path, *, indices: bool = False, grey: bool = False) -> np.ndarray:
+    """The map in a PNG file, as `decode_map` gives it. Raises DataError."""
+    return decode_map(read_bytes(path, LIMITS.image_bytes), path, indices=indices, grey=grey)
+
+
+def decode_map(
+    data: bytes, where: Where, *, indices: bool = False, grey: bool = False, error: type[SynthForgeError] = DataError
+) -> np.ndarray:
+    """The values of a PNG: (H,W) uint8 or uint16 of grey and of palettes of greys, (H,W,3) uint8 of colours.
+
+    1, 2 and 4 bits are scaled to 0..255, as PNG defines them. indices: of a palette with any colour in it (as VOC's
+    label maps have), give the indices instead of the colours. grey: three equal channels count as grey, and colours are
+    an error. Raises `error` where values would be lost, too: transparent pixels, 16 bits in colour.
+    """
+
+    def values(image: Image.Image) -> np.ndarray:
+        if data[24] == 16 and data[25] != 0:  # Pillow would keep the upper byte alone
+            raise ValueError("16 bits a channel are read of grey images only")
+        pixels = _values(image, indices)
+        if not grey or pixels.ndim == 2:
+            return pixels
+        if not _is_grey(pixels):
+            raise ValueError("it is in colour, and its values have to be grey")
+        return pixels[..., 0].copy()
+
+    return _decoded(data, where, MAPS, values, error)
+
+
+def _decoded(
+    data: bytes,
+    where: Where,
+    formats: Sequence[str],
+    pixels: Callable[[Image.Image], np.ndarray],
+    error: type[SynthForgeError],
+) -> np.ndarray:
+    names = f"{', '.join(formats[:-1])} or {formats[-1]}" if len(formats) > 1 else formats[0]
+    hint = f"The file is cut off, damaged or of another kind; read are {names}."
+    with boundary(where, f"a whole {names} image", hint=hint, error=error):
+        if data.startswith(_SIGNATURE):
+            _check_png(data)
+        if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > LIMITS.jpeg_scans + len(data) // 10_000:
+            raise ValueError(f"it has more than {LIMITS.jpeg_scans} scans")
+        with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
+            _check_size(image.width, image.height, len(data), where, error)
+            image.load()
+            return pixels(image)
+
+
+def _check_size(width: int, height: int, size: int, where: Where, error: type[SynthForgeError]) -> None:
+    count = width * height
+    if count > LIMITS.image_pixels:
+        raise error(f"{where} has {width} x {height} pixels, more than the {LIMITS.image_pixels:,} allowed")
+    if count > LIMITS.pixels(size):
+        raise error(f"{where} claims {width} x {height} pixels in {size:,} bytes: no photograph is so small")
+
+
+def _check_png(data: bytes) -> None:
+    """Raise ValueError unless every chunk up to the last is there and has its checksum; Pillow checks only some."""
+    view, place = memoryview(data), len(_SIGNATURE)
+    for _ in range(LIMITS.png_chunks):
+        end = place + 8 + int.from_bytes(view[place : place + 4], "big")
+        if end + 4 > len(data):
+            raise ValueError("it is cut off")
+        if zlib.crc32(view[place + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
+            raise ValueError("a checksum in it is wrong")
+        if view[place + 4 : place + 8] == b"IEND":
+            return
+        place = end + 4
+    raise ValueError(f"it has more than {LIMITS.png_chunks:,} chunks")
+
+
+def _orientation(image: Image.Image) -> int:
+    with suppress(Exception):  # EXIF is written by anything and read by nobody's rules
+        return int(image.getexif().get(_ORIENTATION, 1))
+    return 1
+
+
+def _full_scale(image: Image.Image) -> tuple[int, bool]:
+    """Largest value and whether it is black, for grey of more than 8 bits."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS, (16,))
+    if image.mode == "I" and image.format != "PNG":
+        raise ValueError("its pixels are 32-bit integers, whose range nothing tells")
+    return 2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1, tags.get(_PHOTOMETRIC) == 0
+
+
+def _rgb8(image: Image.Image, scale: tuple[int, bool]) -> np.ndarray:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating point numbers, whose range nothing tells")
+    if image.mode.startswith("I"):
+        values = _grey16(image)
+        full, inverted = scale
+        table = _TO_8_BITS if full == 65535 else np.rint(np.arange(65536) * (255 / full)).clip(0, 255).astype(np.uint8)
+        grey = table[values]
+        return np.repeat((255 - grey if inverted else grey)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        above = image.convert("RGBA")
+        image = Image.new("RGB", above.size, BEHIND)
+        image.paste(above, mask=above.getchannel("A"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _grey16(image: Image.Image) -> np.ndarray:
+    """16-bit grey, which Pillow opens as `I;16`, `I;16B` or the wider `I`: (H,W) uint16."""
+    return np.asarray(image).astype(np.uint16)
+
+
+def _values(image: Image.Image, indices: bool) -> np.ndarray:
+    if image.mode.startswith("I"):
+        return _grey16(image)
+    if image.mode in ("LA", "RGBA"):
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise ValueError("it has transparent pixels, whose values mean nothing")
+        image = image.convert(image.mode[:-1])
+    if image.mode == "P":
+        palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        places = np.array(image)
+        if places.max(initial=0) >= len(palette):
+            raise ValueError("it points beyond its palette")
+        if indices and not _is_grey(palette):
+            return places
+        pixels = palette[places]
+        return pixels[..., 0].copy() if _is_grey(pixels) else pixels
+    if image.mode not in ("1", "L", "RGB"):
+        raise ValueError(f"'{image.mode}' is no kind of grey or RGB")
+    return np.array(image.convert("L") if image.mode == "1" else image)
+
+
+def _is_grey(colours: np.ndarray) -> bool:
+    return bool((colours == colours[..., :1]).all())
