@@ -139,8 +139,7 @@ def compare(options: argparse.Namespace, root: Path, scratch: Path) -> None:
     fabric = hardware.make_fabric(settings, options.precision)
     tasks, references = build_tasks(config.tasks, load_plugins())
     dataset = ShardDataset(root, [each.name for each in FIELDS] + ["image"])
-    wanted = {name: (tuple(task.fields), str(getattr(task, "schema", ""))) for name, task in tasks.items()}
-    plans, members = plan_tasks({f.name: f for f in FIELDS}, wanted, where="noise")
+    plans, members = plan_tasks({f.name: f for f in FIELDS}, tasks, where="noise")
     names = list(plans)
 
     def cropped(cache_bytes: int = 0) -> CropDataset:

@@ -19,6 +19,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from .core.catalogue import Entry
+from .core.frames import CropFrame
 from .core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
 from .core.plugins import Plugins
 from .core.records import Rendering, Verdict
@@ -157,13 +158,13 @@ def _same(first: Any, second: Any) -> bool:
 
 
 def check_task(task: Task, *, channels: int = 8, size: int = 32) -> None:
-    """A task: a head that predicts, a finite loss with gradients that falls when it is followed, metrics as sums."""
+    """A task: a head that predicts, a finite loss that falls when its gradient is followed, metrics as sums, values."""
     import torch
 
     torch.manual_seed(0)
     head = task.build_head(channels)
     features = torch.randn(2, channels, size, size)
-    target = task_target(task.name, size)
+    target = task.example_target(2, size)
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     losses = []
     for _ in range(8):
@@ -181,22 +182,34 @@ def check_task(task: Task, *, channels: int = 8, size: int = 32) -> None:
     assert figures, "at least one metric"
     for name, pair in figures.items():
         assert pair.shape == (2,), f"the metric {name} is a (sum, weight) pair"
+    _check_values(task, head(features), size)
 
 
-def task_target(name: str, size: int) -> Mapping[str, Any]:
-    """A made-up target for the label kinds this project knows."""
-    import torch
-
-    generator = torch.Generator().manual_seed(1)
-    targets = {
-        "keypoints": {"points": torch.rand(2, 68, 2, generator=generator), "visible": torch.ones(2, 68)},
-        "segmentation": {"label": torch.randint(0, 3, (2, size, size), generator=generator)},
-        "depth": {
-            "depth": 0.5 + torch.rand(2, 1, size, size, generator=generator),
-            "mask": torch.ones(2, 1, size, size, dtype=torch.bool),
-        },
-    }
-    return targets[name]
+def _check_values(task: Task, prediction: Mapping[str, Any], size: int) -> None:
+    """Mirroring, and values in the pixels of a photograph: finite, drawn, told as JSON, written as declared."""
+    missing = {task.output, *task.maps} - set(prediction)
+    assert not missing, f"the prediction lacks {sorted(missing)}"
+    twice = task.mirror(task.mirror(prediction, task.schema), task.schema)
+    assert set(twice) == set(prediction), "mirroring gives other entries"
+    for key, value in prediction.items():
+        assert np.allclose(value.detach(), twice[key].detach(), atol=1e-5), f"mirroring '{key}' twice changes it"
+    frame = CropFrame(np.array([[0.5, 0.0, -3.0], [0.0, 0.5, -2.0]]), size, (6, 4, 6 + 2 * size, 4 + 2 * size))
+    values = [task.to_photograph(value.detach(), frame) for value in prediction[task.output]]
+    for value in values:
+        assert value.dtype.kind in "fiub", f"a value is an array of numbers, got {value.dtype}"
+        assert np.isfinite(value).all(), "a value is not finite"
+        if task.output in task.maps:
+            assert value.shape[:2] == (2 * size, 2 * size), f"a map covers the frame's region, got {value.shape}"
+        if task.locates:
+            x0, y0, x1, y1 = task.face_box(value)
+            assert x1 > x0, "the face box is empty"
+            assert y1 > y0, "the face box is empty"
+        drawn = task.draw(np.full((size, size, 3), 90, np.uint8), frame, value, task.schema)
+        assert drawn is None or (drawn.shape, drawn.dtype) == ((size, size, 3), np.uint8), "draw keeps size and type"
+        json.dumps(task.record(value, task.schema, 0), allow_nan=False)
+    written = task.files(values, [frame] * len(values), (5 + 2 * size, 7 + 2 * size), task.schema)
+    undeclared = set(written) - set(task.suffixes())
+    assert not undeclared, f"it writes {sorted(undeclared)}, which `suffixes` does not name"
 
 
 def check_benchmark(benchmark: Benchmark, split: str) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from synthforge.core.errors import ConfigError
+from synthforge.core.frames import CropFrame
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Task
+from synthforge.core.records import FaceError, FieldKind
 
 if TYPE_CHECKING:
     import torch
@@ -46,10 +51,15 @@ class Depth(Task):
     """Camera z in metres as `depth` (B,1,H,W), relative to the head's median where the configuration says so."""
 
     name: ClassVar[str] = "depth"
+    output: ClassVar[str] = "depth"
+    kind: ClassVar[FieldKind] = "depth"
+    maps: ClassVar[tuple[str, ...]] = ("depth",)
+    unit: ClassVar[str] = "m"
+    meaning: ClassVar[str] = "camera z relative to the median of the head, metres"
+    error: ClassVar[FaceError] = FaceError("AbsRel")
 
     def __init__(self, config: DepthConfig) -> None:
         self.config = config
-        self.schema = ""
         self.weight = config.weight
         self.fields = (f"{config.prefix}depth",)
 
@@ -90,6 +100,62 @@ class Depth(Task):
         found = prediction["depth"].float()
         error = (found - masked_median(found, mask)) - (depth - masked_median(depth, mask))
         return {"mae_mm": torch.stack([1000.0 * (error.abs() * mask).sum(), mask.sum().to(error.dtype)])}
+
+    def example_target(self, count: int, size: int) -> dict[str, torch.Tensor]:
+        """`depth` (B,1,H,W) from 0.5 to 1.5 m, and `mask`, everywhere."""
+        import torch
+
+        depth = 0.5 + torch.rand(count, 1, size, size, generator=torch.Generator().manual_seed(1))
+        return {"depth": depth, "mask": torch.ones(count, 1, size, size, dtype=torch.bool)}
+
+    def draw(
+        self, image: np.ndarray, frame: CropFrame, value: np.ndarray, schema: str, inside: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Near bright, far dark, within the head where it is known, with the range in millimetres."""
+        from synthforge.datasets import drawing
+        from synthforge.datasets.crops import region_seen
+
+        depth = region_seen(value, frame, fill=np.nan)
+        there = np.isfinite(depth) if inside is None else np.isfinite(depth) & inside
+        near, far = drawing.depth_span(depth, there, cut=1)
+        dimmed = np.where(there[..., None], image, (0.4 * image).astype(np.uint8))
+        picture = drawing.draw_depth(depth, there, (near, far), dimmed)
+        size = max(11, len(image) // 24)
+        text = f"{1000 * near:+.0f} .. {1000 * far:+.0f} mm" if there.any() else ""
+        return drawing.write_over(picture, text, (6, len(image) - 1.6 * size), size)
+
+    def panels(
+        self,
+        image: np.ndarray,
+        frame: CropFrame,
+        target: np.ndarray,
+        prediction: np.ndarray,
+        mask: np.ndarray | None,
+        schema: str,
+    ) -> Sequence[tuple[str, np.ndarray]]:
+        """Annotation and prediction in the same colours, after scale and shift are taken out."""
+        from synthforge.datasets import drawing
+        from synthforge.datasets.crops import region_seen
+        from synthforge.evaluation.metrics import align
+
+        known = (target > 0) if mask is None else mask & (target > 0)
+        scale, shift = align(prediction, target, known)
+        span = drawing.depth_span(target, known, cut=2)
+
+        def panel(depth: np.ndarray, there: np.ndarray) -> np.ndarray:
+            return region_seen(drawing.draw_depth(depth, there, span), frame, fill=0)
+
+        return [
+            ("photograph", image),
+            ("annotation", panel(target, known)),
+            ("prediction, aligned", panel(scale * prediction + shift, np.ones_like(known))),
+        ]
+
+    def readers(self, schema: str, pixel_centre: float) -> Mapping[str, Callable[[Path], np.ndarray]]:
+        """`.npy` (H,W) float, or `.png`, 8 or 16 bit; any scale and shift, larger is farther."""
+        from synthforge.evaluation.files import read_array, read_grey
+
+        return {".npy": lambda path: read_array(path).astype(np.float32), ".png": read_grey}
 
 
 def masked_median(depth: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

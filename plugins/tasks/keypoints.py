@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from synthforge.core.errors import ConfigError
+import numpy as np
+
+from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.frames import CropFrame, apply
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Task
+from synthforge.core.records import FaceError, FieldKind
 from synthforge.core.schemas import POINT_SCHEMAS
 
 if TYPE_CHECKING:
@@ -53,6 +59,11 @@ class Keypoints(Task):
     """Landmarks in the pixels of the image, as `points` (B,N,2) in [0,1], `heatmaps` and the `stages` of the head."""
 
     name: ClassVar[str] = "keypoints"
+    output: ClassVar[str] = "points"
+    kind: ClassVar[FieldKind] = "points2d"
+    unit: ClassVar[str] = "pixels"
+    error: ClassVar[FaceError] = FaceError("NME", "%", limit=10.0)
+    locates: ClassVar[bool] = True
 
     def __init__(self, config: KeypointsConfig) -> None:
         self.config = config
@@ -109,6 +120,105 @@ class Keypoints(Task):
         for region, members in schema.regions.items():
             values[f"nme/{region}"] = torch.stack([error[:, list(members)].mean(1).sum(), count])
         return values
+
+    def example_target(self, count: int, size: int) -> dict[str, torch.Tensor]:
+        """`points` (B,N,2) anywhere in the crop, and `visible` (B,N), all of them."""
+        import torch
+
+        points = len(POINT_SCHEMAS[self.schema])
+        drawn = torch.rand(count, points, 2, generator=torch.Generator().manual_seed(1))
+        return {"points": drawn, "visible": torch.ones(count, points, dtype=torch.bool)}
+
+    def mirror(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
+        """x becomes 1 - x, heatmaps are turned back, and left and right points change places."""
+        import torch
+
+        order = list(POINT_SCHEMAS[schema].mirror)
+        found = {}
+        for key, value in prediction.items():
+            if key == "heatmaps":
+                found[key] = value[:, order].flip(-1)
+            else:
+                found[key] = torch.stack([1.0 - value[..., 0], value[..., 1]], dim=-1)[..., order, :]
+        return found
+
+    def moving(self, prediction: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The points."""
+        return {"points": prediction["points"]}
+
+    def to_photograph(self, value: torch.Tensor, frame: CropFrame) -> np.ndarray:
+        """Points (N,2) float64 in pixels of the photograph."""
+        return frame.points(value)
+
+    def offset(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """How far each annotated point lies right and below of the predicted one, shares of the crop: (M,2)."""
+        wanted = target["points"].double()
+        return (wanted - prediction["points"])[((wanted >= 0) & (wanted <= 1)).all(-1)]
+
+    def shifted(self, prediction: Mapping[str, torch.Tensor], offset: Sequence[float]) -> dict[str, torch.Tensor]:
+        """The points moved by `offset` (x, y)."""
+        import torch
+
+        points = prediction["points"]
+        return {**prediction, "points": points + torch.tensor(offset, device=points.device)}
+
+    def draw(
+        self, image: np.ndarray, frame: CropFrame, value: np.ndarray, schema: str, inside: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The points with the edges of their schema, a colour a region."""
+        from synthforge.datasets import drawing
+
+        return drawing.draw_points(image, [drawing.Points(apply(frame.matrix, value), schema, radius=1.75)])
+
+    def panels(
+        self,
+        image: np.ndarray,
+        frame: CropFrame,
+        target: np.ndarray,
+        prediction: np.ndarray,
+        mask: np.ndarray | None,
+        schema: str,
+    ) -> Sequence[tuple[str, np.ndarray]]:
+        """The annotation in green, and the prediction in red over it."""
+        from synthforge.datasets import drawing
+
+        known = drawing.Points(apply(frame.matrix, target), schema, drawing.TRUTH)
+        found = drawing.Points(apply(frame.matrix, prediction), schema, drawing.PREDICTION)
+        return [
+            ("annotation", drawing.draw_points(image, [known])),
+            ("prediction (red) over annotation", drawing.draw_points(image, [known, found])),
+        ]
+
+    def legend(self, values: Sequence[np.ndarray], schema: str) -> Sequence[tuple[tuple[int, int, int], str]]:
+        """The colours of the regions."""
+        from synthforge.datasets import drawing
+
+        regions = POINT_SCHEMAS[schema].regions if schema in POINT_SCHEMAS else {}
+        return [(drawing.REGIONS.get(name, drawing.MARK), name) for name in regions]
+
+    def record(self, value: np.ndarray, schema: str, index: int) -> dict[str, Any]:
+        """`landmarks`: the schema, and the points rounded to a thousandth of a pixel."""
+        return {"landmarks": {"schema": schema, "points": [[round(float(v), 3) for v in point] for point in value]}}
+
+    def readers(self, schema: str, pixel_centre: float) -> Mapping[str, Callable[[Path], np.ndarray]]:
+        """`.pts`, 1-based; `.txt`, a line `x y` for each point; `.json`, pairs or `{"points": pairs}`; `.npy` (N,2)."""
+        from synthforge.evaluation.files import read_array, read_pairs, read_pts
+
+        shift = 0.5 - pixel_centre
+        return {
+            ".pts": lambda path: read_pts(path, len(POINT_SCHEMAS[schema])),
+            ".txt": lambda path: read_pairs(path) + shift,
+            ".json": lambda path: _json_points(path) + shift,
+            ".npy": lambda path: read_array(path).astype(np.float64) + shift,
+        }
+
+
+def _json_points(path: Path) -> np.ndarray:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return np.array(data["points"] if isinstance(data, dict) else data, np.float64)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a list of points: {error}", hint="Write [[x, y], ...].") from error
 
 
 def _penalty(difference: torch.Tensor, kind: str) -> torch.Tensor:

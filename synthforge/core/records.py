@@ -125,8 +125,8 @@ class RealSample:
     """One annotated photograph of a benchmark.
 
     image (H,W,3) uint8 sRGB; box (x0, y0, x1, y1) in pixels of the image, the face box the crop protocol starts from;
-    target: points (N,2) float64 in pixels (centres at i + 0.5), a label map (H,W) uint8, or depth (H,W) float32,
-    according to the benchmark's task; mask (H,W) bool, where a label counts, or None for everywhere.
+    target: points (N,2) float64 in pixels (centres at i + 0.5), a label map (H,W) uint8, depth (H,W) float32, or
+    whatever the values of the benchmark's task are; mask (H,W) bool, where a label counts, or None for everywhere.
     """
 
     item: RealItem
@@ -147,6 +147,16 @@ class PublishedRow:
     source: str
     values: Mapping[str, float]
     split: str = ""
+
+
+@dataclass(frozen=True)
+class FaceError:
+    """What the error of one face (`Scores.per_item`) is called, its unit, and up to where reports draw how it is
+    distributed over the faces; 0: they do not."""
+
+    name: str
+    unit: str = ""
+    limit: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from ..core.frames import Box as Box
+from ..core.frames import CropFrame
+from ..core.frames import apply as apply
+from ..core.frames import invert as invert
 from ..core.schemas import IGNORE
 
-Box = tuple[float, float, float, float]
 Padding = Literal["zero", "edge"]
 
 # A box this large is a mistake, and the padding around it would fill the memory.
@@ -106,33 +109,24 @@ def _region(
     return out
 
 
-def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (...,2) mapped by `matrix` (2,3); float64."""
-    matrix = np.asarray(matrix, np.float64)
-    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+def region_seen(value: np.ndarray, frame: CropFrame, fill: float) -> np.ndarray:
+    """A map (h,w,...) over the region of a frame as its crop shows it: (size,size,...), see `warp_label`."""
+    moved = frame.matrix.copy()
+    moved[:, 2] += frame.matrix[:, :2] @ frame.region[:2]
+    return warp_label(value, moved, frame.size, fill)
 
 
-def invert(matrix: np.ndarray) -> np.ndarray:
-    """The inverse (2,3) float64 of an affine map; raises ValueError when it has none."""
-    matrix = np.asarray(matrix, np.float64)
-    try:
-        linear = np.linalg.inv(matrix[:, :2])
-    except np.linalg.LinAlgError:
-        raise ValueError(f"the map {matrix.tolist()} has no inverse") from None
-    return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1)
+def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: float = IGNORE) -> np.ndarray:
+    """A map (H,W,...) seen through `matrix`: (size,size,...), the value under each crop pixel's centre.
 
-
-def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: int = IGNORE) -> np.ndarray:
-    """A label map (H,W) seen through `matrix`: (size,size), the label under each crop pixel's centre.
-
-    Crop pixels whose centre lies outside of the label map get `fill`, by default the id that losses ignore.
+    Crop pixels whose centre lies outside of the map get `fill`, by default the id that losses ignore.
     """
     back = invert(matrix)
     if np.array_equal(back[:, :2], np.eye(2)) and np.array_equal(back[:, 2], np.rint(back[:, 2])):  # whole pixels
         left, top = map(int, back[:, 2])
         return _region(label, left, top, left + size, top + size, "zero", fill)
     centres = np.arange(size) + 0.5
-    height, width = label.shape
+    height, width = label.shape[:2]
     if back[0, 1] == 0.0 and back[1, 0] == 0.0:  # no rotation: rows and columns are independent
         columns = np.floor(back[0, 0] * centres + back[0, 2])
         rows = np.floor(back[1, 1] * centres + back[1, 2])
@@ -145,7 +139,7 @@ def warp_label(label: np.ndarray, matrix: np.ndarray, size: int, fill: int = IGN
     at = np.floor(apply(back, grid))
     inside = ((at >= 0) & (at < (width, height))).all(axis=-1)
     picked = label[_index(at[..., 1], height), _index(at[..., 0], width)]
-    return np.where(inside, picked, np.asarray(fill, label.dtype))
+    return np.where(inside.reshape(*inside.shape, *(1,) * (label.ndim - 2)), picked, np.asarray(fill, label.dtype))
 
 
 def _index(values: np.ndarray, length: int) -> np.ndarray:

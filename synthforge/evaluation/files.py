@@ -66,6 +66,17 @@ def read_grey(path: Path) -> np.ndarray:
     return images.read_map(_there(path), grey=True).astype(np.float32)
 
 
+def read_array(path: Path) -> np.ndarray:
+    """A `.npy` array of numbers, never a pickle. Raises DataError naming the file for anything else."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is not a NumPy array of numbers: {error}") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise DataError(f"{path} is not a single NumPy array of numbers")
+    return array
+
+
 def read_pts(path: Path, count: int = 68) -> np.ndarray:
     """Points (count,2) float64, in pixels with centres at i + 0.5, from a 1-based `.pts` file.
 

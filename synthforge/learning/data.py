@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..core.interfaces import Benchmark, Task
+from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.records import Field, RealItem
-from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
+from ..core.schemas import IGNORE
 from ..core.seeding import numpy_rng
 from ..datasets import crops
 from . import augment
 from .config import FramingConfig
-from .fields import Moved, Plan, cut, move, plan_tasks
+from .fields import Moved, plan_tasks
 
 Batch = dict[str, torch.Tensor]
 
@@ -78,14 +78,13 @@ def fields_of(dataset: Any) -> dict[str, Field]:
 
 def synthetic_faces(
     dataset: Any, tasks: Mapping[str, Task], *, where: str
-) -> tuple[SyntheticFaces, dict[str, Plan], dict[str, tuple[str, ...]]]:
+) -> tuple[SyntheticFaces, dict[str, TargetPlan], dict[str, tuple[str, ...]]]:
     """The faces of a dataset with what tasks, by name, learn from: faces, plans by field, fields by task.
 
     where: for messages. Raises DataError when the dataset lacks what a task learns from.
     """
     fields = fields_of(dataset)
-    wanted = {name: (tuple(task.fields), str(getattr(task, "schema", ""))) for name, task in tasks.items()}
-    plans, members = plan_tasks(fields, wanted, where=where)
+    plans, members = plan_tasks(fields, tasks, where=where)
     points = [item.name for item in fields.values() if item.kind == "points2d"]
     return SyntheticFaces(dataset, list(plans), points[0] if points else ""), plans, members
 
@@ -102,17 +101,16 @@ class RealFaces:
     def __getitem__(self, index: int) -> Face:
         sample = self.benchmark.load(self.items[index])
         target = sample.target
-        if sample.mask is not None and target.ndim == 2 and target.shape == sample.mask.shape:
+        if sample.mask is not None and target.shape[:2] == sample.mask.shape:
             outside = IGNORE if target.dtype == np.uint8 else 0
-            target = np.where(sample.mask, target, np.asarray(outside, target.dtype))
+            mask = sample.mask.reshape(*sample.mask.shape, *(1,) * (target.ndim - 2))
+            target = np.where(mask, target, np.asarray(outside, target.dtype))
         return Face(sample.image, sample.box, {"target": target})
 
 
-def real_field(benchmark: Benchmark) -> Field:
-    """The field that a benchmark's targets are."""
-    schema = benchmark.schema
-    kind: Any = "points2d" if schema in POINT_SCHEMAS else "label" if schema in CLASS_SCHEMAS else "depth"
-    return Field("target", kind, schema=schema)
+def real_field(benchmark: Benchmark, task: Task) -> Field:
+    """The field that a benchmark's targets are, for the task it scores."""
+    return Field("target", task.kind, schema=benchmark.schema)
 
 
 def tight_box(points: np.ndarray) -> tuple[float, float, float, float]:
@@ -131,7 +129,7 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
     def __init__(
         self,
         faces: Faces,
-        plans: Mapping[str, Plan],
+        plans: Mapping[str, TargetPlan],
         size: int,
         framing: FramingConfig,
         *,
@@ -193,7 +191,7 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
             matrix = crops.box_matrix(wide, self.source)
             image = whole if len(whole) == self.source else augment.resized(whole, self.source)
             item = {"image": image, "frame": _seen_from(wide, square)}
-        item |= {f"field/{n}": cut(p, face.values[n], matrix, self.source) for n, p in self.plans.items()}
+        item |= {f"field/{n}": p.cut(face.values[n], matrix, self.source) for n, p in self.plans.items()}
         if self._cache is not None:
             self._cache.put(index, item)
         return item
@@ -239,7 +237,7 @@ class _Cache:
 
 
 def prepare(
-    batch: Batch, plans: Mapping[str, Plan], size: int, device: torch.device | str = "cpu"
+    batch: Batch, plans: Mapping[str, TargetPlan], size: int, device: torch.device | str = "cpu"
 ) -> tuple[torch.Tensor, dict[str, dict[str, torch.Tensor]]]:
     """Move a batch to the device and augment it: images (B,3,size,size) in [0,1], and targets by field name."""
     # Wide numbers stay on the CPU: they decide which kernels run.
@@ -258,7 +256,7 @@ def prepare(
         none = torch.zeros(count, dtype=torch.bool, device=device)
         grid = augment.sampling_grid(matrix, size)
         moved = Moved(matrix, grid, none, none[:, None, None].expand(count, size, size))
-    targets = {n: move(p, batch[f"field/{n}"].to(device, non_blocking=True), moved) for n, p in plans.items()}
+    targets = {n: p.move(batch[f"field/{n}"].to(device, non_blocking=True), moved) for n, p in plans.items()}
     return images, targets
 
 

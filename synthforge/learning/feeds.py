@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.interfaces import Benchmark, Task
+from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.progress import progress_bar
 from ..core.seeding import torch_rng
 from . import hardware
@@ -26,7 +26,7 @@ from .data import (
     real_field,
     task_targets,
 )
-from .fields import Plan, plan_field
+from .fields import plan_for
 from .losses import draw_affine
 from .model import FaceModel, to_size
 from .sampling import FOREVER, Sampling
@@ -131,7 +131,7 @@ class SyntheticFeed:
         fabric: Fabric,
         config: TrainConfig,
         faces: SyntheticFaces,
-        plans: Mapping[str, Plan],
+        plans: Mapping[str, TargetPlan],
         members: Mapping[str, Sequence[str]],
         sampling: Sampling,
         seed: int,
@@ -209,7 +209,7 @@ class RealFeed:
         self.fabric, self.config = fabric, config
         self.task = model.adapter_task(benchmark.task)
         self.size = model.input_size
-        self.plans: dict[str, Plan] = {"target": plan_field(real_field(benchmark))}
+        self.plans = {"target": plan_for(self.task, real_field(benchmark, self.task))}
         framing = FramingConfig(
             crop_scale=benchmark.crop_scale, jitter_shift=config.jitter_shift, jitter_scale=config.jitter_scale
         )
@@ -267,25 +267,25 @@ class RealFeed:
         adapter.eval()
         mean = Mean()
         for answer, target in self._val_answers(network):
-            prediction = to_size(adapter(answer, answer.get("features")), (self.size, self.size))
+            prediction = to_size(self.task, adapter(answer, answer.get("features")), (self.size, self.size))
             mean.add(judge(self.task, prediction, target))
         adapter.train(training)
         return mean.result()
 
-    def lean(self, model: FaceModel) -> tuple[float, float]:
-        """How far annotated points lie right and below of predicted ones on the training faces, shares of the crop."""
-        total, count = torch.zeros(2, dtype=torch.float64), 0
+    def lean(self, model: FaceModel) -> list[float]:
+        """The mean of `Task.offset` over the training faces; empty for a task that has none."""
+        total, count = torch.zeros(0, dtype=torch.float64), 0
         with progress_bar("offset of labels", len(self.plain), unit="faces") as advance:
             for batch in _in_order(self.plain, range(len(self.plain))):
                 images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
-                wanted = targets["target"]["points"].double()
-                found = model.predict(images, tasks=[self.task.name])[self.task.name]["points"]
-                inside = ((wanted >= 0) & (wanted <= 1)).all(-1)
-                total += (wanted - found)[inside].sum(0).cpu()
-                count += int(inside.sum())
+                found = model.predict(images, tasks=[self.task.name])[self.task.name]
+                rows = self.task.offset(found, targets["target"])
+                if rows is None:
+                    return []
+                total = rows.sum(0).cpu() + (total if len(total) else 0.0)
+                count += len(rows)
                 advance(len(images))
-        x, y = (total / max(count, 1)).tolist()
-        return x, y
+        return (total / max(count, 1)).tolist()
 
     def _val_answers(self, network: LabelNetwork) -> Iterator[tuple[Answer, Answer]]:
         if self.val_answers:

@@ -1,17 +1,21 @@
 """Dataset fields as training targets: cut out with the image, moved and mirrored with it, handed to tasks.
 
-One row of a table for each kind of field (`core.records.Field.kind`) instead of a branch in every step.
+One row of a table for each kind of field (`core.records.Field.kind`); a task whose fields need something else brings
+its own plan (`Task.target_plan`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..core.errors import ConfigError, DataError
+from ..core.interfaces import TargetPlan, Task
 from ..core.records import Field
 from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS, class_mapping
 from ..datasets import crops
@@ -30,6 +34,14 @@ class Plan:
     flip: np.ndarray | None = None
     mirror: tuple[int, ...] = ()
 
+    def cut(self, value: Any, matrix: np.ndarray, size: int) -> np.ndarray:
+        """See `core.interfaces.TargetPlan`; points in [0,1] of the crop."""
+        return _KINDS[self.kind][0](value, matrix, size)
+
+    def move(self, value: torch.Tensor, moved: Moved) -> Targets:
+        """See `core.interfaces.TargetPlan`."""
+        return _KINDS[self.kind][1](value, moved, self)
+
 
 @dataclass(frozen=True)
 class Moved:
@@ -39,6 +51,12 @@ class Moved:
     grid: torch.Tensor
     mirrored: torch.Tensor
     hidden: torch.Tensor
+
+    @cached_property
+    def turn(self) -> torch.Tensor:
+        """The rotation, or rotation and flip, (B,2,2) nearest to what happened around the middle of the crop."""
+        u, _, v = torch.linalg.svd(self.matrix[:, :2, :2].double())
+        return (u @ v).float()
 
 
 def plan_field(field: Field, wanted_schema: str = "") -> Plan:
@@ -67,19 +85,19 @@ def plan_field(field: Field, wanted_schema: str = "") -> Plan:
     return Plan(field.name, field.kind)
 
 
-def _cut_points(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
+def _cut_points(value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return (crops.apply(matrix, value) / size).astype(np.float32)
 
 
-def _cut_flags(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
+def _cut_flags(value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(value, bool)
 
 
-def _cut_label(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
+def _cut_label(value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return crops.warp_label(np.asarray(value, np.uint8), matrix, size)
 
 
-def _cut_depth(value: np.ndarray, matrix: np.ndarray, size: int, plan: Plan) -> np.ndarray:
+def _cut_map(value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return crops.warp_label(np.asarray(value, np.float32), matrix, size, fill=0)
 
 
@@ -113,42 +131,46 @@ def _move_depth(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
     return {"depth": depth, "mask": (depth > 0) & ~moved.hidden[:, None]}
 
 
-Cut = Callable[[np.ndarray, np.ndarray, int, Plan], np.ndarray]
+def _move_normals(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
+    normals = augment.warp(value.movedim(-1, 1).float(), moved.grid, nearest=True)
+    across = torch.einsum("bij,bjhw->bihw", moved.turn, normals[:, :2])
+    there = (normals != 0).any(1, keepdim=True)
+    return {"normals": torch.cat([across, normals[:, 2:]], 1), "mask": there & ~moved.hidden[:, None]}
+
+
+Cut = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 Move = Callable[[torch.Tensor, Moved, Plan], Targets]
 
 _KINDS: dict[str, tuple[Cut, Move]] = {
     "points2d": (_cut_points, _move_points),
     "flags": (_cut_flags, _move_flags),
     "label": (_cut_label, _move_label),
-    "depth": (_cut_depth, _move_depth),
+    "depth": (_cut_map, _move_depth),
+    "normals": (_cut_map, _move_normals),
 }
 
 
-def cut(plan: Plan, value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """A field of a whole image as seen by a crop of `size` pixels; points in [0,1] of the crop."""
-    return _KINDS[plan.kind][0](value, matrix, size, plan)
-
-
-def move(plan: Plan, value: torch.Tensor, moved: Moved) -> Targets:
-    """A batch of cut fields after augmentation, in the form `core.interfaces.Task.loss` takes."""
-    return _KINDS[plan.kind][1](value, moved, plan)
+def plan_for(task: Task, field: Field, schema: str = "") -> TargetPlan:
+    """How a task learns from a field, in `schema`: its own plan, or that of the field's kind."""
+    return task.target_plan(field, schema) or plan_field(field, schema)
 
 
 def plan_tasks(
-    fields: Mapping[str, Field], tasks: Mapping[str, tuple[tuple[str, ...], str]], *, where: str
-) -> tuple[dict[str, Plan], dict[str, tuple[str, ...]]]:
-    """Plans of all fields that tasks, given as (fields, schema), learn from, and the fields of each task.
+    fields: Mapping[str, Field], tasks: Mapping[str, Task], *, where: str
+) -> tuple[dict[str, TargetPlan], dict[str, tuple[str, ...]]]:
+    """Plans of all fields that tasks, by name, learn from, and the fields of each task.
 
     The first of a task's fields must be there, the others add to it. Raises DataError, naming the dataset `where`.
     """
-    plans: dict[str, Plan] = {}
+    plans: dict[str, TargetPlan] = {}
     members: dict[str, tuple[str, ...]] = {}
-    for task, (names, schema) in tasks.items():
+    for key, task in tasks.items():
+        names = task.fields
         if names[0] not in fields:
             raise DataError(
-                f"{where}: the task '{task}' learns from the field '{names[0]}', which is not there",
+                f"{where}: the task '{key}' learns from the field '{names[0]}', which is not there",
                 hint=f"It has: {', '.join(fields)}. Generate with the annotator that writes it, or drop the task.",
             )
-        members[task] = tuple(name for name in names if name in fields)
-        plans |= {name: plan_field(fields[name], schema) for name in members[task]}
+        members[key] = tuple(name for name in names if name in fields)
+        plans |= {name: plan_for(task, fields[name], task.schema) for name in members[key]}
     return plans, members

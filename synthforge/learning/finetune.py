@@ -18,7 +18,6 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.interfaces import Benchmark
 from ..core.plugins import Plugins
-from ..core.schemas import POINT_SCHEMAS
 from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from . import hardware, loop
@@ -50,7 +49,7 @@ class LabelNetwork(nn.Module):
         super().__init__()
         self.adapter = model.adapters[task]
         self.task = task
-        self.loss = model.adapter_task(task).loss
+        self.learned = model.adapter_task(task)
         # Not a submodule: neither saved with the adapter, nor moved to training mode, nor wrapped for gradients.
         self.frozen: tuple[FaceModel] = (model.requires_grad_(False).eval(),)
         self.adapter.requires_grad_(True)
@@ -70,7 +69,7 @@ class LabelNetwork(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """The loss of the adapter on answers of the frozen model."""
         prediction = self.adapter(answer, answer.get("features"))
-        return {"loss": self.loss(to_size(prediction, size), target)}
+        return {"loss": self.learned.loss(to_size(self.learned, prediction, size), target)}
 
 
 def finetune(
@@ -220,8 +219,7 @@ class _FinetuneJob:
         _, state = loop.run(fabric, job, self.out, title="fine-tuning")
         if fabric.is_global_zero:
             module.adapter.load_state_dict(best.weights)
-            if benchmark.schema in POINT_SCHEMAS:
-                lean = feed.lean(model.eval())
+            if lean := feed.lean(model.eval()):
                 model.adapter_info[task] = dataclasses.replace(model.adapter_info[task], lean=lean)
             self._finish(model, state, before, best.figures, mark, {k: len(v) for k, v in items.items()})
         fabric.barrier()

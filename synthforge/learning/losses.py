@@ -46,20 +46,20 @@ def map_consistency(of_moved: torch.Tensor, of_plain: torch.Tensor, matrix: torc
     return error.sum() / (inside.sum() * error.shape[1]).clamp_min(1.0)
 
 
-def prediction_consistency(of_moved: Prediction, of_plain: Prediction, matrix: torch.Tensor) -> torch.Tensor:
-    """The same for a prediction: points are moved, probabilities and depth are warped."""
+def prediction_consistency(
+    task: Task, of_moved: Prediction, of_plain: Prediction, matrix: torch.Tensor
+) -> torch.Tensor:
+    """The same for what of a task's prediction moves with the image: points (B,N,2) are moved, maps are warped."""
     total = torch.zeros((), device=matrix.device)
-    if "points" in of_plain:
-        wanted = augment.warp_points(of_plain["points"].float(), matrix)
+    moved = task.moving(of_moved)
+    for key, plain in task.moving(of_plain).items():
+        if plain.ndim == 4:
+            total = total + map_consistency(moved[key], plain, matrix)
+            continue
+        wanted = augment.warp_points(plain.float(), matrix)
         inside = ((wanted > 0) & (wanted < 1)).all(-1)
-        error = (of_moved["points"].float() - wanted).abs().sum(-1) * inside
+        error = (moved[key].float() - wanted).abs().sum(-1) * inside
         total = total + error.sum() / inside.sum().clamp_min(1)
-    if "logits" in of_plain:
-        total = total + map_consistency(
-            of_moved["logits"].float().softmax(1), of_plain["logits"].float().softmax(1), matrix
-        )
-    if "depth" in of_plain:
-        total = total + map_consistency(of_moved["depth"], of_plain["depth"], matrix)
     return total
 
 

@@ -19,7 +19,6 @@ from ..core.errors import ConfigError, DataError, UserError
 from ..core.files import write_bytes, write_json
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
-from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..core.shipped import DESCRIPTION
 from .config import NetworkConfig
 from .hardware import native_bf16
@@ -39,8 +38,8 @@ class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
     options: keys of the task's configuration that it is built with where they differ from its head's. with_levels: it
-    reads the encoder's maps of every size as well. lean: how far a benchmark's points lie to the right and below of
-    where a network sees them that learns from mirrored faces as well, shares of the crop; `predict` adds it.
+    reads the encoder's maps of every size as well. lean: the mean of `Task.offset` over the faces it learned from, of
+    points how far right and below annotations lie, in shares of the crop; `predict` adds it.
     """
 
     schema: str
@@ -105,7 +104,7 @@ class FaceModel(nn.Module):
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""
         info = self.adapter_info.get(task)
-        return info.schema if info else str(getattr(self.tasks[task], "schema", ""))
+        return info.schema if info else self.tasks[task].schema
 
     def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
         """Put a fresh label fine-tuning network behind a head, in the place of any that is there.
@@ -155,7 +154,7 @@ class FaceModel(nn.Module):
     def forward(self, images: torch.Tensor) -> dict[str, Prediction]:
         """Images (B,3,H,W) in [0,1] -> predictions by task, before label fine-tuning; dense maps are (B,K,H,W)."""
         size = (images.shape[-2], images.shape[-1])
-        return {name: to_size(p, size) for name, p in self.run_heads(self.features(images)).items()}
+        return {name: to_size(self.tasks[name], p, size) for name, p in self.run_heads(self.features(images)).items()}
 
     @torch.no_grad()
     def predict(
@@ -177,14 +176,14 @@ class FaceModel(nn.Module):
         if twice:
             mirrored = self._predict(images.flip(-1), adapted, twice)
             for name in twice:
-                prediction = found[name]
-                schema = self.schema(name) if adapted else str(getattr(self.tasks[name], "schema", ""))
-                found[name] = {k: (v + mirror(k, mirrored[name][k], schema)) / 2 for k, v in prediction.items()}
+                task = self.tasks[name]
+                turned = task.mirror(mirrored[name], self.schema(name) if adapted else task.schema)
+                found[name] = {key: (value + turned[key]) / 2 for key, value in found[name].items()}
         for name, info in self.adapter_info.items() if adapted else ():
             if any(info.lean) and name in found:
-                found[name]["points"] = found[name]["points"] + torch.tensor(info.lean, device=images.device)
+                found[name] = self.tasks[name].shifted(found[name], info.lean)
         size = (images.shape[-2], images.shape[-1])
-        return {name: to_size(prediction, size) for name, prediction in found.items()}
+        return {name: to_size(self.tasks[name], prediction, size) for name, prediction in found.items()}
 
     def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
         """Predictions by task, dense maps at the resolution that heads and adapters work in."""
@@ -229,7 +228,7 @@ def _with_options(task: Task, options: Mapping[str, Any]) -> Task:
     """The same task, built with other values of its configuration. Raises ConfigError where it has no such keys."""
     if not options:
         return task
-    config = getattr(task, "config", None)
+    config = task.config
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise ConfigError(f"adapter: the task '{task.name}' has no configuration to change for its label network")
     rebuild: Any = type(task)
@@ -238,29 +237,15 @@ def _with_options(task: Task, options: Mapping[str, Any]) -> Task:
 
 
 def to_size(
-    prediction: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice] = EVERY
+    task: Task, prediction: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice] = EVERY
 ) -> Prediction:
-    """Dense maps of a prediction brought to (H,W), or to those rows and columns of it; everything else as it is."""
-    return {k: _resized(v, size, pixels) if k in ("logits", "depth") else v for k, v in prediction.items()}
+    """A task's prediction with its maps brought to (H,W), or to those rows and columns of it."""
+    return {k: _resized(v, size, pixels) if k in task.maps else v for k, v in prediction.items()}
 
 
 def _resized(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, slice]) -> torch.Tensor:
     with torch.autocast(x.device.type, enabled=False):  # bf16 would round depth to centimetres
         return resized_logits(x.float(), size, pixels)
-
-
-def mirror(key: str, value: torch.Tensor, schema: str) -> torch.Tensor:
-    """A prediction made on mirrored images as it reads on the plain ones: turned back, left and right exchanged."""
-    if schema in POINT_SCHEMAS:
-        order = list(POINT_SCHEMAS[schema].mirror)
-        if key == "heatmaps":
-            return value[:, order].flip(-1)
-        turned = torch.stack([1.0 - value[..., 0], value[..., 1]], dim=-1)
-        return turned[..., order, :]
-    turned = value.flip(-1)
-    if schema in CLASS_SCHEMAS and key == "logits":
-        return turned[:, CLASS_SCHEMAS[schema].flip[: len(CLASS_SCHEMAS[schema])].astype(int).tolist()]
-    return turned
 
 
 def build_tasks(references: Sequence[Any], plugins: Plugins) -> tuple[dict[str, Task], dict[str, dict[str, Any]]]:

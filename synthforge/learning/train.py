@@ -63,9 +63,10 @@ class MultiTask(nn.Module):
         pixels = self._pixels()
         features = self.model.features(images)
         raw = self.model.run_heads(features)
-        found = {name: to_size(prediction, size, pixels) for name, prediction in raw.items()}
+        tasks = self.model.tasks
+        found = {name: to_size(tasks[name], prediction, size, pixels) for name, prediction in raw.items()}
         targets = {name: _thinned(target, size, pixels) for name, target in targets.items()}
-        losses = {name: task.loss(found[name], targets[name]) for name, task in self.model.tasks.items()}
+        losses = {name: task.loss(found[name], targets[name]) for name, task in tasks.items()}
         figures = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
         total = self.weights(losses)
         if matrix is not None:
@@ -75,7 +76,7 @@ class MultiTask(nn.Module):
         figures["loss"] = total
         if each:
             figures["each"] = torch.zeros(len(images), device=images.device)
-            for name, task in self.model.tasks.items():
+            for name, task in tasks.items():
                 figures["each"] += each_loss(task, found[name], targets[name])
         return figures
 
@@ -91,7 +92,9 @@ class MultiTask(nn.Module):
         if on in ("outputs", "both"):
             size = (images.shape[-2], images.shape[-1])
             for name, prediction in self.model.run_heads(of_moved).items():
-                term = term + prediction_consistency(to_size(prediction, size), to_size(raw[name], size), matrix)
+                task = self.model.tasks[name]
+                sized = [to_size(task, each, size) for each in (prediction, raw[name])]
+                term = term + prediction_consistency(task, sized[0], sized[1], matrix)
         return term
 
     def _pixels(self) -> tuple[slice, slice]:

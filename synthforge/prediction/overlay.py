@@ -80,7 +80,7 @@ def _depth(seen: np.ndarray, matrix: np.ndarray, face: Face, size: int) -> np.nd
         return seen
     region, tile = _of_region(matrix, face), len(seen)
     # Through `warp_label`, as it looks up the pixel under each centre of whatever numbers a map holds.
-    depth = crops.warp_label(face.depth, region, tile, fill=np.nan)  # type: ignore[arg-type]
+    depth = crops.warp_label(face.depth, region, tile, fill=np.nan)
     head = np.isfinite(depth)
     if face.labels is not None:
         head &= crops.warp_label(face.labels, region, tile, fill=0) != 0

@@ -20,8 +20,9 @@ from synthforge.testing import check_annotator, check_generator
 AXES = torch.tensor(PUBLISHED_AXES, dtype=torch.float32)
 
 
-def write_checkpoint(folder: Path) -> EG3DNetwork:
-    """A made-up checkpoint in the official format, added as the asset; returns the network in it."""
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EG3DNetwork:
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "assets"))
     network = EG3DNetwork(TINY, AXES)
     randomise(network, torch.Generator().manual_seed(0))
     for block in (network.superresolution.block0, network.superresolution.block1):
@@ -37,20 +38,14 @@ def write_checkpoint(folder: Path) -> EG3DNetwork:
         },
     }
     write_stylegan_pickle(
-        folder / "e.pkl",
+        tmp_path / "e.pkl",
         network.state_dict(),
         class_name="TriPlaneGenerator",
         init_kwargs=kwargs,
         plane_axes=AXES,
     )
-    registry.add_asset("eg3d-ffhq", folder / "e.pkl")
+    registry.add_asset("eg3d-ffhq", tmp_path / "e.pkl")
     return network
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EG3DNetwork:
-    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "assets"))
-    return write_checkpoint(tmp_path)
 
 
 @pytest.mark.usefixtures("checkpoint")

@@ -14,7 +14,7 @@ from synthforge.core.records import Field
 from synthforge.core.schemas import CELEBAMASK19, IBUG68, IGNORE, SYNTHFORGE
 from synthforge.core.seeding import numpy_rng
 from synthforge.learning import augment
-from synthforge.learning.fields import Moved, move, plan_field
+from synthforge.learning.fields import Moved, plan_field
 
 SIZE = 64
 GEOMETRY = augment.Policy(rotation=18.0, scale=0.1, shift=0.05, perspective=0.05, flip=0.5)
@@ -60,8 +60,8 @@ def test_label_and_depth_move_with_the_image() -> None:
     moved = moved_by(numbers)
     batch = torch.from_numpy(np.broadcast_to(label, (6, 128, 128)).copy())
     image = augment.warp(batch[:, None].float() / 10, moved.grid)[:, 0]
-    seen = move(plan_field(Field("s", "label", schema="synthforge")), batch, moved)["label"]
-    depth = move(plan_field(Field("d", "depth")), 0.3 + batch.float() / 10, moved)
+    seen = plan_field(Field("s", "label", schema="synthforge")).move(batch, moved)["label"]
+    depth = plan_field(Field("d", "depth")).move(0.3 + batch.float() / 10, moved)
     inside = (seen != IGNORE) & depth["mask"][:, 0]
     assert inside.float().mean() > 0.7
     assert torch.allclose(depth["depth"][:, 0][inside], 0.3 + seen[inside] / 10)
@@ -73,7 +73,7 @@ def test_what_comes_from_outside_is_ignored() -> None:
     numbers = drawn(augment.Policy(shift=0.5), 4, seed=5)
     moved = moved_by(numbers)
     label = torch.zeros(4, SIZE, SIZE, dtype=torch.uint8)
-    seen = move(plan_field(Field("s", "label", schema="synthforge")), label, moved)["label"]
+    seen = plan_field(Field("s", "label", schema="synthforge")).move(label, moved)["label"]
     assert set(seen.unique().tolist()) == {0, IGNORE}
 
 
@@ -87,11 +87,11 @@ def test_flipping_twice_changes_nothing() -> None:
     image = torch.rand(2, 3, SIZE, SIZE, generator=generator)
     of_points = plan_field(Field("p", "points2d", schema="ibug68"))
     of_label = plan_field(Field("s", "label", schema="synthforge"))
-    once = move(of_points, points, moved)["points"]
+    once = of_points.move(points, moved)["points"]
     assert not torch.allclose(once, points, atol=0.01)
-    assert torch.allclose(move(of_points, once, moved)["points"], points, atol=1e-6)
-    mirrored = move(of_label, label, moved)["label"]
-    assert torch.equal(move(of_label, mirrored.byte(), moved)["label"], label.long())
+    assert torch.allclose(of_points.move(once, moved)["points"], points, atol=1e-6)
+    mirrored = of_label.move(label, moved)["label"]
+    assert torch.equal(of_label.move(mirrored.byte(), moved)["label"], label.long())
     assert torch.allclose(augment.warp(augment.warp(image, moved.grid), moved.grid), image, atol=1e-5)
     assert torch.allclose(augment.warp(image, moved.grid), image.flip(-1), atol=1e-5)
 
@@ -102,19 +102,19 @@ def test_flip_exchanges_left_and_right_classes_and_points() -> None:
     left, right = SYNTHFORGE.id("left_eye"), SYNTHFORGE.id("right_eye")
     label = torch.zeros(1, 8, 8, dtype=torch.uint8)
     label[0, 2, 1] = left
-    seen = move(plan_field(Field("s", "label", schema="synthforge")), label, moved)["label"]
+    seen = plan_field(Field("s", "label", schema="synthforge")).move(label, moved)["label"]
     assert seen[0, 2, 6] == right
     # The lower lip of CelebAMask-HQ is called l_lip and must not become an upper one.
     lip = torch.full((1, 8, 8), CELEBAMASK19.id("l_lip"), dtype=torch.uint8)
-    seen = move(plan_field(Field("s", "label", schema="celebamask19")), lip, moved)["label"]
+    seen = plan_field(Field("s", "label", schema="celebamask19")).move(lip, moved)["label"]
     assert (seen == CELEBAMASK19.id("l_lip")).all()
     points = torch.zeros(1, 68, 2)
     points[0, 36] = torch.tensor([0.2, 0.4])
-    seen = move(plan_field(Field("p", "points2d", schema="ibug68")), points, moved)["points"]
+    seen = plan_field(Field("p", "points2d", schema="ibug68")).move(points, moved)["points"]
     assert torch.allclose(seen[0, IBUG68.mirror[36]], torch.tensor([0.8, 0.4]))
     flags = torch.zeros(1, 68, dtype=torch.bool)
     flags[0, 0] = True
-    assert move(plan_field(Field("v", "flags", schema="ibug68")), flags, moved)["visible"].nonzero().tolist() == [
+    assert plan_field(Field("v", "flags", schema="ibug68")).move(flags, moved)["visible"].nonzero().tolist() == [
         [0, 16]
     ]
 
@@ -224,9 +224,9 @@ def test_erased_pixels_are_not_supervised() -> None:
     moved = moved_by(numbers)
     assert moved.hidden.any()
     label = torch.ones(3, SIZE, SIZE, dtype=torch.uint8)
-    seen = move(plan_field(Field("s", "label", schema="synthforge")), label, moved)["label"]
+    seen = plan_field(Field("s", "label", schema="synthforge")).move(label, moved)["label"]
     assert torch.equal(seen == IGNORE, moved.hidden)
-    mask = move(plan_field(Field("d", "depth")), torch.ones(3, SIZE, SIZE), moved)["mask"]
+    mask = plan_field(Field("d", "depth")).move(torch.ones(3, SIZE, SIZE), moved)["mask"]
     assert torch.equal(~mask[:, 0], moved.hidden)
 
 

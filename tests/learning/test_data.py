@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field
 from synthforge.core.schemas import IGNORE
 from synthforge.learning import augment
@@ -16,6 +17,7 @@ from synthforge.learning.data import CropDataset, EpochBatches, RealFaces, Synth
 from synthforge.learning.fields import plan_field, plan_tasks
 from synthforge.learning.sampling import Sampling, split
 
+TASKS = {"keypoints": load_plugins().build("task", "keypoints")}
 NAMES = ("landmarks2d", "landmark_visibility", "segmentation", "depth")
 
 
@@ -148,9 +150,9 @@ def test_masked_labels_of_photographs_are_ignored() -> None:
 def test_missing_and_unusable_fields_are_named() -> None:
     fields = {"segmentation": Field("segmentation", "label", schema="synthforge")}
     with pytest.raises(DataError, match="'keypoints' learns from the field 'landmarks2d'"):
-        plan_tasks(fields, {"keypoints": (("landmarks2d", "landmark_visibility"), "ibug68")}, where="some/folder")
+        plan_tasks(fields, TASKS, where="some/folder")
     points = {"landmarks2d": Field("landmarks2d", "points2d", schema="ibug68")}
-    _, members = plan_tasks(points, {"keypoints": (("landmarks2d", "landmark_visibility"), "ibug68")}, where="x")
+    _, members = plan_tasks(points, TASKS, where="x")
     assert members == {"keypoints": ("landmarks2d",)}
     with pytest.raises(ConfigError, match="cannot be trained on"):
         plan_field(Field("points", "points3d"))

@@ -10,7 +10,7 @@ from torch.nn import functional
 from synthforge.core.records import Field
 from synthforge.core.schemas import IGNORE, SYNTHFORGE
 from synthforge.learning import augment
-from synthforge.learning.fields import Moved, move, plan_field
+from synthforge.learning.fields import Moved, plan_field
 
 
 @pytest.mark.parametrize(("source", "size"), [(48, 48), (62, 48)])
@@ -31,12 +31,12 @@ def test_labels_and_depth_are_read_as_grid_sample_reads(source: int, size: int) 
     wanted = torch.where((seen < 0) | hidden, IGNORE, seen)
     table = torch.from_numpy(SYNTHFORGE.flip.astype(np.int64))
     wanted = torch.where(moved.mirrored[:, None, None], table[wanted], wanted)
-    found = move(plan_field(Field("segmentation", "label", schema="synthforge")), label, moved)["label"]
+    found = plan_field(Field("segmentation", "label", schema="synthforge")).move(label, moved)["label"]
     assert found.dtype == torch.int64
     assert moved.mirrored.any()
     assert not moved.mirrored.all()
     assert (wanted == IGNORE).any()
     assert torch.equal(found, wanted)
-    answer = move(plan_field(Field("depth", "depth")), depth, moved)
+    answer = plan_field(Field("depth", "depth")).move(depth, moved)
     assert torch.equal(answer["depth"][:, 0], sampled(depth))
     assert torch.equal(answer["mask"][:, 0], (sampled(depth) > 0) & ~hidden)

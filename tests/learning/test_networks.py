@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from synthforge.core.errors import ConfigError
+from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE, class_mapping
 from synthforge.learning import losses
 from synthforge.learning.config import NetworkConfig, SelfSupervisionConfig
@@ -152,8 +153,9 @@ def test_the_affine_term_on_outputs_knows_points() -> None:
     matrix = some_affine(3)
     points = torch.rand(3, 68, 2, generator=torch.Generator().manual_seed(2))
     wanted = losses.augment.warp_points(points, matrix)
-    assert losses.prediction_consistency({"points": wanted}, {"points": points}, matrix) < 1e-6
-    assert losses.prediction_consistency({"points": points}, {"points": points}, matrix) > 0.01
+    task = load_plugins().build("task", "keypoints")
+    assert losses.prediction_consistency(task, {"points": wanted}, {"points": points}, matrix) < 1e-6
+    assert losses.prediction_consistency(task, {"points": points}, {"points": points}, matrix) > 0.01
 
 
 def test_learned_weights_find_their_optimum() -> None:

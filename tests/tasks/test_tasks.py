@@ -10,7 +10,7 @@ from synthforge.core.errors import ConfigError
 from synthforge.core.interfaces import Task
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import IGNORE, LAPA11, SYNTHFORGE
-from synthforge.testing import check_task, task_target
+from synthforge.testing import check_task
 
 TASKS: list[Task] = [
     Keypoints(KeypointsConfig(head="light", width=16)),
@@ -33,7 +33,7 @@ def test_adapters_take_what_heads_give(task: Task) -> None:
     schema = {"keypoints": "ibug68", "segmentation": "lapa11", "depth": ""}[task.name]
     features = torch.randn(2, 8, 32, 32)
     found = task.build_adapter(schema, 8)(task.build_head(8)(features), features)
-    target = task_target(task.name, 32)
+    target = task.example_target(2, 32)
     assert torch.isfinite(task.loss(found, target))
     wrong = {"keypoints": "lapa11", "segmentation": "ibug68", "depth": "lapa11"}[task.name]
     with pytest.raises(ConfigError, match="cannot be fine-tuned"):
