@@ -45,6 +45,6 @@ def command(
     chosen = dataclasses.replace(chosen, config=dataclasses.replace(chosen.config, **changes))
     folder = out if out is not None else Path("runs") / path.stem / chosen.name
     results = run_pipeline(
-        dataclasses.replace(pipeline, stages=(chosen,)), folder.parent, say=say, folders={chosen.name: folder}
+        dataclasses.replace(pipeline, stages=(chosen,)), folder, say=say, folders={chosen.name: folder}
     )
     write_results(results, json_file)

@@ -11,17 +11,19 @@ from .common import find_config, pipeline_options, run_folder, say, write_result
 
 @click.command(epilog="Example: synthforge run quickstart --set stages.dataset.samples=2000 --out runs/more")
 @pipeline_options
-def command(config: str, overrides: tuple[str, ...], out: Path | None, json_file: Path | None) -> None:
+@click.option("--check", is_flag=True, help="Compare finished files with their checksums, not their sizes alone.")
+def command(config: str, overrides: tuple[str, ...], out: Path | None, json_file: Path | None, check: bool) -> None:
     """Run the pipeline CONFIG (a YAML file, or the name of a shipped one): every stage that is not up to date.
 
-    A second run does nothing; an interrupted one goes on; a changed key reruns what depends on it and no more.
+    A second run does nothing; an interrupted one goes on; a changed key reruns what depends on it and no more; files
+    that are missing or damaged are made again.
     """
     from ..core.pipeline import load_pipeline, run_pipeline
     from ..stages import KINDS
 
     path = find_config(config)
     pipeline = load_pipeline(path, KINDS, overrides=overrides)
-    results = run_pipeline(pipeline, run_folder(path, out), say=say)
+    results = run_pipeline(pipeline, run_folder(path, out), say=say, check=check)
     if all(result.status == "up to date" for result in results):
         say(f"nothing to do: {run_folder(path, out)} is up to date")
     write_results(results, json_file)

@@ -72,21 +72,27 @@ def write_json(path: Path, data: Any) -> None:
     write_text(path, json.dumps(data, indent=2, sort_keys=True, default=str) + "\n")
 
 
-def clean_stale(root: Path) -> list[Path]:
-    """Remove temporary files that killed runs on this machine left in `root`; returns what was removed.
+def clean_stale(root: Path, *, owned: bool = False) -> list[Path]:
+    """Remove temporary files that killed runs left in `root`; returns what was removed.
 
     Only names that `replacing` gives, and only when the process that made them is gone. Files of other machines
-    (a folder on a network) stay: their processes cannot be seen from here.
+    (a folder on a network) stay: their processes cannot be seen from here. owned: the caller holds the lock of `root`
+    (`core.locks`), so that files of other hosts and those in folders below are left-overs, too.
     """
     removed = []
-    for path in sorted(root.glob(".*.tmp")) if root.is_dir() else []:
+    for path in sorted(root.glob("**/.*.tmp" if owned else ".*.tmp")) if root.is_dir() else []:
         match = _TEMPORARY.fullmatch(path.name)
-        if match is None or match[1] != _HOST or path in _open:
+        if match is None or path in _open or (match[1] != _HOST and not owned):
             continue
-        if int(match[2]) == os.getpid() or not _alive(int(match[2])):
+        if match[1] != _HOST or int(match[2]) == os.getpid() or not alive(int(match[2])):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that `replacing` gives to a file in the making."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def _remove(path: Path) -> None:
@@ -94,7 +100,8 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

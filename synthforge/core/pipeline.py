@@ -2,35 +2,47 @@
 
 A stage's fingerprint covers its configuration, the fingerprints of its inputs, the data outside the run it reads, and
 the versions that made it. A second run does nothing; a changed key reruns what depends on it and no more; an
-interrupted run goes on where it stopped. Results that no longer fit are set aside in `.previous/`, never deleted
-unseen, and come back if the old configuration does.
+interrupted run goes on where it stopped. Results that no longer fit are set aside in `.previous/`, each under a name of
+its own, and come back if the old configuration does. A finished result is believed only while all of its files are
+there (`core.provenance`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import fcntl
-import hashlib
-import json
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
-from .errors import AssetError, ConfigError, DataError, UserError
-from .files import write_json
+from .errors import AssetError, ConfigError, DataError
+from .locks import locked
 from .plugins import Plugins, load_plugins
+from .provenance import (
+    PREVIOUS,
+    STATE_FILE,
+    bring_back,
+    changes,
+    counted,
+    damaged,
+    digest,
+    entries,
+    file_digest,
+    fits,
+    folder_digest,
+    kept_results,
+    outputs,
+    read_state,
+    set_aside,
+    write_state,
+)
 from .shipped import given_folder
 from .versions import versions
 
-STATE_FILE = ".stage.json"
-PREVIOUS = ".previous"
 TOP_KEYS = ("description", "seed", "plugins", "benchmark", "benchmarks", "defaults", "stages")
 
 
@@ -38,12 +50,14 @@ TOP_KEYS = ("description", "seed", "plugins", "benchmark", "benchmarks", "defaul
 class StageContext:
     """What a stage is given besides its configuration.
 
-    out: its own folder; inputs: folders of the stages (or of the user's) it reads, by configuration key, a list key as
-    `key.0`, `key.1` ...; seed: the pipeline's; where: file and YAML path for messages; base: the pipeline's folder.
+    out: its own folder; previous: where older results of it are set aside; inputs: folders of the stages (or of the
+    user's) it reads, by configuration key, a list key as `key.0`, `key.1` ...; seed: the pipeline's; where: file and
+    YAML path for messages; base: the pipeline's folder.
     """
 
     name: str
     out: Path
+    previous: Path
     inputs: Mapping[str, Path]
     plugins: Plugins
     plugin_files: tuple[str, ...]
@@ -57,22 +71,21 @@ class StageContext:
 class StageKind:
     """A kind of stage.
 
-    inputs: configuration keys that name an earlier stage or a folder; neutral: keys that do not change the result;
-    check: called for every stage before the first one runs; lacks: then called for every stage, says what is missing
-    on this machine, so that all of it can be named at once; outside: a digest of what the stage reads outside the run;
-    newer: keys that came with a later release, which stay out of the fingerprint at their default, so that older
-    results keep fitting.
+    inputs: configuration keys that name an earlier stage or a folder; check: called for every stage before the first
+    one runs; lacks: then called for every stage, says what is missing on this machine, so that all of it can be named
+    at once; outside: a digest of what the stage reads outside the run. mends: the stage can make single missing files
+    again; else a damaged result is made anew as a whole. loose: patterns of files that nobody misses (logs).
     """
 
     name: str
     config: type
     run: Callable[[StageContext, Any], None]
     inputs: tuple[str, ...] = ()
-    neutral: tuple[str, ...] = ()
     check: Callable[[StageContext, Any], None] | None = None
     outside: Callable[[StageContext, Any], Any] | None = None
     lacks: Callable[[StageContext, Any], Sequence[str]] | None = None
-    newer: tuple[str, ...] = ()
+    mends: bool = False
+    loose: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,10 @@ class Pipeline:
 
 @dataclass
 class StageResult:
-    """What became of a stage: `done` (ran now) or `up to date`, its folder, fingerprint and seconds."""
+    """What became of a stage: `done` (ran now), `up to date` or `would run`, its folder, fingerprint and seconds.
+
+    reason: why it ran or would run.
+    """
 
     name: str
     kind: str
@@ -191,26 +207,44 @@ def _check_references(stages: Sequence[Stage]) -> None:
 
 
 def run_pipeline(
-    pipeline: Pipeline, out: Path, *, say: Callable[[str], None] = print, folders: Mapping[str, Path] | None = None
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    say: Callable[[str], None] = print,
+    folders: Mapping[str, Path] | None = None,
+    check: bool = False,
+    dry: bool = False,
 ) -> list[StageResult]:
     """Run every stage that is not up to date, in order, each into `out/NAME` (or the folder given by name).
 
-    Everything that can be checked beforehand is checked before the first stage starts.
+    Everything that can be checked beforehand is checked before the first stage starts. check: hold finished files
+    against their checksums, not their sizes alone. dry: only say what would run and why; nothing is written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
-        contexts = {stage.name: _context(pipeline, stage, out, folders or {}, say) for stage in pipeline.stages}
+    contexts = {stage.name: _context(pipeline, stage, out, folders or {}, say) for stage in pipeline.stages}
+    for stage in pipeline.stages:
+        _check_free(contexts[stage.name].out)
+        if stage.kind.check is not None:
+            stage.kind.check(contexts[stage.name], stage.config)
+    _check_lacking(pipeline, contexts)
+    fingerprints: dict[str, str] = {}
+    results = []
+    with nullcontext() if dry else locked(out):
         for stage in pipeline.stages:
-            if stage.kind.check is not None:
-                stage.kind.check(contexts[stage.name], stage.config)
-        _check_lacking(pipeline, contexts)
-        fingerprints: dict[str, str] = {}
-        results = []
-        for stage in pipeline.stages:
-            result = _run_stage(pipeline, stage, contexts[stage.name], fingerprints)
+            context = contexts[stage.name]
+            with nullcontext() if dry or context.out == out else locked(context.out):
+                job = _Job.of(stage, context, _facts(pipeline, stage, context, fingerprints), check)
+                result = job.planned() if dry else job.run()
             fingerprints[stage.name] = result.fingerprint
             results.append(result)
-        return results
+    return results
+
+
+def _check_free(out: Path) -> None:
+    """Raise DataError for a folder with files that no stage made."""
+    if entries(out) and read_state(out) is None:
+        raise DataError(
+            f"{out} is not empty and was not made by a stage", hint="Choose another --out, or move what lies there."
+        )
 
 
 def _check_lacking(pipeline: Pipeline, contexts: Mapping[str, StageContext]) -> None:
@@ -238,6 +272,7 @@ def _context(
     return StageContext(
         name=stage.name,
         out=folders.get(stage.name, out / stage.name),
+        previous=out / PREVIOUS,
         inputs=inputs,
         plugins=pipeline.plugins,
         plugin_files=pipeline.plugin_files,
@@ -248,45 +283,143 @@ def _context(
     )
 
 
-def _run_stage(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints: Mapping[str, str]) -> StageResult:
-    facts = _facts(pipeline, stage, context, fingerprints)
-    fingerprint = digest(facts)
-    state = read_state(context.out)
-    result = StageResult(stage.name, stage.kind.name, "up to date", context.out, fingerprint)
-    if state and state["fingerprint"] == fingerprint and state["state"] == "done":
-        context.say(f"[bold]{stage.name}[/] ({stage.kind.name}): up to date")
+@dataclass
+class _Job:
+    """One stage and its folder: what lies there, whether it fits, and what to do about it.
+
+    state: of the result in the folder; gone: which of its files are missing or damaged; check: by their checksums.
+    """
+
+    stage: Stage
+    context: StageContext
+    facts: dict[str, Any]
+    state: dict[str, Any] | None
+    gone: list[str]
+    check: bool
+
+    @staticmethod
+    def of(stage: Stage, context: StageContext, facts: dict[str, Any], check: bool) -> _Job:
+        job = _Job(stage, context, facts, None, [], check)
+        job.look()
+        return job
+
+    def look(self) -> None:
+        """Read what lies in the folder."""
+        self.state = state = read_state(self.context.out)
+        done = state is not None and state["state"] == "done"
+        self.gone = damaged(self.context.out, state.get("outputs", {}), content=self.check) if state and done else []
+
+    @property
+    def fits(self) -> bool:
+        return fits(self.state, self.facts, self.stage.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """The one on record where the result fits, so that later stages made from it fit as well."""
+        return str(self.state["fingerprint"]) if self.state and self.fits else digest(self.facts)
+
+    def planned(self) -> StageResult:
+        """What a run would do, and why."""
+        name, kind, state = self.stage.name, self.stage.kind.name, self.state
+        result = StageResult(name, kind, "would run", self.context.out, self.fingerprint)
+        if state is None:
+            result.reason = "starting"
+        elif not self.fits:
+            result.reason = f"running again ({changes(state.get('facts') or {}, self.facts)} changed)"
+        elif state["state"] != "done":
+            result.reason = "going on where it stopped"
+        elif self.gone:
+            more = f" and {len(self.gone) - 3} more" if len(self.gone) > 3 else ""
+            result.reason = f"missing or damaged: {', '.join(self.gone[:3])}{more}; making that again"
+        else:
+            result.status = "up to date"
         return result
-    result.reason = _make_room(context, fingerprint, facts, state)
-    context.say(f"[bold]{stage.name}[/] ({stage.kind.name}): {result.reason}")
-    context.out.mkdir(parents=True, exist_ok=True)
-    record = {"stage": stage.name, "kind": stage.kind.name, "fingerprint": fingerprint, "facts": facts}
-    write_json(context.out / STATE_FILE, {**record, "state": "running"})
-    begin = time.monotonic()
-    stage.kind.run(context, stage.config)
-    result.seconds = time.monotonic() - begin
-    result.status = "done"
-    write_json(context.out / STATE_FILE, {**record, "state": "done", "seconds": round(result.seconds, 3)})
-    context.say(f"[bold]{stage.name}[/]: done in {result.seconds:.1f} s -> {context.out}")
-    return result
+
+    def run(self) -> StageResult:
+        """Make room, run the stage where it is not up to date, and record the result."""
+        context = self.context
+        if self.state is not None and self.fits:
+            for place in self._kept():  # a killed run left a part of this very result there
+                if not (place / STATE_FILE).exists() and place.name.startswith(self._aside("").name):
+                    bring_back(place, context.out)
+            self.look()
+        result = self.planned()
+        if result.status != "up to date":
+            result.reason += self._make_room()
+            result.status = self.planned().status
+        context.say(f"[bold]{result.name}[/] ({result.kind}): {result.reason or result.status}")
+        if result.status == "up to date":
+            return result
+        record = {"stage": result.name, "kind": result.kind, "fingerprint": result.fingerprint, "facts": self.facts}
+        write_state(context.out, {**record, "state": "running"})
+        begin = time.monotonic()
+        self.stage.kind.run(context, self.stage.config)
+        result.seconds = time.monotonic() - begin
+        result.status = "done"
+        made = outputs(context.out, loose=self.stage.kind.loose)
+        seconds = round(result.seconds, 3)
+        write_state(context.out, {**record, "state": "done", "seconds": seconds, "outputs": made})
+        context.say(f"[bold]{result.name}[/]: done in {result.seconds:.1f} s -> {context.out}")
+        return result
+
+    def _make_room(self) -> str:
+        """Set aside what does not fit or is damaged, bring back a result that fits; what to say of it."""
+        out, text = self.context.out, ""
+        if self.gone and self.stage.kind.mends:
+            set_aside(out, self.gone, self._aside("damaged."), last=self.gone[-1])
+            return text
+        if self.state is not None and (self.gone or not self.fits):
+            place = set_aside(out, entries(out), self._aside("damaged." if self.fits else ""))
+            text = f"; the old result is in {place}, {len(self._kept())} kept there"
+            self.look()
+        if self.state is None:
+            for place in self._kept():
+                if not place.name.startswith(f"{out.name}.damaged.") and self._suits(place):
+                    bring_back(place, out)
+                    self.look()
+                    return f"{text}; an earlier result of this configuration is back"
+        return text
+
+    def _aside(self, what: str) -> Path:
+        """Where the result in the folder goes when it makes room."""
+        assert self.state is not None
+        return self.context.previous / f"{self.context.out.name}.{what}{self.state['fingerprint'][:8]}"
+
+    def _kept(self) -> list[Path]:
+        return kept_results(self.context.out, self.context.previous)
+
+    def _suits(self, place: Path) -> bool:
+        with suppress(DataError):
+            state = read_state(place)
+            if state is not None and state.get("stage", self.stage.name) == self.stage.name:
+                whole = not damaged(place, state.get("outputs", {}), content=self.check)
+                return whole and fits(state, self.facts, self.stage.config)
+        return False
+
+
+def _given(folder: Path, where: str) -> str:
+    """The fingerprint of a folder that no stage of this run makes. Raises DataError when files of it are missing."""
+    state = read_state(folder)
+    if state is None:
+        return folder_digest(folder)
+    gone = damaged(folder, state.get("outputs", {}))
+    if gone:
+        raise DataError(
+            f"{where}: {folder} is not whole: {', '.join(gone[:3])} missing or of another size",
+            hint="Run the pipeline that made it again: it makes what is missing.",
+        )
+    return str(state["fingerprint"])
 
 
 def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints: Mapping[str, str]) -> dict[str, Any]:
-    config = {key: value for key, value in _plain(stage.config).items() if key not in stage.kind.neutral}
-    for key in stage.kind.inputs:
-        config.pop(key, None)
-    defaults = {item.name: _default(item) for item in dataclasses.fields(stage.config)}
-    for key in stage.kind.newer:
-        if config.get(key) == defaults[key]:
-            config.pop(key, None)
+    config = {key: value for key, value in counted(stage.config).items() if key not in stage.kind.inputs}
     inputs = {}
     for key, reference in _references(stage).items():
         if reference in fingerprints:
             inputs[key] = fingerprints[reference]
         else:
-            folder = given_folder(reference) or Path(reference)
-            state = read_state(folder)
-            inputs[key] = state["fingerprint"] if state else folder_digest(folder)
-    files = {ref: _file_digest(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
+            inputs[key] = _given(given_folder(reference) or Path(reference), f"{stage.where}.{key}")
+    files = {ref: file_digest(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
     outside = stage.kind.outside(context, stage.config) if stage.kind.outside else None
     return {
         "config": config,
@@ -296,101 +429,3 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
         "plugin_files": files,
         "versions": versions(),
     }
-
-
-def _default(item: dataclasses.Field[Any]) -> Any:
-    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-
-
-def _make_room(
-    context: StageContext, fingerprint: str, facts: Mapping[str, Any], state: Mapping[str, Any] | None
-) -> str:
-    """Set aside a result that does not fit, bring back one that does; say why the stage runs."""
-    out = context.out
-    if state is None:
-        if out.is_dir() and any(out.iterdir()):
-            raise DataError(
-                f"{out} is not empty and was not made by a stage",
-                hint="Choose another --out, or move what lies there.",
-            )
-        return "starting"
-    if state["fingerprint"] == fingerprint:
-        return "going on where it stopped"
-    previous = out.parent / PREVIOUS / out.name
-    old = read_state(previous)
-    swap = out.parent / PREVIOUS / f"{out.name}.swap"
-    changed = ", ".join(_changes(state.get("facts", {}), facts)) or "something"
-    swap.parent.mkdir(exist_ok=True)
-    if swap.exists():
-        shutil.rmtree(swap)
-    os.rename(out, swap)
-    if old and old["fingerprint"] == fingerprint:
-        os.rename(previous, out)
-        os.rename(swap, previous)
-        return "going on with an earlier result of this configuration"
-    if previous.exists():
-        shutil.rmtree(previous)
-    os.rename(swap, previous)
-    return f"running again ({changed} changed); the old result is in {previous}"
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("config", "inputs", "versions", "plugin_files"):
-        before, after = old.get(key) or {}, new.get(key) or {}
-        for name in sorted(set(before) | set(after)):
-            if before.get(name) != after.get(name):
-                yield name if key == "config" else f"{key}.{name}"
-    for key in ("seed", "outside"):
-        if old.get(key) != new.get(key):
-            yield {"outside": "the data read"}.get(key, key)
-
-
-def read_state(folder: Path) -> dict[str, Any] | None:
-    """What stands in a stage folder's state file, or None. Raises DataError when it is not readable."""
-    path = folder / STATE_FILE
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(state, dict) or not {"fingerprint", "state"} <= set(state):
-            raise ValueError("keys are missing")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}", hint="Move that folder away and run again.") from error
-    return state
-
-
-def digest(facts: Any) -> str:
-    """SHA-256 of plain data."""
-    text = json.dumps(facts, sort_keys=True, default=str, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def folder_digest(folder: Path) -> str:
-    """A cheap digest of a folder the run did not make: names, sizes and times of its files."""
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}")
-    rows = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            info = path.stat()
-            rows.append([str(path.relative_to(folder)), info.st_size, info.st_mtime_ns])
-    return digest(rows)
-
-
-def _file_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    return dataclasses.asdict(config)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """One run at a time in a folder; the lock goes with the process, however it ends."""
-    with open(out / ".lock", "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run is at work in {out}", hint="Wait for it, or choose another --out.") from None
-        yield

@@ -181,7 +181,7 @@ class TrainConfig:
     framing: FramingConfig = field(default_factory=FramingConfig)
     self_supervision: SelfSupervisionConfig = field(default_factory=SelfSupervisionConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig, metadata={"counts": False})
     epochs: int | None = 50
     max_steps: int | None = None
     max_minutes: float | None = None
@@ -198,8 +198,8 @@ class TrainConfig:
     ema: float = 0.999
     val_fraction: float = 0.02
     validate_every: int = 1
-    checkpoint_seconds: float = 300.0
-    checkpoint_steps: int = 0
+    checkpoint_seconds: float = field(default=300.0, metadata={"counts": False})
+    checkpoint_steps: int = field(default=0, metadata={"counts": False})
 
     def __post_init__(self) -> None:
         _one_of("weighting", self.weighting, WEIGHTING)
@@ -252,7 +252,7 @@ class FinetuneConfig:
     patience: int = 0
     limit: int = 0
     cache: bool = True
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig, metadata={"counts": False})
 
     def __post_init__(self) -> None:
         _check_size(self.input_size)

@@ -27,9 +27,9 @@ from PIL import Image
 from .. import __version__
 from ..core.errors import DataError, UserError
 from ..core.files import write_bytes, write_json
-from ..core.pipeline import PREVIOUS, digest
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
+from ..core.provenance import PREVIOUS, digest
 from ..core.schemas import CLASS_SCHEMAS
 from ..datasets import drawing
 from ..datasets.crops import Box

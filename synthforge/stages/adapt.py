@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from ..core.config import build_config
 from ..core.errors import ConfigError, DataError, SynthForgeError
 from ..core.interfaces import Generator, OriginGenerator
 from ..core.nearby import Origin
-from ..core.pipeline import StageContext, StageKind, digest
+from ..core.pipeline import StageContext, StageKind
+from ..core.provenance import digest
 from . import generate
 from .generate import GenerateConfig
 
@@ -50,7 +51,7 @@ class AdaptConfig:
     share: float = 0.7
     start: int | None = None
     seed: int | None = None
-    workers: int = 0
+    workers: int = field(default=0, metadata={"counts": False})
 
     def __post_init__(self) -> None:
         for name in ("spread", "share"):
@@ -186,4 +187,4 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
     return {**record, "hardness": np.asarray(record["hardness"])}
 
 
-KIND = StageKind("adapt", AdaptConfig, run, inputs=("dataset", "model"), neutral=("workers",), check=check)
+KIND = StageKind("adapt", AdaptConfig, run, inputs=("dataset", "model"), check=check, mends=True)

@@ -62,7 +62,7 @@ class EvaluateConfig:
     worst: int = 20
     sheet: int = 0
     limit: int | None = None
-    batch_size: int = 16
+    batch_size: int = field(default=16, metadata={"counts": False})
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -139,7 +139,6 @@ KIND = StageKind(
     EvaluateConfig,
     run,
     inputs=("model", "benchmark_root"),
-    neutral=("batch_size",),
     check=check,
     outside=outside,
 )

@@ -58,7 +58,7 @@ KIND = StageKind(
     FinetuneStage,
     run,
     inputs=("model", "benchmark_root"),
-    neutral=("hardware",),
+    loose=("tensorboard/*",),
     check=check,
     outside=outside,
 )

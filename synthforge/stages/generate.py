@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..core.config import split_reference
 from ..core.cores import available_cores
 from ..core.errors import ConfigError, DataError
-from ..core.pipeline import StageContext, StageKind, digest
+from ..core.pipeline import StageContext, StageKind
+from ..core.provenance import digest
 from ..core.versions import versions
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class GenerateConfig:
 
     generator: Any = "anny"
     annotators: list[Any] = field(default_factory=lambda: list(DEFAULT_ANNOTATORS))
-    filters: list[Any] = field(default_factory=list)
+    filters: list[Any] = field(default_factory=list, metadata={"since": "0.1"})
     samples: int = 1000
     start: int = 0
     resolution: int = 256
@@ -50,7 +51,7 @@ class GenerateConfig:
     seed: int | None = None
     jpeg_quality: int | None = None
     depth_scale: float = 1e-4
-    workers: int = 0
+    workers: int = field(default=0, metadata={"counts": False})
 
     def __post_init__(self) -> None:
         for name, least in (("samples", 1), ("start", 0), ("resolution", 16), ("shard_size", 1), ("workers", 0)):
@@ -251,9 +252,8 @@ KIND = StageKind(
     "generate",
     GenerateConfig,
     run,
-    neutral=("workers",),
     check=check,
     outside=outside,
     lacks=lacks,
-    newer=("filters",),
+    mends=True,
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
-from ..core.pipeline import PREVIOUS, StageContext, StageKind
+from ..core.pipeline import StageContext, StageKind
+from ..core.provenance import PREVIOUS
 
 if TYPE_CHECKING:
     from ..evaluation.protocol import Evaluation

@@ -63,4 +63,4 @@ def run(context: StageContext, config: TrainStage) -> None:
     )
 
 
-KIND = StageKind("train", TrainStage, run, inputs=("dataset", "initial"), neutral=("hardware",), check=check)
+KIND = StageKind("train", TrainStage, run, inputs=("dataset", "initial"), check=check, loose=("tensorboard/*",))

@@ -131,7 +131,9 @@ def test_other_options_set_the_old_dataset_aside(pipeline_file: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "seed changed" in done.stderr
     assert _digests(out) != old
-    assert _digests(tmp_path / ".previous/faces") == old
+    (aside,) = (out / ".previous").iterdir()
+    assert _digests(aside) == old
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize(

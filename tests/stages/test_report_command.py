@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from synthforge.cli import main
 from synthforge.core.errors import DataError
-from synthforge.core.pipeline import PREVIOUS
+from synthforge.core.provenance import PREVIOUS
 from synthforge.core.records import PublishedRow, Scores
 from synthforge.evaluation.protocol import Evaluation
 from synthforge.evaluation.store import save_evaluation

@@ -1,0 +1,97 @@
+"""One process at a time in an output folder, and a message that says which one is there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import DataError, UserError
+from .files import alive, clean_stale
+
+LOCK_FILE = ".lock"
+# What `flock` answers on file systems that have no locks; there the process named in the file decides.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of an output folder, which is made if need be; temporary files of dead processes are removed.
+
+    The kernel drops the lock when the process ends, however it ends: a lock file that lies there blocks nobody.
+    Raises UserError, naming host, process and time, when another process holds it; DataError when nothing can be
+    written there.
+    """
+    path = folder / LOCK_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write in {folder}: {error.strerror}", hint="Choose another --out.") from error
+    with file:
+        if not _acquire(file):
+            raise UserError(
+                f"another run is at work in {folder}: {_holder(file)}", hint="Wait for it, or choose another --out."
+            )
+        if _removed(path, file):  # the last holder ended between our two calls
+            with locked(folder):
+                yield
+            return
+        file.truncate(0)
+        json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": _now()}, file)
+        file.flush()
+        clean_stale(folder, owned=True)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _removed(path: Path, file: IO[str]) -> bool:
+    """Whether the open file is no longer the one that lies at `path`."""
+    try:
+        return not os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return True
+
+
+def _acquire(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        found = _read(file)
+        if found.get("host") == socket.gethostname():
+            return found.get("process") in (None, os.getpid()) or not alive(int(found["process"]))
+        return not found
+    return True
+
+
+def _holder(file: IO[str]) -> str:
+    found = _read(file)
+    if not found:
+        return "a process that is just starting"
+    return f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
+
+
+def _read(file: IO[str]) -> dict[str, Any]:
+    file.seek(0)
+    try:
+        found = json.loads(file.read())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).astimezone().isoformat(" ", "seconds")

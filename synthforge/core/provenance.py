@@ -1,0 +1,196 @@
+"""Does a result still fit? What counts, its digest, the state file of a stage, and results that are set aside.
+
+What counts is marked on the fields of a configuration: `field(metadata={"counts": False})` never changes a result
+(the number of workers); `metadata={"since": "0.2"}` came with that release and counts only away from its default, so
+that older results keep fitting. Every other field counts.
+
+A result is set aside and brought back by renaming its entries one at a time. The state file moves last when a result
+leaves and first when it returns, so that after a kill at any point the same command goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError
+from .files import is_temporary, write_json
+from .locks import LOCK_FILE
+
+STATE_FILE = ".stage.json"
+PREVIOUS = ".previous"
+_OWN = {STATE_FILE, PREVIOUS, LOCK_FILE}
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of plain data, in hexadecimal."""
+    text = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, streamed."""
+    total = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """A cheap digest of a folder the run did not make: names, sizes and times of its files."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}")
+    rows = []
+    for name, path in _files(folder):
+        info = path.stat()
+        rows.append([name, info.st_size, info.st_mtime_ns])
+    return digest(rows)
+
+
+def counted(config: Any) -> dict[str, Any]:
+    """What counts of a configuration, as plain data (see above for the marks of its fields)."""
+    found = {}
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if item.metadata.get("counts", True) and not ("since" in item.metadata and value == _default(item)):
+            found[item.name] = plain(value)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A value of a configuration as plain data: nested configurations by what counts of them."""
+    if hasattr(value, "reference"):  # a plugin that was bound (`core.references`): as it stands in the YAML
+        return value.reference
+    if dataclasses.is_dataclass(value):
+        return counted(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _default(item: dataclasses.Field[Any]) -> Any:
+    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+
+
+def fits(state: Mapping[str, Any] | None, facts: Mapping[str, Any], config: Any) -> bool:
+    """Whether a recorded result is one of `facts`; keys that no longer count are passed over in an older record."""
+    if state is None:
+        return False
+    if state["fingerprint"] == digest(facts):
+        return True
+    old = state.get("facts")
+    if not isinstance(old, Mapping) or not isinstance(old.get("config"), Mapping):
+        return False
+    ignored = {item.name for item in dataclasses.fields(config) if not item.metadata.get("counts", True)}
+    kept = {key: value for key, value in old["config"].items() if key not in ignored}
+    return digest({**old, "config": kept}) == digest(facts)
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """What differs between the facts of two results, in words."""
+    found = []
+    for key in ("config", "inputs", "versions", "plugin_files"):
+        before, after = old.get(key) or {}, new.get(key) or {}
+        for name in sorted(set(before) | set(after)):
+            if before.get(name) != after.get(name):
+                found.append(name if key == "config" else f"{key}.{name}")
+    found += [{"outside": "the data read"}.get(key, key) for key in ("seed", "outside") if old.get(key) != new.get(key)]
+    return ", ".join(found) or "something"
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """What stands in a stage folder's state file, or None. Raises DataError when it is not readable."""
+    path = folder / STATE_FILE
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(state, dict) or not {"fingerprint", "state"} <= set(state):
+            raise ValueError("keys are missing")
+        if "sha256" in state and state["sha256"] != digest({k: v for k, v in state.items() if k != "sha256"}):
+            raise ValueError("it does not have its own checksum")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is damaged: {error}", hint="Move that folder away and run again.") from error
+    return state
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write a stage folder's state file, with a checksum of its own."""
+    record = json.loads(json.dumps(state, default=str))
+    write_json(folder / STATE_FILE, {**record, "sha256": digest(record)})
+
+
+def outputs(folder: Path, *, loose: Iterable[str] = ()) -> dict[str, list[Any]]:
+    """Size and SHA-256 of every file of a finished result, by its name; `loose`: patterns of those nobody misses."""
+    return {
+        name: [path.stat().st_size, file_digest(path)]
+        for name, path in _files(folder)
+        if not any(Path(name).match(pattern) for pattern in loose)
+    }
+
+
+def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False) -> list[str]:
+    """Names of recorded outputs that are missing, or of another size; `content`: or of another checksum."""
+
+    def sound(name: str, size: int, sha256: str) -> bool:
+        path = folder / name
+        try:
+            return path.stat().st_size == size and not (content and file_digest(path) != sha256)
+        except OSError:
+            return False
+
+    return [name for name, (size, sha256) in recorded.items() if not sound(name, size, sha256)]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if _OWN.isdisjoint(name.parts) and not is_temporary(path.name) and path.is_file():
+            yield name.as_posix(), path
+
+
+def entries(folder: Path) -> list[str]:
+    """Names of what lies in an output folder, without the engine's own files and what a killed process left."""
+    return sorted(n for n in os.listdir(folder) if n not in _OWN and not is_temporary(n)) if folder.is_dir() else []
+
+
+def set_aside(folder: Path, names: Iterable[str], into: Path, *, last: str = STATE_FILE) -> Path:
+    """Move entries of `folder` to `into`, or to `into.2` and so on where one of these names is taken; returns where.
+
+    The entry `last` moves at the end: as long as it stands, the same call goes on where it stopped.
+    """
+    moving = [*(name for name in names if name != last), last]
+    moving = [name for name in moving if os.path.lexists(folder / name)]
+    number, place = 1, into
+    while any(os.path.lexists(place / name) for name in (*moving, last)):
+        number += 1
+        place = into.with_name(f"{into.name}.{number}")
+    place.mkdir(parents=True, exist_ok=True)
+    for name in moving:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(folder / name, place / name)
+    return place
+
+
+def bring_back(place: Path, folder: Path) -> None:
+    """Move a result that was set aside back to its folder, the state file first; entries there stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (STATE_FILE, *entries(place)):
+        if os.path.lexists(place / name) and not os.path.lexists(folder / name):
+            os.rename(place / name, folder / name)
+    with suppress(OSError):  # something of the user's lies there as well
+        place.rmdir()
+
+
+def kept_results(out: Path, previous: Path) -> list[Path]:
+    """Folders of results of `out` that were set aside in `previous`, or beside `out` by earlier releases."""
+    places = {previous, out.parent / PREVIOUS}
+    found = [path for place in places if place.is_dir() for path in place.iterdir() if path.is_dir()]
+    return sorted(path for path in found if path.name == out.name or path.name.startswith(f"{out.name}."))
