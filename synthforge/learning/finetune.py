@@ -20,7 +20,7 @@ from ..core.interfaces import Benchmark
 from ..core.plugins import Plugins
 from ..core.seeding import seed_sequence
 from ..core.versions import versions
-from . import hardware, loop
+from . import hardware, loop, processes
 from .config import FinetuneConfig
 from .data import RealFaces
 from .feeds import RealFeed
@@ -114,7 +114,7 @@ def finetune(
         plugins,
     )
     fabric = hardware.make_fabric(config.hardware, config.precision)
-    return FinetuneResult(**fabric.launch(job.run))
+    return FinetuneResult(**processes.launch(fabric, job.run))
 
 
 #: names that benchmarks give to what is only for the final measurement
@@ -278,7 +278,7 @@ class _Best:
         self.stale = 0
 
     def offer(self, adapter: nn.Module, figures: loop.Figures) -> None:
-        if not self.figures or figures["loss"] < self.figures["loss"]:
+        if not self.figures or not figures["loss"] >= self.figures["loss"]:
             self.weights, self.figures, self.stale = _copy(adapter), dict(figures), 0
         else:
             self.stale += 1

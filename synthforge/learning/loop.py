@@ -7,7 +7,6 @@ run that was killed ends with the weights of one that was not.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import time
@@ -21,9 +20,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from ..core.errors import DataError, SynthForgeError
-from ..core.files import write_bytes
 from ..core.progress import progress_bar
 from ..core.seeding import seed_sequence
+from . import processes
+from .weights import check_finite, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -110,7 +110,8 @@ class Job:
 def run(fabric: Fabric, job: Job, out: Path, *, title: str) -> tuple[nn.Module, State]:
     """Train to the end, from the checkpoint in `out` where there is one; the averaged model and the final state.
 
-    Raises SynthForgeError when the loss stops being finite, DataError for a checkpoint of another run.
+    Raises SynthForgeError when a loss, a gradient or a weight is not finite any more, before anything of it is saved;
+    DataError for a checkpoint of another run or a damaged one; Interrupted after Ctrl-C or SIGTERM, when it has saved.
     """
     return Loop(fabric, job, out, title).run()
 
@@ -136,6 +137,10 @@ class Loop:
 
     def run(self) -> tuple[nn.Module, State]:
         """See `run`."""
+        with processes.signals_noted():
+            return self._run()
+
+    def _run(self) -> tuple[nn.Module, State]:
         s = self.state
         begun, before = time.monotonic(), s.seconds
         total = self._total()
@@ -166,6 +171,7 @@ class Loop:
         finally:
             if self.writer is not None:
                 self.writer.close()
+        self._check_weights()
         return (self.ema.module if self.ema is not None else self.job.averaged), s
 
     def _total(self) -> int | None:
@@ -190,6 +196,12 @@ class Loop:
     def _agree(self, value: float) -> float:
         return float(self.fabric.broadcast(value, src=0)) if self.fabric.world_size > 1 else value
 
+    def _any(self, value: int) -> int:
+        """The largest of a small number over all processes: they act together, or wait for each other for ever."""
+        if self.fabric.world_size == 1:
+            return int(value)
+        return int(self.fabric.all_reduce(torch.tensor(int(value), device=self.fabric.device), reduce_op="max"))  # type: ignore[arg-type]
+
     def _done(self) -> bool:
         return self._progress() >= 1.0
 
@@ -208,14 +220,33 @@ class Loop:
         s.position += 1
         s.samples += job.batch_size
         if last:
-            if job.clip:
-                self.fabric.clip_gradients(self.wrapped, self.optimiser, max_norm=job.clip)
+            self._check_step(figures["loss"])
             self.optimiser.step()
             self.optimiser.zero_grad(set_to_none=True)
             s.step += 1
             if self.ema is not None:
                 self.ema.update_parameters(job.averaged)
         self._log(figures, last)
+
+    def _check_step(self, loss: torch.Tensor) -> None:
+        """Clip the gradient; raise before a step that would spoil the weights."""
+        norm: Any
+        if self.job.clip:
+            norm = self.fabric.clip_gradients(
+                self.wrapped, self.optimiser, max_norm=self.job.clip, error_if_nonfinite=False
+            )
+        else:
+            norm = nn.utils.get_total_norm([p.grad for p in self.job.module.parameters() if p.grad is not None])
+        found = {"loss": float(loss.detach())}
+        if getattr(self.fabric.strategy.precision, "scaler", None) is None:  # which leaves such steps out itself
+            found["gradient's norm"] = float(norm)
+        for name, value in found.items():
+            if self._any(not math.isfinite(value)):
+                raise _diverged(f"the {name} is {value}", self.state.step, self.path)
+
+    def _check_weights(self) -> None:
+        for module in (self.job.module, *([self.ema] if self.ema is not None else [])):
+            check_finite(module.state_dict(), f"step {self.state.step} of {self.title}")
 
     def _log(self, figures: Mapping[str, torch.Tensor], last: bool) -> None:
         for name, value in figures.items():
@@ -228,12 +259,6 @@ class Loop:
         count = float(self.sums.pop("count"))
         means = {name: float(total) / count for name, total in self.sums.items()}
         self.sums = {}
-        if not math.isfinite(means["loss"]):
-            raise SynthForgeError(
-                f"the loss is {means['loss']} at step {s.step}",
-                hint="Lower optimiser.lr, set optimiser.clip=1, or train with precision=32-true. "
-                f"The last good checkpoint is {self.path}.",
-            )
         if self.writer is not None:
             for name, mean in means.items():
                 self.writer.add_scalar(f"train/{name}", mean, s.step)
@@ -250,6 +275,10 @@ class Loop:
             training = model.training
             figures = self.job.validate(model.eval(), s)
             model.train(training)
+            for name, value in figures.items():
+                if name.rpartition("/")[2] == "loss" and not math.isfinite(value):
+                    raise _diverged(f"{name} in validation is {value}", s.step, self.path)
+            figures = {name: value for name, value in figures.items() if math.isfinite(value)}
             assert self.writer is not None
             for name, value in figures.items():
                 self.writer.add_scalar(f"val/{name}", value, s.step)
@@ -260,6 +289,12 @@ class Loop:
         s, job = self.state, self.job
         if s.position % job.accumulate and s.position != length:
             return  # gradients of half a step are not saved
+        number = self._any(processes.noted())
+        if number:
+            if self.fabric.is_global_zero:
+                self.save()
+            self.fabric.barrier()
+            raise processes.interrupted(number, f"step {s.step} is saved in {self.path}")
         due = job.checkpoint_steps and s.step - self.saved_step >= job.checkpoint_steps
         late = job.checkpoint_seconds and time.monotonic() - self.last_saved >= job.checkpoint_seconds
         if (due or late) and self.fabric.is_global_zero:
@@ -268,6 +303,7 @@ class Loop:
     def save(self) -> None:
         """Write the checkpoint: tensors and plain data only, so that it loads with weights_only."""
         job = self.job
+        self._check_weights()
         content = {
             "fingerprint": job.fingerprint,
             "state": dict(vars(self.state)),
@@ -278,25 +314,27 @@ class Loop:
             "rng": torch.get_rng_state(),
             "parts": {name: get() for name, (get, _) in job.parts.items()},
         }
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        write_bytes(self.path, buffer.getvalue())
+        write_checkpoint(self.path, content)
         self.last_saved, self.saved_step = time.monotonic(), self.state.step
 
     def _resume(self) -> None:
         if not self.path.exists():
             return
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises a dozen kinds for a damaged file
-            raise DataError(
-                f"{self.path} cannot be read: {error}", hint="Delete it to train from the start."
-            ) from error
+        content = read_checkpoint(self.path)
         if content["fingerprint"] != self.job.fingerprint:
             raise DataError(
                 f"{self.path} belongs to a run with another configuration, seed or dataset",
                 hint="Train into another folder, or delete it to train from the start.",
             )
+        try:
+            self._restore(content)
+        except Exception as error:  # whatever a damaged file that has no digest makes torch raise
+            raise DataError(
+                f"{self.path} cannot be gone on from: {' '.join(str(error).split())[:300]}",
+                hint="Delete it to train from the start.",
+            ) from error
+
+    def _restore(self, content: Mapping[str, Any]) -> None:
         self.state = State(**content["state"])
         self.job.module.load_state_dict(content["module"])
         self.job.optimiser.load_state_dict(content["optimiser"])
@@ -306,6 +344,7 @@ class Loop:
         torch.set_rng_state(content["rng"])
         for name, (_, restore) in self.job.parts.items():
             restore(content["parts"][name])
+        self._check_weights()
 
 
 def averaged_model(model: nn.Module, decay: float) -> AveragedModel:
@@ -319,6 +358,14 @@ def averaged_model(model: nn.Module, decay: float) -> AveragedModel:
             torch._foreach_copy_(kept, new)
 
     return AveragedModel(model, multi_avg_fn=mix, use_buffers=True)
+
+
+def _diverged(what: str, step: int, checkpoint: Path) -> SynthForgeError:
+    return SynthForgeError(
+        f"{what} at step {step}: training diverges",
+        hint="Lower the learning rate, set optimiser.clip=1, or train with precision=32-true. "
+        + (f"The last good checkpoint is {checkpoint}." if checkpoint.exists() else "Nothing was saved yet."),
+    )
 
 
 def _seed_step(seed: int, step: int, rank: int) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core.config import build_config
 from ..core.errors import ConfigError, DataError, UserError
-from ..core.files import write_bytes, write_json
+from ..core.files import write_json
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
 from ..core.shipped import DESCRIPTION
@@ -26,9 +26,12 @@ from .losses import EVERY, resized_logits
 from .networks.backbone import build_backbone
 from .networks.folded import Folded
 from .networks.pyramid import Pyramid
+from .weights import read_weights, write_weights
 
 WEIGHTS = "model.safetensors"
 FORMAT = 1
+#: key of `model.json` that holds the SHA-256 of the weights, and of itself without this key
+DIGESTS = "sha256"
 
 Prediction = dict[str, torch.Tensor]
 
@@ -216,12 +219,15 @@ class FaceModel(nn.Module):
         }
 
     def save(self, folder: Path | str, weights: Mapping[str, torch.Tensor] | None = None) -> None:
-        """Write `model.safetensors` and, after it, `model.json`, each atomically; weights: instead of its own."""
+        """Write `model.safetensors` and, after it, `model.json`, each atomically; weights: instead of its own.
+
+        `model.json` holds the SHA-256 of both. Raises SynthForgeError for weights that are not finite.
+        """
         folder = Path(folder)
-        given = self.state_dict() if weights is None else weights
-        weights = {name: value.detach().cpu().contiguous() for name, value in given.items()}
-        write_bytes(folder / WEIGHTS, safetensors.torch.save(weights))
-        write_json(folder / DESCRIPTION, self.describe())
+        digest = write_weights(folder / WEIGHTS, self.state_dict() if weights is None else weights)
+        described = self.describe()
+        described[DIGESTS] = {WEIGHTS: digest, DESCRIPTION: _description_digest(described)}
+        write_json(folder / DESCRIPTION, described)
 
 
 def _with_options(task: Task, options: Mapping[str, Any]) -> Task:
@@ -285,19 +291,20 @@ def load_model(
     folder = Path(folder)
     description = read_description(folder)
     try:
+        digests = dict(description.pop(DIGESTS, {}))
         network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
         own_size = network.input_size
         best = int(description.get("task_sizes", {}).get(task, own_size))
         network = dataclasses.replace(network, input_size=input_size or best)
         tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{folder / DESCRIPTION} does not describe a model: {error}") from error
     model = FaceModel(network, tasks, references, adapters=adapters, info=description)
+    weights = read_weights(folder / WEIGHTS, str(digests.get(WEIGHTS, "")))
     try:
-        weights = safetensors.torch.load_file(folder / WEIGHTS)
-        model.load_state_dict(weights)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        model.load_state_dict(safetensors.torch.load(weights))
+    except (RuntimeError, safetensors.SafetensorError) as error:
         if network.input_size != own_size:
             raise ConfigError(
                 f"input_size: the network of {folder} takes crops of {own_size} pixels, not of {network.input_size}"
@@ -306,7 +313,19 @@ def load_model(
             f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {' '.join(str(error).split())[:300]}",
             hint="The folder is incomplete or was edited; train again or restore it.",
         ) from error
+    if digests.get(DESCRIPTION, "") not in ("", _description_digest(description)):
+        raise DataError(
+            f"{folder / DESCRIPTION} was changed or damaged after it was written",
+            hint=f"Restore it from a copy. If you changed it yourself, remove its key '{DIGESTS}' to accept it.",
+        )
     return model.to(device).eval()
+
+
+def _description_digest(description: Mapping[str, Any]) -> str:
+    # twice: once read back from JSON, keys are strings and their order is another
+    plain = json.loads(json.dumps(dict(description), default=str))
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def model_digest(folder: Path) -> str:

@@ -18,7 +18,7 @@ from ..core.plugins import load_plugins
 from ..core.seeding import seed_sequence
 from ..core.shipped import DESCRIPTION
 from ..core.versions import versions
-from . import hardware, loop
+from . import hardware, loop, processes
 from .config import SelfSupervisionConfig, TrainConfig
 from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
@@ -136,7 +136,7 @@ def train(
     fabric = hardware.make_fabric(config.hardware, config.precision)
     if config.batch_size % fabric.world_size:
         raise ConfigError(f"batch_size: {config.batch_size} does not divide over {fabric.world_size} devices")
-    return TrainResult(**fabric.launch(job.run))
+    return TrainResult(**processes.launch(fabric, job.run))
 
 
 def _named(config: TrainConfig, tasks: Mapping[str, Task] | None) -> dict[str, tuple[Task, dict[str, Any]]]:

@@ -128,7 +128,7 @@ def test_a_label_network_of_another_shape_and_size(model_dir: Path, tmp_path: Pa
 
 def test_labels_are_learned_at_the_size_their_task_is_best_at(model_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(model_dir, tmp_path / "sized")
-    described = json.loads((model_dir / "model.json").read_text()) | {"task_sizes": {"segmentation": 48}}
+    described = json.loads((model_dir / "model.json").read_text()) | {"task_sizes": {"segmentation": 48}, "sha256": {}}
     (tmp_path / "sized/model.json").write_text(json.dumps(described))
     for task, pixels in (("segmentation", 48), ("keypoints", 32)):
         finetune(config(epochs=1), tmp_path / "sized", BlobBenchmark(task), tmp_path / task, name="b")
@@ -138,7 +138,10 @@ def test_labels_are_learned_at_the_size_their_task_is_best_at(model_dir: Path, t
 def test_what_all_labels_have_in_common_to_one_side_survives_mirroring(model_dir: Path, tmp_path: Path) -> None:
     """The benchmark's points lie a tenth of the face to the right and below, which is 0.067 of its crops."""
     shutil.copytree(model_dir, tmp_path / "mirrors")
-    described = json.loads((model_dir / "model.json").read_text()) | {"mirrored": ["keypoints", "segmentation"]}
+    described = json.loads((model_dir / "model.json").read_text()) | {
+        "mirrored": ["keypoints", "segmentation"],
+        "sha256": {},
+    }
     (tmp_path / "mirrors/model.json").write_text(json.dumps(described))
     finetune(config(epochs=1, lr=1e-9), tmp_path / "mirrors", BlobBenchmark("keypoints"), tmp_path / "tuned", name="b")
     before, tuned = load_model(tmp_path / "mirrors"), load_model(tmp_path / "tuned")

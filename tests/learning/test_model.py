@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from blobs import light_tasks
 
-from synthforge.core.errors import ConfigError, DataError, PluginError
+from synthforge.core.errors import ConfigError, DataError, PluginError, SynthForgeError, UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import IBUG68
 from synthforge.learning.config import NetworkConfig
@@ -97,10 +98,10 @@ def test_damaged_folders_are_answered(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="does not fit"):
+    with pytest.raises(DataError, match=r"model\.safetensors was damaged or replaced"):
         load_model(tmp_path)
     weights.unlink()
-    with pytest.raises(DataError, match="does not fit"):
+    with pytest.raises(DataError, match=r"model\.safetensors cannot be read"):
         load_model(tmp_path)
     description = json.loads((tmp_path / "model.json").read_text())
     (tmp_path / "model.json").write_text(json.dumps({**description, "format": 99}))
@@ -112,3 +113,45 @@ def test_damaged_folders_are_answered(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         load_model(tmp_path)
+
+
+def test_no_flipped_bit_of_a_model_folder_goes_unseen(tmp_path: Path) -> None:
+    model = some_model()
+    model.save(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("model.safetensors", "model.json"):
+        path = tmp_path / name
+        whole = path.read_bytes()
+        for place in rng.choice(len(whole), 24, replace=False):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << int(rng.integers(8))
+            path.write_bytes(damaged)
+            try:
+                found = load_model(tmp_path)
+            except UserError:
+                continue
+            # white space, and a key that names no digest any more, change nothing
+            assert name == "model.json"
+            assert {**found.describe(), "sha256": 0} == {**found.describe(), **json.loads(whole), "sha256": 0}
+        path.write_bytes(whole)
+    load_model(tmp_path)
+
+
+def test_folders_from_before_digests_load(tmp_path: Path) -> None:
+    some_model().save(tmp_path)
+    path = tmp_path / "model.json"
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps({**description, "crop_scale": 1.5}))
+    with pytest.raises(DataError, match=r"model\.json was changed"):
+        load_model(tmp_path)
+    del description["sha256"]
+    path.write_text(json.dumps({**description, "crop_scale": 1.5}))
+    assert load_model(tmp_path).crop_scale == 1.5
+
+
+def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
+    model = some_model()
+    next(model.backbone.parameters()).data[0] = float("nan")
+    with pytest.raises(SynthForgeError, match=r"backbone\..* is not finite"):
+        model.save(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from blobs import BlobBenchmark, Blobs, light_tasks, tiny
@@ -20,7 +21,7 @@ from torch import nn
 
 from synthforge.core.errors import ConfigError, DataError, SynthForgeError
 from synthforge.core.plugins import load_plugins
-from synthforge.learning import hardware, loop
+from synthforge.learning import hardware, loop, processes
 from synthforge.learning.config import (
     FinetuneConfig,
     HardwareConfig,
@@ -33,6 +34,7 @@ from synthforge.learning.config import (
 from synthforge.learning.finetune import finetune
 from synthforge.learning.model import load_model
 from synthforge.learning.train import MultiTask, train
+from synthforge.learning.weights import read_checkpoint, write_checkpoint
 
 NO_TERM = SelfSupervisionConfig(weight=0.0)
 
@@ -310,6 +312,115 @@ def test_the_schedule_warms_up_and_falls_to_its_end() -> None:
 def test_a_loss_that_is_not_finite_stops_training(tmp_path: Path) -> None:
     with pytest.raises(SynthForgeError, match="the loss is nan"):
         run_line(tmp_path, "a", torch.full((4,), float("nan")), 2)
+
+
+def test_a_gradient_that_is_not_finite_stops_training(tmp_path: Path) -> None:
+    def forward(module: nn.Module, x: torch.Tensor, state: loop.State) -> Any:
+        # a finite loss, 0, whose slope is not
+        return {"loss": (next(module.parameters()) - 0.5).abs().sqrt().sum() + 0 * module(x)["loss"]}
+
+    for clip in (0.0, 1.0):
+        with pytest.raises(SynthForgeError, match=r"gradient's norm is (nan|inf) at step 0"):
+            run_line(tmp_path, f"a{clip}", torch.ones(4), 2, forward=forward, clip=clip)
+        assert not (tmp_path / f"a{clip}" / "last.ckpt").exists()
+
+
+def test_weights_that_overflow_in_the_last_step_are_not_given_out(tmp_path: Path) -> None:
+    def job(**changes: Any) -> loop.Job:
+        job = line_job(torch.ones(2), 2, **changes)
+        job.optimiser.param_groups[0]["lr"] = 3e38
+        return job
+
+    fabric = hardware.make_fabric(HardwareConfig(accelerator="cpu"), "32-true")
+    for steps in (0, 1):
+        with pytest.raises(SynthForgeError, match="w is not finite"):
+            loop.run(fabric, job(checkpoint_steps=steps), tmp_path / str(steps), title="line")
+        assert not (tmp_path / str(steps) / "last.ckpt").exists()
+
+
+def test_a_finite_checkpoint_lets_the_same_command_recover(tmp_path: Path) -> None:
+    def broken(module: nn.Module, x: torch.Tensor, state: loop.State) -> Any:
+        return {"loss": module(x)["loss"] * (float("nan") if state.step == 3 else 1.0)}
+
+    data = torch.ones(6)
+    with pytest.raises(SynthForgeError, match=r"the loss is nan at step 3.*\n.*last good checkpoint is .*last\.ckpt"):
+        run_line(tmp_path, "a", data, 1, forward=broken, checkpoint_steps=1)
+    assert run_line(tmp_path, "a", data, 1, checkpoint_steps=1)[0] == run_line(tmp_path, "b", data, 1)[0]
+
+
+def test_no_flipped_bit_of_a_checkpoint_goes_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    write_checkpoint(path, {"fingerprint": "x", "weights": torch.arange(300.0)})
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(whole), 200, replace=False):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = read_checkpoint(path)
+        except DataError:
+            continue
+        assert torch.equal(found["weights"], torch.arange(300.0))  # the flip was in the name of the digest
+    torch.save({"fingerprint": "old", "weights": 1}, path)
+    assert read_checkpoint(path) == {"fingerprint": "old", "weights": 1}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_first(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    def told(module: nn.Module, x: torch.Tensor, state: loop.State) -> Any:
+        if state.position == 2:  # in the middle of an optimiser step
+            os.kill(os.getpid(), number)
+        return module(x)
+
+    data = torch.ones(12)
+    before = signal.getsignal(number)
+    with pytest.raises(processes.Interrupted, match="step 2 is saved") as caught:
+        run_line(tmp_path, "a", data, 1, forward=told, accumulate=2)
+    assert caught.value.exit_code == code
+    assert signal.getsignal(number) is before
+    assert torch.load(tmp_path / "a" / "last.ckpt", weights_only=True)["state"]["step"] == 2
+    calm = run_line(tmp_path, "b", data, 1, accumulate=2)
+    assert run_line(tmp_path, "a", data, 1, accumulate=2)[0] == calm[0]
+
+
+def test_a_second_signal_ends_training_at_once(tmp_path: Path) -> None:
+    def told(module: nn.Module, x: torch.Tensor, state: loop.State) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("it went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_line(tmp_path, "a", torch.ones(4), 1, forward=told)
+
+
+@pytest.mark.slow
+def test_a_signal_to_a_training_of_two_processes_saves_first(tmp_path: Path) -> None:
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from blobs import Blobs, tiny
+from synthforge.core.errors import SynthForgeError
+from synthforge.learning.config import HardwareConfig
+from synthforge.learning.train import train
+config = tiny(max_steps=100000, epochs=None, checkpoint_steps=1)
+config.hardware = HardwareConfig(accelerator="cpu", devices=2, workers=0)
+try:
+    train(config, "", sys.argv[1], dataset=Blobs(32))
+except SynthForgeError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    end = time.monotonic() + 240
+    while not (tmp_path / "last.ckpt").exists():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 143
+    step = torch.load(tmp_path / "last.ckpt", weights_only=True)["state"]["step"]
+    assert f"step {step} is saved" in said
 
 
 @pytest.mark.slow

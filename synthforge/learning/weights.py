@@ -1,0 +1,82 @@
+"""Weights and checkpoints that prove themselves: finite when they are written, held against a digest when read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from ..core.errors import DataError, SynthForgeError
+from ..core.files import write_bytes
+
+#: stands between a checkpoint and its SHA-256, behind the end of the zip archive where torch does not look
+_MARK = b"synthforge:sha256:"
+_LENGTH = len(_MARK) + hashlib.sha256().digest_size
+
+
+def check_finite(weights: Mapping[str, Any], what: str) -> None:
+    """Raise SynthForgeError where a tensor of a state dict holds NaN or infinity; what: for the message."""
+    for name, value in weights.items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise SynthForgeError(
+                f"{what}: {name} is not finite",
+                hint="Nothing was written. Lower the learning rate, set optimiser.clip=1, or train with "
+                "precision=32-true.",
+            )
+
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> str:
+    """Write safetensors atomically; their SHA-256. Raises SynthForgeError for weights that are not finite."""
+    check_finite(weights, str(path))
+    data = safetensors.torch.save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_weights(path: Path, sha256: str = "") -> bytes:
+    """The bytes of a weight file. sha256: what it must have, empty where nobody knows.
+
+    Raises DataError for another digest or a file that cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(
+            f"{path} was damaged or replaced: its SHA-256 is not the one written with it",
+            hint="Restore the folder from a copy, or train again. If you changed it yourself, remove the key 'sha256' "
+            "from model.json to accept it.",
+        )
+    return data
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write plain data and tensors atomically, so that `torch.load` reads them with weights_only."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    data = buffer.getvalue()
+    write_bytes(path, data + _MARK + hashlib.sha256(data).digest())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `write_checkpoint` wrote, or an older file without a digest. Raises DataError for a damaged one."""
+    data = path.read_bytes()
+    whole, end = data[:-_LENGTH], data[-_LENGTH:]
+    marked = end.startswith(_MARK)
+    try:
+        if marked and hashlib.sha256(whole).digest() != end[len(_MARK) :]:
+            raise ValueError("its SHA-256 is not the one written with it")
+        content = torch.load(io.BytesIO(whole if marked else data), map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or "fingerprint" not in content:
+            raise ValueError("it is no checkpoint of a training")
+    except Exception as error:  # torch raises a dozen kinds for a damaged file
+        raise DataError(
+            f"{path} cannot be read: {' '.join(str(error).split())[:300]}", hint="Delete it to train from the start."
+        ) from error
+    return content
