@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: whatever is slow is seen by the suite's own time limits.
+settings.register_profile("synthforge", deadline=None)
+settings.load_profile("synthforge")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"
 

@@ -21,7 +21,7 @@ class Malformed(ValueError):
 
 # One entry a numeric kind and width: the only element types that are ever read.
 _NUMERIC = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"})
-_MAX_DIMENSIONS = 32
+_MAX_DIMENSIONS = 8
 
 
 def _as_text(value: object) -> str:
@@ -45,9 +45,9 @@ def _as_bytes(value: object) -> bytes:
 
 
 def as_int(value: object) -> int:
-    """A non-negative pickled integer; a bool is not one."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Malformed(f"expected a non-negative integer, found {value!r:.40}")
+    """A non-negative pickled integer below 2^63; a bool is not one."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 63:
+        raise Malformed(f"expected a non-negative integer, found a {type(value).__name__}")
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from synthforge.core.errors import AssetError
 
 _PLANE_AXES = "renderer.plane_axes"  # beside the state dict: a plain attribute in the published networks
 _MAX_DEPTH = 16
+_MAX_PARTS = 20_000  # modules, and entries of settings; shared ones count each time they are met
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,31 @@ def read_stylegan_pickle(path: str | Path, network: str = "G_ema") -> StyleGANCh
     if not isinstance(record, Record):
         raise AssetError(f"{path}: its entry {network!r} is a {type(record).__name__}, not a network")
     state: dict[str, torch.Tensor] = {}
-    _flatten(record, "", state, str(path), 0)
+    parts = iter(range(_MAX_PARTS))
+    _flatten(record, "", state, str(path), 0, parts)
     init = record.state.get("_init_kwargs")
     rendering = record.state.get("rendering_kwargs") or (init or {}).get("rendering_kwargs")
     return StyleGANCheckpoint(
         class_name=record.class_name,
         state=state,
-        init_kwargs=_plain(init),
-        rendering_kwargs=_plain(rendering),
+        init_kwargs=_plain(init, str(path), parts),
+        rendering_kwargs=_plain(rendering, str(path), parts),
         plane_axes=_plane_axes(record),
     )
 
 
-def _flatten(record: Record, prefix: str, state: dict[str, torch.Tensor], where: str, depth: int) -> None:
+def _count(parts: Iterator[int], where: str) -> None:
+    if next(parts, None) is None:
+        raise AssetError(f"{where}: more than {_MAX_PARTS:,} modules and settings")
+
+
+def _flatten(
+    record: Record, prefix: str, state: dict[str, torch.Tensor], where: str, depth: int, parts: Iterator[int]
+) -> None:
     """Collect parameters and buffers below a module under their dotted names."""
     if depth > _MAX_DEPTH:
         raise AssetError(f"{where}: modules nested deeper than {_MAX_DEPTH}")
+    _count(parts, where)
     for group in ("_parameters", "_buffers"):
         for name, value in _members(record, group, where).items():
             if isinstance(value, torch.Tensor):
@@ -79,7 +89,7 @@ def _flatten(record: Record, prefix: str, state: dict[str, torch.Tensor], where:
                 raise AssetError(f"{where}: {prefix}{name} is a {type(value).__name__}, not a tensor")
     for name, child in _members(record, "_modules", where).items():
         if isinstance(child, Record):
-            _flatten(child, f"{prefix}{name}.", state, where, depth + 1)
+            _flatten(child, f"{prefix}{name}.", state, where, depth + 1, parts)
 
 
 def _members(record: Record, group: str, where: str) -> Mapping[str, Any]:
@@ -100,14 +110,17 @@ def _plane_axes(record: Record) -> torch.Tensor | None:
     return axes.float()
 
 
-def _plain(value: Any) -> dict[str, Any]:
+def _plain(value: Any, where: str, parts: Iterator[int], depth: int = 0) -> dict[str, Any]:
     """The part of a mapping that JSON can hold."""
     if not isinstance(value, Mapping):
         return {}
+    if depth > _MAX_DEPTH:
+        raise AssetError(f"{where}: settings nested deeper than {_MAX_DEPTH}")
     kept: dict[str, Any] = {}
     for key, item in value.items():
+        _count(parts, where)
         if isinstance(item, Mapping):
-            kept[str(key)] = _plain(item)
+            kept[str(key)] = _plain(item, where, parts, depth + 1)
         elif isinstance(item, np.generic):
             kept[str(key)] = item.item()
         elif item is None or isinstance(item, str | int | float | bool):

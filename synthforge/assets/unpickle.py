@@ -9,12 +9,11 @@ there.
 from __future__ import annotations
 
 import io
-import pickle
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,6 @@ from synthforge.assets.inert import (
     Array,
     DType,
     Malformed,
-    Node,
     Record,
     Storage,
     Tensor,
@@ -31,13 +29,11 @@ from synthforge.assets.inert import (
     resolve,
     scalar,
 )
+from synthforge.assets.restricted_pickle import Name, RecordType, RestrictedUnpickler, Table, plain_dict
 from synthforge.core.errors import AssetError
 
 MAX_BYTES = 4 << 30  # the largest published checkpoint is below 1 GiB
-_MAX_NODES = 5_000_000  # instructions; the largest real file takes about 60,000
-
-Name = tuple[str, str]
-Table = Mapping[Name, Callable[..., Any]]
+_MAX_DENSE = 1_000_000  # values of a sparse matrix made dense; FLAME's joint regressor has 25,115
 
 _TORCH_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_LEGACY_PROTOCOL = 1001
@@ -58,17 +54,19 @@ _STORAGE_TYPES: dict[str, torch.dtype] = {
 def _encode(text: Any, encoding: Any = "utf-8", *_errors: Any) -> bytes:
     """`_codecs.encode` as Python 3 uses it for bytes in old protocols; no other codec is reachable."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "ascii"):
-        raise Malformed(f"text encoded as {encoding!r:.40}")
+        raise Malformed("text in an unknown encoding")
     return text.encode(encoding)
-
-
-def _plain_dict(*arguments: Any) -> dict[Any, Any]:
-    """An empty dictionary, or one from pairs (as OrderedDict and EasyDict are pickled)."""
-    return dict(*arguments)
 
 
 def _reconstruct_array(*_arguments: Any) -> Array:
     return Array()
+
+
+def _array_from_buffer(raw: Any, dtype: Any, shape: Any, order: Any) -> Array:
+    """`numpy._core.numeric._frombuffer`, which pickle protocol 5 calls: `order` is C or F."""
+    array = Array()
+    array.set_state((shape, dtype, order == "F", raw))
+    return array
 
 
 def _reconstruct_object(record: Any, *_base: Any) -> Record:
@@ -91,16 +89,6 @@ def _reconstruct_persistent(meta: Any) -> Record:
     return record
 
 
-class RecordType:
-    """What a class name stands for when its objects are kept as records."""
-
-    def __init__(self, class_name: str) -> None:
-        self.class_name = class_name
-
-    def __call__(self, *arguments: Any) -> Record:
-        return Record(self.class_name, arguments)
-
-
 class StorageType:
     """`torch.FloatStorage` and its kin, on any device."""
 
@@ -116,16 +104,19 @@ _NUMPY: dict[Name, Callable[..., Any]] = {
     for core in ("core", "_core")
     for name, make in {"_reconstruct": _reconstruct_array, "scalar": scalar}.items()
 } | {
+    ("numpy.core.numeric", "_frombuffer"): _array_from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _array_from_buffer,
     ("numpy", "ndarray"): RecordType("numpy.ndarray"),
     ("numpy", "dtype"): DType.make,
     ("_codecs", "encode"): _encode,
 }
 _SETS: dict[Name, Callable[..., Any]] = {("builtins", "set"): set, ("__builtin__", "set"): set}
+_EMPTY_BYTES: dict[Name, Callable[..., Any]] = {(name, "bytes"): lambda: b"" for name in ("builtins", "__builtin__")}
 _TORCH: dict[Name, Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): Tensor.make,
     ("torch._utils", "_rebuild_parameter"): Tensor.parameter,
     ("torch.storage", "_load_from_bytes"): lambda raw: _read_storage(raw),
-    ("collections", "OrderedDict"): _plain_dict,
+    ("collections", "OrderedDict"): plain_dict,
 }
 # scipy moved its classes from scipy.sparse.csc to scipy.sparse._csc
 _FLAME: dict[Name, Callable[..., Any]] = {
@@ -140,85 +131,16 @@ _FLAME: dict[Name, Callable[..., Any]] = {
 }
 _STYLEGAN: dict[Name, Callable[..., Any]] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _reconstruct_persistent,
-    ("dnnlib.util", "EasyDict"): _plain_dict,
+    ("dnnlib.util", "EasyDict"): plain_dict,
 }
 _STYLEGAN_RECORDS = ("training.", "torch.nn.modules.", "metrics.")
 
-FLAME_NAMES: Table = _NUMPY | _SETS | _FLAME
-EMBEDDING_NAMES: Table = _NUMPY | _SETS | _TORCH
-STYLEGAN_NAMES: Table = _NUMPY | _SETS | _TORCH | _STYLEGAN
+FLAME_NAMES: Table = _NUMPY | _EMPTY_BYTES | _SETS | _FLAME
+EMBEDDING_NAMES: Table = _NUMPY | _EMPTY_BYTES | _SETS | _TORCH
+STYLEGAN_NAMES: Table = _NUMPY | _EMPTY_BYTES | _SETS | _TORCH | _STYLEGAN
 _STORAGE_NAMES: Table = {
     (module, name): StorageType(dtype) for module in ("torch", "torch.cuda") for name, dtype in _STORAGE_TYPES.items()
-} | {("collections", "OrderedDict"): _plain_dict}
-
-
-class RestrictedUnpickler(pickle._Unpickler):
-    """The pure-Python unpickler, with only the names of `table` and of the classes under `record_prefixes`.
-
-    Objects can be called only if the table gave them, and only `Node`s and dictionaries take a state.
-    """
-
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
-    stack: list[Any]
-    append: Callable[[Any], None]
-
-    def __init__(self, stream: io.BytesIO, table: Table, record_prefixes: tuple[str, ...] = ()) -> None:
-        super().__init__(stream, encoding="latin1")
-        self._table = table
-        self._prefixes = record_prefixes
-        self._storages: dict[str, Storage] = {}
-        self._calls = 0
-
-    def find_class(self, module: str, name: str) -> Any:
-        known = self._table.get((module, name))
-        if known is not None:
-            return known
-        dotted = f"{module}.{name}"
-        if any(dotted.startswith(prefix) for prefix in self._prefixes) and name.isidentifier():
-            return RecordType(dotted)
-        raise pickle.UnpicklingError(f"it names {dotted[:200]}, which is not on the list of what such a file needs")
-
-    def get_extension(self, code: int) -> Any:
-        raise pickle.UnpicklingError(f"it uses extension code {code}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to objects outside itself")
-
-    def _make(self, target: Any, arguments: Any) -> Any:
-        self._calls += 1
-        if self._calls > _MAX_NODES:
-            raise Malformed("more objects than any such file holds")
-        known = isinstance(target, RecordType) or any(target is entry for entry in self._table.values())
-        if not known or not isinstance(arguments, tuple):
-            raise pickle.UnpicklingError(f"it calls a {type(target).__name__}")
-        return target(*arguments)
-
-    def load_reduce(self) -> None:
-        arguments = self.stack.pop()
-        self.stack[-1] = self._make(self.stack[-1], arguments)
-
-    load_newobj = load_reduce
-
-    def load_newobj_ex(self) -> None:
-        raise pickle.UnpicklingError("it builds an object with keyword arguments")
-
-    def _instantiate(self, klass: Any, args: Any) -> None:
-        self.append(self._make(klass, tuple(args)))
-
-    def load_build(self) -> None:
-        state = self.stack.pop()
-        target = self.stack[-1]
-        if isinstance(target, Node):
-            target.set_state(state)
-        elif isinstance(target, dict) and isinstance(state, Mapping):
-            return  # attributes of an OrderedDict: nothing we read
-        else:
-            raise pickle.UnpicklingError(f"it sets attributes of a {type(target).__name__}")
-
-    dispatch[pickle.REDUCE[0]] = load_reduce
-    dispatch[pickle.NEWOBJ[0]] = load_newobj
-    dispatch[pickle.NEWOBJ_EX[0]] = load_newobj_ex
-    dispatch[pickle.BUILD[0]] = load_build
+} | {("collections", "OrderedDict"): plain_dict}
 
 
 class _StorageUnpickler(RestrictedUnpickler):
@@ -287,7 +209,7 @@ def unpickle(
         raise
     except Exception as error:  # any failure on hostile bytes is the file's, and must read as a refusal
         raise AssetError(
-            f"{where}: refused: {error or type(error).__name__}",
+            f"{where}: refused: {str(error)[:300] or type(error).__name__}",
             hint="The file is damaged or not what it claims to be. Download it again from its official page.",
         ) from error
 
@@ -323,8 +245,8 @@ def load_object_npy(path: str | Path) -> Any:
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         shape, _fortran, dtype = read_header[version](stream)
-    except (ValueError, KeyError, SyntaxError) as error:
-        raise AssetError(f"{path}: not a .npy file ({error})") from error
+    except Exception as error:  # NumPy evaluates the header, and its parsers raise whatever they like
+        raise AssetError(f"{path}: not a .npy file ({error!s:.200})") from error
     if shape != () or not dtype.hasobject:
         raise AssetError(f"{path}: holds an array of shape {shape} and type {dtype}, not one dictionary")
     value = unpickle(data[stream.tell() :], EMBEDDING_NAMES, where=str(path))
@@ -343,7 +265,11 @@ def load_persistence_pickle(path: str | Path, key: str | None = None) -> Any:
 def _plain_arrays(value: Any, where: str) -> Any:
     """Records of known classes, at the top level or one dictionary deep, become arrays."""
     if isinstance(value, dict):
-        return OrderedDict((key, _plain_arrays(item, f"{where}: {key}")) for key, item in value.items())
+        return OrderedDict((key, _plain_array(item, f"{where}: {key!s:.80}")) for key, item in value.items())
+    return _plain_array(value, where)
+
+
+def _plain_array(value: Any, where: str) -> Any:
     if not isinstance(value, Record):
         return value
     if value.class_name == "chumpy.ch.Ch":
@@ -359,11 +285,12 @@ def _dense_csc(state: Mapping[str, Any], where: str) -> np.ndarray:
     """A dense array from a compressed-sparse-column matrix, indices checked."""
     try:
         rows, columns = (as_int(int(n)) for n in state.get("_shape", state.get("shape", ())))
-        data, indices, indptr = (np.asarray(state[name]) for name in ("data", "indices", "indptr"))
+        data, indices, indptr = (state[name] for name in ("data", "indices", "indptr"))
     except (KeyError, TypeError, ValueError) as error:
         raise AssetError(f"{where}: not a complete SciPy CSC matrix ({error})") from error
     sound = (
-        rows * columns <= 100_000_000
+        all(isinstance(part, np.ndarray) for part in (data, indices, indptr))
+        and rows * columns <= _MAX_DENSE
         and data.ndim == indices.ndim == indptr.ndim == 1
         and indices.dtype.kind == indptr.dtype.kind == "i"
         and len(data) == len(indices)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from ..core.pipeline import StageResult
@@ -42,11 +42,7 @@ def find_config(name: str) -> Path:
     stem = name.removeprefix("configs/").removesuffix(".yaml")
     if stem in shipped:
         return shipped[stem]
-    import difflib
-
-    near = difflib.get_close_matches(stem, shipped, n=1)
-    guess = f"Did you mean '{near[0]}'? " if near else ""
-    raise ConfigError(f"there is no configuration {name}", hint=f"{guess}Shipped: {', '.join(sorted(shipped))}.")
+    raise ConfigError(f"there is no configuration {name}", hint=did_you_mean(stem, sorted(shipped), "Shipped"))
 
 
 def shipped_configs() -> dict[str, Path]:

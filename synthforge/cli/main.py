@@ -49,11 +49,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
-            import difflib
+            from ..core.errors import did_you_mean
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            guess = f" Did you mean '{near[0]}'?" if near else ""
-            ctx.fail(f"there is no command '{args[0]}'.{guess}")
+            ctx.fail(f"there is no command '{args[0]}'. {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import PluginError
+from .errors import PluginError, did_you_mean
 
 KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark")
 
@@ -121,11 +120,7 @@ class Catalogue:
         if name in self._entries:
             return self._entries[name]
         place = f"{where}: " if where else ""
-        hints = []
-        near = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.5)
-        if near:
-            hints.append(f"Did you mean '{near[0]}'?")
-        hints.append(f"Known: {', '.join(self.names()) or 'none'}.")
+        hints = [did_you_mean(name, self.names())]
         # What a plugin that does not load would have offered is unknown, so any of them may be the one.
         hints += [f"Not usable: {item.origin} ({item.distribution}): {item.reason}." for item in broken]
         raise PluginError(f"{place}there is no {self.kind} called '{name}'", hint=" ".join(hints))

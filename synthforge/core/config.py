@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from .errors import ConfigError
+from .errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -113,11 +112,7 @@ def _explained(error: OmegaConfBaseException, where: str) -> ConfigError:
 
 def unknown_key(key: str, known: Sequence[str], where: str) -> ConfigError:
     """The answer to a key nobody knows."""
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    guess = f"Did you mean '{near[0]}'? " if near else ""
-    return ConfigError(
-        f"{_join(where, key)}: there is no key '{key}' here", hint=f"{guess}Known: {', '.join(known) or 'none'}."
-    )
+    return ConfigError(f"{_join(where, key)}: there is no key '{key}' here", hint=did_you_mean(key, known))
 
 
 def split_reference(reference: str | Mapping[str, Any], *, kind: str, where: str = "") -> tuple[str, dict[str, Any]]:

@@ -6,6 +6,9 @@ keeps its traceback.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class SynthForgeError(Exception):
     """What went wrong, where, and what to do about it."""
@@ -45,3 +48,11 @@ class PluginError(UserError):
 
 class AnnotationError(UserError):
     """A rendering lacks the geometry that an annotator reads."""
+
+
+def did_you_mean(name: object, known: Iterable[str], label: str = "Known") -> str:
+    """The hint for a name nobody knows: the nearest of the known ones, then all of them behind `label`."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    guess = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{guess}{label}: {', '.join(names) or 'none'}."

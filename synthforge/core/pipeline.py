@@ -10,7 +10,6 @@ there (`core.provenance`).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
-from .errors import AssetError, ConfigError, DataError
+from .errors import AssetError, ConfigError, DataError, did_you_mean
 from .locks import locked
 from .plugins import Plugins, load_plugins
 from .provenance import (
@@ -171,9 +170,7 @@ def _read_stage(name: str, data: Any, kinds: Mapping[str, StageKind], where: str
         raise ConfigError(f"{where}: a stage's name becomes a folder: no '/' and no leading '.'")
     kind = kinds.get(data["run"])
     if kind is None:
-        near = difflib.get_close_matches(str(data["run"]), kinds, n=1)
-        guess = f"Did you mean '{near[0]}'? " if near else ""
-        raise ConfigError(f"{where}.run: there is no stage '{data['run']}'", hint=f"{guess}Known: {', '.join(kinds)}.")
+        raise ConfigError(f"{where}.run: there is no stage '{data['run']}'", hint=did_you_mean(data["run"], kinds))
     values = {str(key): value for key, value in data.items() if key != "run"}
     return Stage(name, kind, build_config(kind.config, values, where=where), where)
 
@@ -198,11 +195,9 @@ def _check_references(stages: Sequence[Stage]) -> None:
                 continue
             if reference in names:
                 raise ConfigError(f"{stage.where}.{key}: the stage '{reference}' comes later; move it before this one")
-            near = difflib.get_close_matches(reference, names[:position], n=1)
-            guess = f"Did you mean '{near[0]}'? " if near else ""
             raise ConfigError(
                 f"{stage.where}.{key}: '{reference}' is neither an earlier stage nor a folder nor a shipped model",
-                hint=f"{guess}Earlier stages: {', '.join(names[:position]) or 'none'}.",
+                hint=did_you_mean(reference, names[:position], "Earlier stages"),
             )
 
 

@@ -7,7 +7,6 @@ A plugin that fails to import is listed as broken with its reason and raises onl
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -25,7 +24,7 @@ import pluggy
 from . import hookspecs
 from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed, Preset
 from .config import build_config, split_reference
-from .errors import ConfigError, PluginError, SynthForgeError
+from .errors import ConfigError, PluginError, SynthForgeError, did_you_mean
 from .interfaces import INTERFACES
 
 #: raised when the hook interfaces change in a way that old plugins cannot follow
@@ -145,11 +144,9 @@ def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
         return build_config(entry.config, values, where=where)
     name = values["preset"]
     if name not in entry.presets:
-        near = difflib.get_close_matches(str(name), entry.presets, n=1, cutoff=0.4)
-        guess = f"Did you mean '{near[0]}'? " if near else ""
         raise ConfigError(
             f"{where}.preset: the {entry.kind} '{entry.name}' has no preset '{name}'",
-            hint=f"{guess}Known: {', '.join(entry.presets)}.",
+            hint=did_you_mean(name, entry.presets),
         )
     own = {key: value for key, value in values.items() if key != "preset"}
     return build_config(entry.config, _merged(entry.presets[name].values, own), where=where)

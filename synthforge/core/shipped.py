@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib.resources import files
 from pathlib import Path
 
-from .errors import UserError
+from .errors import UserError, did_you_mean
 
 DESCRIPTION = "model.json"
 
@@ -44,7 +43,5 @@ def find_model(name: str | Path) -> Path:
         return shipped[stem]
     if path.is_dir():
         raise UserError(f"the folder {path} holds no model: there is no {DESCRIPTION}")
-    near = difflib.get_close_matches(stem, shipped, n=1)
-    guess = f"Did you mean '{near[0]}'? " if near else ""
-    known = f"Shipped: {', '.join(shipped)}." if shipped else "This installation ships none."
-    raise UserError(f"there is no model {name}", hint=f"{guess}Give a folder with a {DESCRIPTION}. {known}")
+    known = did_you_mean(stem, shipped, "Shipped")
+    raise UserError(f"there is no model {name}", hint=f"{known} Or give a folder with a {DESCRIPTION}.")

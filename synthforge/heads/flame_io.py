@@ -168,7 +168,9 @@ class _Reader:
     def __call__(self, key: str, shape: tuple[int | None, ...], dtype: Any) -> np.ndarray:
         if key not in self._data:
             raise AssetError(f"{self._where}: has no entry {key!r}; it holds {', '.join(map(str, self._data))}")
-        value = np.asarray(self._data[key])
+        stored = self._data[key]
+        # Nested lists that share their items can be larger than any memory as an array.
+        value = np.asarray(stored if hasattr(stored, "__array__") else None)
         fits = value.ndim == len(shape) and all(
             want in (None, have) for want, have in zip(shape, value.shape, strict=True)
         )

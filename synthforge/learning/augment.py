@@ -7,7 +7,6 @@ for an image and for labels of any resolution, and the frame of `torch.nn.functi
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import io
 import math
@@ -21,6 +20,7 @@ from kornia.filters import get_gaussian_kernel1d
 from PIL import Image
 from torch.nn import functional
 
+from ..core.config import unknown_key
 from ..core.errors import ConfigError
 
 #: how many patches one image is hidden by at most
@@ -112,8 +112,7 @@ def policy_of(reference: str | Mapping[str, Any]) -> Policy:
     known = [item.name for item in dataclasses.fields(Policy)]
     for key, value in values.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise ConfigError(f"augmentation.{key}: there is no such key", hint=f"Known: {', '.join(near or known)}.")
+            raise unknown_key(key, known, "augmentation")
         pair = isinstance(getattr(Policy, key), tuple)
         numbers = list(value) if isinstance(value, (list, tuple)) else [value]
         if len(numbers) != (2 if pair else 1) or not all(isinstance(n, (int, float)) for n in numbers):

@@ -6,7 +6,6 @@ of the 68 landmarks, which is what every crop of this project starts from (`data
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib.util
 import threading
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ..core.errors import UserError
+from ..core.errors import UserError, did_you_mean
 from ..datasets.crops import Box
 
 #: a photograph (H,W,3) uint8 sRGB -> face boxes (x0, y0, x1, y1) in its pixels, pixel i covering [i, i + 1)
@@ -92,9 +91,7 @@ def find_detector(name: str) -> Detector:
     """A detector by name; UserError with the nearest name."""
     if name in DETECTORS:
         return DETECTORS[name]
-    near = difflib.get_close_matches(name, DETECTORS, n=1)
-    guess = f"Did you mean '{near[0]}'? " if near else ""
-    raise UserError(f"there is no face detector '{name}'", hint=f"{guess}Known: {', '.join(DETECTORS)}.")
+    raise UserError(f"there is no face detector '{name}'", hint=did_you_mean(name, DETECTORS))
 
 
 def is_installed(name: str) -> bool:

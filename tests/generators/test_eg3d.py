@@ -20,9 +20,8 @@ from synthforge.testing import check_annotator, check_generator
 AXES = torch.tensor(PUBLISHED_AXES, dtype=torch.float32)
 
 
-@pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EG3DNetwork:
-    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "assets"))
+def write_checkpoint(folder: Path) -> EG3DNetwork:
+    """A made-up checkpoint in the official format, added as the asset; returns the network in it."""
     network = EG3DNetwork(TINY, AXES)
     randomise(network, torch.Generator().manual_seed(0))
     for block in (network.superresolution.block0, network.superresolution.block1):
@@ -38,14 +37,20 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EG3DNetwork:
         },
     }
     write_stylegan_pickle(
-        tmp_path / "e.pkl",
+        folder / "e.pkl",
         network.state_dict(),
         class_name="TriPlaneGenerator",
         init_kwargs=kwargs,
         plane_axes=AXES,
     )
-    registry.add_asset("eg3d-ffhq", tmp_path / "e.pkl")
+    registry.add_asset("eg3d-ffhq", folder / "e.pkl")
     return network
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EG3DNetwork:
+    monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "assets"))
+    return write_checkpoint(tmp_path)
 
 
 @pytest.mark.usefixtures("checkpoint")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from synthforge.core.config import unknown_key
 from synthforge.core.errors import ConfigError
 from synthforge.core.factors import Factor
 from synthforge.core.interfaces import OriginGenerator
@@ -109,11 +109,7 @@ def _distribution(overrides: dict[str, float]) -> AnnyDistribution:
     known = [field.name for field in dataclasses.fields(AnnyDistribution)]
     for key in overrides:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            guess = f"Did you mean '{near[0]}'? " if near else ""
-            raise ConfigError(
-                f"generators/anny: head.{key}: there is no key '{key}' here", hint=guess + f"Known: {known}."
-            )
+            raise unknown_key(key, known, "generators/anny: head")
     return AnnyDistribution(**overrides)
 
 
