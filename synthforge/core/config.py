@@ -1,138 +1,259 @@
-"""Typed configuration: YAML read safely, merged by OmegaConf into dataclasses; errors say file, path and name."""
+"""Typed configuration: YAML data into dataclasses, checked key by key; errors say file, path, value and range."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import multiprocessing
+import re
 import typing
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import yaml
+import omegaconf
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue
+from omegaconf.resolvers import oc
 
-from .errors import ConfigError, did_you_mean
+from .errors import ConfigError, ConfigWarning, did_you_mean
+from .keys import Key, default_of, group_of, is_value, key, told, written_name
+from .yaml12 import Number, WholeNumber, parse_override, read_yaml
+
+__all__ = [
+    "Key",
+    "apply_overrides",
+    "build_config",
+    "key",
+    "merged",
+    "read_yaml",
+    "resolve",
+    "split_reference",
+    "unknown_key",
+]
 
 T = TypeVar("T")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file as plain data, by the safe loader. Raises ConfigError with file, line and column."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    try:
-        data = _UniqueKeyLoader(text).get_single_data()
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a pipeline is a mapping of keys, this is {type(data).__name__}")
-    return data
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, which by itself lets a second equal key replace the first in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
-                problem = f"the key '{key.value}' stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+_OVERRIDE = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[\d+\])*")
+# The same method; 2.3 calls it by the older name, and by this one something else.
+_register = getattr(
+    OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3.") else "register_resolver"
+)
 
 
 def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str], *, source: str = "--set") -> DictConfig:
     """Merge `a.b=c` overrides, read as YAML values, over the data. Raises ConfigError for one that is malformed."""
-    config = OmegaConf.create(dict(data))
+    config = OmegaConf.create(dict(data), flags={"allow_objects": True})
     for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator or not key.strip():
-            raise ConfigError(f"{source} {override}: an override is written key.sub=value")
+        name, separator, value = override.partition("=")
+        place = f"{source} {override}"
+        if not separator or not _OVERRIDE.fullmatch(name.strip()):
+            raise ConfigError(f"{place}: an override is written key.sub=value or key.list[0]=value")
+        parsed = parse_override(value, place) if value else None
         try:
-            parsed = yaml.safe_load(value) if value else None
-            OmegaConf.update(config, key.strip(), parsed, merge=True, force_add=True)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{source} {override}: the value is not valid YAML: {error}") from None
-        except (OmegaConfBaseException, AttributeError, TypeError) as error:
-            raise ConfigError(f"{source} {override}: {_one_line(error)}") from None
+            OmegaConf.update(config, name.strip(), parsed, merge=True, force_add=True)
+        except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
+            raise ConfigError(f"{place}: {_one_line(error)}") from None
     return config
 
 
-def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
-    """Plain data with every interpolation resolved. Raises ConfigError naming the key that cannot be."""
+def resolve(config: DictConfig, *, source: str, environment: Sequence[str] = ()) -> dict[str, Any]:
+    """Plain data with every interpolation resolved; of the environment, only the variables named in `environment`.
+
+    Raises ConfigError naming the key that cannot be resolved.
+    """
     try:
-        data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
+        with _environment(environment):
+            data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except Exception as error:  # a grammar error, a cycle, an unknown resolver, a variable that is not listed
         raise _explained(error, f"{source}:") from None
     assert isinstance(data, dict)
     return typing.cast("dict[str, Any]", data)
 
 
-def build_config(cls: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
-    """Merge `values` over the defaults of the dataclass `cls`, checked key by key and type by type.
+@contextmanager
+def _environment(names: Sequence[str]) -> Iterator[None]:
+    def look_up(name: str, *default: str | None) -> str | None:
+        if name not in names:
+            raise ConfigError(f"the environment variable {name} is read, but `environment: [{name}]` does not allow it")
+        return oc.env(name, *default)
 
-    where: file and YAML path for messages. Raises ConfigError with the nearest known key.
-    """
-    _check_keys(cls, values, where)
+    _register("oc.env", look_up, replace=True)
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), dict(values))
-        return typing.cast(T, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
+        yield
+    finally:
+        _register("oc.env", oc.env, replace=True)
+
+
+def build_config(
+    cls: type[T], values: Mapping[str, Any], *, where: str = "", under: Mapping[str, Any] | None = None
+) -> T:
+    """Merge `values` over the defaults of the dataclass `cls`, checked key by key: names, types, ranges.
+
+    where: file and YAML path for messages; under: values of a preset, which lie below the user's. Nothing is resolved:
+    `${...}` is a text here. Raises ConfigError with the nearest known key.
+    """
+    own = _as_fields(cls, values, where)
+    if under is not None:
+        own = merged(_as_fields(cls, under, where, say=False), own)
+    try:
+        typed = OmegaConf.merge(OmegaConf.structured(cls, flags={"allow_objects": True}), own)
+        plain = OmegaConf.to_container(typed, throw_on_missing=True)
+    except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
         raise _explained(error, where) from None
-    except (ValueError, TypeError) as error:  # raised by a dataclass's own __post_init__ checks
+    return typing.cast(T, _build(cls, typing.cast("dict[str, Any]", plain), where))
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of both, mapping by mapping; those of `over` count. A distribution of another kind replaces the one under
+    it whole: bounds and values of the old kind mean nothing to it."""
+    both = dict(under)
+    for name, value in over.items():
+        below = both.get(name)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            other_kind = "kind" in value and value["kind"] != below.get("kind", value["kind"])
+            both[name] = dict(value) if other_kind else merged(below, value)
+        else:
+            both[name] = value
+    return both
+
+
+def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = True) -> dict[str, Any]:
+    """What stands in YAML under the names, units and forms of the dataclass's fields.
+
+    Former names and angles in radians are taken, with a warning unless `say` is False.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {written_name(item): item for item in dataclasses.fields(cls) if item.init}
+    known = list(fields)
+    former = {told(item).renamed_from: item for item in fields.values() if told(item).renamed_from}
+    radians = {item.name: item for name, item in fields.items() if name != item.name}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        place = _join(where, str(name))
+        item = fields.get(name) or radians.get(name) or former.get(name)
+        if item is None:
+            raise unknown_key(str(name), known, where)
+        if item.name in found:
+            raise ConfigError(f"{place}: the same key as '{written_name(item)}', which is given as well")
+        if name not in fields and say:
+            told_so = f"write '{written_name(item)}'"
+            if name in radians:
+                told_so = (
+                    f"{_shown(value)} radians: write '{written_name(item)}: {_shown(_scaled(value, math.degrees(1)))}'"
+                )
+            _warn(f"{place}: {told_so}")
+        hint, about = hints[item.name], told(item)
+        group = group_of(hint)
+        if group is not None and isinstance(value, Mapping) and not is_value(group):
+            found[item.name] = _as_fields(group, value, place, say=say)
+            continue
+        try:
+            if group is not None and hasattr(group, "from_yaml"):
+                value = group.from_yaml(value, about)
+            if name in fields and name != item.name:
+                value = getattr(group, "scaled", _scaled)(value, math.radians(1))
+            found[item.name] = _typed(hint, value)
+        except ValueError as error:
+            raise ConfigError(f"{place}: {_one_line(error)}", hint=about.doc or None) from None
+    return found
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """A value of YAML as the type hint wants it: texts as they were written, whole numbers of `1e3` as well.
+
+    Raises ValueError for what would otherwise be taken silently for something else.
+    """
+    options = [one for one in (typing.get_args(hint) or (hint,)) if one is not type(None)]
+    if hint is Any:
+        return value
+    if typing.get_origin(hint) in (list, tuple) and isinstance(value, (list, tuple)):
+        return [_typed(options[0], each) for each in value]
+    if typing.get_origin(hint) is dict and isinstance(value, Mapping):
+        return {str(name): _typed(options[-1], each) for name, each in value.items()}
+    if str in options:
+        if isinstance(value, bool):
+            raise ValueError(f"a text is wanted; write '{str(value).lower()}' in quotes if it is one")
+        return str(value) if isinstance(value, (int, float)) else value
+    if isinstance(value, str) and "${" in value:
+        raise ValueError(f"'{value}' cannot be looked up here")
+    if int in options and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return int(value) if isinstance(value, WholeNumber) else float(value) if isinstance(value, Number) else value
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    """Numbers in lists and mappings times a factor; the rest as it is."""
+    if isinstance(value, Mapping):
+        return {name: _scaled(each, factor) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_scaled(each, factor) for each in value]
+    return value * factor if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, list):
+        return [_shown(each) for each in value]
+    return {name: _shown(each) for name, each in value.items()} if isinstance(value, Mapping) else value
+
+
+def _build(cls: type, plain: Mapping[str, Any], where: str) -> Any:
+    """The dataclass from plain, typed data, its ranges checked; a ValueError of its own names the key it stands at."""
+    hints = typing.get_type_hints(cls)
+    given: dict[str, Any] = {}
+    for item in dataclasses.fields(cls):
+        if not item.init:
+            continue
+        place, value, group = _join(where, written_name(item)), plain[item.name], group_of(hints[item.name])
+        if group is not None and isinstance(value, Mapping):
+            value = _build(group, value, place)
+        given[item.name] = value
+        problem = told(item).problem(value, default_of(item))
+        if problem:
+            raise ConfigError(f"{place}: {problem}", hint=told(item).doc or None)
+    try:
+        return cls(**given)
+    except (ValueError, TypeError) as error:  # raised by a dataclass's own checks
         raise ConfigError(f"{where}: {_one_line(error)}") from None
 
 
-def _check_keys(cls: Any, values: Mapping[str, Any], where: str) -> None:
-    hints = typing.get_type_hints(cls)
-    known = [field.name for field in dataclasses.fields(cls)]
-    for key, value in values.items():
-        if key not in known:
-            raise unknown_key(str(key), known, where)
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[key]):
-            _check_keys(hints[key], value, _join(where, str(key)))
+def _warn(text: str) -> None:
+    if multiprocessing.parent_process() is None:  # workers read the same keys again
+        warnings.warn(text, ConfigWarning, stacklevel=2)
 
 
-def _explained(error: OmegaConfBaseException, where: str) -> ConfigError:
-    key = str(getattr(error, "full_key", None) or "")
+def _explained(error: Exception, where: str) -> ConfigError:
+    name = str(getattr(error, "full_key", None) or "")
     if isinstance(error, MissingMandatoryValue):
-        return ConfigError(f"{_join(where, key)}: this key must be given", hint=f"Add it, or --set {key}=VALUE.")
-    return ConfigError(f"{_join(where, key)}: {_one_line(error)}")
+        return ConfigError(f"{_join(where, name)}: this key must be given", hint=f"Add it, or --set {name}=VALUE.")
+    return ConfigError(f"{_join(where, name)}: {_one_line(error)}")
 
 
-def unknown_key(key: str, known: Sequence[str], where: str) -> ConfigError:
+def unknown_key(name: str, known: Sequence[str], where: str) -> ConfigError:
     """The answer to a key nobody knows."""
-    return ConfigError(f"{_join(where, key)}: there is no key '{key}' here", hint=did_you_mean(key, known))
+    return ConfigError(f"{_join(where, name)}: there is no key '{name}' here", hint=did_you_mean(name, known))
 
 
 def split_reference(reference: str | Mapping[str, Any], *, kind: str, where: str = "") -> tuple[str, dict[str, Any]]:
     """A reference to a plugin, `anny` or `{name: anny, key: value}`, as (name, own keys)."""
-    if isinstance(reference, str):
-        return reference, {}
-    if isinstance(reference, Mapping) and isinstance(reference.get("name"), str):
-        return reference["name"], {str(k): v for k, v in reference.items() if k != "name"}
+    if isinstance(reference, (str, WholeNumber, Number)):
+        return str(reference), {}
+    if isinstance(reference, Mapping) and isinstance(reference.get("name"), (str, WholeNumber, Number)):
+        return str(reference["name"]), {str(k): v for k, v in reference.items() if k != "name"}
     raise ConfigError(
         f"{where}: a {kind} is given by its name, or as a mapping with the key 'name'; this is {reference!r}"
     )
 
 
-def _join(where: str, key: str) -> str:
+def _join(where: str, name: str) -> str:
     if not where:
-        return key
-    if not key:
+        return name
+    if not name:
         return where
-    return f"{where}.{key}" if not where.endswith(":") else f"{where} {key}"
+    return f"{where}.{name}" if not where.endswith(":") else f"{where} {name}"
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split("full_key:")[0].split())
+    return " ".join(str(error).split("full_key:")[0].split()) or type(error).__name__

@@ -50,6 +50,10 @@ class AnnotationError(UserError):
     """A rendering lacks the geometry that an annotator reads."""
 
 
+class ConfigWarning(FutureWarning):
+    """A key of a configuration works still, but is written otherwise now."""
+
+
 def did_you_mean(name: object, known: Iterable[str], label: str = "Known") -> str:
     """The hint for a name nobody knows: the nearest of the known ones, then all of them behind `label`."""
     names = list(known)

@@ -149,21 +149,7 @@ def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
             hint=did_you_mean(name, entry.presets),
         )
     own = {key: value for key, value in values.items() if key != "preset"}
-    return build_config(entry.config, _merged(entry.presets[name].values, own), where=where)
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of both, mapping by mapping; those of `over` count. A distribution of another kind replaces the one under
-    it whole: bounds and values of the old kind mean nothing to it."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
-            other_kind = "kind" in value and value["kind"] != below.get("kind", value["kind"])
-            merged[key] = dict(value) if other_kind else _merged(below, value)
-        else:
-            merged[key] = value
-    return merged
+    return build_config(entry.config, own, where=where, under=entry.presets[name].values)
 
 
 def _entry_points() -> list[tuple[EntryPoint, Distribution]]:

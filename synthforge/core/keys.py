@@ -1,0 +1,212 @@
+"""Configuration keys that explain themselves: documentation, unit, range and names stand at the dataclass field.
+
+    @dataclass
+    class GlassesConfig:
+        present: float = key(0.22, "Probability that glasses are worn.", low=0, high=1)
+        tilt: float = key(0.1, "Rotation about the axis through both ears.", unit="rad", low=-1, high=1)
+
+`core.config.build_config` checks them; `synthforge plugins NAME` and the manual print them. An angle with the unit
+`rad` is radians in Python and degrees in YAML, where its name ends in `_degrees` (`tilt_degrees: 5.7`).
+
+A key's type may be a class of its own, such as a distribution. It takes part by these methods, each optional:
+`from_yaml(value, key)` (class method: short forms as the mapping they stand for), `scaled(mapping, factor)` (class
+method: the mapping in another unit) and `problem(key)` (what is wrong with the value, or an empty text).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+DEGREES = "_degrees"
+_METADATA = "synthforge"
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is known of a configuration key besides its type and default.
+
+    doc: one sentence. unit: `px`, `m`, `rad` ... low, high: ends of the range that are allowed; above, below: ends that
+    are not. The default is allowed always, so it may lie outside (0 for "off"). choices: the texts a key may have, or
+    the names of the codes 0, 1, 2 ... of a number. length: of a list. source: where the numbers come from. counts:
+    whether the result depends on it. since: the release that brought the key; before, results were those of its
+    default. renamed_from: the former name, which keeps working with a warning.
+    """
+
+    doc: str = ""
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    length: int | None = None
+    source: str = ""
+    counts: bool = True
+    since: str = ""
+    renamed_from: str = ""
+
+    @property
+    def range(self) -> str:
+        """The range in words, empty when there is none: `0 to 1`, `above 0`, `small, large`."""
+        if self.choices:
+            return ", ".join(name or "''" for name in self.choices)
+        if self.low is not None and self.high is not None:
+            return f"{self.low:g} to {self.high:g}"
+        named = ("at least", self.low), ("above", self.above), ("at most", self.high), ("below", self.below)
+        return " and ".join(f"{word} {end:g}" for word, end in named if end is not None)
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is finite and within the range."""
+        return (
+            math.isfinite(value)
+            and (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def scaled(self, factor: float) -> Key:
+        """The same key in another unit: the ends of its range times `factor`."""
+        low, high, above, below = (
+            None if end is None else end * factor for end in (self.low, self.high, self.above, self.below)
+        )
+        return dataclasses.replace(self, low=low, high=high, above=above, below=below)
+
+    def code(self, name: str) -> int:
+        """The code of one of `choices`. Raises ValueError for another name."""
+        if name not in self.choices:
+            raise ValueError(f"'{name}' is none of {self.range}")
+        return self.choices.index(name)
+
+    def problem(self, value: Any, default: Any = None) -> str:
+        """What is wrong with a value of this key, or an empty text. Lists and mappings are looked through."""
+        if value is None or value is default or (type(value) is type(default) and value == default):
+            return ""
+        if hasattr(value, "problem"):
+            return str(value.problem(self))
+        if isinstance(value, (list, tuple, dict)):
+            if self.length is not None and len(value) != self.length:
+                return f"{self.length} values are needed, got {len(value)}"
+            inside = value.values() if isinstance(value, dict) else value
+            return next(filter(None, map(self.problem, inside)), "")
+        if isinstance(value, str):
+            return f"'{value}' is none of {self.range}" if self.choices and value not in self.choices else ""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or self.holds(value):
+            return ""
+        if not math.isfinite(value):
+            return f"{value} is not a finite number"
+        unit = f" {words(self.unit)}" if self.unit else ""
+        more = f" ({math.degrees(value):g} degrees)" if self.unit == "rad" else ""
+        return f"{value:.10g}{unit}{more} is out of range, which is {self.range}{unit}"
+
+
+def key(
+    default: Any,
+    doc: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: tuple[str, ...] = (),
+    length: int | None = None,
+    source: str = "",
+    counts: bool = True,
+    since: str = "",
+    renamed_from: str = "",
+) -> Any:
+    """A dataclass field with its documentation; see `Key`. default: a value, or a class for a group of keys."""
+    told = Key(doc, unit, low, high, above, below, choices, length, source, counts, since, renamed_from)
+    metadata = {_METADATA: told}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):
+        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def told(item: dataclasses.Field[Any]) -> Key:
+    """What is known of a field; nothing where it was not made by `key`."""
+    found: Key = item.metadata.get(_METADATA, Key())
+    return found
+
+
+def default_of(item: dataclasses.Field[Any]) -> Any:
+    """The default of a field; None where it has none."""
+    if item.default_factory is not MISSING:
+        return item.default_factory()
+    return None if item.default is MISSING else item.default
+
+
+def written_name(item: dataclasses.Field[Any]) -> str:
+    """The name of a key in YAML: the field's, with `_degrees` after it for an angle."""
+    return item.name + DEGREES if told(item).unit == "rad" else item.name
+
+
+def words(unit: str) -> str:
+    """A unit written out where it is short for an angle."""
+    return {"rad": "radians", "deg": "degrees"}.get(unit, unit)
+
+
+def group_of(hint: Any) -> type | None:
+    """The dataclass that a type hint stands for (`X`, `X | None`), or None."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    found = [option for option in options if isinstance(option, type) and dataclasses.is_dataclass(option)]
+    return found[0] if len(found) == 1 else None
+
+
+def is_value(cls: type) -> bool:
+    """Whether a dataclass is the value of one key (a distribution), rather than a group of keys."""
+    return hasattr(cls, "problem")
+
+
+def describe_keys(config: type, prefix: str = "") -> Iterator[Mapping[str, Any]]:
+    """Every key of a configuration as it stands in YAML, groups flattened with dots: plain data for tables and JSON."""
+    hints = typing.get_type_hints(config)
+    for item in dataclasses.fields(config):
+        known, group = told(item), group_of(hints[item.name])
+        name = prefix + written_name(item)
+        if group is not None and not is_value(group):
+            yield {"key": name, "type": "group", "doc": known.doc}
+            yield from describe_keys(group, f"{name}.")
+            continue
+        scale = math.degrees(1) if known.unit == "rad" else 1.0
+        yield {
+            "key": name,
+            "type": _type_words(item.type if isinstance(item.type, str) else str(item.type)),
+            "default": _default_words(default_of(item), scale),
+            "unit": {"rad": "degrees"}.get(known.unit, known.unit),
+            "range": known.scaled(scale).range,
+            "doc": known.doc,
+            "source": known.source,
+        }
+
+
+def _type_words(text: str) -> str:
+    plain = text.replace("dict[str, ", "mapping[").replace("Any", "any").replace(" | None", " or null")
+    for name, word in (("str", "text"), ("bool", "true/false"), ("float", "number"), ("int", "whole number")):
+        plain = plain.replace(name, word)
+    return plain
+
+
+def _default_words(value: Any, scale: float) -> Any:
+    """A default as JSON and YAML can hold it, angles in degrees; None for a key that must be given."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        as_given = {
+            item.name: getattr(value, item.name)
+            for item in dataclasses.fields(value)
+            if getattr(value, item.name) != default_of(item) or item.name == "kind"
+        }
+        scaled = getattr(type(value), "scaled", None)
+        return scaled(as_given, scale) if scaled and scale != 1 else as_given
+    if scale != 1 and isinstance(value, (int, float)):
+        return round(value * scale, 6)
+    return "(must be given)" if value == "???" else value
