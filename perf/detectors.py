@@ -31,10 +31,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from synthforge_plugins.schemas import IBUG68
+
 from synthforge.core.camera import Camera
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
-from synthforge.core.schemas import IBUG68
 from synthforge.datasets.crops import Box
 from synthforge.datasets.reader import ShardDataset
 from synthforge.evaluation.boxes import matching

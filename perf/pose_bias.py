@@ -19,9 +19,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from synthforge_plugins.schemas import IBUG68
+
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
-from synthforge.core.schemas import IBUG68
 from synthforge.learning.data import tight_box
 from synthforge.learning.model import FaceModel, load_model
 from synthforge.prediction.faces import predict_faces

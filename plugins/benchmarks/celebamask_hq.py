@@ -21,11 +21,11 @@ from synthforge.core.errors import DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
-from synthforge.core.schemas import CELEBAMASK19
 from synthforge.evaluation.files import IMAGE_SUFFIXES, fit_image, read_grey, read_image
 from synthforge.evaluation.scoring import score_labels
 from synthforge.evaluation.standin import read_stand_in
 
+from ..schemas import CELEBAMASK19
 from .common import check_scale, count_note, listed, unknown_split
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
-from synthforge.core.schemas import LAPA11
 from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_label, read_pairs
 from synthforge.evaluation.scoring import score_labels
 from synthforge.evaluation.standin import read_stand_in
 
+from ..schemas import LAPA11
 from .common import check_scale, count_note, listed, unknown_split
 
 if TYPE_CHECKING:

@@ -1,12 +1,12 @@
-"""The six doors a plugin can come through.
+"""The doors a plugin can come through. Each hook receives `register` and calls it once for everything it offers.
 
-Each hook receives `register(name, factory, *, config, summary, ...)` (see `catalogue.Catalogue.register`) and calls it
-once for every plugin it offers. Keep the module that holds the hooks light: import torch and the like inside `factory`.
+Plugins are `register(name, factory, config=..., summary=...)` (`catalogue.Register`), data is `register(record)`.
+Keep the module that holds the hooks light: import torch and the like inside `factory`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -40,9 +40,22 @@ def register_filters(register: Register) -> None:
 
 @hookspec
 def register_tasks(register: Register) -> None:
-    """Offer tasks (`interfaces.Task`): a head, a loss and a metric for one kind of label."""
+    """Offer tasks (`interfaces.Task`): an output head, a loss and a metric for one kind of label."""
 
 
 @hookspec
 def register_benchmarks(register: Register) -> None:
     """Offer benchmarks (`interfaces.Benchmark`): a real dataset with its labels, crop and metric."""
+
+
+@hookspec
+def register_schemas(register: Any) -> None:
+    """Offer label schemas (`schemas.PointSchema`, `schemas.ClassSchema`): names, sides and colours of labels."""
+
+
+@hookspec
+def register_mappings(register: Any) -> None:
+    """Offer mappings between class schemas (`schemas.ClassMapping`)."""
+
+
+HOOKS = tuple(name.removeprefix("register_") for name in list(globals()) if name.startswith("register_"))

@@ -49,7 +49,7 @@ class HeadModel(ABC):
     faces: np.ndarray
     num_vertices: int
     region_schema: str
-    point_schema: str = "ibug68"
+    point_schema: str
 
     @abstractmethod
     def landmarks(

@@ -7,29 +7,18 @@ A plugin that fails to import is listed as broken with its reason and raises onl
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pluggy
-
-from . import hookspecs
+from . import tables
 from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed, Preset
 from .config import build_config, split_reference
+from .discovery import FAILURES, Source, from_file, installed, offers, reason
 from .errors import ConfigError, PluginError, SynthForgeError, did_you_mean
 from .interfaces import INTERFACES
-
-#: raised when the hook interfaces change in a way that old plugins cannot follow
-API_VERSION = 1
-GROUP = "synthforge"
 
 
 class Plugins:
@@ -46,29 +35,37 @@ class Plugins:
         """Plugins that could not be used, in the order they were met."""
         return tuple(self._broken)
 
-    def add(self, load: Callable[[], Any], *, origin: str, distribution: str, names: tuple[str, ...]) -> None:
-        """Load one plugin and take in what it registers; a failure is recorded (strict: raised)."""
+    def add(self, source: Source) -> None:
+        """Load one plugin module and take in what it registers; a failure is recorded (strict: raised)."""
         if os.environ.get("SYNTHFORGE_TRACE_PLUGINS") == "1":
-            print(f"synthforge: loading plugin {origin} ({distribution})", file=sys.stderr)
-        offered: list[Entry] = []
+            print(f"synthforge: loading plugin {source.origin} ({source.distribution})", file=sys.stderr)
         try:
-            _collect(load(), partial(_offer, offered, distribution=distribution, origin=origin))
-        except Exception as error:  # a plugin may raise anything; it must not disturb the others
+            offered = offers(source.load())
+            entries = [
+                _entry(source, offer.hook.removesuffix("s"), *offer.arguments, **offer.options)
+                for offer in offered
+                if offer.hook not in tables.HOOKS
+            ]
+        except FAILURES as error:  # a plugin may raise anything; it must not disturb the others
             if self._strict:
-                raise PluginError(f"plugin {origin} ({distribution}) does not load: {_reason(error)}") from error
-            self._broken.append(Broken(origin, distribution, _reason(error), names))
+                raise PluginError(f"plugin {source} does not load: {reason(error)}") from error
+            self._broken.append(Broken(source.origin, source.distribution, reason(error), source.names))
             return
-        for entry in offered:
-            self._take(entry)
+        for entry in entries:
+            self._take(source, (entry.name,), self.catalogues[entry.kind].add, entry)
+        for offer in offered:
+            if offer.hook in tables.HOOKS:
+                self._take(source, (), tables.add, offer, source)
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, source: Source, names: tuple[str, ...], add: Callable[..., None], *given: Any) -> None:
         try:
-            self.catalogues[entry.kind].add(entry)
+            add(*given)
         except PluginError as error:
             if self._strict:
                 raise
-            self._conflicts[entry.kind, entry.name] = str(error)
-            self._broken.append(Broken(entry.origin, entry.distribution, error.message, (entry.name,)))
+            if isinstance(given[0], Entry):
+                self._conflicts[given[0].kind, given[0].name] = str(error)
+            self._broken.append(Broken(source.origin, source.distribution, error.message, names))
 
     def entry(self, kind: str, name: str, *, where: str = "") -> Entry:
         """The entry of a plugin. Raises PluginError for an unknown, broken or doubly registered name."""
@@ -111,12 +108,8 @@ class Plugins:
 
     def add_file(self, reference: str, *, base: Path) -> None:
         """Take in a plugin file (`./my_generator.py`, relative to `base`) or an importable module of the user's."""
-        path = (base / reference).resolve() if reference.endswith(".py") else None
-        if path is not None and not path.is_file():
-            raise PluginError(f"plugins: there is no file {reference} beside {base}")
         before = len(self._broken)
-        load = partial(_module_from_file, path) if path else partial(importlib.import_module, reference)
-        self.add(load, origin=reference, distribution=str(path or reference), names=())
+        self.add(from_file(reference, base))
         if len(self._broken) > before:  # the pipeline asked for this one by name
             raise PluginError(f"plugins: {reference}: {self._broken[-1].reason}")
 
@@ -126,13 +119,8 @@ def load_plugins(extra: Iterable[str] = (), *, base: Path | None = None, strict:
     if strict is None:
         strict = os.environ.get("SYNTHFORGE_STRICT_PLUGINS") == "1"
     plugins = Plugins(strict=strict)
-    for entry_point, distribution in _entry_points():
-        plugins.add(
-            entry_point.load,
-            origin=entry_point.value,
-            distribution=f"{distribution.metadata['Name']} {distribution.version}",
-            names=(entry_point.name.rpartition(".")[2],),
-        )
+    for source in installed():
+        plugins.add(source)
     for reference in extra:
         plugins.add_file(reference, base=base or Path.cwd())
     return plugins
@@ -152,36 +140,8 @@ def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
     return build_config(entry.config, own, where=where, under=entry.presets[name].values)
 
 
-def _entry_points() -> list[tuple[EntryPoint, Distribution]]:
-    """Entry points of our group, each once, in a fixed order."""
-    found: dict[tuple[str, str], tuple[EntryPoint, Distribution]] = {}
-    for distribution in distributions():
-        for entry_point in distribution.entry_points:
-            if entry_point.group == GROUP:
-                found.setdefault((distribution.metadata["Name"] or "", entry_point.name), (entry_point, distribution))
-    return [found[key] for key in sorted(found)]
-
-
-def _collect(module: Any, offer: Callable[..., None]) -> None:
-    """Call the hooks of one plugin, checked by pluggy on its own, so that one cannot disturb another."""
-    wanted = getattr(module, "SYNTHFORGE_API", API_VERSION)
-    if wanted != API_VERSION:
-        raise PluginError(f"it is written for plugin API {wanted}, this synthforge has {API_VERSION}")
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    manager.register(module)
-    manager.check_pending()
-    hooks = 0
-    for kind in KINDS:
-        hook = getattr(manager.hook, f"register_{kind}s")
-        hooks += len(hook.get_hookimpls())
-        hook(register=partial(offer, kind))
-    if not hooks:
-        raise PluginError("it has no hook (a function `register_generators(register)` marked @hookimpl, or the like)")
-
-
-def _offer(
-    offered: list[Entry],
+def _entry(
+    source: Source,
     kind: str,
     name: str,
     factory: Callable[[Any], Any],
@@ -192,39 +152,24 @@ def _offer(
     fake: Callable[[Path], Mapping[str, Path]] | None = None,
     files: Callable[[Any], Sequence[FileNeed]] | None = None,
     presets: Mapping[str, Preset] | None = None,
-    distribution: str,
-    origin: str,
-) -> None:
+) -> Entry:
+    """What `catalogue.Register` is called with, as an entry. Raises PluginError for arguments of the wrong type."""
     if not isinstance(name, str) or not name:
         raise PluginError(f"register_{kind}s: the name must be a text, got {name!r}")
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise PluginError(f"register_{kind}s: the config of '{name}' must be a dataclass, got {config!r}")
     if not callable(factory):
         raise PluginError(f"register_{kind}s: the factory of '{name}' must be callable, got {factory!r}")
-    offered.append(
-        Entry(kind, name, factory, config, summary, licence, distribution, origin, fake, files, presets or {})
+    return Entry(
+        kind,
+        name,
+        factory,
+        config,
+        summary,
+        licence,
+        source.distribution,
+        source.origin,
+        fake,
+        files,
+        presets or {},
     )
-
-
-def _module_from_file(path: Path) -> ModuleType:
-    # A name of its own for each path: two files called `generator.py` must not be one module.
-    name = f"synthforge_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, SynthForgeError):
-        return error.message
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -48,6 +48,7 @@ class AnnyHead(HeadModel):
     """
 
     region_schema = "synthforge"
+    point_schema = "ibug68"
 
     def __init__(self, cache: Path | None = None, device: torch.device | str = "cpu") -> None:
         """Load the crop, building it first if it is not cached yet (about a minute, once)."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.schemas import IBUG68
+from ..core.schemas import POINT_SCHEMAS
 from .anny_anatomy import Anatomy, brow_band, lid_curve, nose_base, nose_tip, nose_width, study
 from .anny_landmarks import jaw_steps
 from .surface import Places, along, front_hits, join, level_set, walk, where
@@ -90,7 +90,7 @@ def derive(head: AnnyHead) -> dict[str, Any]:
     points: dict[int, Places] = {}
     for index, place in left.items():
         points[index] = place
-        twin = IBUG68.mirror[index]
+        twin = POINT_SCHEMAS[head.point_schema].mirror[index]
         if twin != index:
             points[twin] = Places(head.mirror[place.vertices], place.barycentric)
     curves = {8: join([points[8]] * CURVE_POINTS)}

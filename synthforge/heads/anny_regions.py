@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from ..core.schemas import SYNTHFORGE
+from ..core.schemas import CLASS_SCHEMAS
 from .anny_anatomy import Anatomy, nose_base, nose_tip, nose_width, study
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 CELLS = 32
 _COARSE = 4
-#: classes of the schema `synthforge` that the head itself can show; what it wears and grows comes after them
-ANNY_REGIONS = SYNTHFORGE.classes[:19]
 
 _BY_GROUP = {
     "body": "skin",
@@ -98,8 +96,9 @@ class _Classifier:
         self._anatomy = anatomy = study(head)
         self._faces = head.faces
         self._body = head.face_group == 0
-        flat = np.array([SYNTHFORGE.id(_BY_GROUP[name]) for name in head.group_names])[head.face_group]
-        cavity = np.array([SYNTHFORGE.id(name) for name in _BY_CAVITY])[anatomy.cavity]
+        self._id = CLASS_SCHEMAS[head.region_schema].id
+        flat = np.array([self._id(_BY_GROUP[name]) for name in head.group_names])[head.face_group]
+        cavity = np.array([self._id(name) for name in _BY_CAVITY])[anatomy.cavity]
         self._flat = np.where(anatomy.cavity > 0, cavity, flat).astype(np.uint8)
         self._open = self._body & (anatomy.cavity == 0)
         self._fields = np.stack(
@@ -151,9 +150,9 @@ class _Classifier:
             ((lips < 0) & (lip_line <= 0), "lower_lip"),
             (mouth < 0, "inner_mouth"),
         )
-        classes = np.full(len(x), SYNTHFORGE.id("skin"), np.uint8)
+        classes = np.full(len(x), self._id("skin"), np.uint8)
         for where, name in rules:
-            classes[where] = SYNTHFORGE.id(name)
+            classes[where] = self._id(name)
         return classes
 
 

@@ -13,7 +13,7 @@ import torch
 
 from synthforge.core.interfaces import Contour, HeadModel
 from synthforge.heads.flame_io import JOINTS, FlameModel, LandmarkEmbedding
-from synthforge.heads.flame_regions import FlameRegions
+from synthforge.heads.flame_regions import SCHEMA, FlameRegions
 from synthforge.heads.skinning import bone_transforms, rodrigues, skin
 
 _FRONT_TO_SIDE = 39  # rows 0..39 of the dynamic contour are yaw 0..39 degrees, 40..78 are -1..-39
@@ -25,7 +25,7 @@ class FlameHead(torch.nn.Module, HeadModel):
     regions: what `regions_at` answers from, or None if neither masks nor a painted label map were given.
     """
 
-    region_schema = "flame20"
+    region_schema = SCHEMA
     point_schema = "ibug68"
 
     template: torch.Tensor

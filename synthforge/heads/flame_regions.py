@@ -14,8 +14,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from synthforge.core.errors import AssetError
-from synthforge.core.schemas import FLAME20
+from synthforge.core.schemas import CLASS_SCHEMAS
 from synthforge.heads.flame_io import FlameModel, LandmarkEmbedding, TextureLayout
+
+#: the class schema that all of this answers in
+SCHEMA = "flame20"
 
 # Region of FLAME_masks.pkl -> class; later rows win where lists overlap.
 REGION_CLASSES: tuple[tuple[str, str], ...] = (
@@ -97,14 +100,15 @@ def regions_from_masks(
     """
     if not any(name in masks for name, _ in REGION_CLASSES):
         raise AssetError(f"FLAME_masks.pkl holds none of the known regions; found {', '.join(masks) or 'nothing'}")
-    vertex = np.full(len(model.template), FLAME20.id("face"), np.uint8)
+    named = CLASS_SCHEMAS[SCHEMA].id
+    vertex = np.full(len(model.template), named("face"), np.uint8)
     for name, label in REGION_CLASSES:
-        vertex[masks.get(name, np.zeros(0, np.int64))] = FLAME20.id(label)
+        vertex[masks.get(name, np.zeros(0, np.int64))] = named(label)
     both = np.intersect1d(masks.get("eye_region", []), masks.get("forehead", [])).astype(np.int64)
-    plain = vertex[both] == FLAME20.id("eye_region")
-    vertex[both[plain]] = FLAME20.id("eye_region+forehead")
+    plain = vertex[both] == named("eye_region")
+    vertex[both[plain]] = named("eye_region+forehead")
     behind = model.template[:, 2] < (model.joint_regressor @ model.template)[1, 2]
-    vertex[(vertex == FLAME20.id("neck")) & behind] = FLAME20.id("neck_back")
+    vertex[(vertex == named("neck")) & behind] = named("neck_back")
     corners = vertex[model.faces]
     # the class that two corners share, else that of the first
     face_class = np.where(corners[:, 1] == corners[:, 2], corners[:, 1], corners[:, 0])
@@ -120,13 +124,13 @@ def paint_landmark_classes(embedding: LandmarkEmbedding, layout: TextureLayout, 
     uv = (corners * embedding.static_barycentric[..., None]).sum(1)
     pixels = np.stack([uv[:, 0] * size, (1 - uv[:, 1]) * size], 1)
     points = {17 + i: (float(x), float(y)) for i, (x, y) in enumerate(pixels)}
-    canvas = Image.new("L", (size, size), 0)
+    canvas, named = Image.new("L", (size, size), 0), CLASS_SCHEMAS[SCHEMA].id
     draw = ImageDraw.Draw(canvas)
     for name, outline in _OUTLINES:
-        draw.polygon([points[i] for i in outline], fill=FLAME20.id(name))
+        draw.polygon([points[i] for i in outline], fill=named(name))
     width = max(1, round(_BROW_WIDTH * size))
     for name, line in _BROWS:
-        draw.line([points[i] for i in line], fill=FLAME20.id(name), width=width, joint="curve")
+        draw.line([points[i] for i in line], fill=named(name), width=width, joint="curve")
     return np.asarray(canvas)
 
 
@@ -145,6 +149,6 @@ def read_painted_regions(path: str | Path) -> np.ndarray:
             labels = np.asarray(image, dtype=np.uint8)
     except (OSError, ValueError) as error:
         raise AssetError(f"{path}: not a readable PNG ({error})") from error
-    if labels.max() >= len(FLAME20):
-        raise AssetError(f"{path}: holds class {labels.max()}; schema flame20 ends at {len(FLAME20) - 1}")
+    if labels.max() >= (classes := len(CLASS_SCHEMAS[SCHEMA])):
+        raise AssetError(f"{path}: holds class {labels.max()}; schema {SCHEMA} ends at {classes - 1}")
     return labels

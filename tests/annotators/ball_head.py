@@ -40,7 +40,7 @@ class BallHead(HeadModel):
     def __init__(self) -> None:
         self.unit, self.faces = ball_mesh()
         self.num_vertices = len(self.unit)
-        self.region_schema = "synthforge"
+        self.region_schema, self.point_schema = "synthforge", "ibug68"
         around = np.flatnonzero(np.abs(self.unit[:, 1]) < 0.4)
         self.picked = np.random.default_rng(1).choice(around, 68, replace=False)
 

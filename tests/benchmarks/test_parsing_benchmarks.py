@@ -12,9 +12,9 @@ from sklearn.metrics import f1_score
 from synthforge_plugins.benchmarks import celebamask_hq, lapa
 from synthforge_plugins.benchmarks.celebamask_hq import PAPER14, PARTS, CelebAMaskHQ, CelebAMaskHQConfig
 from synthforge_plugins.benchmarks.lapa import Lapa, LapaConfig
+from synthforge_plugins.schemas import CELEBAMASK19, LAPA11
 
 from synthforge.core.errors import ConfigError, DataError
-from synthforge.core.schemas import CELEBAMASK19, LAPA11
 from synthforge.testing import check_benchmark
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from synthforge_plugins.benchmarks.synthetic import Synthetic, SyntheticConfig
+from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.records import Field, RealItem, RealSample
-from synthforge.core.schemas import SYNTHFORGE
 from synthforge.datasets.writer import finish, sample_key, write_shard
 from synthforge.evaluation.analysis import Analysis
 from synthforge.evaluation.protocol import assess

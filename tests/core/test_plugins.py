@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from synthforge.core import plugins as plugin_module
+from synthforge.core import tables
 from synthforge.core.catalogue import KINDS
+from synthforge.core.discovery import Source, module_from_file
 from synthforge.core.errors import PluginError
 from synthforge.core.plugins import Plugins, load_plugins
 
@@ -61,13 +62,19 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
         (('"mine", lambda config: Mine()', '"mine", 3'), "must be callable"),
         (("@dataclass", "SYNTHFORGE_API = 99\n@dataclass"), "plugin API 99"),
         (("from dataclasses", "raise SystemError('boom')\nfrom dataclasses"), "boom"),
+        (("from dataclasses", "import sys; sys.exit(3)\nfrom dataclasses"), "ends the process"),
+        (
+            ("from dataclasses", "import argparse as a; a.ArgumentParser().parse_args(['-x'])\nfrom dataclasses"),
+            "sys.exit(2)",
+        ),
     ],
 )
 def test_a_broken_plugin_is_listed_with_its_reason(tmp_path: Path, change: tuple[str, str], reason: str) -> None:
     path = tmp_path / "bad.py"
     path.write_text(GOOD.replace(*change))
     plugins = Plugins()
-    plugins.add(lambda: plugin_module._module_from_file(path), origin="bad", distribution="theirs 1.0", names=("mine",))
+    source = Source(lambda: module_from_file(path), origin="bad", distribution="theirs 1.0", names=("mine",))
+    plugins.add(source)
     (broken,) = plugins.broken
     assert broken.distribution == "theirs 1.0"
     assert reason in broken.reason
@@ -75,9 +82,7 @@ def test_a_broken_plugin_is_listed_with_its_reason(tmp_path: Path, change: tuple
         plugins.build("annotator", "mine")
     assert reason in str(caught.value)
     with pytest.raises(PluginError, match=r"theirs 1\.0"):
-        Plugins(strict=True).add(
-            lambda: plugin_module._module_from_file(path), origin="bad", distribution="theirs 1.0", names=()
-        )
+        Plugins(strict=True).add(source)
 
 
 def test_a_duplicate_names_both_distributions_and_only_that_name_fails(tmp_path: Path) -> None:
@@ -87,9 +92,7 @@ def test_a_duplicate_names_both_distributions_and_only_that_name_fails(tmp_path:
     other.write_text(GOOD + '    register("theirs", lambda config: Mine(), config=Config, summary="more")\n')
     plugins = Plugins()
     for name, file in (("ours 1.0", path), ("theirs 2.0", other)):
-        plugins.add(
-            lambda file=file: plugin_module._module_from_file(file), origin=file.name, distribution=name, names=()
-        )
+        plugins.add(Source(lambda file=file: module_from_file(file), origin=file.name, distribution=name))
     with pytest.raises(PluginError) as caught:
         plugins.build("annotator", "mine")
     assert "ours 1.0" in str(caught.value)
@@ -122,6 +125,6 @@ def test_hooks_are_short_documented_and_named_after_the_kinds() -> None:
     from synthforge.core import hookspecs
 
     hooks = {name: value for name, value in vars(hookspecs).items() if name.startswith("register_")}
-    assert set(hooks) == {f"register_{kind}s" for kind in KINDS}
+    assert set(hooks) == {f"register_{name}" for name in (*(f"{kind}s" for kind in KINDS), *tables.HOOKS)}
     assert all(hook.__doc__ and len(hook.__doc__.splitlines()) == 1 for hook in hooks.values())
-    assert len(Path(hookspecs.__file__).read_text().splitlines()) < 60
+    assert len(Path(hookspecs.__file__).read_text().splitlines()) < 90

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from synthforge_plugins.schemas import IBUG68
 
-from synthforge.core.schemas import CLASS_MAPPINGS, CLASS_SCHEMAS, IBUG68, IGNORE, POINT_SCHEMAS, class_mapping
+from synthforge.core.schemas import CLASS_MAPPINGS, CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS, class_mapping
 
 
 @pytest.mark.parametrize("name", CLASS_SCHEMAS)
@@ -40,13 +41,14 @@ def test_ibug_mirror_keeps_edges_and_regions() -> None:
     assert sum(len(points) for points in IBUG68.regions.values()) == 68
 
 
-@pytest.mark.parametrize(("source", "target"), CLASS_MAPPINGS)
-def test_mappings_name_real_classes_and_commute_with_flips(source: str, target: str) -> None:
-    a, b = CLASS_SCHEMAS[source], CLASS_SCHEMAS[target]
-    for name, wanted in CLASS_MAPPINGS[source, target].items():
-        assert name in a.classes
+@pytest.mark.parametrize("name", CLASS_MAPPINGS)
+def test_mappings_name_real_classes_and_commute_with_flips(name: str) -> None:
+    mapping = CLASS_MAPPINGS[name]
+    a, b = CLASS_SCHEMAS[mapping.source], CLASS_SCHEMAS[mapping.target]
+    for own, wanted in mapping.classes.items():
+        assert own in a.classes
         assert wanted in b.classes
-    table = class_mapping(source, target)
+    table = class_mapping(mapping.source, mapping.target)
     ids = np.arange(len(a), dtype=np.uint8)
     assert np.array_equal(table[a.flip[ids]], b.flip[table[ids]])
     assert table[IGNORE] == IGNORE

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from made_samples import FIELDS, make_sample, make_samples
 from PIL import Image
+from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.errors import DataError
 from synthforge.core.records import Field
-from synthforge.core.schemas import CLASS_SCHEMAS, SYNTHFORGE, class_mapping
+from synthforge.core.schemas import CLASS_SCHEMAS, class_mapping
 from synthforge.datasets.checks import LANDMARK_CLASSES, landmark_agreement
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.show import contact_sheet

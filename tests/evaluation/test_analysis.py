@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from synthforge_plugins.schemas import IBUG68
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import UserError
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import RealItem, RealSample, Scores
-from synthforge.core.schemas import IBUG68
 from synthforge.evaluation import alignment, groups, store
 from synthforge.evaluation.analysis import Analysis
 from synthforge.evaluation.pictures import contact_sheet, jpeg

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from synthforge_plugins.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE
 from toy_benchmarks import Toy, find_dots, read_labels
 
 from synthforge.core.errors import UserError
-from synthforge.core.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE, class_mapping
+from synthforge.core.schemas import class_mapping
 from synthforge.evaluation.protocol import evaluate
 from synthforge.evaluation.zero_shot import in_schema, map_logits
 

@@ -17,10 +17,11 @@ from synthforge_plugins.generators.anny.accessories.sampling import adapt_hair
 from synthforge_plugins.generators.anny.accessories.slots import FACES, NUM_VERTICES, SLOTS, loft
 from synthforge_plugins.generators.anny.config import HAIR_STYLES, AnnyConfig
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
+from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
 from synthforge.core.records import Rendering
-from synthforge.core.schemas import SYNTHFORGE, class_mapping
+from synthforge.core.schemas import class_mapping
 from synthforge.heads.anny_sampling import AnnyDistribution
 
 SIZE = 128

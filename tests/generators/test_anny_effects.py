@@ -16,11 +16,11 @@ from synthforge_plugins.generators.anny.environment import ENVIRONMENTS, NAMES, 
 from synthforge_plugins.generators.anny.film import publish, tone_table
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
 from synthforge_plugins.generators.anny.wrinkles import BOTTOM, FOLDS, HEIGHT, LEFT, TEXEL, WIDTH
+from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.records import Rendering
-from synthforge.core.schemas import SYNTHFORGE
 from synthforge.heads.surface import vertex_normals
 
 SIZE = 96

@@ -14,11 +14,11 @@ from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.config import HAIR_STYLES, AnnyConfig
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
 from synthforge_plugins.generators.anny.stage import Stage
+from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
 from synthforge.core.records import Rendering, Surface
-from synthforge.core.schemas import SYNTHFORGE
 from synthforge.geometry.cameras import stack_cameras, to_camera_torch
 from synthforge.geometry.raster import get_rasteriser
 from synthforge.testing import check_generator

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from synthforge_plugins.schemas import FLAME20, IBUG68
 
 from synthforge.assets import fake, registry
 from synthforge.core.errors import AssetError
-from synthforge.core.schemas import FLAME20, IBUG68
 from synthforge.heads.flame import FlameHead, contour_row, head_yaw
 from synthforge.heads.flame_assets import load_flame_head
 from synthforge.heads.flame_io import (

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from synthforge_plugins.schemas import IBUG68, SYNTHFORGE
 
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import Field, RealItem, RealSample, Scores
-from synthforge.core.schemas import IBUG68, SYNTHFORGE, class_mapping
+from synthforge.core.schemas import class_mapping
 from synthforge.core.seeding import numpy_rng
 from synthforge.learning.config import (
     FramingConfig,

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kornia.filters import gaussian_blur2d
+from synthforge_plugins.schemas import CELEBAMASK19, IBUG68, SYNTHFORGE
 
 from synthforge.core.errors import ConfigError
 from synthforge.core.records import Field
-from synthforge.core.schemas import CELEBAMASK19, IBUG68, IGNORE, SYNTHFORGE
+from synthforge.core.schemas import IGNORE
 from synthforge.core.seeding import numpy_rng
 from synthforge.learning import augment
 from synthforge.learning.fields import Moved, plan_field

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from synthforge_plugins.schemas import SYNTHFORGE
 from torch.nn import functional
 
 from synthforge.core.records import Field
-from synthforge.core.schemas import IGNORE, SYNTHFORGE
+from synthforge.core.schemas import IGNORE
 from synthforge.learning import augment
 from synthforge.learning.fields import Moved, plan_field
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from blobs import light_tasks
+from synthforge_plugins.schemas import IBUG68
 
 from synthforge.core.errors import ConfigError, DataError, PluginError, SynthForgeError, UserError
 from synthforge.core.plugins import load_plugins
-from synthforge.core.schemas import IBUG68
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import AdapterInfo, FaceModel, build_tasks, load_model
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthforge_plugins.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE
 from torch import nn
 
 from synthforge.core.errors import ConfigError
 from synthforge.core.plugins import load_plugins
-from synthforge.core.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE, class_mapping
+from synthforge.core.schemas import class_mapping
 from synthforge.learning import losses
 from synthforge.learning.config import NetworkConfig, SelfSupervisionConfig
 from synthforge.learning.networks.adapters import ClassAdapter, DepthAdapter, PointAdapter

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from synthforge_plugins.schemas import LAPA11, SYNTHFORGE
 from synthforge_plugins.tasks.depth import Depth, DepthConfig, masked_median
 from synthforge_plugins.tasks.keypoints import Keypoints, KeypointsConfig
 from synthforge_plugins.tasks.segmentation import Segmentation, SegmentationConfig
@@ -9,7 +10,7 @@ from synthforge_plugins.tasks.segmentation import Segmentation, SegmentationConf
 from synthforge.core.errors import ConfigError
 from synthforge.core.interfaces import Task
 from synthforge.core.plugins import load_plugins
-from synthforge.core.schemas import IGNORE, LAPA11, SYNTHFORGE
+from synthforge.core.schemas import IGNORE
 from synthforge.testing import check_task
 
 TASKS: list[Task] = [

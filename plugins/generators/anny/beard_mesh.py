@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthforge.core.schemas import SYNTHFORGE
-
+from ...schemas import SYNTHFORGE
 from .anatomy import Anatomy
 
 _LEAST = 0.05  # of the density: below it no hair is lifted

@@ -15,9 +15,9 @@ No `from __future__ import annotations` here: warp reads the annotations of its 
 
 import warp as wp
 
-from synthforge.core.schemas import SYNTHFORGE
 from synthforge.heads.anny_regions import CELLS as _CELLS
 
+from ...schemas import SYNTHFORGE
 from . import materials
 from .accessories import slots
 from .arrays import MIXED_REGION, Head, Posed

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 import warp as wp
 
-from synthforge.core.schemas import SYNTHFORGE
 from synthforge.geometry.meshes import Incidence
 from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
 from synthforge.heads.surface import vertex_normals
 
+from ...schemas import SYNTHFORGE
 from . import materials
 from .accessories.wardrobe import Wardrobe
 from .anatomy import build_anatomy, canonical_millimetres

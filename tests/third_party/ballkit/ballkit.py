@@ -16,7 +16,7 @@ from synthforge.core.errors import DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark, Generator
 from synthforge.core.records import RealItem, RealSample, Rendering, Scene, Scores
-from synthforge.core.schemas import SYNTHFORGE
+from synthforge.core.schemas import CLASS_SCHEMAS
 from synthforge.core.seeding import numpy_rng
 from synthforge.geometry.cameras import orbit_camera
 
@@ -53,7 +53,7 @@ class Ball(Generator):
         z = np.where(hit, (b - np.sqrt(np.maximum(root, 0))) / a, 0)
         facing = (centre[2] - z) / p["radius"]
         image = np.where(hit[..., None], np.array([230, 180, 150]) * (0.5 + 0.5 * facing)[..., None], 90)
-        label = np.where(hit, SYNTHFORGE.id("skin"), 0).astype(np.uint8)
+        label = np.where(hit, CLASS_SCHEMAS["synthforge"].id("skin"), 0).astype(np.uint8)
         return Rendering(
             scene, camera, image.clip(0, 255).astype(np.uint8), labels={"synthforge": label}, depth=z.astype(np.float32)
         )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.camera import Camera
-from synthforge.core.schemas import SYNTHFORGE
 
+from ....schemas import SYNTHFORGE
 from ..anatomy import azimuth_of
 from .binding import build_shell, relief
 from .headwear import hat_patch, rim_height

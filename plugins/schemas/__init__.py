@@ -1,0 +1,28 @@
+"""The label schemas that come with SynthForge, and the mappings between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.schemas import ClassMapping, ClassSchema, PointSchema
+
+from .classes import CELEBAMASK19, FACESYNTHETICS19, FLAME20, LAPA11, SYNTHFORGE
+from .mappings import MAPPINGS
+from .points import IBUG68
+
+__all__ = ["CELEBAMASK19", "FACESYNTHETICS19", "FLAME20", "IBUG68", "LAPA11", "MAPPINGS", "SYNTHFORGE"]
+
+
+@hookimpl
+def register_schemas(register: Callable[[ClassSchema | PointSchema], None]) -> None:
+    """Offer 68 landmarks and five sets of classes."""
+    for schema in (IBUG68, SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20, FACESYNTHETICS19):
+        register(schema)
+
+
+@hookimpl
+def register_mappings(register: Callable[[ClassMapping], None]) -> None:
+    """Offer the mappings between them."""
+    for mapping in MAPPINGS:
+        register(mapping)

@@ -1,0 +1,103 @@
+"""Data that plugins register by name: schemas, mappings, licensed files, policies, backbones, face detectors.
+
+A table is the same for the whole process. The first look-up takes in what the installed plugins offer;
+`core.plugins.load_plugins` adds what the plugin files of a pipeline offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .discovery import FAILURES, Offer, Source, installed, offers, reason
+from .errors import PluginError, did_you_mean
+
+T = TypeVar("T")
+
+
+class UnknownNameError(PluginError, KeyError):
+    """No plugin registers a record of that name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record and who offers it."""
+
+    record: Any
+    source: Source
+
+
+#: the hooks that offer data: `register_<hook>(register)` calls `register(record)`
+HOOKS = ("schemas", "mappings")
+_rows: dict[str, dict[str, Row]] = {hook: {} for hook in HOOKS}
+_types: dict[str, tuple[type, ...]] = dict.fromkeys(HOOKS, ())
+_conflicts: dict[tuple[str, str], str] = {}
+_broken: list[str] = []
+_filled = False
+
+
+def add(offer: Offer, source: Source) -> None:
+    """Take in the record that a hook offers.
+
+    The same record again is harmless, and so is a new one from the same module. Raises PluginError for a record of
+    another type, and for a name that somebody else has taken: it names both, and so does each look-up of that name.
+    """
+    record = offer.arguments[0] if len(offer.arguments) == 1 and not offer.options else None
+    types = _types[offer.hook]
+    if record is None or (types and not isinstance(record, types)):
+        wanted = " or ".join(each.__name__ for each in types)
+        raise PluginError(
+            f"register_{offer.hook}: `register` takes one {wanted}, got {offer.arguments} {offer.options}"
+        )
+    taken = _rows[offer.hook].get(record.name)
+    if taken is not None and taken.record != record and str(taken.source) != str(source):
+        message = f"two plugins register '{record.name}' in {offer.hook}: {taken.source} and {source}"
+        _conflicts[offer.hook, record.name] = message
+        raise PluginError(message, hint="Uninstall one of them or rename it.")
+    if taken is None or taken.record != record:
+        _rows[offer.hook][record.name] = Row(record, source)
+
+
+def _fill() -> None:
+    global _filled
+    if _filled:
+        return
+    _filled = True
+    for source in installed():
+        try:
+            for offer in offers(source.load()):
+                if offer.hook in HOOKS:
+                    add(offer, source)
+        except FAILURES as error:  # `load_plugins` lists it; what it would have offered is not there
+            _broken.append(f"{source}: {reason(error)}")
+
+
+class Table(Mapping[str, T], Generic[T]):
+    """The records of one type that the hook `register_<hook>` offers, by name. `what` is what messages call one."""
+
+    def __init__(self, hook: str, what: str, type_: type[T]) -> None:
+        self.hook, self.what, self.type = hook, what, type_
+        _types[hook] += (type_,)
+
+    def __getitem__(self, name: str) -> T:
+        """The record. Raises PluginError with the nearest name for one that nobody, or more than one, registers."""
+        _fill()
+        if (self.hook, name) in _conflicts:
+            raise PluginError(_conflicts[self.hook, name], hint="Uninstall one of them or rename it.")
+        row = _rows[self.hook].get(name)
+        if row is not None and isinstance(row.record, self.type):
+            return row.record
+        unusable = "".join(f" Not usable: {each}." for each in _broken)
+        raise UnknownNameError(f"there is no {self.what} '{name}'", hint=did_you_mean(name, self) + unusable)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(row.record.name for row in self.rows()))
+
+    def __len__(self) -> int:
+        return len(self.rows())
+
+    def rows(self) -> list[Row]:
+        """Every record with its origin."""
+        _fill()
+        return [row for row in _rows[self.hook].values() if isinstance(row.record, self.type)]

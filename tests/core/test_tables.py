@@ -1,0 +1,89 @@
+"""Data that plugins register: by name, for the whole process, and never two of one name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synthforge.core import tables
+from synthforge.core.discovery import Offer, Source
+from synthforge.core.errors import PluginError
+from synthforge.core.plugins import load_plugins
+from synthforge.core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS, PointSchema, class_mapping
+
+
+def _offer(schema: object, distribution: str, origin: str = "theirs") -> None:
+    tables.add(Offer("schemas", (schema,), {}), Source(lambda: None, origin, distribution))
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> object:
+    """What a test registers goes with it."""
+    assert CLASS_SCHEMAS  # filled
+    rows = {hook: dict(each) for hook, each in tables._rows.items()}
+    yield
+    tables._conflicts.clear()
+    for hook, each in rows.items():
+        tables._rows[hook] = each
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(PluginError, match="there is no class schema 'lapa12'") as caught:
+        CLASS_SCHEMAS["lapa12"]
+    assert "'lapa11'" in (caught.value.hint or "")
+    assert "lapa12" not in CLASS_SCHEMAS
+    assert "ibug68" not in CLASS_SCHEMAS, "a point schema is no class schema"
+    assert "ibug68" in POINT_SCHEMAS
+
+
+def test_two_records_of_one_name_are_an_error_that_names_both_and_spare_the_others() -> None:
+    _offer(PointSchema("two", (1, 0), ()), "theirs 1.0")
+    _offer(PointSchema("two", (1, 0), ()), "copy 1.0", "elsewhere")  # the same data
+    assert len(POINT_SCHEMAS["two"]) == 2
+    with pytest.raises(PluginError, match=r"theirs 1\.0 .*others 2\.0"):
+        _offer(PointSchema("two", (0, 1), ()), "others 2.0")
+    with pytest.raises(PluginError, match=r"theirs 1\.0 .*others 2\.0"):
+        POINT_SCHEMAS["two"]
+    assert len(POINT_SCHEMAS["ibug68"]) == 68
+
+
+def test_a_module_may_register_a_changed_record_again() -> None:
+    _offer(PointSchema("two", (1, 0), ()), "theirs 1.0")
+    _offer(PointSchema("two", (1, 0, 2), ()), "theirs 1.0")
+    assert len(POINT_SCHEMAS["two"]) == 3
+
+
+def test_what_is_no_record_is_refused() -> None:
+    with pytest.raises(PluginError, match="register_schemas: `register` takes one"):
+        _offer("ibug69", "theirs 1.0")
+
+
+SCHEMAS = """
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.schemas import ClassMapping, ClassSchema
+
+@hookimpl
+def register_schemas(register):
+    register(ClassSchema("halves", ("background", "upper", "lower"), ((0, 0, 0), (255, 0, 0), (0, 255, 0))))
+
+@hookimpl
+def register_mappings(register):
+    register(ClassMapping("synthforge", "halves", {"hair": "upper", "skin": "lower"}))
+"""
+
+
+def test_a_file_of_the_pipeline_brings_a_schema_and_its_mapping(tmp_path: Path) -> None:
+    (tmp_path / "halves.py").write_text(SCHEMAS)
+    assert not load_plugins(["./halves.py"], base=tmp_path).broken
+    table = class_mapping("synthforge", "halves")
+    own = CLASS_SCHEMAS["synthforge"]
+    assert (table[own.id("hair")], table[own.id("skin")], table[own.id("nose")]) == (1, 2, 0)
+
+
+def test_a_table_fills_itself_in_a_process_that_loads_no_plugins() -> None:
+    code = "from synthforge.core.schemas import POINT_SCHEMAS; print(len(POINT_SCHEMAS['ibug68']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "68"
