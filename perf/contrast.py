@@ -22,7 +22,6 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
 from synthforge.datasets import crops
 from synthforge.datasets.reader import ShardDataset
-from synthforge.learning.data import tight_box
 
 SIZE = 96
 LUMA = (0.299, 0.587, 0.114)
@@ -70,7 +69,7 @@ def photographs(root: Path, count: int) -> Iterator[tuple[np.ndarray, np.ndarray
 
 def tones(image: np.ndarray, points: np.ndarray) -> list[float]:
     """One face's FIGURES."""
-    face = crops.crop(image, crops.square_box(tight_box(points)), SIZE)[0].astype(float)
+    face = crops.crop(image, crops.square_box(crops.tight_box(points)), SIZE)[0].astype(float)
     luma = face @ LUMA
     strongest = face.max(-1)
     saturation = (strongest - face.min(-1)) / np.maximum(strongest, 1.0)

@@ -36,7 +36,7 @@ from synthforge_plugins.schemas import IBUG68
 from synthforge.core.camera import Camera
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
-from synthforge.datasets.crops import Box
+from synthforge.datasets.crops import tight_box
 from synthforge.datasets.reader import ShardDataset
 from synthforge.evaluation.boxes import matching
 from synthforge.evaluation.pose import pose_in_space, yaw_in_image
@@ -132,12 +132,6 @@ def samples(root: Path, count: int) -> Iterator[Any]:
         yield benchmark.load(items[index])
 
 
-def tight(points: np.ndarray) -> Box:
-    """The tight box of points (N,2)."""
-    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    return float(x0), float(y0), float(x1), float(y1)
-
-
 def calibrate(root: Path, name: str, limit: int) -> dict[str, float]:
     """The medians that a detector's `Calibration` holds, and how far it is off with them."""
     rows = []
@@ -176,7 +170,7 @@ def measure(title: str, count: int, faces: Iterable[Known], names: Sequence[str]
     # An interrupted run still says what it found so far.
     with suppress(KeyboardInterrupt), progress_bar(title, count, unit="faces") as advance:
         for face in faces:
-            box = tight(face.points)
+            box = tight_box(face.points)
             hits = {}
             for name in names:
                 boxes = [to_crop_box(b, name) for b in detect_faces(face.image, name)]
@@ -235,7 +229,7 @@ def five_points() -> Callable[[Known], dict[str, np.ndarray] | None] | None:
         if boxes is None:
             return None
         squares = [to_crop_box(tuple(map(float, box)), "mtcnn") for box in boxes]
-        best = matching(tight(face.points), squares)
+        best = matching(tight_box(face.points), squares)
         if best is None:
             return None
         theirs = iter(np.asarray(points[squares.index(best)], float))  # an array of objects, in one release
@@ -262,7 +256,7 @@ def dlib_68() -> Callable[[Known], dict[str, np.ndarray] | None] | None:
     def place(face: Known) -> dict[str, np.ndarray] | None:
         boxes = detect_faces(face.image, "dlib")
         squares = [to_crop_box(box, "dlib") for box in boxes]
-        best = matching(tight(face.points), squares)
+        best = matching(tight_box(face.points), squares)
         if best is None:
             return None
         x0, y0, x1, y1 = boxes[squares.index(best)]

@@ -23,7 +23,7 @@ from synthforge_plugins.schemas import IBUG68
 
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
-from synthforge.learning.data import tight_box
+from synthforge.datasets.crops import tight_box
 from synthforge.learning.model import FaceModel, load_model
 from synthforge.prediction.faces import predict_faces
 

@@ -21,6 +21,7 @@ from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
+from synthforge.datasets.crops import tight_box
 from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_label, read_pairs
 from synthforge.evaluation.scoring import score_labels
 from synthforge.evaluation.standin import read_stand_in
@@ -107,8 +108,7 @@ class Lapa(Benchmark):
             points = read_pairs(_landmarks(item), header=True)
             if len(points) != POINTS:
                 raise DataError(f"{_landmarks(item)} holds {len(points)} points instead of {POINTS}")
-            (x0, y0), (x1, y1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-            box = (x0, y0, x1, y1)
+            box = tight_box(points)
         return RealSample(item, image, box, label)
 
     def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:

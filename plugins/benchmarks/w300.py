@@ -22,6 +22,7 @@ from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
+from synthforge.datasets.crops import tight_box
 from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_pts
 from synthforge.evaluation.pose import yaw_in_image
 from synthforge.evaluation.scoring import score_points
@@ -132,10 +133,10 @@ class W300(Benchmark):
     def load(self, item: RealItem) -> RealSample:
         """One photograph with its 68 points and their tight box."""
         points = read_pts(item.annotation, 68)
-        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        x0, y0, x1, y1 = box = tight_box(points)
         if not (x1 > x0 and y1 > y0):
             raise DataError(f"{item.annotation}: all points lie on one line")
-        return RealSample(item, read_image(item.image), (float(x0), float(y0), float(x1), float(y1)), points)
+        return RealSample(item, read_image(item.image), box, points)
 
     def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
         """NME, AUC and failure rate, by region, and by group (`common/nme` ...) where a group is complete."""

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthforge.core.errors import AssetError, DataError
-from synthforge.core.files import write_json
-
-from .registry import sha256
+from synthforge.core.files import sha256_of, write_json
 
 
 def checksum(path: Path) -> str:
@@ -28,7 +26,7 @@ def checksum(path: Path) -> str:
         known = _read().get(str(path))
         if isinstance(known, list) and len(known) == 4 and known[:3] == marks:
             return str(known[3])
-        digest = sha256(path)
+        digest = sha256_of(path)
     except OSError as error:
         raise AssetError(f"{path} cannot be read: {error.strerror}") from error
     with suppress(OSError, DataError):

@@ -6,7 +6,6 @@ them. The table is data; this module imports neither torch nor the readers until
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthforge.core.errors import AssetError
+from synthforge.core.files import sha256_of
 
 VARIABLE = "SYNTHFORGE_ASSETS"
 _FLAME_SITE = "https://flame.is.tue.mpg.de (registration)"
@@ -227,7 +227,7 @@ def add_asset(name: str, path: str | Path) -> Path:
     asset, source = get_asset(name), Path(path)
     if not source.is_file():
         raise AssetError(f"{source}: there is no such file")
-    digest = sha256(source)
+    digest = sha256_of(source)
     if asset.sha256 and digest != asset.sha256:
         raise AssetError(f"{source}: its checksum is {digest}, that of {name} is {asset.sha256}")
     _READERS[asset.reader](source)
@@ -236,7 +236,7 @@ def add_asset(name: str, path: str | Path) -> Path:
     temporary = target.with_name(f".{target.name}.part")
     try:
         shutil.copyfile(source, temporary)
-        if sha256(temporary) != digest:
+        if sha256_of(temporary) != digest:
             raise AssetError(f"{source}: changed while it was copied", hint="Try again.")
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
@@ -253,7 +253,7 @@ def verify_asset(name: str) -> str:
     Raises: AssetError if the file is missing or has changed.
     """
     path = find_asset(name)
-    digest = sha256(path)
+    digest = sha256_of(path)
     recorded = _sidecar(path).read_text().split()[0] if _sidecar(path).is_file() else digest
     if recorded != digest:
         raise AssetError(
@@ -266,15 +266,6 @@ def verify_asset(name: str) -> str:
 def status() -> list[tuple[Asset, Path | None]]:
     """Every row of the table with the path of its file, or None where it is missing."""
     return [(asset, present(asset.name)) for asset in ASSETS]
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal checksum of a file."""
-    state = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
 
 
 def _sidecar(path: Path) -> Path:

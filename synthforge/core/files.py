@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -54,6 +55,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
     finally:
         _open.discard(temporary)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, read in pieces."""
+    state = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

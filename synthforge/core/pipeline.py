@@ -19,6 +19,7 @@ from typing import Any
 
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
 from .errors import AssetError, ConfigError, DataError, did_you_mean
+from .files import sha256_of
 from .locks import locked
 from .plugins import Plugins, load_plugins
 from .provenance import (
@@ -30,7 +31,6 @@ from .provenance import (
     damaged,
     digest,
     entries,
-    file_digest,
     fits,
     folder_digest,
     kept_results,
@@ -414,7 +414,7 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
             inputs[key] = fingerprints[reference]
         else:
             inputs[key] = _given(given_folder(reference) or Path(reference), f"{stage.where}.{key}")
-    files = {ref: file_digest(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
+    files = {ref: sha256_of(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
     outside = stage.kind.outside(context, stage.config) if stage.kind.outside else None
     return {
         "config": config,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError
-from .files import is_temporary, write_json
+from .files import is_temporary, sha256_of, write_json
 from .locks import LOCK_FILE
 
 STATE_FILE = ".stage.json"
@@ -32,15 +32,6 @@ def digest(content: Any) -> str:
     """SHA-256 of plain data, in hexadecimal."""
     text = json.dumps(content, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, streamed."""
-    total = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
 
 
 def folder_digest(folder: Path) -> str:
@@ -130,7 +121,7 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 def outputs(folder: Path, *, loose: Iterable[str] = ()) -> dict[str, list[Any]]:
     """Size and SHA-256 of every file of a finished result, by its name; `loose`: patterns of those nobody misses."""
     return {
-        name: [path.stat().st_size, file_digest(path)]
+        name: [path.stat().st_size, sha256_of(path)]
         for name, path in _files(folder)
         if not any(Path(name).match(pattern) for pattern in loose)
     }
@@ -142,7 +133,7 @@ def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False)
     def sound(name: str, size: int, sha256: str) -> bool:
         path = folder / name
         try:
-            return path.stat().st_size == size and not (content and file_digest(path) != sha256)
+            return path.stat().st_size == size and not (content and sha256_of(path) != sha256)
         except OSError:
             return False
 

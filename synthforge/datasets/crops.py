@@ -25,6 +25,12 @@ Padding = Literal["zero", "edge"]
 MAX_SIDE = 20_000
 
 
+def tight_box(points: np.ndarray) -> Box:
+    """The box (x0, y0, x1, y1) around points (N,2)."""
+    low, high = np.min(points, axis=0), np.max(points, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
 def square_box(box: Box, scale: float = 1.0) -> Box:
     """The square around `box` (x0, y0, x1, y1), same centre, whose side is `scale` times the box's larger side.
 

@@ -6,7 +6,6 @@ A marker says that a shard is whole; the manifest says that the dataset is. Both
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,15 +75,6 @@ def to_bytes(record: Mapping[str, Any], indent: int | None = None) -> bytes:
     """JSON as it lies on disk: the same record gives the same bytes."""
     separators = (",", ":") if indent is None else None
     return (json.dumps(record, indent=indent, separators=separators, allow_nan=False) + "\n").encode()
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file, streamed."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.errors import DataError
+from synthforge.core.files import sha256_of
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from .checks import check_sample, landmark_agreement
-from .layout import MANIFEST, marker_path, read_marker, sha256_of, tar_path, to_bytes
+from .layout import MANIFEST, marker_path, read_marker, tar_path, to_bytes
 from .reader import ShardDataset, read_manifest
 from .rejections import check_rejections
 

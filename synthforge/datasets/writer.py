@@ -21,7 +21,7 @@ from synthforge.core.factors import Factor
 from synthforge.core.records import Field, Rendering, Scene
 from synthforge.core.schemas import CLASS_SCHEMAS
 
-from ..core.files import clean_stale, replacing
+from ..core.files import clean_stale, replacing, sha256_of
 from ..core.versions import versions as core_versions
 from .codecs import IMAGE, Encoding, encode_sample, members_of
 from .layout import (
@@ -32,7 +32,6 @@ from .layout import (
     marker_path,
     read_marker,
     remake_hint,
-    sha256_of,
     tar_path,
     to_bytes,
 )

@@ -1,4 +1,4 @@
-"""What can be seen: points by a camera, vertices by a light, vertices by the sky."""
+"""What can be seen of vertices: by a light, by the sky."""
 
 from __future__ import annotations
 
@@ -9,59 +9,14 @@ import torch.nn.functional as functional
 import warp as wp
 
 from .meshes import Incidence, vertex_normals
-from .raster import Fragments, RasterError, check_faces
+from .raster import RasterError, check_faces
 from .raster_warp import WarpRasteriser
-from .warp_kernels_surface import shadow_kernel, visible_kernel
+from .warp_kernels_surface import shadow_kernel
 from .warp_runtime import as_warp, chunks, launch, span
 
 SHADOW_MARGIN = 3  # texels left free around the mesh, so that the 4x4 filter window never leaves the map
 SHADOW_BIAS = 0.75  # texels; what snapping and interpolation can shift a depth by on slopes up to 4:1
 SHADOW_SOFTNESS = 1.0  # texels of depth over which a shadow fades in
-
-
-def visible_points(
-    points_camera: torch.Tensor,
-    fragments: Fragments | torch.Tensor,
-    intrinsics: torch.Tensor,
-    tolerance: float = 0.002,
-) -> torch.Tensor:
-    """Whether each surface point is seen: inside the image and not behind the depth map.
-
-    The map is read at the four pixel centres around the point. At each the depth is carried on to the point's
-    exact position with the local slope (taken from the side that stays on the surface), so steep surfaces do not
-    hide their own points; one of the four suffices. Points up to a pixel behind an outline may therefore be taken
-    as seen (and a few within a tenth of a pixel before it as hidden), and so is a point around which nothing was
-    drawn.
-
-    Args:
-        points_camera: (B, N, 3) metres in the camera frame.
-        fragments: what the same cameras see, or its z alone: (B, H, W) metres, +inf where empty.
-        intrinsics: (B, 3, 3) or (3, 3) pixels.
-        tolerance: metres a point may lie behind the surface and still be part of it.
-
-    Returns:
-        (B, N) bool.
-
-    Raises:
-        RasterError: shapes do not fit together.
-    """
-    z = fragments.z if isinstance(fragments, Fragments) else fragments
-    if points_camera.ndim != 3 or points_camera.shape[-1] != 3:
-        raise RasterError(f"points must have shape (B, N, 3), got {tuple(points_camera.shape)}")
-    batch, count, _ = points_camera.shape
-    if z.ndim != 3 or len(z) != batch:
-        raise RasterError(f"the depth map must have shape ({batch}, H, W), got {tuple(z.shape)}")
-    if intrinsics.ndim == 2:
-        intrinsics = intrinsics.expand(batch, -1, -1)
-    if tuple(intrinsics.shape) != (batch, 3, 3):
-        raise RasterError(f"intrinsics must have shape ({batch}, 3, 3) or (3, 3), got {tuple(intrinsics.shape)}")
-    visible = torch.zeros(batch, count, dtype=torch.uint8, device=points_camera.device)
-    if visible.numel():
-        size = span(count, visible.device)
-        inputs = [as_warp(points_camera.detach().float().contiguous(), wp.vec3), as_warp(z.float().contiguous())]
-        inputs += [as_warp(intrinsics.detach().float().contiguous()), tolerance, size, as_warp(visible)]
-        launch(visible_kernel, (batch, chunks(count, size)), inputs, visible.device)
-    return visible.bool()
 
 
 def light_visibility(

@@ -36,74 +36,10 @@ def is_surface(z: wp.float32) -> bool:
 
 
 @wp.func
-def smaller_step(before: wp.float32, here: wp.float32, after: wp.float32) -> wp.float32:
-    """Depth change a pixel along one axis, from the side with the smaller change: the one that stays on the
-    surface where the other crosses an outline. 0 if neither side is a surface."""
-    step = wp.float32(wp.inf)
-    if is_surface(before):
-        step = here - before
-    if is_surface(after) and wp.abs(after - here) < wp.abs(step):
-        step = after - here
-    if not is_surface(wp.abs(step)):
-        step = 0.0
-    return step
-
-
-@wp.func
 def depth_at(z: wp.array3d(dtype=wp.float32), b: wp.int32, y: wp.int32, x: wp.int32) -> wp.float32:
     if y < 0 or x < 0 or y >= z.shape[1] or x >= z.shape[2]:
         return wp.inf
     return z[b, y, x]
-
-
-@wp.func
-def point_is_visible(
-    p: wp.vec3,
-    b: wp.int32,
-    z: wp.array3d(dtype=wp.float32),
-    intrinsics: wp.array3d(dtype=wp.float32),
-    tolerance: wp.float32,
-) -> bool:
-    if not wp.isfinite(p) or p[2] <= 0.0:
-        return False
-    u = (intrinsics[b, 0, 0] * p[0] + intrinsics[b, 0, 1] * p[1]) / p[2] + intrinsics[b, 0, 2]
-    v = intrinsics[b, 1, 1] * p[1] / p[2] + intrinsics[b, 1, 2]
-    if u < 0.0 or v < 0.0 or u >= wp.float32(z.shape[2]) or v >= wp.float32(z.shape[1]):
-        return False
-    x0 = wp.int32(wp.floor(u - 0.5))
-    y0 = wp.int32(wp.floor(v - 0.5))
-    occupied = wp.int32(0)
-    for n in range(4):
-        x = x0 + n % 2
-        y = y0 + n // 2
-        here = depth_at(z, b, y, x)
-        if is_surface(here):
-            occupied = occupied + 1
-            slope_x = smaller_step(depth_at(z, b, y, x - 1), here, depth_at(z, b, y, x + 1))
-            slope_y = smaller_step(depth_at(z, b, y - 1, x), here, depth_at(z, b, y + 1, x))
-            dx = u - 0.5 - wp.float32(x)
-            dy = v - 0.5 - wp.float32(y)
-            carried = here + slope_x * dx + slope_y * dy
-            # Round surfaces fall away faster than their tangent: half a pixel of slope more.
-            slack = tolerance + 0.5 * (wp.abs(slope_x) + wp.abs(slope_y))
-            if p[2] <= wp.max(here, carried) + slack:
-                return True
-    return occupied == 0
-
-
-@wp.kernel
-def visible_kernel(
-    points: wp.array2d(dtype=wp.vec3),
-    z: wp.array3d(dtype=wp.float32),
-    intrinsics: wp.array3d(dtype=wp.float32),
-    tolerance: wp.float32,
-    span: wp.int32,
-    visible: wp.array2d(dtype=wp.uint8),
-):
-    b, chunk = wp.tid()
-    for n in range(chunk * span, wp.min((chunk + 1) * span, points.shape[1])):
-        if point_is_visible(points[b, n], b, z, intrinsics, tolerance):
-            visible[b, n] = wp.uint8(1)
 
 
 @wp.kernel

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from .surface import Places, face_islands, front_hits, level_set, rings, vertex_normals
+from synthforge.geometry.meshes import vertex_normals
+
+from .surface import Places, face_islands, front_hits, level_set, rings
 
 if TYPE_CHECKING:
     from .anny import AnnyHead
@@ -107,7 +110,7 @@ def study(head: AnnyHead) -> Anatomy:
     lid_skin = np.stack([loops[1] - LID_FOLD, loops[2] - LID_FOLD])
     corner = np.abs(rest[loops[3] == LIP_CONTACT, 0]).max()
     near_corner = _step(corner - 0.008, corner + 0.0005, np.abs(rest[:, 0]))
-    normals = vertex_normals(rest, head.faces[is_body])
+    normals = _normals(rest, head.faces[is_body])
     tilt = np.array([0, np.sin(JAW_TILT), np.cos(JAW_TILT)])
     return Anatomy(
         rest=rest,
@@ -211,9 +214,13 @@ def nose_width(anatomy: Anatomy) -> np.ndarray:
         & (np.abs(rest[inside, 0]) < 0.022)
     ]
     # the wing stands out from the cheek: among its vertices the one whose surface faces most sideways, then widest
-    normals = vertex_normals(rest, anatomy.body)
+    normals = _normals(rest, anatomy.body)
     wing = near[normals[near, 0] > 0.8]
     return rest[wing[rest[wing, 0].argmax()]]
+
+
+def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    return vertex_normals(torch.from_numpy(points), torch.from_numpy(triangles)).numpy()
 
 
 def nose_base(anatomy: Anatomy, x: float, tip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -29,17 +29,6 @@ def join(parts: list[Places]) -> Places:
     return Places(np.concatenate([p.vertices for p in parts]), np.concatenate([p.barycentric for p in parts]))
 
 
-def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V,3); zero where no face is."""
-    a, b, c = points[faces].transpose(1, 0, 2)
-    across = np.cross(b - a, c - a)
-    total = np.zeros_like(points)
-    for corner in range(3):
-        np.add.at(total, faces[:, corner], across)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return np.divide(total, length, out=np.zeros_like(total), where=length > 0)
-
-
 def edge_graph(faces: np.ndarray, count: int) -> csr_matrix:
     """Symmetric adjacency (count, count) of the vertices joined by an edge."""
     start, end = faces.ravel(), np.roll(faces, 1, axis=1).ravel()

@@ -58,7 +58,7 @@ class SyntheticFaces:
         image = sample["image"]
         box: tuple[float, float, float, float] = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
         if self.box_field:
-            box = tight_box(sample[self.box_field])
+            box = crops.tight_box(sample[self.box_field])
         return Face(image, box, {name: sample[name] for name in self.names})
 
 
@@ -111,12 +111,6 @@ class RealFaces:
 def real_field(benchmark: Benchmark, task: Task) -> Field:
     """The field that a benchmark's targets are, for the task it scores."""
     return Field("target", task.kind, schema=benchmark.schema)
-
-
-def tight_box(points: np.ndarray) -> tuple[float, float, float, float]:
-    """The box (x0, y0, x1, y1) around points (N,2)."""
-    low, high = np.min(points, axis=0), np.max(points, axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
 class CropDataset(Dataset[dict[str, np.ndarray]]):

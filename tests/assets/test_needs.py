@@ -25,8 +25,8 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are really read."""
     seen: list[Path] = []
-    read = checksums.sha256
-    monkeypatch.setattr(checksums, "sha256", lambda path: seen.append(path) or read(path))
+    read = checksums.sha256_of
+    monkeypatch.setattr(checksums, "sha256_of", lambda path: seen.append(path) or read(path))
     return seen
 
 

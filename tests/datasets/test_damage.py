@@ -17,7 +17,8 @@ import pytest
 from made_samples import FIELDS, make_samples
 
 from synthforge.core.errors import DataError
-from synthforge.datasets.layout import marker_path, sha256_of, tar_path
+from synthforge.core.files import sha256_of
+from synthforge.datasets.layout import marker_path, tar_path
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.verify import verify
 from synthforge.datasets.writer import finish, shard_done, write_shard

@@ -21,7 +21,7 @@ from synthforge_plugins.schemas import SYNTHFORGE
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.records import Rendering
-from synthforge.heads.surface import vertex_normals
+from synthforge.geometry.meshes import vertex_normals
 
 SIZE = 96
 
@@ -197,7 +197,8 @@ def test_folds_lie_between_nose_and_mouth_and_not_on_the_cheeks(generator: AnnyG
     texture = stage.wrinkles.cpu().numpy().reshape(HEIGHT, WIDTH, 4)[..., 1]
     column, row = ((stage.skin_uv.cpu().numpy() - [LEFT, BOTTOM]) / TEXEL - 0.5).round().astype(int).T
     mm = stage.mm
-    normals = vertex_normals(mm, generator.head.faces[generator.head.face_group == 0])
+    body = generator.head.faces[generator.head.face_group == 0]
+    normals = vertex_normals(torch.from_numpy(mm), torch.from_numpy(body)).numpy()
     front = np.flatnonzero((mm[:, 2] > -45) & (mm[:, 1] > -110) & (mm[:, 1] < 0) & (normals[:, 2] > 0.1))
     front = front[(column[front] >= 0) & (column[front] < WIDTH) & (row[front] >= 0) & (row[front] < HEIGHT)]
     dark = front[texture[row[front], column[front]] < -0.15]

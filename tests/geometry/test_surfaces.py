@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthforge.geometry.cameras import orbit_camera, stack_cameras, to_camera_torch
 from synthforge.geometry.meshes import (
     Incidence,
     MeshError,
@@ -21,8 +20,8 @@ from synthforge.geometry.meshes import (
     is_closed,
     vertex_normals,
 )
-from synthforge.geometry.raster import RasterError, get_rasteriser
-from synthforge.geometry.visibility import ambient_occlusion, light_visibility, visible_points
+from synthforge.geometry.raster import RasterError
+from synthforge.geometry.visibility import ambient_occlusion, light_visibility
 
 SIZE = 96
 
@@ -99,44 +98,6 @@ def test_vertex_normals_are_the_area_weighted_sum(seed: int) -> None:
     assert torch.equal(vertex_normals(points, triangles, Incidence(triangles, 12)), normals)
 
 
-@given(st.floats(-3, 3), st.floats(-1.2, 1.2))
-@example(0.0625, 0.0)  # a point 0.05 of a pixel before the outline is not seen
-@settings(max_examples=15, deadline=None)
-def test_a_sphere_shows_the_half_that_faces_the_camera(azimuth: float, elevation: float) -> None:
-    vertices, faces = tensors(icosphere(4, 0.1))
-    intrinsics, poses = stack_cameras([orbit_camera(azimuth, elevation, 0.6, 24, SIZE, SIZE)])
-    points = to_camera_torch(vertices, poses)
-    drawn = get_rasteriser().rasterise(points, faces, intrinsics, SIZE, SIZE)
-    seen = visible_points(points, drawn, intrinsics)
-    normals = vertex_normals(points, faces)
-    facing = -(normals * torch.nn.functional.normalize(points, dim=-1)).sum(-1)
-    # Either may be for points nearer to the outline than a fifth of a pixel before it, two behind it.
-    assert seen[facing > 0.1].all()
-    assert not seen[facing < -0.3].any()
-    assert torch.equal(visible_points(points, drawn.z, intrinsics[0]), seen)
-
-
-def test_points_behind_an_occluder_outside_the_image_or_behind_the_camera_are_not_seen() -> None:
-    vertices, faces = tensors(moved(grid(4, 4, 0.4, 0.4), 0, 0, 0), moved(grid(2, 2, 0.1, 0.1), 0, 0, 0.1))
-    intrinsics, poses = stack_cameras([orbit_camera(0, 0, 1, 30, SIZE, SIZE)])
-    drawn = get_rasteriser().rasterise(to_camera_torch(vertices, poses), faces, intrinsics, SIZE, SIZE)
-    points = torch.tensor([[0.0, 0, 0], [0.15, 0, 0], [0, 0, 0.1], [0.5, 0, 0], [0, 0, 2], [0.15, 0, 0.05]])
-    seen = visible_points(to_camera_torch(points[None], poses), drawn, intrinsics)
-    assert seen[0].tolist() == [False, True, True, False, False, True]
-
-
-def test_steep_surfaces_do_not_hide_their_own_points() -> None:
-    vertices, faces = tensors(grid(20, 20, 0.3, 0.3))
-    angle = np.deg2rad(80)
-    intrinsics, poses = stack_cameras([orbit_camera(float(angle), 0, 0.8, 30, SIZE, SIZE)])
-    points = to_camera_torch(vertices, poses)
-    drawn = get_rasteriser().rasterise(points, faces, intrinsics, SIZE, SIZE)
-    inner = (vertices[0, :, :2].abs() < 0.14).all(-1)  # at the rim a pixel has no neighbour to tell the slope
-    assert visible_points(points, drawn, intrinsics, tolerance=1e-4)[0, inner].all()
-    further = points * 1.1  # the same pixels, 8 cm behind the surface, where a pixel spans 2.5 cm
-    assert not visible_points(further, drawn, intrinsics, tolerance=1e-4)[0, inner].any()
-
-
 def test_a_plate_shades_the_plane_below_it_and_nothing_else() -> None:
     plane, plate = grid(40, 40, 0.4, 0.4), moved(grid(2, 2, 0.1, 0.1), 0, 0, 0.1)
     vertices, faces = tensors(plane, plate)
@@ -200,7 +161,3 @@ def test_wrong_arguments_are_named() -> None:
         light_visibility(vertices, faces, torch.ones(1, 3), resolution=4)
     with pytest.raises(RasterError, match="at least 8"):
         ambient_occlusion(vertices, faces, n_directions=2)
-    with pytest.raises(RasterError, match="depth map"):
-        visible_points(vertices, torch.zeros(3, 8, 8), torch.eye(3))
-    with pytest.raises(RasterError, match="points must"):
-        visible_points(vertices[0], torch.zeros(1, 8, 8), torch.eye(3))

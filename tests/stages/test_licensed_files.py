@@ -12,6 +12,7 @@ from synthforge_plugins.generators.next3d import write_fake_files
 
 from synthforge.assets import fake, registry
 from synthforge.core.errors import AssetError
+from synthforge.core.files import sha256_of
 from synthforge.core.pipeline import load_pipeline, run_pipeline
 from synthforge.datasets.reader import read_manifest
 from synthforge.stages import KINDS
@@ -86,7 +87,7 @@ def test_the_manifest_names_each_file_and_a_replaced_one_reruns(added: Path, tmp
     assert {"next3d-ffhq", "flame2020", "flame-landmarks", "deca", "uv-face-mask"} <= set(rows)
     for name, row in rows.items():
         asset = registry.get_asset(name)
-        assert row["sha256"] == registry.sha256(registry.find_asset(name))
+        assert row["sha256"] == sha256_of(registry.find_asset(name))
         assert (row["licence"], row["commercial_use"], row["edition"]) == (
             asset.licence,
             asset.commercial,

@@ -11,6 +11,7 @@ import numpy as np
 from synthforge.core.errors import AnnotationError
 from synthforge.core.interfaces import Filter
 from synthforge.core.records import Rendering, Verdict
+from synthforge.datasets.crops import tight_box
 
 from .detectors import DETECTORS, Detect
 from .settings import DetectorConfig
@@ -46,7 +47,7 @@ class DetectorFilter(Filter):
         finite = points[np.isfinite(points).all(-1)]
         if not len(finite) or not np.isfinite(target).all(-1).any():
             return Verdict(False, "the landmarks are behind the camera", {"faces": 0.0})
-        box = None if self.config.faces == "own" else [*finite.min(0), *finite.max(0)]
+        box = None if self.config.faces == "own" else list(tight_box(finite))
         faces = self.detect(rendering.image, box)
         if not faces:
             return Verdict(False, "the detector finds no face", {"faces": 0.0})

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 import warp as wp
 
-from synthforge.geometry.meshes import Incidence
+from synthforge.geometry.meshes import Incidence, vertex_normals
 from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
-from synthforge.heads.surface import vertex_normals
 
 from ...schemas import SYNTHFORGE
 from . import materials
@@ -141,7 +140,8 @@ class Stage:
         columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
         self.marks = self.tensor(np.stack([*columns, a.collar, a.shadow, a.bag], axis=1).astype(np.float32))
         body = self.head.faces[self.head.face_group == self.head.group_names.index("body")]
-        self.wrinkles = self.tensor(build_wrinkles(self.mm, vertex_normals(self.mm, body), a.skin_uv))
+        normals = vertex_normals(torch.from_numpy(self.mm), torch.from_numpy(body)).numpy()
+        self.wrinkles = self.tensor(build_wrinkles(self.mm, normals, a.skin_uv))
         self.skin_uv = self.tensor(a.skin_uv)
         self.oily = self.tensor(np.concatenate([a.oily, np.zeros(self.num_vertices - count)]).astype(np.float32))
         self.mm_tensor = self.tensor(np.concatenate([self.mm, np.zeros((self.num_vertices - count, 3))]).astype("f4"))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from synthforge.assets.registry import find_asset, sha256
+from synthforge.assets.registry import find_asset
 from synthforge.assets.stylegan_pickle import read_checkpoint
 from synthforge.core.factors import Factor
+from synthforge.core.files import sha256_of
 from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
@@ -101,7 +102,7 @@ class EG3DGenerator(OriginGenerator):
         """Checkpoint, its hash and its licence."""
         return {
             "checkpoint": Path(self.checkpoint).name,
-            "checkpoint_sha256": sha256(Path(self.checkpoint)),
+            "checkpoint_sha256": sha256_of(Path(self.checkpoint)),
             "units_per_metre": self.config.units_per_metre,
             "licence": "that of the checkpoint (published: NVIDIA Source Code License, non-commercial)",
         }

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from synthforge.assets.registry import find_asset, sha256
+from synthforge.assets.registry import find_asset
 from synthforge.assets.stylegan_pickle import StyleGANCheckpoint, read_checkpoint
 from synthforge.core.camera import Camera
 from synthforge.core.factors import Factor
+from synthforge.core.files import sha256_of
 from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene, Surface
@@ -178,7 +179,7 @@ class Next3DGenerator(OriginGenerator):
         """Checkpoint and its hash, FLAME's edition, variant, alignment and licences."""
         return {
             "checkpoint": Path(self.checkpoint).name,
-            "checkpoint_sha256": sha256(Path(self.checkpoint)),
+            "checkpoint_sha256": sha256_of(Path(self.checkpoint)),
             "flame_edition": self.config.edition,
             "variant": self.config.variant,
             "alignment": _report(self.alignment, self.alignment.scale, None),
