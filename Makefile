@@ -38,7 +38,7 @@ test-all: env  ## Every test, slow ones and those on real photographs included
 
 lint: env  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check synthforge plugins tests perf setup.py
+	$(BIN)/ruff format --check synthforge plugins tests perf studies setup.py
 	$(BIN)/mypy synthforge plugins
 	$(BIN)/lint-imports
 

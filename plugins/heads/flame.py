@@ -33,7 +33,7 @@ def build(config: FlameHeadConfig) -> FlameHead:
 
 def write_fake_files(folder: Path) -> dict[str, Path]:
     """A made-up head in FLAME's formats, by asset name."""
-    from synthforge.assets.fake import write_flame_assets
+    from synthforge.testing.fake_files import write_flame_assets
 
     return write_flame_assets(folder)
 

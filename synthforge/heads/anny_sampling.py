@@ -79,7 +79,7 @@ MIDDLES: dict[str, float] = {
     "eyebrows-trans-up": 0.15,
     # Its profile is flat. Before a vertical line through the subnasale adults' noses stand 16 to 17 mm, their chins
     # 3 mm behind it (Arnett et al. 1999); on the mean of these heads 12 and 9.5, with the numbers below 14 and 9. What
-    # settled them is how far annotated points move as heads turn (perf/pose_bias.py): base of the nose, tip and chin
+    # settled them is how far annotated points move as heads turn (studies/pose_bias.py): base of the nose, tip and chin
     # stand 4, 6 and 5 mm further before the eyes.
     "nose-scale-depth-incr": 0.6,
     "nose-greek-incr": 0.2,

@@ -10,13 +10,14 @@ import torch
 from synthforge_plugins.annotators.deca.annotator import crop, face_square
 from synthforge_plugins.annotators.deca.network import CoarseEncoder, Code, decode, project
 
-from synthforge.assets import fake, registry
+from synthforge.assets import registry
 from synthforge.core.errors import AnnotationError, AssetError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Rendering, Scene
 from synthforge.geometry.cameras import orbit_camera
 from synthforge.heads.flame_assets import load_flame_head
 from synthforge.testing import check_annotator
+from synthforge.testing import fake_files as fake
 
 
 @pytest.fixture(scope="module")

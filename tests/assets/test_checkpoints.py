@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from synthforge.assets import fake, registry
+from synthforge.assets import registry
 from synthforge.assets.stylegan_pickle import read_checkpoint, read_stylegan_pickle, write_safetensors
 from synthforge.core.errors import AssetError
 from synthforge.core.files import sha256_of
+from synthforge.testing import fake_files as fake
 
 AXES = torch.eye(3).repeat(3, 1, 1)
 

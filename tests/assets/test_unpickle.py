@@ -17,8 +17,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthforge.assets import pickle_writer as writer
-from synthforge.assets.pickle_writer import Call, Global
 from synthforge.assets.unpickle import (
     EMBEDDING_NAMES,
     FLAME_NAMES,
@@ -28,6 +26,8 @@ from synthforge.assets.unpickle import (
     unpickle,
 )
 from synthforge.core.errors import AssetError
+from synthforge.testing import pickle_writer as writer
+from synthforge.testing.pickle_writer import Call, Global
 
 
 def read(value: Any, table: Any = STYLEGAN_NAMES) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.backdrops import SHAPES, draw_background

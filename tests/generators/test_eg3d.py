@@ -12,10 +12,10 @@ from synthforge_plugins.generators.next3d.layers import randomise
 from synthforge_plugins.generators.next3d.volume import projections
 
 from synthforge.assets import registry
-from synthforge.assets.fake import write_stylegan_pickle
 from synthforge.core.errors import AssetError
 from synthforge.core.plugins import load_plugins
 from synthforge.testing import check_annotator, check_generator
+from synthforge.testing.fake_files import write_stylegan_pickle
 
 AXES = torch.tensor(PUBLISHED_AXES, dtype=torch.float32)
 

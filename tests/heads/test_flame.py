@@ -9,7 +9,7 @@ import pytest
 import torch
 from synthforge_plugins.schemas import FLAME20, IBUG68
 
-from synthforge.assets import fake, registry
+from synthforge.assets import registry
 from synthforge.core.errors import AssetError
 from synthforge.heads.flame import FlameHead, contour_row, head_yaw
 from synthforge.heads.flame_assets import load_flame_head
@@ -21,6 +21,7 @@ from synthforge.heads.flame_io import (
     read_texture_layout,
 )
 from synthforge.heads.flame_regions import regions_from_masks
+from synthforge.testing import fake_files as fake
 
 
 def degrees(*values: float) -> torch.Tensor:

@@ -27,7 +27,7 @@ def write_fake_files(folder: Path) -> dict[str, Path]:
     """An encoder with random weights and a made-up head, in the official formats, by asset name."""
     import torch
 
-    from synthforge.assets.fake import write_deca, write_flame_assets
+    from synthforge.testing.fake_files import write_deca, write_flame_assets
 
     from .network import CoarseEncoder
 

@@ -22,8 +22,8 @@ SOURCES: dict[str, str] = {
     "sigma 9 and 6",
     "head.neck_*": "a choice: small turns; the camera's orbit makes the large ones",
     "head.head_*": "a choice: small turns; the camera's orbit makes the large ones",
-    "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, noses and "
-    "chins: by perf/pose_bias.py, see heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
+    "head.*": "MakeHuman's sliders, normal about their middle (lips: about Farkas's mean heights, noses and chins: "
+    "by studies/pose_bias.py, see heads.anny_sampling.MIDDLES); the spread is a choice: their ends are caricatures",
     "expression.*": "ARKit's actions by rules (docs/heads.md): shares of neutral, few and many actions, of smiles, "
     "open jaws and shut eyes are choices; no statistics of expressions were used",
     # the camera
@@ -71,7 +71,7 @@ SOURCES: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("film.exposure", "film.contrast", "film.saturation"),
-        "a choice of ours: luma and saturation over a face spread as in photographs (perf/contrast.py)",
+        "a choice of ours: luma and saturation over a face spread as in photographs (studies/contrast.py)",
     ),
     "film.*": _CHOICE,
     "occluder.*": _CHOICE,

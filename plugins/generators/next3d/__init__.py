@@ -25,7 +25,7 @@ def build(config: Next3DConfig) -> Next3DGenerator:
 
 def write_fake_files(folder: Path) -> dict[str, Path]:
     """A small checkpoint with random weights and a made-up head, in the official formats, by asset name."""
-    from synthforge.assets.fake import write_flame_assets
+    from synthforge.testing.fake_files import write_flame_assets
 
     from .fake import write_fake_checkpoint
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from synthforge.assets.fake import mesh_buffers, write_stylegan_pickle
+from synthforge.testing.fake_files import mesh_buffers, write_stylegan_pickle
 
 from .config import PLANE_AXES, TINY, NetworkConfig
 from .layers import randomise

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from .core.catalogue import Entry
-from .core.frames import CropFrame
-from .core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
-from .core.plugins import Plugins
-from .core.records import Rendering, Verdict
-from .core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
+from ..core.catalogue import Entry
+from ..core.frames import CropFrame
+from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
+from ..core.plugins import Plugins
+from ..core.records import Rendering, Verdict
+from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 
 FIELD_KINDS: dict[str, Callable[[Any, Rendering], bool]] = {
     "image": lambda v, r: v.dtype == np.uint8 and v.shape == r.image.shape,

@@ -1,6 +1,6 @@
 """How strong the tones of rendered faces are beside photographs': luma and saturation over the tight box of the face.
 
-    python perf/contrast.py runs/real/dataset --photographs DIR       DIR: a folder of 300W (afw/, helen/, lfpw/)
+    python studies/contrast.py runs/real/dataset --photographs DIR       DIR: a folder of 300W (afw/, helen/, lfpw/)
 
 Each face's tight box of landmarks is scaled to 96 pixels; of its luma the mean, the standard deviation and the 2nd and
 98th percentile are taken, in 8-bit steps, and the mean saturation. Printed are the medians over faces, and behind them

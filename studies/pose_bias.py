@@ -1,6 +1,6 @@
 """Where a model's landmarks part from annotated ones as heads turn and nod: slopes that mean differences hide.
 
-    python perf/pose_bias.py models/face DIR --count 1400          DIR: a folder of 300W (afw/, helen/, lfpw/)
+    python studies/pose_bias.py models/face DIR --count 1400          DIR: a folder of 300W (afw/, helen/, lfpw/)
 
 On training faces of 300W (split `train`: none of its validation faces). For each point of the right half of the face,
 left ones counted as their mirror images: the mean of annotation minus prediction after the shift common to all points,

@@ -1,6 +1,6 @@
 """Do the annotated eye points of 300W lie where the eyes are? Measured without any model, by how dark an iris is.
 
-    python perf/annotation_shift.py DIR          DIR: a folder of 300W (afw/, helen/, lfpw/)
+    python studies/annotation_shift.py DIR          DIR: a folder of 300W (afw/, helen/, lfpw/)
 
 In every frontal face with open eyes, a disc as large as an iris slides over each eye; where it is darkest
 against the ring around it lies the iris. People look left as often as right, so the mean offset of irises from the

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from synthforge.assets import pickle_writer as writer
-from synthforge.assets.fake_head import FakeHead, fake_head, landmark_angles
+from synthforge.testing import pickle_writer as writer
+from synthforge.testing.fake_head import FakeHead, fake_head, landmark_angles
 
 _SOURCE = "raise RuntimeError('the source inside a checkpoint must never run')\n"
 
