@@ -6,21 +6,30 @@ A marker says that a shard is whole; the manifest says that the dataset is. Both
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import re
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synthforge.core.errors import DataError
-from synthforge.core.foreign import read_json
+from synthforge.core.foreign import boundary, read_json
 from synthforge.core.records import Field
 
-from .codecs import CODECS, Encoding
+from .codecs import CODECS, Encoding, members_of
 
 FORMAT = "synthforge-dataset"
 VERSION = 1
 MANIFEST = "manifest.json"
+SEAL = "check"  # key of a marker's digest of everything else in it
+BLOCK = 512  # bytes; what a tar consists of
+
+KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_RESERVED = {"scene", "camera", "json"}
 
 
 def tar_path(root: Path | str, shard: int) -> Path:
@@ -37,8 +46,9 @@ def marker_path(root: Path | str, shard: int) -> Path:
 class ShardInfo:
     """A finished shard, as its marker has it.
 
-    members: what each sample consists of, in file order; offsets, sizes: of each sample's members in the tar, in
-    bytes, one list a sample; notes: what the run had to say (rejected scenes ...).
+    members: what each sample consists of, in file order; offsets, sizes, crcs: of each sample's members in the tar, in
+    bytes, one list a sample, and their CRC-32 (empty for shards from before there were any); notes: what the run had
+    to say (rejected scenes ...).
     """
 
     shard: int
@@ -51,6 +61,7 @@ class ShardInfo:
     members: tuple[str, ...]
     offsets: tuple[tuple[int, ...], ...]
     sizes: tuple[tuple[int, ...], ...]
+    crcs: tuple[tuple[int, ...], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -59,22 +70,37 @@ class ShardInfo:
         return len(self.keys)
 
     def to_json(self) -> dict[str, Any]:
-        """The marker's content."""
+        """The marker's content, sealed."""
         record = {"format": FORMAT, "version": VERSION, "count": self.count}
-        return (
-            record
-            | {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
-            | {
-                "fields": [dataclasses.asdict(item) for item in self.fields],
-                "encoding": dataclasses.asdict(self.encoding),
-            }
-        )
+        record |= {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        record |= {
+            "fields": [dataclasses.asdict(item) for item in self.fields],
+            "encoding": dataclasses.asdict(self.encoding),
+        }
+        return {**record, SEAL: digest(record)}
+
+
+def header(name: str, size: int) -> bytes:
+    """The block in front of a member of `size` bytes: USTAR, no times, no owners."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def tar_size(end: int) -> int:
+    """Bytes of a tar whose last member ends (with its padding) at `end`: two empty blocks, then a full record."""
+    return -(-(end + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def to_bytes(record: Mapping[str, Any], indent: int | None = None) -> bytes:
     """JSON as it lies on disk: the same record gives the same bytes."""
     separators = (",", ":") if indent is None else None
     return (json.dumps(record, indent=indent, separators=separators, allow_nan=False) + "\n").encode()
+
+
+def digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record as it lies on disk, in hexadecimal."""
+    return hashlib.sha256(to_bytes(record)).hexdigest()
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -86,32 +112,60 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_marker(root: Path | str, shard: int) -> ShardInfo:
-    """The marker of a finished shard; DataError, with the way out, when it is not one."""
+    """The marker of a finished shard; DataError, with the way out, when it is not one or was changed."""
     path = marker_path(root, shard)
     record = read_record(path)
-    try:
+    with boundary(path, f"the marker of shard {shard}", hint=remake_hint(root, shard)):
         check_version(record)
+        if record.pop(SEAL, None) not in (None, digest(record)):  # none: of a release without seals
+            raise ValueError("it was changed after it was written")
         info = ShardInfo(
-            shard=int(record["shard"]),
+            shard=integer(record["shard"]),
             config_hash=str(record["config_hash"]),
             fields=fields_from_json(record["fields"]),
             encoding=Encoding(**record["encoding"]),
-            size=int(record["size"]),
+            size=integer(record["size"]),
             sha256=str(record["sha256"]),
-            keys=tuple(str(key) for key in record["keys"]),
-            members=tuple(str(member) for member in record["members"]),
-            offsets=tuple(tuple(int(n) for n in row) for row in record["offsets"]),
-            sizes=tuple(tuple(int(n) for n in row) for row in record["sizes"]),
+            keys=tuple(record["keys"]),
+            members=tuple(record["members"]),
+            **{name: _table(record.get(name, [])) for name in ("offsets", "sizes", "crcs")},
             notes=dict(record["notes"]),
         )
-        lengths = {len(row) for rows in (info.offsets, info.sizes) for row in rows}
-        if info.shard != shard or not info.count == record["count"] == len(info.offsets) == len(info.sizes):
+        if info.shard != shard or info.count != record["count"] or len(set(info.keys)) != info.count:
             raise ValueError("its numbers contradict each other")
-        if lengths - {len(info.members)} or len(set(info.keys)) != info.count:
-            raise ValueError("its index contradicts itself")
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not the marker of shard {shard}: {error}", hint=remake_hint(root, shard)) from error
+        if not all(KEY.fullmatch(key) for key in info.keys):
+            raise ValueError("a sample has a key that none can have")
+        if info.members != tuple(members_of(info.fields, info.encoding)):
+            raise ValueError("its members are not those of its fields")
+        _check_index(info)
     return info
+
+
+def _table(rows: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(integer, row)) for row in rows)
+
+
+def _check_index(info: ShardInfo) -> None:
+    """Raise ValueError unless the members, one behind the other, are all there is room for in the tar."""
+    shape = (info.count, len(info.members))
+    tables = {"offsets": info.offsets, "sizes": info.sizes} | ({"crcs": info.crcs} if info.crcs else {})
+    if any(len(table) != shape[0] or {len(row) for row in table} - {shape[1]} for table in tables.values()):
+        raise ValueError("its index contradicts itself")
+    end = 0
+    for offsets, sizes in zip(info.offsets, info.sizes, strict=True):
+        for offset, size in zip(offsets, sizes, strict=True):
+            if offset != end + BLOCK:
+                raise ValueError("its index leaves room for members that it does not name")
+            end = offset + -(-size // BLOCK) * BLOCK
+    if info.size != tar_size(end):
+        raise ValueError("its index leaves room for members that it does not name")
+
+
+def integer(value: Any) -> int:
+    """A number of bytes, samples or shards from JSON; ValueError for anything but 0..2^53."""
+    if type(value) is not int or not 0 <= value <= 2**53:
+        raise ValueError(f"{value!r:.40} is no count")
+    return value
 
 
 def remake_hint(root: Path | str, shard: int) -> str:
@@ -129,9 +183,19 @@ def check_version(record: Mapping[str, Any]) -> None:
 
 
 def fields_from_json(records: Sequence[Mapping[str, Any]]) -> tuple[Field, ...]:
-    """Field descriptions as markers and manifests hold them; ValueError or TypeError when they are none."""
+    """Field descriptions as markers and manifests hold them; raises when they are none."""
     fields = tuple(Field(**record) for record in records)
+    if not all(isinstance(text, str) for item in fields for text in dataclasses.astuple(item)):
+        raise ValueError("a field is not described in words")
     unknown = {item.kind for item in fields} - set(CODECS)
     if unknown:
         raise ValueError(f"unknown field kinds {sorted(unknown)}")
+    names = [item.name for item in fields]
+    if len(set(names)) != len(names) or not all(field_name(name) for name in names):
+        raise ValueError(f"its fields are called {names}")
     return fields
+
+
+def field_name(name: str) -> bool:
+    """Whether a field may be called so."""
+    return _FIELD.fullmatch(name) is not None and name not in _RESERVED

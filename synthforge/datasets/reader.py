@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 import functools
-import json
 import logging
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,29 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.errors import DataError
+from synthforge.core.files import sha256_of
+from synthforge.core.foreign import boundary, parse_json
 from synthforge.core.records import Field
 
 from .codecs import CODECS, JSON_MEMBER, Encoding, member_of
-from .layout import MANIFEST, check_version, fields_from_json, marker_path, read_marker, read_record, tar_path
+from .layout import (
+    BLOCK,
+    MANIFEST,
+    ShardInfo,
+    check_version,
+    digest,
+    fields_from_json,
+    header,
+    integer,
+    marker_path,
+    read_marker,
+    read_record,
+    tar_path,
+)
 
 log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
-_BLOCK = 512
 _RECORD = ("scene", "camera")
 
 
@@ -43,7 +57,7 @@ class _Shard:
     shard: int
     path: Path
     keys: tuple[str, ...]
-    places: dict[str, np.ndarray]  # member -> (count, 2) offset and size
+    places: dict[str, np.ndarray]  # member -> (count, 3) offset, size and CRC-32 (-1: unknown)
 
 
 class ShardDataset:
@@ -98,25 +112,26 @@ class ShardDataset:
         return tuple(known[name] for name in names if name in known)
 
     def _index(self, entry: dict[str, Any]) -> _Shard:
-        number = int(entry["shard"])
+        number = entry["shard"]
         info = read_marker(self.root, number)
         path = tar_path(self.root, number)
-        if (info.sha256, info.size, info.count) != (entry["sha256"], entry["size"], entry["count"]):
+        marker = marker_path(self.root, number)
+        facts = (info.sha256, info.size, info.count, sha256_of(marker))
+        if facts != tuple(entry[name] for name in ("sha256", "size", "count", "marker_sha256")):
             raise DataError(
-                f"{marker_path(self.root, number)} does not belong to {self.root / MANIFEST}",
+                f"{marker} does not belong to {self.root / MANIFEST}",
                 hint="One of them was replaced or edited: restore both from a copy, or generate again.",
             )
-        size = path.stat().st_size if path.exists() else None
+        if (info.fields, info.encoding) != (self.all_fields, self.encoding):
+            raise DataError(f"{marker} speaks of other fields than {self.root / MANIFEST}")
+        size = path.stat().st_size if path.is_file() else None
         if size != info.size:
             found = "is missing" if size is None else f"has {size} bytes instead of {info.size}"
             raise DataError(f"{path} {found}", hint="Restore it from a copy, or delete it and its marker.")
-        table = np.stack([np.array(info.offsets, np.int64), np.array(info.sizes, np.int64)], axis=-1)
-        table = table.reshape(info.count, len(info.members), 2)
-        places = {name: table[:, column] for column, name in enumerate(info.members)}
-        missing = {member_of(item, self.encoding) for item in self.fields} - set(places)
-        if missing:
-            raise DataError(f"shard {number} in {self.root} lacks the members {sorted(missing)}")
-        return _Shard(number, path, info.keys, places)
+        _check_end(path, info)
+        parts = (info.offsets, info.sizes, info.crcs or np.full((info.count, len(info.members)), -1))
+        table = np.stack([np.array(part, np.int64).reshape(info.count, len(info.members)) for part in parts], axis=-1)
+        return _Shard(number, path, info.keys, {name: table[:, i] for i, name in enumerate(info.members)})
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -166,7 +181,7 @@ class ShardDataset:
             record: dict[str, Any] = {}
             if self._record or any(not CODECS[item.kind].member for item in self.fields):
                 name = JSON_MEMBER
-                record = json.loads(self._bytes(shard, row, JSON_MEMBER))
+                record = parse_json(self._bytes(shard, row, JSON_MEMBER), "it")
                 sample.update((part, record[part]) for part in self._record)
             for item in self.fields:
                 name = item.name
@@ -177,8 +192,8 @@ class ShardDataset:
                     else record["annotations"][item.name]
                 )
                 sample[item.name] = codec.decode(coded, item, self.encoding)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        except Exception as error:  # of foreign bytes: whatever parsers and decoders raise
+            reason = f"{error} is missing" if isinstance(error, KeyError) else getattr(error, "message", str(error))
             raise DataError(
                 f"shard {shard.shard}, sample {key}: cannot read {name}: {reason} ({shard.path})",
                 hint="Check the dataset with `synthforge verify`; restore the shard from a copy or generate it again.",
@@ -186,15 +201,17 @@ class ShardDataset:
         return sample
 
     def _bytes(self, shard: _Shard, row: int, member: str) -> bytes:
-        offset, size = map(int, shard.places[member][row])
+        offset, size, crc = map(int, shard.places[member][row])
         handle = self._open(shard.path)
-        data = os.pread(handle.number, _BLOCK + size, offset - _BLOCK)
-        if len(data) != _BLOCK + size:
+        data = os.pread(handle.number, BLOCK + size, offset - BLOCK)
+        if len(data) != BLOCK + size:
             raise ValueError("the tar ends before the sample does")
-        wanted = f"{shard.keys[row]}.{member}".encode()
-        if data[:100].rstrip(b"\0") != wanted:  # the tar header in front of the member holds its name
+        if data[:BLOCK] != header(f"{shard.keys[row]}.{member}", size):
             raise ValueError("marker and tar do not match")
-        return data[_BLOCK:]
+        content = data[BLOCK:]
+        if crc >= 0 and zlib.crc32(content) != crc:
+            raise ValueError("it does not have its checksum")
+        return content
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_open"}
@@ -202,6 +219,20 @@ class ShardDataset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._open = functools.lru_cache(_OPEN_FILES)(_Descriptor)
+
+
+# What a manifest holds, beyond what `read_manifest` looks at more closely.
+_PARTS = {"schemas": dict, "licences": dict, "provenance": dict, "versions": dict, "plugins": dict, "config": dict}
+_OPTIONAL = {"licensed_files": list, "factors": list, "filters": dict, "asked": int, "device": str}
+
+
+def _check_end(path: Path, info: ShardInfo) -> None:
+    """Raise DataError when anything but the end of a tar lies behind the last member."""
+    end = info.offsets[-1][-1] + info.sizes[-1][-1] if info.count else 0
+    with open(path, "rb") as file:
+        file.seek(end)
+        if file.read().strip(b"\0"):
+            raise DataError(f"{path} holds more than its marker names", hint="Restore it from a copy.")
 
 
 def read_manifest(root: Path | str) -> dict[str, Any]:
@@ -215,15 +246,22 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
             )
         raise DataError(f"{root} is not a dataset: there is no {MANIFEST}")
     record = read_record(path)
-    try:
+    with boundary(path, "a dataset's manifest", hint="It was damaged or edited."):
         check_version(record)
         fields_from_json(record["fields"])
         Encoding(**record["encoding"])
-        counts = [(int(s["shard"]), int(s["count"]), str(s["sha256"]), int(s["size"])) for s in record["shards"]]
-        if sum(count for _, count, _, _ in counts) != record["count"]:
+        for name, kind in (_PARTS | _OPTIONAL).items():
+            if not isinstance(record[name] if name in _PARTS else record.get(name, kind()), kind):
+                raise ValueError(f"'{name}' is not of the kind it should be")
+        for number, entry in enumerate(record["shards"]):
+            if integer(entry["shard"]) != number or not isinstance(entry.get("notes", {}), dict):
+                raise ValueError("its shards are not numbered one by one")
+            integer(entry["size"])
+        if sum(integer(entry["count"]) for entry in record["shards"]) != record["count"]:
             raise ValueError("its counts contradict each other")
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is not a dataset's manifest: {error}", hint="It was damaged or edited.") from error
+        body = {name: value for name, value in record.items() if name != "sha256"}
+        if digest(body) != record["sha256"]:
+            raise ValueError("it was changed after it was written")
     return record
 
 

@@ -8,18 +8,18 @@ checksum and the totals.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthforge.core.errors import DataError
+from synthforge.core.foreign import parse_json, read_bytes
 from synthforge.core.records import Verdict
 
 from ..core.files import replacing
-from .layout import ShardInfo, to_bytes
+from .layout import MANIFEST, ShardInfo, read_record, to_bytes
 
 REJECTIONS = "rejections.jsonl"
 NOTE = "rejections"
@@ -72,16 +72,37 @@ def gather(root: Path, infos: Sequence[ShardInfo], applied: Sequence[Mapping[str
     }
 
 
+def wrong_counts(config: Mapping[str, Any], infos: Iterable[ShardInfo]) -> Iterator[tuple[int, str]]:
+    """The shards, and what is wrong with them, whose samples are not as many as a run's configuration asked for.
+
+    config: what the manifest has of it; one without `samples` and `shard_size` asks for nothing.
+    """
+    samples, size = config.get("samples"), config.get("shard_size")
+    if type(samples) is not int or type(size) is not int:
+        return
+    for info in infos:
+        asked = max(0, min(size, samples - info.shard * size))
+        rejected = len(info.notes.get(NOTE, ()))
+        if info.count + rejected != asked:
+            yield (
+                info.shard,
+                (f"shard {info.shard} was to hold {asked} samples; {info.count} were written and {rejected} rejected"),
+            )
+
+
 def read_rejections(root: Path | str) -> list[dict[str, Any]]:
     """Every rejection of a finished dataset, by index; empty for one without filters. Raises DataError."""
     path = Path(root) / REJECTIONS
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    except (OSError, ValueError) as error:
+    if not path.exists():
+        return []
+    data = read_bytes(path)
+    expected = read_record(Path(root) / MANIFEST).get("filters", {}).get("sha256")
+    if hashlib.sha256(data).hexdigest() != expected:
         raise DataError(
-            f"{path} is damaged: {error}",
+            f"{path} does not have the checksum of {MANIFEST}",
             hint="Restore it from a copy; the markers shard-*.json hold the same records.",
-        ) from error
+        )
+    return [parse_json(line, path) for line in data.splitlines()]
 
 
 def acceptance(manifest: Mapping[str, Any]) -> str:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
+import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthforge.core.errors import DataError
+from synthforge.core.errors import DataError, SynthForgeError
 from synthforge.core.files import sha256_of
+from synthforge.core.foreign import boundary, read_bytes
+from synthforge.core.provenance import read_state
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from .checks import check_sample, landmark_agreement
-from .layout import MANIFEST, marker_path, read_marker, tar_path, to_bytes
+from .layout import BLOCK, MANIFEST, ShardInfo, header, read_marker, tar_path, to_bytes
 from .reader import ShardDataset, read_manifest
-from .rejections import check_rejections
+from .rejections import check_rejections, wrong_counts
 
 MOST_PROBLEMS = 100
 _LANDMARKS = ("landmarks2d", "landmark_visibility", "segmentation")
@@ -28,15 +32,18 @@ _LANDMARKS = ("landmarks2d", "landmark_visibility", "segmentation")
 class VerifyReport:
     """What was found.
 
-    problems: at most 100, `problem_count` counts all. agreement: per face region, how many visible landmarks were
-    checked against the label map and how many had one of their own classes within 2 % of the image's width.
-    depth_range: metres by field; classes: pixels by field and class name; filters: the manifest's record of quality
-    filters and of what they rejected, empty without filters.
+    samples: read, and sound enough to be looked at; rejected: kept out by filters; asked: how many were to be made, 0
+    where nobody said. problems: at most 100, `problem_count` counts all. agreement: per face region, how many visible
+    landmarks were checked against the label map and how many had one of their own classes within 2 % of the image's
+    width. depth_range: metres by field; classes: pixels by field and class name; filters: the manifest's record of
+    quality filters and of what they rejected, empty without filters.
     """
 
     root: str
     shards: int = 0
     samples: int = 0
+    rejected: int = 0
+    asked: int = 0
     problem_count: int = 0
     problems: list[str] = field(default_factory=list)
     agreement: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -67,29 +74,41 @@ def verify(root: Path | str, progress: Callable[[int, int], None] | None = None)
     """
     root = Path(root)
     report = VerifyReport(str(root))
-    try:
+    with _noted(report, root):
         manifest = read_manifest(root)
         dataset = ShardDataset(root, skip_damaged=True)
-    except DataError as error:
+        for problem in dataset.damaged.values():
+            report.add(problem)
+        with _noted(report, root):
+            _check_folder(root, manifest, report)
+        _check_samples(dataset, report, progress)
+    return report
+
+
+@contextmanager
+def _noted(report: VerifyReport, where: Path | str) -> Iterator[None]:
+    """What goes wrong in the block is a problem in the report."""
+    try:
+        with boundary(where, "sound"):
+            yield
+    except SynthForgeError as error:
         report.add(error.message)
-        return report
-    _check_manifest(root, manifest, report)
-    _check_rejections(root, manifest, report)
-    for problem in dataset.damaged.values():
-        report.add(problem)
+
+
+def _check_samples(
+    dataset: ShardDataset, report: VerifyReport, progress: Callable[[int, int], None] | None = None
+) -> None:
     dataset.skip_damaged = False
     agreement = _Agreement(dataset)
     ranges = _Ranges(dataset)
     for index in range(len(dataset)):
         shard, key = dataset.where(index)
-        try:
+        where = f"shard {shard}, sample {key}"
+        with _noted(report, where):
             sample = dataset[index]
-        except DataError as error:
-            report.add(error.message)
-        else:
             problems = list(check_sample(sample, dataset.fields))
             for problem in problems:
-                report.add(f"shard {shard}, sample {key}: {problem}")
+                report.add(f"{where}: {problem}")
             ranges.add(sample)
             if not problems:
                 agreement.add(sample)
@@ -99,38 +118,69 @@ def verify(root: Path | str, progress: Callable[[int, int], None] | None = None)
     report.agreement = agreement.result()
     report.depth_range = ranges.depth
     report.classes = ranges.classes()
-    return report
 
 
-def _check_manifest(root: Path, manifest: dict[str, Any], report: VerifyReport) -> None:
+def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport) -> None:
+    """The files of a dataset against each other: manifest, markers, tars, the record of rejections, the stage's."""
     report.shards = len(manifest["shards"])
-    body = {name: value for name, value in manifest.items() if name != "sha256"}
-    if hashlib.sha256(to_bytes(body)).hexdigest() != manifest.get("sha256"):
+    report.filters = dict(manifest.get("filters") or {})
+    report.rejected = report.filters.get("candidates", 0) - report.filters.get("accepted", 0)
+    report.asked = manifest["config"].get("samples", 0)
+    if read_bytes(root / MANIFEST) != to_bytes(manifest, indent=1):
         report.add(f"{root / MANIFEST} was changed after it was written")
-    for name, record in manifest.get("schemas", {}).items():
+    for name, record in manifest["schemas"].items():
         known = CLASS_SCHEMAS.get(name)
         if known is not None and list(known.classes) != record.get("classes"):
             report.add(f"{root / MANIFEST}: schema '{name}' has other classes than this release")
+    infos = []
     for entry in manifest["shards"]:
-        paths = {"sha256": tar_path(root, entry["shard"]), "marker_sha256": marker_path(root, entry["shard"])}
-        for name, path in paths.items():
-            if path.exists() and sha256_of(path) != entry.get(name):
-                report.add(f"{path} does not have the checksum of {MANIFEST}")
-    numbers = {int(entry["shard"]) for entry in manifest["shards"]}
+        tar = tar_path(root, entry["shard"])
+        with suppress(DataError):  # reported when the dataset was opened
+            infos.append(read_marker(root, entry["shard"]))
+            with _noted(report, tar):
+                check_tar(tar, infos[-1])
+        if tar.is_file() and sha256_of(tar) != entry["sha256"]:
+            report.add(f"{tar} does not have the checksum of {MANIFEST}")
+    keys = Counter(key for info in infos for key in info.keys)
+    if len(keys) != keys.total():
+        report.add(f"{root}: the keys {[key for key, count in keys.items() if count > 1][:3]} stand in several shards")
+    for _, problem in wrong_counts(manifest["config"], infos):
+        report.add(f"{root}: {problem}")
+    if len(infos) == report.shards:
+        for problem in check_rejections(root, manifest, infos):
+            report.add(problem)
+    with _noted(report, root):
+        read_state(root)
     for path in sorted(root.glob("shard-*.tar")):
         digits = path.stem.removeprefix("shard-")
-        if not digits.isdecimal() or int(digits) not in numbers:
+        if not digits.isdecimal() or int(digits) >= report.shards or path != tar_path(root, int(digits)):
             report.add(f"{path} is not part of {MANIFEST}")
 
 
-def _check_rejections(root: Path, manifest: dict[str, Any], report: VerifyReport) -> None:
-    report.filters = dict(manifest.get("filters") or {})
+def check_tar(path: Path, info: ShardInfo) -> None:
+    """Hold every block of a tar against its marker. Raises DataError naming the first member that is not as it says."""
+    with open(path, "rb") as file:
+        for key, sizes in zip(info.keys, info.sizes, strict=True):
+            for member, size in zip(info.members, sizes, strict=True):
+                name, found = f"{key}.{member}", file.read(BLOCK)
+                if found != header(name, size):
+                    raise DataError(f"{path} has {_described(found)} where its marker has the member {name}")
+                file.seek(size, os.SEEK_CUR)
+                if file.read(-size % BLOCK).strip(b"\0"):
+                    raise DataError(f"{path} has something behind the member {name}")
+        if file.read(2 * tarfile.RECORDSIZE).strip(b"\0"):
+            raise DataError(f"{path} holds more than its marker names")
+
+
+def _described(block: bytes) -> str:
+    """A tar header in words, whatever it is."""
     try:
-        infos = [read_marker(root, int(entry["shard"])) for entry in manifest["shards"]]
-    except DataError:
-        return  # reported with the shards
-    for problem in check_rejections(root, manifest, infos):
-        report.add(problem)
+        found = tarfile.TarInfo.frombuf(block, "utf-8", "replace")
+    except tarfile.HeaderError as error:
+        return f"a broken header ({error})"
+    kinds = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link", tarfile.DIRTYPE: "a folder"}
+    kind = "the member" if found.isreg() else kinds.get(found.type, "a special file")
+    return f"{kind} {found.name[:120]!r} of {found.size} bytes"
 
 
 class _Agreement:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import platform
-import re
-import tarfile
+import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,22 +24,26 @@ from ..core.files import clean_stale, replacing, sha256_of
 from ..core.versions import versions as core_versions
 from .codecs import IMAGE, Encoding, encode_sample, members_of
 from .layout import (
+    BLOCK,
     FORMAT,
+    KEY,
     MANIFEST,
     VERSION,
     ShardInfo,
+    digest,
+    field_name,
+    header,
     marker_path,
     read_marker,
     remake_hint,
     tar_path,
+    tar_size,
     to_bytes,
 )
-from .rejections import NOTE, gather
+from .rejections import NOTE, gather, wrong_counts
 
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_FIELD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_RESERVED = {"scene", "camera", "json"}
-_BLOCK = 512
+MOST_SAMPLES = 20_000  # of a shard, so that its marker can be read within the limits on JSON
+_LONGEST_NAME = 100  # bytes, of a member in a USTAR tar
 
 
 def sample_key(index: int) -> str:
@@ -96,6 +99,7 @@ def write_shard(
     keys: list[str] = []
     offsets: list[tuple[int, ...]] = []
     sizes: list[tuple[int, ...]] = []
+    crcs: list[tuple[int, ...]] = []
     digest = hashlib.sha256()
     seen: set[str] = set()
     path = tar_path(root, shard)
@@ -115,15 +119,19 @@ def write_shard(
             places = []
             for name in members:
                 data = coded[name]
-                put(_header(f"{key}.{name}", len(data)))
+                put(header(f"{key}.{name}", len(data)))
                 places.append(position)
                 put(data)
-                put(bytes(-len(data) % _BLOCK))
+                put(bytes(-len(data) % BLOCK))
+            if len(keys) == MOST_SAMPLES:
+                raise DataError(
+                    f"shard {shard}: a shard holds at most {MOST_SAMPLES:,} samples", hint="Use more shards."
+                )
             keys.append(key)
             offsets.append(tuple(places))
             sizes.append(tuple(len(coded[name]) for name in members))
-        put(bytes(2 * _BLOCK))
-        put(bytes(-position % tarfile.RECORDSIZE))
+            crcs.append(tuple(zlib.crc32(coded[name]) for name in members))
+        put(bytes(tar_size(position) - position))
     info = ShardInfo(
         shard=shard,
         config_hash=config_hash,
@@ -135,6 +143,7 @@ def write_shard(
         members=tuple(members),
         offsets=tuple(offsets),
         sizes=tuple(sizes),
+        crcs=tuple(crcs),
         notes=dict(notes or {}),
     )
     with replacing(marker_path(root, shard)) as file:
@@ -148,7 +157,7 @@ def with_image(fields: Sequence[Field]) -> tuple[Field, ...]:
     for name, count in Counter(names).items():
         if count > 1:
             raise DataError(f"two annotations are called '{name}'", hint="Rename one of them or leave one out.")
-        if not _FIELD.fullmatch(name) or name in _RESERVED:
+        if not field_name(name):
             raise DataError(f"'{name}' cannot be a field name: use lower-case letters, digits and _")
     return tuple(fields) if IMAGE.name in names else (IMAGE, *fields)
 
@@ -157,11 +166,12 @@ def _encoded(
     samples: Iterable[Mapping[str, Any]], fields: Sequence[Field], encoding: Encoding, threads: int, where: str
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Keys and members of samples, in order."""
+    longest = max(map(len, members_of(fields, encoding)))
 
     def encode(sample: Mapping[str, Any]) -> tuple[str, dict[str, bytes]]:
         key = str(sample.get("__key__", ""))
-        if not _KEY.fullmatch(key):
-            raise DataError(f"{where}: '{key}' is not a sample key (letters, digits, _ and -)")
+        if not KEY.fullmatch(key) or len(key) + 1 + longest > _LONGEST_NAME:
+            raise DataError(f"{where}: '{key}' is not a sample key (at most 80 letters, digits, _ and -)")
         try:
             return key, encode_sample(sample, fields, encoding)
         except DataError as error:
@@ -182,13 +192,6 @@ def _encoded(
         finally:
             for future in pending:
                 future.cancel()
-
-
-def _header(name: str, size: int) -> bytes:
-    header = tarfile.TarInfo(name)
-    header.size = size
-    header.mode = 0o644
-    return header.tobuf(tarfile.USTAR_FORMAT)  # mtime, uid and gid are 0, names of owners empty
 
 
 def shard_done(root: Path | str, shard: int, config_hash: str, *, verify: bool = False) -> bool:
@@ -238,7 +241,7 @@ def finish(
     files: licensed files that were read (`assets.needs.licensed_files`); filters: the quality filters in order, each
     with its `name`; the shards' notes then hold what they rejected; factors: what the generator declares.
     The manifest holds no time: the same run gives the same bytes. Raises DataError when a shard is missing or
-    differs from the others, or when the filters left nothing.
+    differs from the others, when samples are missing, or when the filters left nothing.
     """
     root = Path(root)
     clean_stale(root)
@@ -261,6 +264,8 @@ def finish(
     twice = [key for key, count in Counter(key for info in infos for key in info.keys).items() if count > 1]
     if twice:
         raise DataError(f"the keys {twice[:3]} stand in more than one shard of {root}")
+    for shard, problem in wrong_counts(config, infos):
+        raise DataError(f"{root}: {problem}", hint=remake_hint(root, shard))
     record = {
         "format": FORMAT,
         "version": VERSION,
@@ -292,7 +297,7 @@ def finish(
         record["factors"] = [factor.to_json() for factor in factors]
     if filters:
         record["filters"] = gather(root, infos, filters)
-    record["sha256"] = hashlib.sha256(to_bytes(record)).hexdigest()  # of everything above
+    record["sha256"] = digest(record)  # of everything above
     path = root / MANIFEST
     with replacing(path) as file:
         file.write(to_bytes(record, indent=1))

@@ -18,7 +18,7 @@ from made_samples import FIELDS, make_samples
 
 from synthforge.core.errors import DataError
 from synthforge.core.files import sha256_of
-from synthforge.datasets.layout import marker_path, tar_path
+from synthforge.datasets.layout import digest, marker_path, tar_path, to_bytes
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.verify import verify
 from synthforge.datasets.writer import finish, shard_done, write_shard
@@ -223,12 +223,35 @@ def test_a_marker_that_contradicts_itself_is_an_error_with_a_way_out(
         assert "delete" in str(caught.value.hint)
 
 
+def reseal(root: Path, shard: int, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Edit a marker as somebody would who knows the format: all checksums fit again."""
+    record = json.loads(marker_path(root, shard).read_text())
+    record["sha256"], record["size"] = sha256_of(tar_path(root, shard)), tar_path(root, shard).stat().st_size
+    change(record)
+    record.pop("check")
+    marker_path(root, shard).write_bytes(to_bytes({**record, "check": digest(record)}))
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["shards"][shard] |= {name: record[name] for name in ("sha256", "size", "count")}
+    manifest["shards"][shard]["marker_sha256"] = sha256_of(marker_path(root, shard))
+    manifest["count"] = sum(entry["count"] for entry in manifest["shards"])
+    manifest.pop("sha256")
+    (root / "manifest.json").write_bytes(to_bytes({**manifest, "sha256": digest(manifest)}, indent=1))
+
+
 def test_a_marker_that_points_elsewhere_never_gives_another_samples_data(make_dataset: Callable[..., Path]) -> None:
     root = make_dataset()
     edit(marker_path(root, 0), lambda r: r["offsets"].reverse())
-    with pytest.raises(DataError, match=r"shard 0, sample 000000000: .* do not match"):
+    with pytest.raises(DataError, match="was changed after it was written"):
+        ShardDataset(root)
+    root = make_dataset(name="sealed")
+    reseal(root, 0, lambda r: r["offsets"].reverse())
+    with pytest.raises(DataError, match="leaves room for members that it does not name"):
+        ShardDataset(root)
+    root = make_dataset(name="names")
+    reseal(root, 0, lambda r: r["keys"].reverse())
+    with pytest.raises(DataError, match=r"shard 0, sample 000000002: .* do not match"):
         ShardDataset(root)[0]
-    assert any("shard-00000.json does not have the checksum" in problem for problem in verify(root).problems)
+    assert any("where its marker has the member 000000002.image.png" in problem for problem in verify(root).problems)
 
 
 def test_another_datasets_shard_does_not_pass(make_dataset: Callable[..., Path]) -> None:

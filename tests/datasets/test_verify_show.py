@@ -17,6 +17,7 @@ from synthforge.core.errors import DataError
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, class_mapping
 from synthforge.datasets.checks import LANDMARK_CLASSES, landmark_agreement
+from synthforge.datasets.layout import digest, to_bytes
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.show import contact_sheet
 from synthforge.datasets.verify import VerifyReport, verify
@@ -155,3 +156,22 @@ def test_sheets_take_columns_and_refuse_what_has_no_picture(tmp_path: Path, make
             contact_sheet(dataset, [0], tmp_path / "b.png", [name])
     with pytest.raises(DataError, match="at least one"):
         contact_sheet(dataset, [], tmp_path / "b.png")
+
+
+def test_a_dataset_with_fewer_samples_than_were_asked_for_is_not_sound(tmp_path: Path) -> None:
+    for shard, count in ((0, 4), (1, 3)):
+        write_shard(tmp_path, shard, make_samples(4 * shard, count), FIELDS, config_hash="x")
+    asked = {"samples": 8, "shard_size": 4}
+    with pytest.raises(DataError, match="shard 1 was to hold 4 samples; 3 were written and 0 rejected"):
+        finish(tmp_path, shards=2, config_hash="x", config=asked, licences={})
+    assert not (tmp_path / "manifest.json").exists()
+    finish(tmp_path, shards=2, config_hash="x", config=asked | {"samples": 7}, licences={})
+    report = verify(tmp_path)
+    assert report.ok
+    assert (report.asked, report.samples, report.rejected) == (7, 7, 0)
+    # one that an earlier release finished without counting
+    record = json.loads((tmp_path / "manifest.json").read_text())
+    record["config"]["samples"] = 8
+    del record["sha256"]
+    (tmp_path / "manifest.json").write_bytes(to_bytes({**record, "sha256": digest(record)}, indent=1))
+    assert verify(tmp_path).problems == [f"{tmp_path}: shard 1 was to hold 4 samples; 3 were written and 0 rejected"]
