@@ -24,20 +24,21 @@ def command(context: click.Context, json_file: Path | None) -> None:
     if json_file is not None:
         write_json_to({"folder": assets_folder(), "assets": [{**vars(a), "path": path} for a, path in rows]}, json_file)
         return
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from ..core.progress import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "there", "for", "licence", "commercial", "from"):
         table.add_column(column, overflow="fold")
     for asset, path in rows:
-        there = "[green]yes[/]" if path else "no"
+        there = Text("yes", "green") if path else "no"
         table.add_row(
             asset.name, there, asset.purpose, asset.licence, "yes" if asset.commercial else "no", asset.source
         )
-    console = Console()
-    console.print(table)
-    console.print(f"kept in {assets_folder()} (SYNTHFORGE_ASSETS)", soft_wrap=True, highlight=False)
+    console().print(table)
+    console().print(f"kept in {assets_folder()} (SYNTHFORGE_ASSETS)", soft_wrap=True)
 
 
 @command.command(epilog="Example: synthforge assets add deca Downloads/deca_model.tar")

@@ -60,10 +60,13 @@ def run_folder(config: Path, out: Path | None) -> Path:
 
 
 def say(text: str) -> None:
-    """Print a line of progress, with rich markup, to stderr: stdout is for results."""
-    from rich.console import Console
+    """Print a line of progress to stderr, what stands before a colon in bold: stdout is for results."""
+    from rich.text import Span, Text
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+    from ..core.progress import console
+
+    subject = 0 if text.startswith(" ") else max(text.find(":"), 0)
+    console(stderr=True).print(Text(text, spans=[Span(0, subject, "bold")]), soft_wrap=True)
 
 
 def write_results(results: Sequence[StageResult], json_file: Path | None) -> None:

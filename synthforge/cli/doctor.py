@@ -106,7 +106,7 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("plugins", _plugins),
     ("disk", _disk),
 )
-MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
+COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 def examine() -> list[Finding]:
@@ -129,12 +129,12 @@ def command(json_file: Path | None) -> None:
         rows: list[dict[str, Any]] = [vars(item) for item in findings]
         write_json_to({"findings": rows}, json_file)
     else:
-        from rich.console import Console
-        from rich.markup import escape
+        from rich.text import Text
 
-        console = Console(highlight=False, soft_wrap=True)
+        from ..core.progress import console
+
         for item in findings:
-            hint = f" [dim]{escape(item.hint)}[/]" if item.hint else ""
-            console.print(f"{MARKS[item.level]:>8} {item.what}: {escape(item.detail)}{hint}")
+            line = Text.assemble((f"{item.level:>7}", COLOURS[item.level]), f" {item.what}: {item.detail}")
+            console().print(line.append(f" {item.hint}" if item.hint else "", "dim"), soft_wrap=True)
     if any(item.level == "problem" for item in findings):
         raise click.exceptions.Exit(1)

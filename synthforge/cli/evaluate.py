@@ -181,23 +181,23 @@ def _draw(evaluation: Any, path: Path) -> None:
 
 
 def _print(evaluation: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..core.progress import console
 
     table = Table(title=f"{evaluation.benchmark} {evaluation.split}: {evaluation.count} faces", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in evaluation.scores.values.items():
         table.add_row(name, f"{value:.3f} {evaluation.scores.units[name]}")
-    console = Console(stderr=True)
-    console.print(table)
+    terminal = console(stderr=True)
+    terminal.print(table)
     align = evaluation.details.get("align")
     if align:
-        console.print(
+        terminal.print(
             f"with one {align['kind']} map for each landmark, fitted on {align['fitted_on']} faces: "
             f"NME {align['with']['nme']:.3f} %, without {align['without']['nme']:.3f} % "
-            f"(over {align['without']['faces']} other faces)",
-            highlight=False,
+            f"(over {align['without']['faces']} other faces)"
         )
     for name, rows in evaluation.details.get("groups", {}).items():
         grouped = Table(title=f"by {name}", title_justify="left")
@@ -206,6 +206,6 @@ def _print(evaluation: Any) -> None:
                 grouped.add_column(head, justify="left" if head == "group" else "right")
         for row in rows:
             grouped.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for k, v in row.items() if k != "regions"))
-        console.print(grouped)
+        terminal.print(grouped)
     for note in ([evaluation.stand_in] if evaluation.stand_in else []) + list(evaluation.notes):
-        console.print(f"note: {note}", highlight=False)
+        terminal.print(f"note: {note}")

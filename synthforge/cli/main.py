@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 
 import click
 
@@ -29,7 +30,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EPILOG = """Example: synthforge run quickstart --out runs/quickstart
 
-Exit codes: 0 done, 1 it failed, 2 the input is wrong, 130 interrupted (the same command goes on)."""
+\b
+Exit codes:
+  0    done
+  1    it failed, or a check found something (verify, doctor)
+  2    the input is wrong: a key, a name, a path, a file
+  130  interrupted; the same command goes on where it stopped"""
+
+TRACEBACK = "SYNTHFORGE_TRACEBACK"
+
+
+def _traceback_option() -> click.Option:
+    """`--traceback`, which every command takes. As a variable it reaches worker processes, too."""
+
+    def remember(context: click.Context, option: click.Parameter, value: bool) -> None:
+        if value:
+            os.environ[TRACEBACK] = "1"
+
+    text = f"Show where an error was raised [also {TRACEBACK}=1]."
+    return click.Option(["--traceback"], is_flag=True, expose_value=False, callback=remember, help=text)
 
 
 class LazyGroup(click.Group):
@@ -43,6 +62,8 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"synthforge.cli.{COMMANDS[name][0]}")
         command: click.Command = module.command
+        if not any(option.name == "traceback" for option in command.params):
+            command.params.append(_traceback_option())
         return command
 
     def resolve_command(
@@ -68,32 +89,67 @@ def cli() -> None:
     """
 
 
+cli.params.append(_traceback_option())
+
+
 def main() -> None:
     """Entry point: users' errors become one message and an exit code; a traceback is for our own bugs."""
     from ..core.cores import one_thread
-    from ..core.errors import SynthForgeError
+    from ..core.progress import steady_streams
 
     one_thread()
+    steady_streams()
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    sys.exit(_run())
+
+
+def _run() -> int:
+    from ..core.errors import SynthForgeError
+
     try:
-        cli.main(prog_name="synthforge", standalone_mode=False)
+        # Outside its standalone mode, click returns the code that a command exits with.
+        code = cli.main(prog_name="synthforge", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; the same command goes on where it stopped", err=True)
-        sys.exit(130)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        return 130
     except SynthForgeError as error:
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(error.message, err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
-        sys.exit(error.exit_code)
+        return _complain(error, error.message, error.hint, error.exit_code)
     except BrokenPipeError:
         # The reader (head, less) went away; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 1
+    except OSError as error:  # a folder that cannot be written, a disk that is full
+        return _complain(error, ": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error)))))
+    except MemoryError as error:
+        return _complain(
+            error, "there is not enough memory", "Make batches, resolution or the number of workers smaller."
+        )
+
+
+def _complain(error: BaseException, message: str, hint: str | None = None, code: int = 1) -> int:
+    """Say what went wrong, once; where it was raised is told on demand."""
+    if os.environ.get(TRACEBACK) == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    for line in (hint or "").splitlines():
+        click.echo(f"  {line}", err=True)
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, line: int, *_: object) -> None:
+    from ..core.errors import ConfigWarning
+
+    plain = f"{message}" if issubclass(category, ConfigWarning) else f"{message} ({filename}:{line})"
+    click.secho("warning: ", fg="yellow", nl=False, err=True)
+    click.echo(plain, err=True)
 
 
 if __name__ == "__main__":

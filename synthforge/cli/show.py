@@ -80,8 +80,9 @@ def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> No
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..core.progress import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("factor", "kind", "declared", "realised", "distance"):
@@ -91,7 +92,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> None:
         far = f"{found['distance']:.3f}" if "distance" in found else ""
         row = (record["name"], record["kind"], _words(record["declared"]), _words(found), far)
         table.add_row(*row, style="yellow" if found.get("beyond_chance") else "")
-    Console().print(table)
+    console().print(table)
 
 
 def _words(found: Mapping[str, Any] | None) -> str:

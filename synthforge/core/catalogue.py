@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from .errors import PluginError, did_you_mean
+from .keys import describe_keys, written_name
 
 KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark")
 
@@ -126,11 +127,6 @@ class Catalogue:
         raise PluginError(f"{place}there is no {self.kind} called '{name}'", hint=" ".join(hints))
 
 
-def config_keys(config: type) -> list[str]:
-    """Names of the keys a plugin's configuration takes."""
-    return [field.name for field in dataclasses.fields(config)]
-
-
 def describe(entry: Entry) -> Mapping[str, Any]:
     """A plugin as data, for `synthforge plugins --json`."""
     return {
@@ -140,6 +136,7 @@ def describe(entry: Entry) -> Mapping[str, Any]:
         "licence": entry.licence,
         "distribution": entry.distribution,
         "origin": entry.origin,
-        "config": config_keys(entry.config),
+        "config": [written_name(item) for item in dataclasses.fields(entry.config)],
+        "keys": list(describe_keys(entry.config)),
         "presets": {name: preset.summary for name, preset in entry.presets.items()},
     }

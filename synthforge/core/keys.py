@@ -25,7 +25,6 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 DEGREES = "_degrees"
-_METADATA = "synthforge"
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,7 @@ def key(
     renamed_from: str = "",
 ) -> Any:
     """A dataclass field with its documentation; see `Key`. default: a value, or a class for a group of keys."""
-    told = Key(doc, unit, low, high, above, below, choices, length, source, counts, since, renamed_from)
-    metadata = {_METADATA: told}
+    metadata = vars(Key(doc, unit, low, high, above, below, choices, length, source, counts, since, renamed_from))
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):
@@ -134,9 +132,8 @@ def key(
 
 
 def told(item: dataclasses.Field[Any]) -> Key:
-    """What is known of a field; nothing where it was not made by `key`."""
-    found: Key = item.metadata.get(_METADATA, Key())
-    return found
+    """What is known of a field; little where it was not made by `key`."""
+    return Key(**{name: value for name, value in item.metadata.items() if name in Key.__dataclass_fields__})
 
 
 def default_of(item: dataclasses.Field[Any]) -> Any:

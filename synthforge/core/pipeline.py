@@ -342,7 +342,7 @@ class _Job:
         if result.status != "up to date":
             result.reason += self._make_room()
             result.status = self.planned().status
-        context.say(f"[bold]{result.name}[/] ({result.kind}): {result.reason or result.status}")
+        context.say(f"{result.name} ({result.kind}): {result.reason or result.status}")
         if result.status == "up to date":
             return result
         record = {"stage": result.name, "kind": result.kind, "fingerprint": result.fingerprint, "facts": self.facts}
@@ -354,7 +354,7 @@ class _Job:
         made = outputs(context.out, loose=self.stage.kind.loose)
         seconds = round(result.seconds, 3)
         write_state(context.out, {**record, "state": "done", "seconds": seconds, "outputs": made})
-        context.say(f"[bold]{result.name}[/]: done in {result.seconds:.1f} s -> {context.out}")
+        context.say(f"{result.name}: done in {result.seconds:.1f} s -> {context.out}")
         return result
 
     def _make_room(self) -> str:

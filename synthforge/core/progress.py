@@ -1,14 +1,71 @@
-"""One progress bar for everything over two seconds: what, how far, how fast, how long still."""
+"""What people see: one console for all commands, and one progress bar for everything over two seconds."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Without a terminal (a log file, CI) a line now and then says the same.
 LOG_EVERY_SECONDS = 15.0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A terminal that prints texts as they are: brackets and colons of names and paths are no markup."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def steady_streams() -> None:
+    """Let no output stream end the work: closed ones become nothing, and what stderr cannot take is dropped.
+
+    Names that stdout cannot encode are written with escapes.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as we do
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = cast("TextIO", _Steady(stderr))
+
+
+class _Steady:
+    """A text stream whose reader may go away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._drop()
+
+    def _drop(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
 
 
 @contextmanager
@@ -22,17 +79,16 @@ def progress_bar(
     if not sys.stderr.isatty():
         yield _Log(title, total, unit)
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     begin = time.monotonic()
     with Progress(
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console(stderr=True),
     ) as progress:
         task = progress.add_task(title, total=total, rate="")
 

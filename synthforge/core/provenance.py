@@ -1,8 +1,8 @@
 """Does a result still fit? What counts, its digest, the state file of a stage, and results that are set aside.
 
-What counts is marked on the fields of a configuration: `field(metadata={"counts": False})` never changes a result
-(the number of workers); `metadata={"since": "0.2"}` came with that release and counts only away from its default, so
-that older results keep fitting. Every other field counts.
+What counts is marked on the keys of a configuration (`core.keys`): one with `counts=False` never changes a result (the
+number of workers); one with `since="0.2"` came with that release and counts only away from its default, so that older
+results keep fitting. Every other key counts.
 
 A result is set aside and brought back by renaming its entries one at a time. The state file moves last when a result
 leaves and first when it returns, so that after a kill at any point the same command goes on.
@@ -21,6 +21,7 @@ from typing import Any
 
 from .errors import DataError
 from .files import is_temporary, sha256_of, write_json
+from .keys import default_of, told
 from .locks import LOCK_FILE
 
 STATE_FILE = ".stage.json"
@@ -50,7 +51,7 @@ def counted(config: Any) -> dict[str, Any]:
     found = {}
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
-        if item.metadata.get("counts", True) and not ("since" in item.metadata and value == _default(item)):
+        if told(item).counts and not (told(item).since and value == default_of(item)):
             found[item.name] = plain(value)
     return found
 
@@ -66,10 +67,6 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _default(item: dataclasses.Field[Any]) -> Any:
-    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
-
-
 def fits(state: Mapping[str, Any] | None, facts: Mapping[str, Any], config: Any) -> bool:
     """Whether a recorded result is one of `facts`; keys that no longer count are passed over in an older record."""
     if state is None:
@@ -79,7 +76,7 @@ def fits(state: Mapping[str, Any] | None, facts: Mapping[str, Any], config: Any)
     old = state.get("facts")
     if not isinstance(old, Mapping) or not isinstance(old.get("config"), Mapping):
         return False
-    ignored = {item.name for item in dataclasses.fields(config) if not item.metadata.get("counts", True)}
+    ignored = {item.name for item in dataclasses.fields(config) if not told(item).counts}
     kept = {key: value for key, value in old["config"].items() if key not in ignored}
     return digest({**old, "config": kept}) == digest(facts)
 

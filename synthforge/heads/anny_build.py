@@ -21,10 +21,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock
-from rich.console import Console
 
 from ..core.errors import ConfigError, DataError
 from ..core.files import replacing
+from ..core.progress import console
 
 #: increase when the content or meaning of the cached file changes
 BUILD_VERSION = 2
@@ -121,9 +121,9 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def _progress(text: str) -> Iterator[None]:
-    console = Console(stderr=True)
-    with console.status(text) as status:
-        status.update(text) if console.is_terminal else console.print(text)
+    terminal = console(stderr=True)
+    with terminal.status(text) as status:
+        status.update(text) if terminal.is_terminal else terminal.print(text)
         yield
 
 
