@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.files import files_in
 
 
 def check_scale(name: str, scale: float) -> None:
@@ -23,7 +24,7 @@ def listed(name: str, folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """The files of a folder by stem, sorted; DataError when the folder is missing or holds none of these suffixes."""
     if not folder.is_dir():
         raise DataError(f"{name}: the folder {folder} is not there", hint="Point `root` at its official tree.")
-    found = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes}
+    found = {path.stem: path for path in files_in(folder, suffixes)}
     if not found:
         raise DataError(f"{name}: the folder {folder} holds no {' or '.join(suffixes)} files")
     return found

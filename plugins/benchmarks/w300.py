@@ -19,6 +19,7 @@ import numpy as np
 from omegaconf import MISSING
 
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.files import files_in
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
@@ -179,12 +180,9 @@ class W300(Benchmark):
         folder = self._folder(subset)
         if folder is None:
             raise self._missing(subset)
-        files = sorted(folder.iterdir())
-        images = {path.stem: path for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
+        images = {path.stem: path for path in files_in(folder, IMAGE_SUFFIXES)}
         items = []
-        for path in files:
-            if path.suffix.lower() != ".pts":
-                continue
+        for path in files_in(folder, (".pts",)):
             if path.stem not in images:
                 raise DataError(f"{path} has no image of the same name beside it", hint="Looked for .jpg and .png.")
             items.append(RealItem(f"{subset}/{path.stem}", images[path.stem], path, subset))

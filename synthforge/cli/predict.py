@@ -84,7 +84,8 @@ def command(
     from ..prediction.run import Options, check, predict_photographs, summary
 
     folder = find_model(model)
-    photographs = list_photographs(images, out)
+    listing = list_photographs(images, out)
+    photographs = listing.photographs
     chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
     options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip)
     outcomes = predict_photographs(folder, photographs, out, options, boxes=boxes, plugins=load_plugins(extra))

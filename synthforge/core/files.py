@@ -9,7 +9,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
 # .NAME.HOST.PROCESS.COUNTER.tmp, as `replacing` calls them
 _TEMPORARY = re.compile(r"\..+\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp")
+# Bytes of a name that file systems allow, less the longest host, process and counter.
+_LONGEST_NAME = 255 - 100
 _counter = itertools.count()
 _open: set[Path] = set()
 
@@ -30,7 +32,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DataError when the file cannot be made or the disk is full; what stood at `path` is then untouched.
     """
-    temporary = path.with_name(f".{path.name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
+    name = cut_name(path.name, _LONGEST_NAME)
+    temporary = path.with_name(f".{name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
     _open.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +50,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
                 f"no space left while writing {path} ({error.strerror})",
                 hint="Everything finished before is intact. Make room, then run the same command again to go on.",
             ) from error
-        if error.filename in (str(temporary), *map(str, path.parents)):
+        if error.filename in (str(temporary), str(path), *map(str, path.parents)):
             raise DataError(f"cannot write {path}: {error.strerror}") from error
         raise
     except BaseException:
@@ -55,6 +58,23 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
     finally:
         _open.discard(temporary)
+
+
+def cut_name(name: str, most: int) -> str:
+    """A file's name cut to `most` bytes, between two characters."""
+    return os.fsencode(name)[:most].decode("utf-8", "ignore") if len(os.fsencode(name)) > most else name
+
+
+def is_companion(name: str) -> bool:
+    """Whether a file's name is one that macOS gives to a file of attributes beside another (AppleDouble)."""
+    return name.startswith("._")
+
+
+def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a folder with one of these suffixes in lower case, sorted; companions of macOS are passed over."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not is_companion(entry.name) and entry.is_file()]
+    return [folder / name for name in sorted(names) if Path(name).suffix.lower() in suffixes]
 
 
 def sha256_of(path: Path) -> str:

@@ -12,45 +12,54 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
+from ..core.foreign import boundary, parse_json, read_text
 from ..datasets.crops import Box
 
 HEADER = ("file", "x0", "y0", "x1", "y1")
 
 
-def read_boxes(path: Path, photographs: Sequence[Path]) -> dict[Path, list[Box]]:
-    """The boxes of each photograph, in the list's order; photographs that the list does not name have none.
+@dataclass(frozen=True)
+class BoxList:
+    """found: the boxes of each photograph, in the list's order; others: names in the list that no photograph has."""
+
+    found: Mapping[Path, Sequence[Box]]
+    others: Sequence[str] = ()
+
+
+def read_boxes(path: Path, photographs: Sequence[Path]) -> BoxList:
+    """The boxes of each photograph; photographs that the list does not name have none.
+
+    It does not matter how an accent is written (Unicode's composed and decomposed forms).
 
     Raises DataError, naming the list and the line or entry, for a box that is malformed or empty, and when the list
     names none of the photographs.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not a text file: {error}") from error
+    text = read_text(path)
     rows = list(_json_rows(text, path) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text, path))
     index = _Index(path.parent, photographs)
     found: dict[Path, list[Box]] = {photograph: [] for photograph in photographs}
-    named = False
+    others: dict[str, None] = {}
     for where, file, values in rows:
         box = _box(values, where)
-        for photograph in index.find(file, where):
+        named = index.find(file, where)
+        for photograph in named:
             found[photograph].append(box)
-            named = True
-    if not named:
+        if not named:
+            others[file] = None
+    if not any(found.values()):
         raise DataError(
             f"{path} names none of the {len(photographs)} photographs",
             hint=f"It should name files such as {photographs[0].name}." if photographs else None,
         )
-    return found
+    return BoxList(found, list(others))
 
 
 class _Index:
@@ -58,25 +67,38 @@ class _Index:
 
     def __init__(self, folder: Path, photographs: Sequence[Path]) -> None:
         self.folder = folder
-        self.whole: Mapping[Path, Path] = {photograph.resolve(): photograph for photograph in photographs}
+        self.exact = {str(photograph.resolve()): photograph for photograph in photographs}
+        self.folded: dict[str, list[Path]] = {}
         self.named: dict[str, list[Path]] = {}
         for photograph in photographs:
-            self.named.setdefault(photograph.name, []).append(photograph)
+            self.folded.setdefault(_composed(str(photograph.resolve())), []).append(photograph)
+            self.named.setdefault(_composed(photograph.name), []).append(photograph)
 
     def find(self, file: str, where: str) -> list[Path]:
-        for path in (self.folder / file, Path(file)):
-            if (whole := path.resolve()) in self.whole:
-                return [self.whole[whole]]
-        same = self.named.get(file, [])
+        try:
+            places = [str(path.resolve()) for path in (self.folder / file, Path(file))]
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"{where}: {file[:80]!r} is no path: {error}") from error
+        for place in places:
+            if place in self.exact:
+                return [self.exact[place]]
+        same = next(filter(None, (self.folded.get(_composed(place)) for place in places)), None)
+        same = same or self.named.get(_composed(file), [])
         if len(same) > 1:
             raise DataError(f"{where}: '{file}' could be {same[0]} or {same[1]}", hint="Give the path in the list.")
         return same
 
 
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
 def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, str, Any]]:
-    reader = csv.reader(io.StringIO(text))
-    for row in reader:
-        where = f"{path}, line {reader.line_num}"
+    with boundary(path, "CSV"):
+        reader = csv.reader(io.StringIO(text))
+        rows = [(reader.line_num, row) for row in reader]
+    for number, row in rows:
+        where = f"{path}, line {number}"
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#"):
             continue
@@ -88,10 +110,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[str, str, Any]]:
 
 
 def _json_rows(text: str, path: Path) -> Iterator[tuple[str, str, Any]]:
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
+    data = parse_json(text.encode(), path)
     if isinstance(data, dict):
         for file, boxes in data.items():
             if not isinstance(boxes, list):

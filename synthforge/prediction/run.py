@@ -103,7 +103,7 @@ def predict_photographs(
     A photograph that cannot be read or written does not stop the others. Raises UserError and DataError for what
     concerns all of them: the model, a task it lacks, a missing detector, the list of boxes.
     """
-    given = read_boxes(boxes, [p.path for p in photographs]) if boxes is not None else None
+    given = read_boxes(boxes, [p.path for p in photographs]).found if boxes is not None else None
     source = options.detector if given is None else options.boxes_of
     if source != LANDMARKS:
         find_detector(source)

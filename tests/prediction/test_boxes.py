@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-        assert read_boxes(tmp_path / name, photos) == expected, name
+        assert read_boxes(tmp_path / name, photos).found == expected, name
 
 
 def test_a_bare_name_is_enough_where_only_one_photograph_has_it(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_a_bare_name_is_enough_where_only_one_photograph_has_it(tmp_path: Path) 
     boxes.parent.mkdir()
     boxes.write_text("a.jpg,0,0,1,1\n")
     one, two = tmp_path / "one/a.jpg", tmp_path / "two/a.jpg"
-    assert read_boxes(boxes, [one])[one] == [(0, 0, 1, 1)]
+    assert read_boxes(boxes, [one]).found[one] == [(0, 0, 1, 1)]
     with pytest.raises(DataError, match=r"boxes\.csv, line 1: 'a\.jpg' could be"):
         read_boxes(boxes, [one, two])
 
@@ -54,9 +55,10 @@ def test_a_bare_name_is_enough_where_only_one_photograph_has_it(tmp_path: Path) 
         ("a.jpg,0,0,nan,1\n", "is empty"),
         ("other.jpg,0,0,1,1\n", "names none of the 1 photographs"),
         ("", "names none"),
-        ("{", "is not JSON"),
+        ("{", "is not valid JSON"),
         ('{"a.jpg": 3}', "'a.jpg': a list of boxes"),
         ('{"a.jpg": [[1, 2, 3]]}', "box 0: .* is not a box"),
+        ("a\0b.jpg,0,0,1,1\na.jpg,0,0,1,1\n", "is no path|is not CSV"),
         ('[{"file": "a.jpg"}]', "entry 0: an object with 'file' and 'box'"),
     ],
 )
@@ -67,6 +69,25 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         read_boxes(path, [tmp_path / "a.jpg"])
 
 
+@pytest.mark.parametrize(("stored", "listed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_are_the_same_however_they_are_written(tmp_path: Path, stored: str, listed: str) -> None:
+    photos = [tmp_path / normalize(stored, f"caf\u00e9/{name}\u00e9.png") for name in ("a", "b")]
+    path = tmp_path / "boxes.csv"
+    path.write_text(
+        normalize(listed, "caf\u00e9/a\u00e9.png,0,0,1,1\nb\u00e9.png,0,0,2,2\nIMG_9.JPG,0,0,1,1\n"), "utf-8"
+    )
+    boxes = read_boxes(path, photos)
+    assert boxes.found == {photos[0]: [(0, 0, 1, 1)], photos[1]: [(0, 0, 2, 2)]}
+    assert list(boxes.others) == ["IMG_9.JPG"]
+
+
+def test_two_files_whose_names_differ_by_the_form_alone_are_told_apart(tmp_path: Path) -> None:
+    composed, split = (tmp_path / normalize(form, "\u00e9.png") for form in ("NFC", "NFD"))
+    path = tmp_path / "boxes.csv"
+    path.write_text(f"{composed.name},0,0,1,1\n{split.name},0,0,2,2\n", "utf-8")
+    assert read_boxes(path, [composed, split]).found == {composed: [(0, 0, 1, 1)], split: [(0, 0, 2, 2)]}
+
+
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"gone\.csv does not exist"):
+    with pytest.raises(DataError, match=r"cannot read .*gone\.csv"):
         read_boxes(tmp_path / "gone.csv", [])

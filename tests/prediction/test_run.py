@@ -53,7 +53,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def predict(model: Path, photos: Path, out: Path, options: Options | None = None) -> list[Outcome]:
-    listed = list_photographs([str(photos)], out)
+    listed = list_photographs([str(photos)], out).photographs
     return predict_photographs(model, listed, out, options or Options(), boxes=photos / "boxes.csv", progress=False)
 
 

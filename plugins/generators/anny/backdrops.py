@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.files import files_in
 
 from .palette import MELANIN_RANGE, from_hsv, hair_colour, skin_tone
 
@@ -169,7 +170,7 @@ class Folder:
             raise ConfigError(
                 f"{where}: there is no folder {self.path}", hint="Give a folder of pictures, or leave it out."
             )
-        self.names = sorted(p.name for p in self.path.iterdir() if p.suffix.lower() in _PICTURES)
+        self.names = [path.name for path in files_in(self.path, _PICTURES)]
         if not self.names:
             raise ConfigError(f"{where}: no picture in {self.path}", hint=f"Looked for {', '.join(_PICTURES)}.")
 
