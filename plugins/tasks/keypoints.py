@@ -90,23 +90,27 @@ class Keypoints(Task):
         return PointAdapter(here, there, channels, head=c.head, size=c.size, width=c.width, stacks=c.stacks)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Mean over faces of the sum over points, averaged over the stages of the head (intermediate supervision)."""
+        """Mean over faces of the sum over points, averaged over the stages of the head (intermediate supervision).
+
+        Points that are not finite (behind the camera, say) cost nothing.
+        """
         import torch
 
-        wanted = target["points"].float()
+        given = target["points"].float()
+        wanted = given.nan_to_num(0.0, 0.0, 0.0)  # not left to the weight: NaN times 0 is NaN
         stages = prediction.get("stages", prediction["points"][:, None]).float()
         error = _penalty(stages - wanted[:, None], self.config.loss)
         weight = torch.where(target["visible"].bool(), 1.0, self.config.hidden_weight) if "visible" in target else None
         if weight is None:
             weight = torch.ones_like(wanted[..., 0])
         # A soft-argmax cannot leave the image, so what lies outside must not pull.
-        weight = weight * ((wanted >= 0) & (wanted <= 1)).all(-1)
+        weight = weight * ((given >= 0) & (given <= 1)).all(-1)
         return (error * weight[:, None]).sum(-1).mean()
 
     def metrics(
         self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """`nme` in % of the distance of the outer eye corners, over all points and by region."""
+        """`nme` in % of the distance of the outer eye corners, over all finite points and by region."""
         import torch
 
         # The targets' own schema is known by its number of points; regions are reported where it is ours.
@@ -115,10 +119,14 @@ class Keypoints(Task):
         a, b = schema.eye_corners
         scale = (wanted[:, a] - wanted[:, b]).norm(dim=-1).clamp_min(1e-6)
         error = 100.0 * (found - wanted).norm(dim=-1) / scale[:, None]
-        count = torch.tensor(float(len(error)), device=error.device)
-        values: dict[str, Any] = {"nme": torch.stack([error.mean(1).sum(), count])}
-        for region, members in schema.regions.items():
-            values[f"nme/{region}"] = torch.stack([error[:, list(members)].mean(1).sum(), count])
+        values: dict[str, Any] = {}
+        for name, members in {
+            "nme": range(wanted.shape[1]),
+            **{f"nme/{k}": v for k, v in schema.regions.items()},
+        }.items():
+            each = error[:, list(members)].nanmean(1)
+            faces = each.isfinite()
+            values[name] = torch.stack([each[faces].sum(), faces.sum().float()])
         return values
 
     def example_target(self, count: int, size: int) -> dict[str, torch.Tensor]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ..core.errors import DataError, SynthForgeError
 from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.records import Field, RealItem
 from ..core.schemas import IGNORE
@@ -45,7 +46,10 @@ class Faces(Protocol):
 
 
 class SyntheticFaces:
-    """Faces of a `ShardDataset` (or anything like it); the box is tight around the landmarks, where it has any."""
+    """Faces of a `ShardDataset` (or anything like it); the box is tight around the finite landmarks, where it has any.
+
+    Raises DataError with the key of a sample that has no two of them.
+    """
 
     def __init__(self, dataset: Any, names: Sequence[str], box_field: str = "") -> None:
         self.dataset, self.names, self.box_field = dataset, tuple(names), box_field
@@ -58,7 +62,15 @@ class SyntheticFaces:
         image = sample["image"]
         box: tuple[float, float, float, float] = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
         if self.box_field:
-            box = crops.tight_box(sample[self.box_field])
+            points = np.asarray(sample[self.box_field])
+            points = points[np.isfinite(points).all(-1)]
+            if len(points) < 2 or not np.ptp(points, axis=0).any():
+                raise DataError(
+                    f"sample {sample.get('__key__', index)}: no two finite points of its field '{self.box_field}' "
+                    "differ, so no face can be cut out",
+                    hint="Leave the sample out, or generate it again.",
+                )
+            box = crops.tight_box(points)
         return Face(image, box, {name: sample[name] for name in self.names})
 
 
@@ -311,3 +323,25 @@ def make_loader(dataset: CropDataset, batches: Any, *, workers: int, pin: bool =
         prefetch_factor=4 if workers else None,
         multiprocessing_context="fork" if workers else None,
     )
+
+
+def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """The batches of a loader; what goes wrong in a worker is raised as it would be without workers.
+
+    Raises SynthForgeError when workers cannot hand on what they read.
+    """
+    try:
+        yield from loader
+    except SynthForgeError as error:
+        # A worker's error arrives as its own type around the text of its traceback.
+        text = error.message.rpartition(f".{type(error).__name__}: ")[2].strip()
+        raise type(error)(text, hint=error.hint) from None
+    except RuntimeError as error:
+        if not any(words in str(error) for words in ("shared memory", "DataLoader worker", "ancdata")):
+            raise
+        reason = str(error).strip().splitlines()[-1]
+        raise SynthForgeError(
+            f"a loader process failed: {reason.removeprefix('RuntimeError: ')[:200]}",
+            hint="Most often /dev/shm is too small or memory is short. Set hardware.workers=0 (slower), or give more "
+            "(docker run --shm-size=1g).",
+        ) from error

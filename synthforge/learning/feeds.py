@@ -23,6 +23,7 @@ from .data import (
     SyntheticFaces,
     make_loader,
     prepare,
+    read_batches,
     real_field,
     task_targets,
 )
@@ -91,7 +92,9 @@ class Stream:
     def batches(self, epoch: int, position: int) -> Iterator[Batch]:
         """Batches from there to the end of the block of epochs that share a subset."""
         order = self._order(epoch, self.block(epoch)[1], position)
-        return iter(make_loader(self.dataset, order, workers=self.workers, pin=self.fabric.device.type == "cuda"))
+        return read_batches(
+            make_loader(self.dataset, order, workers=self.workers, pin=self.fabric.device.type == "cuda")
+        )
 
 
 class Mean:

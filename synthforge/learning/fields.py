@@ -127,7 +127,7 @@ def _move_label(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
 
 
 def _move_depth(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    depth = augment.warp(value[:, None].float(), moved.grid, nearest=True)
+    depth = augment.warp(value[:, None].float().nan_to_num(0.0, 0.0, 0.0), moved.grid, nearest=True)
     return {"depth": depth, "mask": (depth > 0) & ~moved.hidden[:, None]}
 
 

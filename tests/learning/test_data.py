@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,13 +9,21 @@ from blobs import BlobBenchmark, Blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.errors import ConfigError, DataError, SynthForgeError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field
 from synthforge.core.schemas import IGNORE
 from synthforge.learning import augment
 from synthforge.learning.config import FramingConfig, SamplingConfig
-from synthforge.learning.data import CropDataset, EpochBatches, RealFaces, SyntheticFaces, make_loader, prepare
+from synthforge.learning.data import (
+    CropDataset,
+    EpochBatches,
+    RealFaces,
+    SyntheticFaces,
+    make_loader,
+    prepare,
+    read_batches,
+)
 from synthforge.learning.fields import plan_field, plan_tasks
 from synthforge.learning.sampling import Sampling, split
 
@@ -197,3 +207,60 @@ def test_active_sampling_prefers_what_is_hard() -> None:
     sampling.observe(np.array([1, 1]), np.array([2.0, 3.0]))
     ratio = sampling.probabilities()[1] / sampling.probabilities()[0]
     assert np.isclose(ratio, np.exp(0.2 * 5.0))
+
+
+class Spoiled(Blobs):
+    """Blobs whose third sample has points that are not finite: all but `left`."""
+
+    def __init__(self, left: int) -> None:
+        super().__init__(8)
+        self.left = left
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = super().__getitem__(index)
+        if index == 2:
+            sample["landmarks2d"][self.left :] = [np.nan, np.inf]
+            sample["depth"][:4] = np.nan
+        return sample
+
+
+def test_points_that_are_not_finite_count_nowhere() -> None:
+    plans = {f.name: plan_field(f) for f in Blobs(1).fields}
+    dataset = CropDataset(SyntheticFaces(Spoiled(60), NAMES, "landmarks2d"), plans, 32, FramingConfig(), policy=None)
+    batch = next(iter(make_loader(dataset, [[(0, 1), (0, 2)]], workers=0)))
+    _, targets = prepare(batch, plans, 32)
+    assert targets["depth"]["depth"].isfinite().all()
+    wanted = targets["landmarks2d"]["points"]
+    assert wanted[0].isfinite().all()
+    assert wanted[1].isfinite().all(-1).sum() == 60
+    points = torch.full_like(wanted, 0.5).requires_grad_()
+    task = TASKS["keypoints"]
+    loss = task.loss({"points": points}, {"points": wanted})
+    loss.backward()
+    known = (points.detach() - wanted).norm(dim=-1)[wanted.isfinite().all(-1) & ((wanted > 0) & (wanted < 1)).all(-1)]
+    assert float(loss.detach()) == pytest.approx(float(known.sum()) / 2, rel=1e-5)
+    assert points.grad is not None
+    assert points.grad.isfinite().all()
+    figures = task.metrics({"points": points.detach()}, {"points": wanted})
+    assert all(pair.isfinite().all() for pair in figures.values())
+    assert figures["nme"][1] == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_without_points_is_named(workers: int) -> None:
+    plans = {f.name: plan_field(f) for f in Blobs(1).fields}
+    dataset = CropDataset(SyntheticFaces(Spoiled(1), NAMES, "landmarks2d"), plans, 32, FramingConfig(), policy=None)
+    loader = make_loader(dataset, [[(0, 2)]], workers=workers)
+    with pytest.raises(DataError, match="sample 00002: no two finite points") as caught:
+        list(read_batches(loader))
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_loader_without_shared_memory_says_what_to_do() -> None:
+    class Full:
+        def __iter__(self) -> Any:
+            text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
+            raise RuntimeError(text + "RuntimeError: unable to allocate shared memory(shm) for file </torch_1>: (28)\n")
+
+    with pytest.raises(SynthForgeError, match=r"loader process failed: unable to allocate[^\n]*\n.*workers=0"):
+        list(read_batches(Full()))  # type: ignore[arg-type]
