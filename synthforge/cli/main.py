@@ -132,11 +132,18 @@ def _run() -> int:
 
 
 def _complain(error: BaseException, message: str, hint: str | None = None, code: int = 1) -> int:
-    """Say what went wrong, once; where it was raised is told on demand."""
+    """Say what went wrong, once; where it was raised is told on demand, for a plugin's fault in a file in any case."""
+    details = getattr(error, "details", "")
     if os.environ.get(TRACEBACK) == "1":
         import traceback
 
-        traceback.print_exception(error)
+        click.echo(details or "".join(traceback.format_exception(error)), err=True)
+    elif details:
+        import tempfile
+
+        with tempfile.NamedTemporaryFile("w", prefix="synthforge-", suffix=".log", delete=False) as log:
+            log.write(details)
+        hint = f"{hint}\nIts traceback is in {log.name}, and shown with --traceback."
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(message, err=True)
     for line in (hint or "").splitlines():

@@ -21,13 +21,12 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
+from .boundary import location
 from .errors import PluginError, SynthForgeError
 
 #: raised when the hook interfaces change in a way that old plugins cannot follow
 API_VERSION = 1
 GROUP = "synthforge"
-#: what importing a plugin may raise without ending the others: `sys.exit` at module level is one more way to fail
-FAILURES = (Exception, SystemExit)
 
 
 @dataclass(frozen=True)
@@ -123,6 +122,8 @@ def reason(error: BaseException) -> str:
     """Why a plugin cannot be used, in one line."""
     if isinstance(error, SynthForgeError):
         return error.message
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, SystemExit):
-        return f"it ends the process while it is imported: sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        said = f"it ends the process while it is imported: sys.exit({error.code!r})"
+    place = location(error)
+    return f"{said} ({place})" if place else said

@@ -1,6 +1,7 @@
 """What a plugin implements. One small class a kind; subclass it, set the attributes, write the methods.
 
-The contract suite in `synthforge.testing` runs over every registered plugin of each kind.
+What a method raises besides the errors of `core.errors` is a fault of the plugin and is told with its line and the
+sample (`core.boundary`). The contract suite in `synthforge.testing` runs over every registered plugin of each kind.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
+from .boundary import Guarded
 from .errors import ConfigError, UserError
 from .frames import Box, CropFrame
 from .nearby import Origin
@@ -66,7 +68,7 @@ class HeadModel(ABC):
         """Class ids (N,) uint8 of the surface points given by face_id (N,) and barycentric (N,3)."""
 
 
-class Generator(ABC):
+class Generator(Guarded, ABC):
     """Turns (seed, index) into a scene, and scenes into renderings. Both are pure: no state, no global randomness."""
 
     #: how many scenes `render` likes to be given at once; part of what makes pixels reproducible
@@ -87,7 +89,7 @@ class Generator(ABC):
         """What is drawn, as declared: reports hold it against the values in the samples."""
         return ()
 
-    def prepare(self) -> None:  # noqa: B027
+    def prepare(self) -> None:
         """Do once what every process would do again: download nothing, but fill caches and compile kernels."""
 
     def provenance(self) -> dict[str, Any]:
@@ -111,7 +113,7 @@ class OriginGenerator(Generator):
         """
 
 
-class Annotator(ABC):
+class Annotator(Guarded, ABC):
     """Reads annotations off a rendering's own geometry."""
 
     #: what `annotate` returns, described
@@ -125,7 +127,7 @@ class Annotator(ABC):
         """
 
 
-class Filter(ABC):
+class Filter(Guarded, ABC):
     """Keeps or rejects finished samples by what they show. It gives no label and changes none.
 
     A verdict depends on the sample alone: not on other samples, their order or the process it is reached in.
@@ -153,7 +155,7 @@ class TargetPlan(Protocol):
         """A batch of cut fields after augmentation (`learning.fields.Moved`), in the form `Task.loss` takes."""
 
 
-class Task(ABC):
+class Task(Guarded, ABC):
     """An output head on the shared feature map, its loss and its metric, and what else one kind of value needs.
 
     The engine knows no task by name: whatever differs between tasks is an attribute or a method here. The defaults
@@ -340,7 +342,7 @@ class Task(ABC):
         return {}
 
 
-class Benchmark(ABC):
+class Benchmark(Guarded, ABC):
     """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
 
     task: the name of the task it scores; schema: name of its point or class schema; crop_scale: side of the square

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from . import tables
+from .boundary import FAILURES, Guarded, fault
 from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed, Preset
 from .config import build_config, split_reference
-from .discovery import FAILURES, Source, from_file, installed, offers, reason
+from .discovery import Source, from_file, installed, offers, reason
 from .errors import ConfigError, PluginError, SynthForgeError, did_you_mean
 from .interfaces import INTERFACES
 
@@ -98,12 +99,17 @@ class Plugins:
             raise PluginError(
                 f"the {kind} '{name}' of {entry.distribution} needs something that is not installed: {error}"
             ) from error
+        except FAILURES as error:
+            what = f"{where}: " if where else ""
+            raise fault(error, f"{what}building the {kind} '{name}' of {entry.distribution}", entry.factory) from error
         if not isinstance(built, INTERFACES[kind]):
             raise PluginError(
                 f"the {kind} '{name}' of {entry.distribution} ({entry.origin}) is a {type(built).__name__}, "
                 f"not a {INTERFACES[kind].__module__}.{INTERFACES[kind].__name__}",
                 hint="Its factory must return a subclass of that class.",
             )
+        if isinstance(built, Guarded):
+            object.__setattr__(built, "registered", name)
         return built
 
     def add_file(self, reference: str, *, base: Path) -> None:

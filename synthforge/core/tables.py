@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from .discovery import FAILURES, Offer, Source, installed, offers, reason
+from .boundary import FAILURES
+from .discovery import Offer, Source, installed, offers, reason
 from .errors import PluginError, did_you_mean
 
 T = TypeVar("T")
