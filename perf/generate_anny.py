@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from synthforge_plugins.generators.anny import build
-from synthforge_plugins.generators.anny.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 
 from synthforge.core.config import build_config
 

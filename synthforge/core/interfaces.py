@@ -76,7 +76,7 @@ class Generator(Guarded, ABC):
 
     @abstractmethod
     def sample(self, seed: int, index: int) -> Scene:
-        """Draw a scene. Cheap, on the CPU, bit-identical everywhere for the same (seed, index)."""
+        """Draw a scene. Cheap, on the CPU, the same for the same (seed, index)."""
 
     @abstractmethod
     def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 from synthforge_plugins.annotators.landmarks import LandmarksAnnotator, LandmarksConfig
-from synthforge_plugins.generators.anny import build, sampling
-from synthforge_plugins.generators.anny.accessories.binding import relief
-from synthforge_plugins.generators.anny.accessories.border import add_margin
-from synthforge_plugins.generators.anny.accessories.config import HAT_KINDS, THINGS
-from synthforge_plugins.generators.anny.accessories.headwear import rim_height, rim_terms
-from synthforge_plugins.generators.anny.accessories.sampling import adapt_hair
-from synthforge_plugins.generators.anny.accessories.slots import FACES, NUM_VERTICES, SLOTS, loft
-from synthforge_plugins.generators.anny.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny import build
+from synthforge_plugins.generators.anny.factors.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.worn import HAT_KINDS, THINGS
+from synthforge_plugins.generators.anny.film.border import add_margin
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
+from synthforge_plugins.generators.anny.mesh.worn.binding import relief
+from synthforge_plugins.generators.anny.mesh.worn.headwear import rim_height, rim_terms
+from synthforge_plugins.generators.anny.mesh.worn.slots import FACES, NUM_VERTICES, SLOTS, loft
+from synthforge_plugins.generators.anny.people import sampling
+from synthforge_plugins.generators.anny.people.worn import adapt_hair
 from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
 from synthforge.core.records import Rendering
 from synthforge.core.schemas import class_mapping
-from synthforge.heads.anny_sampling import AnnyDistribution
+from synthforge.heads.anny.sampling import AnnyDistribution
 
 SIZE = 128
 

@@ -11,12 +11,19 @@ import pytest
 import torch
 from PIL import Image
 from synthforge_plugins.generators.anny import build
-from synthforge_plugins.generators.anny.backdrops import SHAPES, draw_background
-from synthforge_plugins.generators.anny.config import BACKGROUNDS, HAIR_STYLES, AnnyConfig
-from synthforge_plugins.generators.anny.environment import ENVIRONMENTS, NAMES, at, irradiance, mean_luminance, unit
-from synthforge_plugins.generators.anny.film import publish, tone_table
+from synthforge_plugins.generators.anny.backdrops.shapes import SHAPES, draw_background
+from synthforge_plugins.generators.anny.factors.config import BACKGROUNDS, HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.film.develop import publish, tone_table
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
-from synthforge_plugins.generators.anny.wrinkles import BOTTOM, FOLDS, HEIGHT, LEFT, TEXEL, WIDTH
+from synthforge_plugins.generators.anny.light.environment import (
+    ENVIRONMENTS,
+    NAMES,
+    at,
+    irradiance,
+    mean_luminance,
+    unit,
+)
+from synthforge_plugins.generators.anny.shading.wrinkles import BOTTOM, FOLDS, HEIGHT, LEFT, TEXEL, WIDTH
 from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
@@ -158,7 +165,7 @@ def test_an_environment_has_mean_one_and_is_brightest_towards_its_light(name: st
 
 def test_irradiance_matches_the_integral_of_its_light() -> None:
     """A point light's clamped cosine, which order 2 approximates: error within 10 % of the peak (Ramamoorthi 2001)."""
-    from synthforge_plugins.generators.anny.environment import Lobe
+    from synthforge_plugins.generators.anny.light.environment import Lobe
 
     ENVIRONMENTS["point"] = (Lobe(1.0, 0.4, 0.3, 0.0, 6500),)
     try:
@@ -194,10 +201,10 @@ def test_backgrounds_are_within_their_number_of_shapes() -> None:
 
 
 def test_folds_lie_between_nose_and_mouth_and_not_on_the_cheeks(generator: AnnyGenerator) -> None:
-    stage = generator.renderer.stage
-    texture = stage.wrinkles.cpu().numpy().reshape(HEIGHT, WIDTH, 4)[..., 1]
-    column, row = ((stage.skin_uv.cpu().numpy() - [LEFT, BOTTOM]) / TEXEL - 0.5).round().astype(int).T
-    mm = stage.mm
+    static = generator.renderer.static
+    texture = static.wrinkles.cpu().numpy().reshape(HEIGHT, WIDTH, 4)[..., 1]
+    column, row = ((static.skin_uv.cpu().numpy() - [LEFT, BOTTOM]) / TEXEL - 0.5).round().astype(int).T
+    mm = static.mm
     body = generator.head.faces[generator.head.face_group == 0]
     normals = vertex_normals(torch.from_numpy(mm), torch.from_numpy(body)).numpy()
     front = np.flatnonzero((mm[:, 2] > -45) & (mm[:, 1] > -110) & (mm[:, 1] < 0) & (normals[:, 2] > 0.1))

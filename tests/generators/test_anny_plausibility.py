@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from synthforge_plugins.generators.anny.config import HAIR_STYLES, AnnyConfig
-from synthforge_plugins.generators.anny.distributions import Distribution
-from synthforge_plugins.generators.anny.plausibility import RULES, Rule, plausible
+from synthforge_plugins.generators.anny.factors.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.distributions import Distribution
+from synthforge_plugins.generators.anny.people.plausibility import RULES, Rule, plausible
 from test_origins import AnnyScenes
 
 PEOPLE = [

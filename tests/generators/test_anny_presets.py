@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthforge_plugins.generators.anny.config import AnnyConfig
-from synthforge_plugins.generators.anny.presets import PRESETS
-from synthforge_plugins.generators.anny.sampling import drawn_factors
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.presets import PRESETS
+from synthforge_plugins.generators.anny.people.sampling import drawn_factors
 from test_origins import AnnyScenes
 
 from synthforge.core.errors import ConfigError
 from synthforge.core.nearby import Origin
 from synthforge.core.plugins import Plugins, load_plugins
-from synthforge.heads.anny_sampling import AnnyDistribution
+from synthforge.heads.anny.sampling import AnnyDistribution
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from synthforge_plugins.generators.anny import build
-from synthforge_plugins.generators.anny.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.config import HAIR_STYLES, AnnyConfig
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
-from synthforge_plugins.generators.anny.stage import Stage
+from synthforge_plugins.generators.anny.static_scene import StaticScene
 from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
@@ -150,7 +150,7 @@ def test_a_fresh_process_makes_the_same_bytes(pictures: list[Rendering]) -> None
     program = (
         "import hashlib\n"
         "from synthforge_plugins.generators.anny import build\n"
-        "from synthforge_plugins.generators.anny.config import AnnyConfig\n"
+        "from synthforge_plugins.generators.anny.factors.config import AnnyConfig\n"
         "g = build(AnnyConfig())\n"
         f"r = g.render([g.sample(11, 4)], {SIZE})[0]\n"
         "print(hashlib.sha256(r.image.tobytes() + r.labels['synthforge'].tobytes()).hexdigest())\n"
@@ -290,8 +290,8 @@ def test_long_beards_stand_off_the_chin_and_leave_lips_ears_and_chest_alone(make
     ]
     wanted = [i for i in range(12) if made[2].sample(4, i).parameters["beard"]["style"] == "full"][:4]
     assert wanted
-    stage: Stage = made[2].renderer.stage
-    height, ears = stage.mm[:, 1], np.asarray(stage.head.ear)
+    static: StaticScene = made[2].renderer.static
+    height, ears = static.mm[:, 1], np.asarray(static.head.ear)
     for before, *bearded in zip(*(g.render([g.sample(4, i) for i in wanted], SIZE) for g in made), strict=True):
         beards = [mask(r, "facial_hair") for r in bearded]
         assert beards[1].sum() > 1.3 * beards[0].sum()
@@ -307,8 +307,8 @@ def test_long_beards_stand_off_the_chin_and_leave_lips_ears_and_chest_alone(make
             assert height[corners].min() > -175.0
             assert (ears[corners] < 0.5).any(1).all()
             lifted = s.faces[s.face_id[beard & ~own]]
-            assert lifted.min() >= stage.beard_first
-            assert lifted.max() < stage.glasses_first
+            assert lifted.min() >= static.beard_first
+            assert lifted.max() < static.glasses_first
 
 
 def test_the_length_of_a_beard_moves_nothing_else(make: Any) -> None:
@@ -356,15 +356,15 @@ def test_layers_agree_with_the_geometry_librarys_rasteriser(generator: AnnyGener
         build_config(AnnyConfig, {"hair": style("bald"), "head": GROWN, **BARE, "eyes": {"lashes": always(0.0)}})
     )
     plain.__dict__["head"], plain.__dict__["renderer"] = generator.head, generator.renderer
-    stage: Stage = generator.renderer.stage
+    static: StaticScene = generator.renderer.static
     renderings = render(plain, 4)
     vertices = torch.as_tensor(np.stack([mesh(r).vertices for r in renderings]))
     intrinsics, poses = stack_cameras([r.camera for r in renderings])
-    solid = torch.zeros(len(stage.faces), dtype=torch.bool)
-    for first, last in stage.solid:
+    solid = torch.zeros(len(static.faces), dtype=torch.bool)
+    for first, last in static.solid:
         solid[first:last] = True
     fragments = get_rasteriser("warp").rasterise(
-        to_camera_torch(vertices, poses), torch.as_tensor(stage.faces), intrinsics, SIZE, SIZE, face_mask=solid
+        to_camera_torch(vertices, poses), torch.as_tensor(static.faces), intrinsics, SIZE, SIZE, face_mask=solid
     )
     ours = np.stack([mesh(r).face_id for r in renderings])
     theirs = fragments.face_id.numpy()

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthforge_plugins.generators.anny import sampling
-from synthforge_plugins.generators.anny.config import AnnyConfig
-from synthforge_plugins.generators.anny.distributions import Distribution, draw
-from synthforge_plugins.generators.anny.palette import luminance, skin_tone, white_light
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.distributions import Distribution, draw
+from synthforge_plugins.generators.anny.light.palette import luminance, skin_tone, white_light
+from synthforge_plugins.generators.anny.people import sampling
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
 from synthforge.core.seeding import numpy_rng
-from synthforge.heads.anny_sampling import AnnyDistribution
+from synthforge.heads.anny.sampling import AnnyDistribution
 
 LOCAL = ("l-eye-scale-decr-incr", "r-eye-scale-decr-incr", "chin-height-decr-incr")
 LOOKS = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right"))

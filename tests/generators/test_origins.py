@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthforge_plugins.generators.anny.config import AnnyConfig
-from synthforge_plugins.generators.anny.factors import CHANCES, ENTANGLED, declared_factors
-from synthforge_plugins.generators.anny.sampling import drawn_factors, sample_scene
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.declared import CHANCES, ENTANGLED, declared_factors
+from synthforge_plugins.generators.anny.people.sampling import drawn_factors, sample_scene
 
 from synthforge.core.factors import Factor, read
 from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Scene
-from synthforge.heads.anny_sampling import AnnyDistribution
+from synthforge.heads.anny.sampling import AnnyDistribution
 
 LOCAL = ("l-eye-scale-decr-incr", "r-eye-scale-decr-incr", "chin-height-decr-incr")
 LOOKS = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right"))

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from synthforge_plugins.generators.anny.presets import PRESETS
+from synthforge_plugins.generators.anny.factors.presets import PRESETS
 
 from synthforge.assets import registry
 from synthforge.core.plugins import load_plugins
@@ -67,8 +67,8 @@ def _processor() -> str:
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, np.ndarray | str]]:
     """Every number, array and text of nested parameters, by path."""
     if isinstance(value, dict):
-        for key in sorted(value):
-            yield from leaves(value[key], f"{path}.{key}")
+        for key, item in value.items():  # in their order, which is that of the bytes in a shard
+            yield from leaves(item, f"{path}.{key}")
     elif isinstance(value, (str, Path)) or value is None:
         yield path, str(value)
     else:
@@ -186,8 +186,10 @@ def test_the_same_seed_makes_the_same_bytes_as_before(
 def test_a_changed_bit_is_seen() -> None:
     values = [{"a": np.arange(3.0), "b": {"c": "x", "d": 1}}]
     moved = [{"a": np.array([0.0, 1.0, np.nextafter(2.0, 3.0)]), "b": {"c": "x", "d": 1}}]
-    assert digest(values) == digest([{"b": {"d": 1, "c": "x"}, "a": np.arange(3.0)}])
-    assert len({digest(values), digest(moved), digest([{"a": np.arange(3.0), "b": {"c": "y", "d": 1}}])}) == 3
+    turned = [{"a": np.arange(3.0), "b": {"d": 1, "c": "x"}}]
+    renamed = [{"a": np.arange(3.0), "b": {"c": "y", "d": 1}}]
+    assert digest(values) == digest([{"a": np.arange(3.0), "b": {"c": "x", "d": 1}}])
+    assert len({digest(each) for each in (values, moved, turned, renamed)}) == 4
 
 
 def store() -> None:

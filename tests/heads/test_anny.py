@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from synthforge.core.errors import ConfigError, DataError, UserError
 from synthforge.geometry.cameras import orbit_direction
-from synthforge.heads import anny_build
-from synthforge.heads.anny import ORIGIN_OFFSET, PHENOTYPES, AnnyHead
-from synthforge.heads.anny_sampling import AnnyDistribution
+from synthforge.heads.anny import build as anny_build
+from synthforge.heads.anny.head import ORIGIN_OFFSET, PHENOTYPES, AnnyHead
+from synthforge.heads.anny.sampling import AnnyDistribution
 from synthforge.heads.skinning import rodrigues
 
 

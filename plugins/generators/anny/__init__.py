@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from synthforge.core.hookspecs import hookimpl
 
-from .config import AnnyConfig
-from .presets import PRESETS
+from .factors.config import AnnyConfig
+from .factors.presets import PRESETS
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register

@@ -18,14 +18,14 @@ from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.heads.anny import AnnyHead
-from synthforge.heads.anny_sampling import AnnyDistribution
+from synthforge.heads.anny.sampling import AnnyDistribution
 
-from .backdrops import Folder
-from .config import AnnyConfig
-from .factors import declared_factors
+from .backdrops.folder import Folder
+from .factors.config import AnnyConfig
+from .factors.declared import declared_factors
+from .people.sampling import recorded, sample_with_factors
 from .renderer import Renderer
-from .sampling import recorded, sample_with_factors
-from .stage import Stage
+from .static_scene import StaticScene
 
 
 class AnnyGenerator(OriginGenerator):
@@ -52,7 +52,7 @@ class AnnyGenerator(OriginGenerator):
     def renderer(self) -> Renderer:
         """The renderer with its static scene; built at the first use, about three seconds."""
         with _one_thread():
-            return Renderer(Stage(self.head, self.device))
+            return Renderer(StaticScene(self.head, self.device))
 
     def prepare(self) -> None:
         """Build the head's cache and compile the kernels, once for all worker processes."""

@@ -14,36 +14,36 @@ from synthforge.core.records import Rendering, Scene, Surface
 from synthforge.geometry.cameras import orbit_camera
 from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
-from synthforge.heads.anny_landmarks import surface_points
+from synthforge.heads.anny.landmarks import surface_points
 
-from .accessories.border import add_margin
-from .arrays import Picture, Posed
-from .backdrops import Folder
-from .draw_kernels import draw_kernel, project_kernel
-from .dress_kernels import hair_kernel, light_kernel, paint_kernel
-from .film import develop, publish
-from .glasses import glasses_shape
-from .hair_mesh import COLUMNS
-from .look import MAX_SHAPES, Look, light_directions, pack_look
-from .scenery import backdrop_kernel
-from .shade_kernel import shade_kernel
-from .shadows import cast_shadows
-from .stage import Stage
-from .strands import grow_beards, tangents
+from .backdrops.folder import Folder
+from .film.border import add_margin
+from .film.develop import develop, publish
+from .mesh.glasses import glasses_shape
+from .mesh.hair import COLUMNS
+from .shading.arrays import Picture, Posed
+from .shading.draw_kernels import draw_kernel, project_kernel
+from .shading.dress_kernels import hair_kernel, light_kernel, paint_kernel
+from .shading.look import MAX_SHAPES, Look, light_directions, pack_look
+from .shading.scenery import backdrop_kernel
+from .shading.shade_kernel import shade_kernel
+from .shading.shadows import cast_shadows
+from .shading.strands import grow_beards, tangents
+from .static_scene import StaticScene
 
 EYE_PLANE = 13.0  # mm in front of the eyeball's centre where lenses sit, plus the eyeball's own radius
 Clock = Callable[[str], None]
 
 
 class Renderer:
-    """Renders batches of scenes of one stage."""
+    """Renders batches of scenes of one static."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.device = stage, stage.device
+    def __init__(self, static: StaticScene) -> None:
+        self.static, self.device = static, static.device
         self.folder: Folder | None = None  # of backgrounds; the generator sets it
 
     def render(
-        self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda stage: None
+        self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda part: None
     ) -> list[Rendering]:
         """One rendering a scene. Heads are evaluated `batch` at a time, the last scene repeated to fill up, since
         matrix products of different sizes may differ in their last bits; all else is computed image by image."""
@@ -64,7 +64,7 @@ class Renderer:
         screen = self._project(look_array, vertices, dead)
         posed, keep = self._posed(vertices, normals, strand, seen, screen, look_array, dead, worn)
         clock("paint")
-        solid, thin = (self._draw(screen, ranges, resolution) for ranges in (self.stage.solid, self.stage.thin))
+        solid, thin = (self._draw(screen, ranges, resolution) for ranges in (self.static.solid, self.static.thin))
         clock("raster")
         backdrop = self._backdrop(look_array, parameters, solid, looks["gain"])
         posed.backdrop = _flat(backdrop, wp.vec3)
@@ -100,18 +100,18 @@ class Renderer:
         surface = Surface(
             vertices=vertices,
             normals=normals,
-            faces=self.stage.faces,
+            faces=self.static.faces,
             face_id=face_id,
             barycentric=bary,
             z=z,
-            head_vertices=self.stage.head.num_vertices,
-            head_faces=len(self.stage.head.faces),
+            head_vertices=self.static.head.num_vertices,
+            head_faces=len(self.static.head.faces),
         )
         return Rendering(
             scene=scene,
             camera=camera,
             image=image,
-            head=self.stage.head,
+            head=self.static.head,
             surface=surface,
             labels={"synthforge": label},
         )
@@ -127,12 +127,12 @@ class Renderer:
                 values = {
                     name: torch.as_tensor(np.stack([h[name] for h in filled]), device=self.device) for name in filled[0]
                 }
-                parts.append(self.stage.head.forward(values).vertices[: len(chunk)])
+                parts.append(self.static.head.forward(values).vertices[: len(chunk)])
         return torch.cat(parts)
 
     def _points(self, head: torch.Tensor) -> np.ndarray:
         """The 68 static landmarks (B,68,3), metres."""
-        embedding = self.stage.head.embedding
+        embedding = self.static.head.embedding
         return surface_points(head, embedding.vertices, embedding.barycentric).double().cpu().numpy()
 
     def _camera(self, parameters: Mapping[str, Any], points: np.ndarray, resolution: int) -> Camera:
@@ -162,7 +162,7 @@ class Renderer:
 
     def _iris_sines(self, parameters: Sequence[Mapping[str, Any]], head: torch.Tensor) -> np.ndarray:
         """Radius of the iris over that of the eyeball; children's irises are nearly as large as adults'."""
-        radius = self.stage.head.eyeballs(head).radius.mean(1).cpu().numpy() * 1000.0
+        radius = self.static.head.eyeballs(head).radius.mean(1).cpu().numpy() * 1000.0
         iris = np.array([p["eyes"]["iris_radius"] for p in parameters])
         return np.clip(iris / radius, 0.25, 0.5)
 
@@ -176,20 +176,20 @@ class Renderer:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         """All vertices (B,V,3), strand coordinates of hair and beard (B,N,4), dead vertices (B,V), normals (B,V,3);
         paint of what is worn and the share of the sky it leaves to the head, see `Wardrobe.dress`."""
-        stage, batch = self.stage, len(head)
-        vertices = torch.zeros(batch, stage.num_vertices, 3, device=self.device)
+        static, batch = self.static, len(head)
+        vertices = torch.zeros(batch, static.num_vertices, 3, device=self.device)
         vertices[:, : head.shape[1]] = head
-        strand = torch.zeros(batch, stage.glasses_first - stage.hair_first, 4, device=self.device)
-        dead = torch.zeros(batch, stage.num_vertices, dtype=torch.uint8, device=self.device)
+        strand = torch.zeros(batch, static.glasses_first - static.hair_first, 4, device=self.device)
+        dead = torch.zeros(batch, static.num_vertices, dtype=torch.uint8, device=self.device)
         size = span(COLUMNS + 1, self.device)
-        corners, weights, along = stage.hair_arrays
-        inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(corners), as_warp(weights, wp.vec3), as_warp(along)]
-        inputs += [as_warp(stage.hair_azimuth), as_warp(stage.hair_height), stage.hair_first, COLUMNS + 1, size]
+        corners, weights, along = static.hair_arrays
+        inputs = [looks, as_warp(static.tiles, wp.vec4), as_warp(corners), as_warp(weights, wp.vec3), as_warp(along)]
+        inputs += [as_warp(static.hair_azimuth), as_warp(static.hair_height), static.hair_first, COLUMNS + 1, size]
         inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]
         launch(hair_kernel, (batch, chunks(COLUMNS + 1, size)), inputs, self.device)
-        grow_beards(stage, looks, vertices, strand, dead)
+        grow_beards(static, looks, vertices, strand, dead)
         worn = self._accessories(vertices, dead, parameters, cameras, points)
-        return vertices, strand, dead, vertex_normals(vertices, stage.incidence.faces, stage.incidence), worn
+        return vertices, strand, dead, vertex_normals(vertices, static.incidence.faces, static.incidence), worn
 
     def _accessories(
         self,
@@ -201,24 +201,26 @@ class Renderer:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Put glasses and all that is worn or held into `vertices`; what is not there collapses to a point inside the
         head. Returns paint and share of the sky, see `Wardrobe.dress`."""
-        stage = self.stage
-        head = vertices[:, : stage.head.num_vertices]
-        eyes = stage.head.eyeballs(head)
+        static = self.static
+        head = vertices[:, : static.head.num_vertices]
+        eyes = static.head.eyeballs(head)
         centre = eyes.centre.double().cpu().numpy()
         radius = eyes.radius.double().cpu().numpy()
         frames = [face_frame(points[i], centre[i]) for i in range(len(parameters))]
         for i, p in enumerate(parameters):
             middle = centre[i].mean(0)
-            frame = np.tile(middle - [0.0, 0.0, 0.07], (stage.worn_first - stage.glasses_first, 1))
+            frame = np.tile(middle - [0.0, 0.0, 0.07], (static.worn_first - static.glasses_first, 1))
             if p["glasses"]["worn"]:
                 gap = float(np.linalg.norm(centre[i, 0] - centre[i, 1])) * 500.0
                 shape = glasses_shape(p["glasses"], gap)
                 shape[:, 2] += EYE_PLANE + radius[i].mean() * 1000.0
                 frame = middle + shape * 0.001 @ frames[i]
-            vertices[i, stage.glasses_first : stage.worn_first] = torch.as_tensor(frame, dtype=torch.float32)
-        worn, paint, absent, sky = stage.wardrobe.dress(parameters, head.cpu().numpy(), points, frames, centre, cameras)
-        vertices[:, stage.worn_first :] = torch.as_tensor(worn)
-        dead[:, stage.worn_first :] = torch.as_tensor(absent)
+            vertices[i, static.glasses_first : static.worn_first] = torch.as_tensor(frame, dtype=torch.float32)
+        worn, paint, absent, sky = static.wardrobe.dress(
+            parameters, head.cpu().numpy(), points, frames, centre, cameras
+        )
+        vertices[:, static.worn_first :] = torch.as_tensor(worn)
+        dead[:, static.worn_first :] = torch.as_tensor(absent)
         return torch.as_tensor(paint, device=self.device), torch.as_tensor(sky, device=self.device)
 
     # -- light --------------------------------------------------------------------------------------------------
@@ -237,8 +239,8 @@ class Renderer:
             directions = light_directions(light, p["camera"]["azimuth"])
             casting = min(light["casting"], light["count"])
             pairs += [(i, k, directions[k], light["softness"]) for k in range(casting)]
-        stage = self.stage
-        return cast_shadows(vertices, normals, dead, stage.shadow_faces, stage.shadow_vertices, pairs)
+        static = self.static
+        return cast_shadows(vertices, normals, dead, static.shadow_faces, static.shadow_vertices, pairs)
 
     def _posed(
         self,
@@ -252,27 +254,27 @@ class Renderer:
         worn: tuple[torch.Tensor, torch.Tensor],
     ) -> tuple[Any, list[torch.Tensor]]:
         """The per-image arrays as the struct kernels read, and the tensors that own its memory."""
-        stage, batch, count = self.stage, len(vertices), self.stage.head.num_vertices
+        static, batch, count = self.static, len(vertices), self.static.head.num_vertices
         paint = torch.empty(batch, count * 2, 4, device=self.device)
         size = span(count, self.device)
-        inputs = [looks, as_warp(stage.tiles, wp.vec4), as_warp(stage.mm_tensor, wp.vec3)]
-        inputs += [as_warp(stage.skin_uv, wp.vec2), as_warp(stage.marks), count, size, as_warp(paint, wp.vec4)]
+        inputs = [looks, as_warp(static.tiles, wp.vec4), as_warp(static.mm_tensor, wp.vec3)]
+        inputs += [as_warp(static.skin_uv, wp.vec2), as_warp(static.marks), count, size, as_warp(paint, wp.vec4)]
         launch(paint_kernel, (batch, chunks(count, size)), inputs, self.device)
-        glow = torch.empty(batch, stage.num_vertices, 4, device=self.device)
-        size = span(stage.num_vertices, self.device)
-        inputs = [looks, as_warp(stage.vertex_material), as_warp(stage.open_sky), as_warp(stage.oily)]
-        inputs += [as_warp(t, wp.vec3) for t in (vertices, normals, tangents(stage, vertices))]
-        inputs += [as_warp(seen), as_warp(stage.lit_index), as_warp(dead), as_warp(worn[1])]
-        inputs += [stage.hair_first, stage.num_vertices, size]
+        glow = torch.empty(batch, static.num_vertices, 4, device=self.device)
+        size = span(static.num_vertices, self.device)
+        inputs = [looks, as_warp(static.vertex_material), as_warp(static.open_sky), as_warp(static.oily)]
+        inputs += [as_warp(t, wp.vec3) for t in (vertices, normals, tangents(static, vertices))]
+        inputs += [as_warp(seen), as_warp(static.lit_index), as_warp(dead), as_warp(worn[1])]
+        inputs += [static.hair_first, static.num_vertices, size]
         inputs += [as_warp(glow, wp.vec4)]
-        launch(light_kernel, (batch, chunks(stage.num_vertices, size)), inputs, self.device)
+        launch(light_kernel, (batch, chunks(static.num_vertices, size)), inputs, self.device)
         eyes = self._eye_frames(vertices[:, :count])
         posed = Posed()
-        posed.count, posed.head_count, posed.hair_count = stage.num_vertices, count, strand.shape[1]
+        posed.count, posed.head_count, posed.hair_count = static.num_vertices, count, strand.shape[1]
         posed.glow, posed.paint = _flat(glow, wp.vec4), _flat(paint, wp.vec4)
         posed.vertices, posed.normals = _flat(vertices, wp.vec3), _flat(normals, wp.vec3)
         posed.strand = _flat(strand, wp.vec4)
-        posed.worn_first, posed.worn_count = stage.worn_first, stage.wardrobe.num_vertices
+        posed.worn_first, posed.worn_count = static.worn_first, static.wardrobe.num_vertices
         posed.worn = _flat(worn[0], wp.vec4)
         posed.eyes, posed.screen = _flat(eyes, wp.vec3), _flat(screen, wp.vec3)
         return posed, [glow, paint, vertices, normals, strand, eyes, worn[0]]
@@ -280,7 +282,7 @@ class Renderer:
     def _eye_frames(self, head: torch.Tensor) -> torch.Tensor:
         """Opening of the lids (B,2,4,3), left eye first: middle of the corners (m), the line between them over half
         its length (1/m), up (unit), and (height of the upper rim, of the lower rim, 0) above the corners in mm."""
-        embedding = self.stage.head.embedding
+        embedding = self.static.head.embedding
         p = surface_points(head, embedding.vertices, embedding.barycentric)
         frames = []
         for inner, outer, upper, lower in ((42, 45, (43, 44), (46, 47)), (39, 36, (37, 38), (40, 41))):
@@ -298,7 +300,7 @@ class Renderer:
     def _project(self, looks: Any, vertices: torch.Tensor, dead: torch.Tensor) -> torch.Tensor:
         """Vertices (B,V,3) in pixels, with the reciprocal of their depth: see `draw_kernels.project_kernel`."""
         screen = torch.empty_like(vertices)
-        count = self.stage.num_vertices
+        count = self.static.num_vertices
         step = span(count, self.device)
         inputs = [looks, as_warp(vertices, wp.vec3), as_warp(dead), count, step, _flat(screen, wp.vec3)]
         launch(project_kernel, (len(vertices), chunks(count, step)), inputs, self.device)
@@ -309,8 +311,8 @@ class Renderer:
         keys = torch.zeros(len(screen), size, size, dtype=torch.int64, device=self.device)
         for first, last in ranges:
             step = span(last - first, self.device)
-            inputs = [_flat(screen, wp.vec3), as_warp(self.stage.faces_tensor, wp.vec3i)]
-            inputs += [self.stage.num_vertices, first, last, size, step]
+            inputs = [_flat(screen, wp.vec3), as_warp(self.static.faces_tensor, wp.vec3i)]
+            inputs += [self.static.num_vertices, first, last, size, step]
             launch(draw_kernel, (len(screen), chunks(last - first, step)), [*inputs, _flat(keys)], self.device)
         return keys
 
@@ -323,7 +325,7 @@ class Renderer:
         shapes = torch.as_tensor(np.stack([_pack_shapes(p["background"]) for p in parameters]), device=self.device)
         out = torch.zeros(batch, small, small, 3, device=self.device)
         step = span(small, self.device)
-        inputs = [looks, as_warp(self.stage.tiles, wp.vec4), as_warp(shapes), _flat(solid), size, small, step]
+        inputs = [looks, as_warp(self.static.tiles, wp.vec4), as_warp(shapes), _flat(solid), size, small, step]
         launch(backdrop_kernel, (batch, small, chunks(small, step)), [*inputs, _flat(out, wp.vec3)], self.device)
         for i, p in enumerate(parameters):
             if p["background"]["file"] and self.folder is not None:
@@ -352,7 +354,7 @@ class Renderer:
         picture.face_id, picture.barycentric, picture.z = _flat(face_id), _flat(bary, wp.vec3), _flat(z)
         step = span(size, self.device)
         grid = (batch, size, chunks(size, step))
-        inputs = [looks, self.stage.for_kernels, posed, _flat(solid), _flat(thin), size, step, picture]
+        inputs = [looks, self.static.for_kernels, posed, _flat(solid), _flat(thin), size, step, picture]
         launch(shade_kernel, grid, inputs, self.device)
         return light, label, face_id, bary, z
 

@@ -1,0 +1,1 @@
+"""What is drawn: every factor of a picture, its distribution, unit, range and source."""

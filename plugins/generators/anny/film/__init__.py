@@ -1,0 +1,1 @@
+"""From light to bytes: lens, sensor, tone curve, JPEG."""

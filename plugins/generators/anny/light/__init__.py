@@ -1,0 +1,1 @@
+"""Light and colour: surroundings, pigments, white light."""

@@ -1,0 +1,1 @@
+"""What is seen, as geometry: head, hair, beard, lashes, glasses."""

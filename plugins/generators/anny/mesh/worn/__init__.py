@@ -1,0 +1,1 @@
+"""What is worn or held, as geometry: hats, masks, scarves, hands, jewellery."""

@@ -1,0 +1,163 @@
+"""Puts accessories on posed heads: fills the slots of the scene's mesh, their paint, and what they shade."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from synthforge.core.camera import Camera
+
+from .....schemas import SYNTHFORGE
+from ..anatomy import azimuth_of
+from .binding import build_shell, relief
+from .headwear import hat_patch, rim_height
+from .held import hand_patches, place_hand, thing_patches
+from .jewellery import earring_patches, lobe_vertices
+from .masks import mask_patches
+from .neckwear import chain_patch, scarf_patch
+from .skirt import build_skirt
+from .slots import ABSENT, FACES, NUM_VERTICES, SLOTS, WEAVES, Patch
+
+_FACE_WIDTH = 0.135  # m between the jaw's ends of an adult: hands scale with the face, half as much
+
+
+class Wardrobe:
+    """Static parts: where things sit on the head, and the faces of all slots, the clothes' continuation last."""
+
+    def __init__(self, mm: np.ndarray, body: np.ndarray, ear: np.ndarray) -> None:
+        """mm: canonical vertices (V,3); body: faces (F,3) of the skin; ear: mask (V,) of the ears."""
+        self.mm = mm
+        self.shell = build_shell(mm, body)
+        self.skirt = build_skirt(mm, body)
+        self.lobes = lobe_vertices(mm, ear)
+        self.skin = np.unique(body)
+        self.skin = self.skin[mm[self.skin, 1] > -200.0]
+        self.front = self.skin[(mm[self.skin, 1] > -150.0) & (mm[self.skin, 2] > -130.0)]
+        self.azimuth = azimuth_of(mm)
+        self.first_skirt = NUM_VERTICES
+        self.num_vertices = NUM_VERTICES + len(self.skirt.source)
+        self.faces = np.concatenate([FACES, self.skirt.faces + NUM_VERTICES]).astype(np.int32)
+        around = mm[self.skirt.source] + 1000.0 * self.skirt.along
+        self.skirt_uv = np.stack([around[:, 0], around[:, 1] + 0.4 * around[:, 2]], axis=1)
+
+    def dress(
+        self,
+        parameters: Sequence[Mapping[str, Any]],
+        head: np.ndarray,
+        points: np.ndarray,
+        frames: Sequence[np.ndarray],
+        eyes: np.ndarray,
+        cameras: Sequence[Camera],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Everything worn in a batch.
+
+        head (B,V,3) posed vertices, points (B,68,3) landmarks, frames: rows x, y, z of each face, eyes (B,2,3) centres;
+        metres. Returns vertices (B,N,3), paint (B,N,2,4): colour and gloss, then texture u, v, its strength, and class
+        + WEAVES * weave; dead (B,N) uint8; open (B,V): share of the sky that what is worn leaves to the head.
+        """
+        batch = len(parameters)
+        vertices = np.zeros((batch, self.num_vertices, 3), np.float32)
+        paint = np.zeros((batch, self.num_vertices, 2, 4), np.float32)
+        dead = np.full((batch, self.num_vertices), ABSENT, np.uint8)
+        sky = np.ones((batch, head.shape[1]), np.float32)
+        vertices[:, self.first_skirt :] = self.skirt.posed(head)
+        dead[:, self.first_skirt :] = 0
+        cloth = SYNTHFORGE.id("cloth")
+        for i, p in enumerate(parameters):
+            clothes = p["clothes"]
+            paint[i, self.first_skirt :, 0, :3] = clothes["colour"]
+            paint[i, self.first_skirt :, 1, :2] = self.skirt_uv * clothes["pattern_scale"]
+            paint[i, self.first_skirt :, 1, 2:] = clothes["pattern"], cloth
+            if not anything(p):
+                continue
+            patches = self._patches(p, head[i].astype(np.float64), points[i], frames[i], eyes[i], cameras[i])
+            for name, patch in patches.items():
+                slot = SLOTS[name]
+                run = slice(slot.first, slot.first + slot.size)
+                vertices[i, run] = patch.points.reshape(-1, 3)
+                dead[i, run] = 0
+                _paint(paint[i, run], patch, (slot.columns, slot.rows))
+            sky[i] = self._shade(p, patches, head[i], frames[i])
+        return vertices, paint, dead, sky
+
+    def _patches(
+        self,
+        p: Mapping[str, Any],
+        head: np.ndarray,
+        points: np.ndarray,
+        frame: np.ndarray,
+        eyes: np.ndarray,
+        camera: Camera,
+    ) -> dict[str, Patch]:
+        patches: dict[str, Patch] = {}
+        scale = 0.5 + 0.5 * float(np.linalg.norm(points[0] - points[16])) / _FACE_WIDTH
+        jewellery = p["jewellery"]
+        if p["hat"]["present"]:
+            patches["hat"] = hat_patch(p["hat"], self.shell, head, frame)
+        if p["scarf"]["present"]:
+            patches["neck"] = scarf_patch(p["scarf"], points, head, self.mm)
+        elif jewellery["necklace"]:
+            patches["chain"] = chain_patch(jewellery, points, head, self.mm)
+        if any(jewellery["worn"]):
+            patches |= earring_patches(jewellery, head[self.lobes], frame, scale)
+        solid = head[self.front]
+        if p["mask"]["present"]:
+            patches |= mask_patches(p["mask"], points, solid, frame, eyes.mean(0))
+            solid = np.concatenate([solid, patches["mask"].points.reshape(-1, 3)])
+        if p["glasses"]["worn"]:  # hands and phones stay off the lenses
+            rims = points[[37, 38, 40, 41, 43, 44, 46, 47]] + 0.022 * frame[2]
+            solid = np.concatenate([solid, rims])
+        if p["hand"]["present"]:
+            anchor, axes = place_hand(p["hand"], points, frame)
+            patches |= hand_patches(p["hand"], anchor, axes, solid, scale)
+        if p["occluder"]["present"]:
+            view = camera.world_to_camera[:3, :3]
+            patches |= thing_patches(p["occluder"], points, frame, view, solid, scale)
+        return patches
+
+    def _shade(
+        self, p: Mapping[str, Any], patches: Mapping[str, Patch], head: np.ndarray, frame: np.ndarray
+    ) -> np.ndarray:
+        """Share (V,) of the sky's light that reaches the head's vertices past what is near them."""
+        sky = np.ones(len(head))
+        if "hat" in patches:
+            below = rim_height(p["hat"]["rim"], self.azimuth) - self.mm[:, 1]
+            wide = p["hat"]["kind"] in ("brimmed", "cap")
+            near = 0.45 * np.exp(-np.maximum(below, 0) / 9.0)
+            far = 0.35 * np.exp(-np.maximum(below, 0) / 45.0) * (np.cos(self.azimuth) > 0.4) if wide else 0.0
+            sky *= np.where(below > 0, 1 - near - far, 0.3)
+        if "neck" in patches:
+            top = patches["neck"].points[..., 1].max(1).mean()
+            sky *= 1 - 0.45 / (1 + np.exp((head[:, 1] - top - 0.008) / 0.006)) * (self.mm[:, 1] > -190)
+        held = [patch.points.reshape(-1, 3) for name, patch in patches.items() if name.startswith("part")]
+        if held:
+            middle, cloud = head[self.front].mean(0), np.concatenate(held)
+            toward = frame[2] + 0.7 * np.sign((cloud.mean(0) - middle) @ frame[0]) * frame[0]
+            toward = toward / np.linalg.norm(toward)
+            right = np.cross(frame[1], toward)
+            right /= np.linalg.norm(right)
+            axes = np.stack([right, np.cross(toward, right), toward])
+            local, over = (head[self.front] - middle) @ axes.T, (cloud - middle) @ axes.T
+            corner = np.full(2, 0.15)
+            gap = relief(over[:, :2], over[:, 2], -corner, corner, (44, 44)).at(local[:, :2]) - local[:, 2]
+            dark = np.where(np.isfinite(gap) & (gap > -0.01), 0.5 * np.exp(-np.maximum(gap, 0) / 0.03), 0.0)
+            sky[self.front] *= 1 - dark
+        return sky.astype(np.float32)
+
+
+def anything(p: Mapping[str, Any]) -> bool:
+    """Whether a scene has any accessory at all."""
+    present = any(p[name]["present"] for name in ("hat", "mask", "scarf", "hand", "occluder"))
+    return present or any(p["jewellery"]["worn"]) or p["jewellery"]["necklace"]
+
+
+def _paint(into: np.ndarray, patch: Patch, shape: tuple[int, int]) -> None:
+    """Write a patch's paint (N,2,4)."""
+    into[:, 0, :3] = np.broadcast_to(patch.colour, (*shape, 3)).reshape(-1, 3)
+    into[:, 0, 3] = patch.gloss
+    if patch.uv is not None:
+        into[:, 1, :2] = patch.uv.reshape(-1, 2)
+    into[:, 1, 2] = patch.pattern
+    into[:, 1, 3] = SYNTHFORGE.id(patch.label) + WEAVES * patch.weave

@@ -1,0 +1,1 @@
+"""Who is seen: drawn factors become a person, by rules about people."""

@@ -1,0 +1,63 @@
+"""The arrays that kernels share: the static scene, its posed state, and the picture.
+
+No `from __future__ import annotations` here: warp reads the annotations of structs.
+"""
+
+# mypy: ignore-errors
+# Structs are written in warp's language, whose types mypy cannot follow.
+
+import warp as wp
+
+MIXED_REGION = 255  # instead of a class, for faces that lie in several regions
+
+
+@wp.struct
+class Head:
+    """Static arrays of the scene's mesh and of its head."""
+
+    faces: wp.array(dtype=wp.vec3i)
+    material: wp.array(dtype=wp.uint8)
+    region: wp.array(dtype=wp.uint8)  # of faces that lie in one region altogether, else MIXED
+    regions: wp.array3d(dtype=wp.uint8)
+    brow: wp.array(dtype=wp.vec2)
+    brow_face: wp.array(dtype=wp.uint8)
+    mm: wp.array(dtype=wp.vec3)
+    uv: wp.array(dtype=wp.vec2)
+    axis: wp.array(dtype=wp.vec3)  # of eyes and lashes, see `StaticScene`
+    tiles: wp.array(dtype=wp.vec4)
+    wrinkles: wp.array(dtype=wp.vec4)
+    hair_first: int
+
+
+@wp.struct
+class Posed:
+    """Per-image arrays of the scene's mesh, see `dress_kernels` and `Renderer`; flat, since an index of one dimension
+    costs a third of one of three. count, head_count, hair_count, worn_count: vertices an image; worn_first: the first
+    of what is worn; worn: its paint, two a vertex, see `mesh.worn.wardrobe.Wardrobe.dress`."""
+
+    count: int
+    head_count: int
+    hair_count: int
+    worn_count: int
+    worn_first: int
+    worn: wp.array(dtype=wp.vec4)
+    glow: wp.array(dtype=wp.vec4)
+    paint: wp.array(dtype=wp.vec4)
+    vertices: wp.array(dtype=wp.vec3)
+    normals: wp.array(dtype=wp.vec3)
+    strand: wp.array(dtype=wp.vec4)
+    eyes: wp.array(dtype=wp.vec3)
+    screen: wp.array(dtype=wp.vec3)
+    backdrop: wp.array(dtype=wp.vec3)
+
+
+@wp.struct
+class Picture:
+    """What the kernel writes: see `core.records.Surface` and `Rendering`; light: linear and exposed, to be made bytes
+    by `film`."""
+
+    light: wp.array(dtype=wp.vec3)
+    label: wp.array(dtype=wp.uint8)
+    face_id: wp.array(dtype=wp.int32)
+    barycentric: wp.array(dtype=wp.vec3)
+    z: wp.array(dtype=wp.float32)

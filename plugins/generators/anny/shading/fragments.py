@@ -1,0 +1,363 @@
+"""What one fragment looks like, material by material: the light it reflects, and its class or its opacity.
+
+Where a colour decides a class, both come from the same numbers:
+
+- skin, ears, lips, eyes, mouth ... : the head's own region table;
+- brow: where the brow's smooth outline (without single strands) covers at least half;
+- facial hair, hair painted on the scalp: where their smooth density reaches one half.
+
+No `from __future__ import annotations` here: warp reads the annotations of its functions.
+"""
+
+# ruff: noqa: UP018, SIM109
+# mypy: ignore-errors
+# These are written in warp's language, whose types mypy cannot follow.
+
+import warp as wp
+
+from synthforge.heads.anny.regions import CELLS as _CELLS
+
+from ....schemas import SYNTHFORGE
+from ..mesh import materials
+from ..mesh.worn import slots
+from .arrays import MIXED_REGION, Head, Posed
+from .look import Look
+from .mouth import tongue_light, tooth_light
+from .scenery import cloth_colour
+from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lash_cover, lid_shadow, lit, sky_light
+from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at, wrinkles_at
+
+wp.set_module_options({"enable_backward": False})
+
+IS_TONGUE, IS_LASHES, IS_HAIR, IS_BEARD, IS_FRAME = (
+    wp.constant(m) for m in (materials.TONGUE, materials.LASHES, materials.HAIR, materials.BEARD, materials.FRAME)
+)
+CELLS = wp.constant(_CELLS)  # of a face's own map of regions, a side
+
+
+def classes(*names: str):
+    """Ids of classes of the schema `synthforge` as constants of a kernel."""
+    return (wp.constant(wp.int32(SYNTHFORGE.id(name))) for name in names)
+
+
+WEAVES, KNIT, SKIN = (wp.constant(n) for n in (slots.WEAVES, slots.KNIT, slots.SKIN))
+MIXED = wp.constant(MIXED_REGION)
+C_SKIN, C_MOUTH, C_HAIR, C_BEARD, C_CLOTH = classes("skin", "inner_mouth", "hair", "facial_hair", "cloth")
+C_LEFT_BROW, C_RIGHT_BROW, C_LEFT_EAR, C_RIGHT_EAR = classes("left_brow", "right_brow", "left_ear", "right_ear")
+C_LEFT_LID, C_RIGHT_LID = classes("left_lid", "right_lid")
+
+
+@wp.func
+def shade_body(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, f: wp.int32, c: wp.vec3i, w: wp.vec3
+) -> wp.vec4:
+    """Skin and all that is painted on it: reflected light and class."""
+    label = wp.int32(head.region[f])
+    if label == MIXED:
+        last = CELLS - 1
+        cell = float(CELLS)
+        label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * cell), last), wp.min(wp.int32(w[1] * cell), last)])
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    base = (
+        posed.paint[(b * posed.head_count + c[0]) * 2] * w[0]
+        + posed.paint[(b * posed.head_count + c[1]) * 2] * w[1]
+        + posed.paint[(b * posed.head_count + c[2]) * 2] * w[2]
+    )
+    mark = (
+        posed.paint[(b * posed.head_count + c[0]) * 2 + 1] * w[0]
+        + posed.paint[(b * posed.head_count + c[1]) * 2 + 1] * w[1]
+        + posed.paint[(b * posed.head_count + c[2]) * 2 + 1] * w[2]
+    )
+    uv = head.uv[c[0]] * w[0] + head.uv[c[1]] * w[1] + head.uv[c[2]] * w[2]
+    if mark[2] < 0.0:
+        mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
+        scale = looks[b].cloth_scale
+        weave = square_at(head.tiles, CLOUD_START, mm[0] * scale, (mm[1] + 0.4 * mm[2]) * scale)
+        cloth = cloth_colour(looks, b, weave) * (1.0 - 0.35 * step_between(-5.0, 0.0, mark[2]))
+        out = lit(glow, cloth, 0.0)
+        return wp.vec4(out[0], out[1], out[2], float(C_CLOTH))
+    if label == C_LEFT_BROW or label == C_RIGHT_BROW:
+        label = C_SKIN
+
+    noise = square_at(head.tiles, SKIN_START, uv[0] + looks[b].offset_u, uv[1] + looks[b].offset_v)
+    albedo = wp.vec3(base[0], base[1], base[2]) * (1.0 + looks[b].mottle * noise[0] + looks[b].grain * noise[1])
+    gloss = 1.0 + 0.1 * noise[1]
+    lines = float(0.0)
+    if looks[b].folds > 0.0 or looks[b].crow > 0.0 or looks[b].forehead > 0.0:
+        drawn = wrinkles_at(head.wrinkles, uv[0] + 0.8 * noise[0], uv[1] + 0.8 * noise[0])
+        lines = looks[b].forehead * drawn[0] + looks[b].folds * drawn[1] + looks[b].crow * drawn[2]
+    if looks[b].pores > 0.0:
+        # twice two texels a millimetre: what a picture of 256 pixels just resolves, and larger ones show
+        pore = square_at(head.tiles, SKIN_START, uv[0] * 2.7 + looks[b].offset_v, uv[1] * 2.7 + looks[b].offset_u)
+        albedo = albedo * (1.0 + looks[b].pores * pore[1])
+        gloss = gloss * (1.0 + 3.0 * looks[b].pores * pore[1])
+    if looks[b].moles > 0.0:
+        su = (uv[0] + looks[b].offset_u) * 0.04167
+        sv = (uv[1] + looks[b].offset_v) * 0.04167
+        dice = head.tiles[CLOUD_START + (wp.int32(wp.floor(su)) & 127) + ((wp.int32(wp.floor(sv)) & 127) << 7)]
+        # two independent normal numbers of the square: whether, and where and how large
+        if wp.abs(dice[2]) < looks[b].moles * 1.25:
+            place = 0.5 + 0.12 * wp.clamp(dice[3], -2.0, 2.0)
+            du = (su - wp.floor(su) - place) * 24.0
+            dv = (sv - wp.floor(sv) - 1.0 + place) * 24.0
+            spot = step_between(1.0, 0.45, wp.sqrt(du * du + dv * dv) / (2.2 + 0.8 * wp.abs(dice[3])))
+            albedo = wp.cw_mul(albedo, wp.vec3(1.0 - 0.45 * spot, 1.0 - 0.62 * spot, 1.0 - 0.68 * spot))
+    relief = looks[b].relief
+    if looks[b].freckles > 0.0:
+        spot = looks[b].freckles * step_between(0.3, 0.6, noise[1])
+        albedo = wp.cw_mul(albedo, wp.vec3(1.0 - 0.3 * spot, 1.0 - 0.45 * spot, 1.0 - 0.55 * spot))
+    lips = step_between(0.25, 0.75, mark[0])
+    if lips > 0.0:
+        albedo = albedo * (1.0 - lips) + looks[b].lips * (lips * (1.0 + 0.15 * noise[0] + 0.1 * noise[1]))
+        gloss = gloss * (1.0 + lips * looks[b].lip_gloss)
+    if head.brow_face[f] != wp.uint8(0):
+        st = head.brow[c[0]] * w[0] + head.brow[c[1]] * w[1] + head.brow[c[2]] * w[2]
+        # hairs stand up at the inner end and lie along the brow towards the outer one
+        lean = st[0] * 64.0 + st[1] * (4.0 + 14.0 * wp.clamp(st[0], 0.0, 1.0))
+        hairs = strands_at(head.tiles, lean + looks[b].hair_v, st[1] * 9.0 + looks[b].hair_u)
+        shape = brow_shape(looks, b, st[0])
+        cover = brow_cover(looks, b, st[0], st[1] - shape[0], shape[1], hairs)
+        if cover > 0.01:
+            albedo = albedo * (1.0 - cover) + looks[b].brow * (cover * (1.0 + 0.5 * hairs[0]))
+            gloss = gloss * (1.0 - 0.8 * cover)
+            if shape[1] > wp.abs(st[1] - shape[0]) and st[0] > 0.0 and st[0] < 0.98:
+                label = C_LEFT_BROW
+                if head.mm[c[0]][0] < 0.0:
+                    label = C_RIGHT_BROW
+    if base[3] > 0.02 and lips < 0.7:
+        density = base[3] * (1.0 - lips)
+        # hairs a few millimetres long at most, across which a picture of 512 pixels sees clumps
+        fibre = strands_at(head.tiles, uv[0] * 1.7 + looks[b].hair_u, uv[1] * 14.0 + looks[b].hair_v)
+        cover = beard_cover(looks, b, density, fibre)
+        albedo = albedo * (1.0 - cover) + looks[b].beard * (cover * (1.0 + 0.6 * fibre[0]))
+        gloss = gloss * (1.0 - 0.8 * cover)
+        relief = relief + 0.3 * cover
+        if density >= 0.5:
+            label = C_BEARD
+    if mark[1] > -14.0 and looks[b].roots > 0.0 and label != C_LEFT_EAR and label != C_RIGHT_EAR:
+        fibre = strands_at(head.tiles, uv[0] * 2.0 + looks[b].hair_u, uv[1] * 1.2 + looks[b].hair_v)
+        density = step_between(-5.0, 5.0, mark[1] + 4.0 * noise[0]) * looks[b].roots
+        # single hairs stand in front of the line, and skin shows between those behind it
+        loose = step_between(-10.0, 9.0, mark[1] + 4.0 * noise[0] + 4.0 * fibre[0]) * looks[b].roots
+        cover = wp.clamp(loose * (0.9 + 0.35 * fibre[0]), 0.0, 1.0)
+        albedo = albedo * (1.0 - cover) + looks[b].hair * (cover * (0.85 + 0.5 * fibre[0]))
+        gloss = gloss * (1.0 - 0.8 * cover)
+        if density >= 0.5:
+            label = C_HAIR
+    if label == C_LEFT_LID or label == C_RIGHT_LID:
+        # lids are thin, moist and, at the rim, painted or shaded by lashes
+        albedo = wp.cw_mul(albedo, wp.vec3(0.95, 0.88, 0.88)) * (1.0 - 0.45 * looks[b].liner)
+    if label == C_MOUTH:
+        # hardly any light gets out again from behind the teeth
+        depth = head.mm[c[0]][2] * w[0] + head.mm[c[1]][2] * w[1] + head.mm[c[2]][2] * w[2]
+        albedo = wp.vec3(0.17, 0.04, 0.036)
+        glow = glow * (0.05 + 0.3 * step_between(0.0, 26.0, depth))
+    # bumps brighten towards the key light and darken away from it
+    emboss = 1.0 + relief * (noise[2] * looks[b].emboss_u + noise[3] * looks[b].emboss_v) + lines * (1.0 - lips)
+    out = lit(glow, albedo, gloss) * emboss
+    return wp.vec4(out[0], out[1], out[2], float(label))
+
+
+@wp.func
+def shade_eye(
+    looks: wp.array(dtype=Look),
+    head: Head,
+    posed: Posed,
+    b: wp.int32,
+    side: wp.int32,
+    c: wp.vec3i,
+    w: wp.vec3,
+    view: wp.vec3,
+) -> wp.vec3:
+    """The eyeball: its colour by direction from its centre, darker under the upper lid and in the corners."""
+    d = wp.normalize(head.axis[c[0]] * w[0] + head.axis[c[1]] * w[1] + head.axis[c[2]] * w[2])
+    n = (
+        posed.normals[b * posed.count + c[0]] * w[0]
+        + posed.normals[b * posed.count + c[1]] * w[1]
+        + posed.normals[b * posed.count + c[2]] * w[2]
+    )
+    n = wp.normalize(n)
+    p = (
+        posed.vertices[b * posed.count + c[0]] * w[0]
+        + posed.vertices[b * posed.count + c[1]] * w[1]
+        + posed.vertices[b * posed.count + c[2]] * w[2]
+    )
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    noise = square_at(head.tiles, SKIN_START, d[0] * 70.0 + looks[b].offset_v, d[1] * 70.0 + looks[b].offset_u)
+    colour = eye_colour(looks, b, d, noise)
+    from_middle = p - posed.eyes[(b * 2 + side) * 4 + 0]
+    across = wp.dot(from_middle, posed.eyes[(b * 2 + side) * 4 + 1])
+    height = wp.dot(from_middle, posed.eyes[(b * 2 + side) * 4 + 2]) * 1000.0
+    rims = posed.eyes[(b * 2 + side) * 4 + 3]
+    arch = wp.max(1.0 - across * across, 0.0)
+    lid = lid_shadow(rims[0] * arch - height, looks[b].lid_shadow)
+    lower = 1.0 - 0.25 * step_between(1.5, -0.5, height - rims[1] * arch)
+    corner = 1.0 - 0.5 * step_between(0.55, 1.05, wp.abs(across))
+    shade = lid * lower * corner
+    # light reaches the eyeball through the opening of the lids even where the vertices behind them are in shadow
+    sky = sky_light(looks, b, n)
+    e = (wp.vec3(glow[0], glow[1], glow[2]) * 0.65 + sky * 0.35) * shade
+    d0 = wp.dot(n, looks[b].light0)
+    d1 = wp.dot(n, looks[b].light1)
+    # squared: the tear film's highlight is small and has no wide tail that would veil the iris
+    spark0 = highlight(n, view, looks[b].light0, d0, 0.12)
+    spark1 = highlight(n, view, looks[b].light1, d1, 0.12)
+    spark = looks[b].colour0 * (2.0 * spark0 * spark0) + looks[b].colour1 * (2.0 * spark1 * spark1)
+    return wp.cw_mul(colour, e) + (spark * lid + sky * (0.03 * lid)) * looks[b].eye_gloss
+
+
+@wp.func
+def hair_sample(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
+    """Light reflected by a hair fragment, and its opacity."""
+    i = c[0] - head.hair_first
+    j = c[1] - head.hair_first
+    k = c[2] - head.hair_first
+    h = (
+        posed.strand[b * posed.hair_count + i] * w[0]
+        + posed.strand[b * posed.hair_count + j] * w[1]
+        + posed.strand[b * posed.hair_count + k] * w[2]
+    )
+    v = h[1]
+    wave = looks[b].wave
+    curl = wp.sin(v * (0.03 + 0.06 * wave) + looks[b].hair_v)
+    u = h[0] + looks[b].hair_u + wave * 9.0 * curl + looks[b].sweep * v
+    noise = strands_at(head.tiles, u, v + looks[b].hair_v)
+    clump = float(0.0)
+    if looks[b].curl > 0.0:
+        knots = square_at(head.tiles, CLOUD_START, u * 0.45, v * 1.7 + looks[b].hair_u)
+        clump = looks[b].curl * (0.7 * knots[0] + 0.5 * knots[1])
+        noise = strands_at(head.tiles, u + 40.0 * clump, v + 90.0 * looks[b].curl * knots[0])
+    left = (h[2] - v) / looks[b].ragged + 0.5 * noise[1]
+    cover = step_between(0.0, 0.4, left + 0.5 - noise[2]) * step_between(0.3, 0.7, h[3])
+    if cover <= 0.0:
+        return wp.vec4(0.0, 0.0, 0.0, 0.0)
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    depth = wp.clamp(0.9 + looks[b].hair_depth * (0.4 * noise[1] + 0.2 * noise[0]) + 0.8 * clump, 0.25, 1.4)
+    depth = depth * (1.0 + looks[b].hair_tips * step_between(-20.0, 160.0, v))
+    shade = 1.0 + looks[b].hair_contrast * (0.8 * noise[0] + 0.7 * noise[3])
+    colour = looks[b].hair * (wp.max(shade, 0.15) * depth)
+    # one highlight takes the hair's colour, a weaker one that of the light
+    spec = glow[3] * looks[b].hair_gloss * wp.max(0.6 + 0.9 * noise[0], 0.0)
+    e = wp.vec3(glow[0], glow[1], glow[2])
+    hue = e / wp.max(e[1], 1.0e-3)
+    light = wp.cw_mul(colour, e + hue * (1.6 * spec)) + hue * (0.05 * spec)
+    return wp.vec4(light[0], light[1], light[2], cover)
+
+
+@wp.func
+def beard_sample(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3
+) -> wp.vec4:
+    """Light reflected by hair that stands off the face, and its opacity."""
+    start = b * posed.hair_count - head.hair_first
+    h = posed.strand[start + c[0]] * w[0] + posed.strand[start + c[1]] * w[1] + posed.strand[start + c[2]] * w[2]
+    base = b * posed.count
+    n = posed.normals[base + c[0]] * w[0] + posed.normals[base + c[1]] * w[1] + posed.normals[base + c[2]] * w[2]
+    p = posed.vertices[base + c[0]] * w[0] + posed.vertices[base + c[1]] * w[1] + posed.vertices[base + c[2]] * w[2]
+    noise = strands_at(head.tiles, h[0] + looks[b].hair_u, 2.0 * h[1] + looks[b].hair_v)
+    fine = strands_at(head.tiles, 1.7 * h[0] + looks[b].hair_v, 3.0 * h[1] + looks[b].hair_u)
+    rank = 0.5 * (noise[2] + fine[2])
+    # towards the outline the hair's outer layers are looked through: few strands reach that far
+    facing = wp.abs(wp.dot(n, wp.normalize(looks[b].eye - p))) / wp.max(wp.length(n), 1.0e-6)
+    layer = wp.min(0.22 * wp.sqrt(h[2]), 0.85)
+    full = (1.75 - 0.7 * looks[b].patchiness) * h[3] - 0.15
+    cover = step_between(-0.15, 0.15, full - rank) * step_between(-0.15, 0.15, facing / layer - rank)
+    if cover <= 0.0:
+        return wp.vec4(0.0, 0.0, 0.0, 0.0)
+    glow = posed.glow[base + c[0]] * w[0] + posed.glow[base + c[1]] * w[1] + posed.glow[base + c[2]] * w[2]
+    shade = 1.0 + looks[b].hair_contrast * (0.7 * noise[0] + 0.6 * fine[0] + 0.5 * noise[3])
+    depth = wp.clamp(0.9 + looks[b].hair_depth * (0.35 * noise[1] + 0.25 * fine[0]), 0.3, 1.3)
+    colour = looks[b].beard * (wp.max(shade, 0.15) * depth)
+    spec = 0.7 * glow[3] * looks[b].hair_gloss * wp.max(0.5 + 0.9 * fine[0], 0.0)
+    e = wp.vec3(glow[0], glow[1], glow[2])
+    hue = e / wp.max(e[1], 1.0e-3)
+    light = wp.cw_mul(colour, e + hue * (1.6 * spec)) + hue * (0.04 * spec)
+    return wp.vec4(light[0], light[1], light[2], 0.97 * cover)
+
+
+@wp.func
+def shade_thin(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3
+) -> wp.vec4:
+    """Light and opacity of what is drawn in the second layer."""
+    if material == IS_HAIR:
+        return hair_sample(looks, head, posed, b, c, w)
+    if material == IS_BEARD:
+        return beard_sample(looks, head, posed, b, c, w)
+    if material == IS_LASHES:
+        place = head.axis[c[0]] * w[0] + head.axis[c[1]] * w[1] + head.axis[c[2]] * w[2]
+        away = wp.length(looks[b].eye - posed.vertices[b * posed.count + c[0]])
+        dark = looks[b].brow * 0.06
+        return wp.vec4(
+            dark[0], dark[1], dark[2], lash_cover(looks, head.tiles, b, place, 1000.0 * away / looks[b].focal)
+        )
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    gleam = lit(glow, looks[b].lens, 1.0)
+    return wp.vec4(gleam[0], gleam[1], gleam[2], looks[b].tint)
+
+
+@wp.func
+def shade_other(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3
+) -> wp.vec3:
+    """Teeth, tongue, frames."""
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    if material == IS_FRAME:
+        return lit(glow, looks[b].frame, 1.2)
+    mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
+    if material == IS_TONGUE:
+        return tongue_light(head, glow, mm)
+    return tooth_light(glow, mm)
+
+
+@wp.func
+def shade_worn(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
+    """What is worn or held, by the paint of its vertices: reflected light and class."""
+    glow = (
+        posed.glow[b * posed.count + c[0]] * w[0]
+        + posed.glow[b * posed.count + c[1]] * w[1]
+        + posed.glow[b * posed.count + c[2]] * w[2]
+    )
+    i = (b * posed.worn_count + c[0] - posed.worn_first) * 2
+    j = (b * posed.worn_count + c[1] - posed.worn_first) * 2
+    k = (b * posed.worn_count + c[2] - posed.worn_first) * 2
+    base = posed.worn[i] * w[0] + posed.worn[j] * w[1] + posed.worn[k] * w[2]
+    cloth = posed.worn[i + 1] * w[0] + posed.worn[j + 1] * w[1] + posed.worn[k + 1] * w[2]
+    kind = wp.int32(posed.worn[i + 1][3])
+    weave = kind / WEAVES
+    pattern = cloth[2]
+    shade = float(1.0)
+    if weave == KNIT:
+        # ribs of stitches that lean alternately
+        rib = wp.cos(6.2831853 * cloth[0])
+        stitch = wp.cos(6.2831853 * (cloth[1] + 0.3 * wp.abs(rib)))
+        shade = 1.0 + pattern * (0.7 * rib + 0.35 * stitch)
+    elif weave == SKIN:
+        noise = square_at(head.tiles, SKIN_START, cloth[0] + looks[b].offset_u, cloth[1] + looks[b].offset_v)
+        shade = 1.0 + pattern * (looks[b].mottle * noise[0] + 0.5 * looks[b].relief * (noise[2] + noise[3]))
+    else:
+        noise = square_at(head.tiles, CLOUD_START, cloth[0], cloth[1])
+        shade = 1.0 + pattern * (0.8 * noise[0] + 0.5 * noise[1])
+    albedo = wp.vec3(base[0], base[1], base[2]) * wp.max(shade, 0.1)
+    out = lit(glow, albedo, base[3])
+    return wp.vec4(out[0], out[1], out[2], float(kind - weave * WEAVES))

