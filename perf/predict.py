@@ -34,7 +34,7 @@ from synthforge.core.shipped import find_model
 from synthforge.learning import model as learning
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks, load_model
-from synthforge.prediction.faces import predict_faces
+from synthforge.prediction.predictor import Predictor
 
 LAPTOP = NetworkConfig(backbone="residual", width=0.375, channels=48, input_size=128)
 TASKS = (
@@ -62,6 +62,7 @@ def main() -> None:
     model = load_model(find_model(options.model)) if options.model else random_model()
     reference = resnet18()
     size, rows = model.input_size, []
+    predictor = Predictor(model, passes=1, flip=flip, input_size=size)
     parameters = sum(p.numel() for p in model.parameters())
     print(
         f"{options.model or 'random weights'}: {parameters / 1e6:.2f} M parameters, {size} px, {', '.join(model.tasks)}"
@@ -76,7 +77,7 @@ def main() -> None:
         box = (1.5 * size - half, 1.5 * size - half, 1.5 * size + half, 1.5 * size + half)
         named: dict[str, Callable[[], Any]] = {
             "ours": lambda images=images: model.predict(images, flip=flip),
-            "predict": lambda b=batch, p=photograph, box=box: predict_faces(model, p, [box] * b, flip=flip),
+            "predict": lambda b=batch, p=photograph, box=box: predictor(p, [box] * b),
             "resnet18": lambda images=images: forward(reference, images),
         }
         found = measure(named, batch, options.rounds, options.seconds)

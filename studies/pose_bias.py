@@ -25,7 +25,7 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
 from synthforge.datasets.crops import tight_box
 from synthforge.learning.model import FaceModel, load_model
-from synthforge.prediction.faces import predict_faces
+from synthforge.prediction.predictor import Predictor
 
 MM = 0.855  # a hundredth of the distance of the outer eye corners, as marked
 TIP = 50.0  # the nose's tip before the outer eye corners, in the same hundredths: turns its offset into a sine
@@ -49,11 +49,12 @@ def points(model: FaceModel, root: Path, count: int) -> tuple[np.ndarray, np.nda
     benchmark = load_plugins().build("benchmark", {"name": "300w", "root": str(root)}, where="perf")
     items = benchmark.items("train")
     found, marked = [], []
+    predictor = Predictor(model, tasks=["keypoints"], passes=1)
     with progress_bar("predict", min(count, len(items)), unit="faces") as advance:
         for index in np.random.default_rng(0).permutation(len(items))[:count]:
             sample = benchmark.load(items[index])
             truth = np.asarray(sample.target, float)
-            face = predict_faces(model, sample.image, [tight_box(truth)], tasks=["keypoints"])[0]
+            face = predictor(sample.image, [tight_box(truth)])[0]
             found.append(face.points)
             marked.append(truth)
             advance(1)

@@ -38,7 +38,10 @@ SHEET_FACES = 24
 )
 @click.option("--detector", default="dlib", show_default=True, help="Finds the faces, for --box detector.")
 @click.option(
-    "--passes", type=click.IntRange(1, 2), default=1, show_default=True, help="2: crop again from the predicted points."
+    "--passes",
+    type=click.IntRange(1, 3),
+    help="How often to look: from the second on, the crop follows the face found [default: as predict; 1 for a "
+    "benchmark that says what the crop shows].",
 )
 @click.option(
     "--flip/--no-flip",
@@ -75,7 +78,7 @@ def command(
     pixel_centre: float,
     box: str,
     detector: str,
-    passes: int,
+    passes: int | None,
     flip: bool | None,
     input_size: int | None,
     align: int,
@@ -96,7 +99,7 @@ def command(
     """
     if (model is None) == (predictions is None):
         raise click.UsageError("give a MODEL folder or --predictions DIR, one of the two")
-    if predictions is not None and (box != "truth" or passes > 1 or flip or input_size):
+    if predictions is not None and (box != "truth" or passes or flip or input_size):
         raise click.UsageError(
             "--box, --passes, --flip, --input-size are for a MODEL: predictions in files are made already"
         )
@@ -105,10 +108,12 @@ def command(
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
     from ..evaluation.analysis import Analysis
+    from ..evaluation.protocol import Options
     from ..stages.predictor import evaluate_model
 
     drawn = SHEET_FACES if sheet is not None else 0
     look = Analysis(align, align_kind, align_split, _edges(groups), worst, drawn)
+    options = Options(box=box, look=look, limit=limit)
     plugins = load_plugins(extra)
     keys = resolve(apply_overrides({"root": root}, overrides), source="--set")
     built = plugins.build("benchmark", {"name": benchmark, **keys}, where="--benchmark")
@@ -122,8 +127,9 @@ def command(
         if predictions is not None:
             from ..evaluation.predictions import evaluate_files
 
+            task = plugins.build("task", built.task, where=f"the benchmark {benchmark}")
             evaluation = evaluate_files(
-                predictions, built, split, name=benchmark, pixel_centre=pixel_centre, look=look, limit=limit
+                predictions, task, built, split, options, name=benchmark, pixel_centre=pixel_centre
             )
         else:
             assert model is not None
@@ -131,15 +137,13 @@ def command(
                 find_model(model),
                 built,
                 split,
+                options,
                 plugins=plugins,
                 name=benchmark,
-                box=box,
-                detector=detector,
                 passes=passes,
+                detector=detector,
                 flip=flip,
                 input_size=input_size or 0,
-                look=look,
-                limit=limit,
             )
         done.append((str(model or predictions), evaluation))
         _print(evaluation)

@@ -42,11 +42,13 @@ def command(
 
     A model that has seen real photographs is refused: its weights may be bound to the terms of their owners.
     """
+    from ..core.plugins import load_plugins
     from ..evaluation.card import MEGABYTE, CardText
     from ..stages.export import write
     from ..stages.report import collect
 
-    found = collect(evaluations, where="--evaluation")
-    facts = write(model, out, found, CardText(title, summary, limits), dtype=dtype)
+    plugins = load_plugins()
+    found = collect(evaluations, plugins, where="--evaluation")
+    facts = write(model, out, found, CardText(title, summary, limits), dtype=dtype, plugins=plugins)
     say(f"{out}: {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters")
     write_json_to(facts, json_file)

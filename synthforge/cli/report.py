@@ -14,19 +14,23 @@ from .common import say, write_json_to
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the page.")
 @click.option("--title", default="SynthForge report", show_default=True, help="Title of the page.")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Best, median and worst faces.")
+@click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON; - is stdout.")
-def command(evaluations: tuple[Path, ...], out: Path, title: str, pictures: bool, json_file: Path | None) -> None:
+def command(
+    evaluations: tuple[Path, ...], out: Path, title: str, pictures: bool, extra: tuple[str, ...], json_file: Path | None
+) -> None:
     """Write report.html, report.md and report.json about EVALUATIONS: folders of evaluate stages, or of whole runs.
 
     Rows of one benchmark and split share a table with the published rows, best figures in bold.
     """
     from ..core.errors import UserError
+    from ..core.plugins import load_plugins
     from ..evaluation.report import write_report
     from ..stages.report import collect
 
     for folder in evaluations:
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}")
-    found = collect(evaluations, where="EVALUATIONS")
+    found = collect(evaluations, load_plugins(extra), where="EVALUATIONS")
     say(f"report: {write_report(found, out, title=title, pictures=pictures)}")
     write_json_to({"evaluations": [{"label": label, **each.to_json()} for label, each in found]}, json_file)

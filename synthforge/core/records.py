@@ -158,6 +158,11 @@ class FaceError:
     unit: str = ""
     limit: float = 0.0
 
+    @property
+    def title(self) -> str:
+        """The name with the unit."""
+        return f"{self.name}, {self.unit}" if self.unit else self.name
+
 
 @dataclass(frozen=True)
 class Scores:

@@ -108,6 +108,15 @@ def write_over(image: np.ndarray, text: str, at: tuple[float, float], size: int,
     return np.array(canvas)
 
 
+def write_numbers(image: np.ndarray, name: str, value: np.ndarray, size: int) -> np.ndarray:
+    """A value that has no picture of its own in words over a picture: its name and its first rows of numbers."""
+    rows = np.atleast_2d(np.asarray(value, np.float64))
+    lines = [name, *(" ".join(f"{number:+.3g}" for number in row[:6]) for row in rows.reshape(-1, rows.shape[-1])[:6])]
+    for number, line in enumerate(lines):
+        image = write_over(image, line, (6, 4 + 1.4 * size * number), size)
+    return image
+
+
 def palette(schema: str) -> np.ndarray:
     """Colours (256,3) uint8 of a class schema; of an unknown one, colours that differ between neighbouring ids."""
     if schema in CLASS_SCHEMAS:

@@ -35,8 +35,8 @@ def write_card(
 ) -> None:
     """Write `figures.json` and `README.md` beside a model; pictures and names of faces stay behind.
 
-    description: what `model.json` holds; facts: {"parameters", "bytes", "sha256"} of the weights; evaluations: labels
-    and evaluations in the order of the card.
+    description: what `model.json` holds, and `meanings` of its tasks by name (`Task.meaning`); facts: {"parameters",
+    "bytes", "sha256"} of the weights; evaluations: labels and evaluations in the order of the card.
     """
     shown = [(label, without_faces(evaluation)) for label, evaluation in evaluations]
     figures = [
@@ -75,7 +75,10 @@ def card(
         f"{description['crop_scale']:g} times the larger side of the tight box of its landmarks. "
         f"`synthforge predict` makes the crops.{_sizes(description.get('task_sizes', {}))}",
         "",
-        *(f"- `{name}`: {_output(schema)}" for name, schema in description["schemas"].items()),
+        *(
+            f"- `{name}`: {f'schema `{schema}`' if schema else description['meanings'][name]}"
+            for name, schema in description["schemas"].items()
+        ),
         "",
         "## How it was made",
         "",
@@ -96,11 +99,7 @@ def card(
 
 def _sizes(by_task: Mapping[str, int]) -> str:
     each = ", ".join(f"{pixels} pixels for {task}" for task, pixels in sorted(by_task.items()))
-    return f" Benchmarks are scored at {each} unless told otherwise." if each else ""
-
-
-def _output(schema: str) -> str:
-    return f"schema `{schema}`" if schema else "camera z relative to the median of the head, metres"
+    return f" The best sizes are {each}; `predict` and `evaluate` take them unless told otherwise." if each else ""
 
 
 def _history(training: Mapping[str, Any]) -> list[str]:

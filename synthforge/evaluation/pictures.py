@@ -7,24 +7,32 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.frames import CropFrame
+from ..core.interfaces import Task
 from ..datasets import crops, drawing
-from .metrics import align
 from .protocol import Case
 
 Panels = Sequence[tuple[str, np.ndarray]]
 
 
-def draw_case(case: Case, task: str, schema: str, size: int = 256) -> Panels:
+def draw_case(case: Case, task: Task, schema: str, size: int = 256) -> Panels:
     """Captioned panels (size,size,3) uint8: the crop the network saw, with what is known and what was predicted."""
-    image, matrix = crops.crop(case.sample.image, case.box, size)
-    if task == "keypoints":
-        return _points(case, schema, image, matrix)
-    if task == "segmentation":
-        return _labels(case, schema, image, matrix)
-    return _depth(case, image)
+    sample = case.sample
+    image, matrix = crops.crop(sample.image, case.box, size)
+    frame = CropFrame(matrix, size, (0, 0, sample.image.shape[1], sample.image.shape[0]))
+    panels = task.panels(image, frame, sample.target, case.prediction, sample.mask, schema)
+    if panels is not None:
+        return panels
+    letters = max(11, size // 24)
+
+    def panel(value: np.ndarray) -> np.ndarray:
+        drawn = task.draw(image, frame, value, schema)
+        return drawing.write_numbers(image, task.name, value, letters) if drawn is None else drawn
+
+    return [("photograph", image), ("annotation", panel(sample.target)), ("prediction", panel(case.prediction))]
 
 
-def contact_sheet(cases: Sequence[Case], task: str, schema: str, *, size: int = 224, columns: int = 4) -> np.ndarray:
+def contact_sheet(cases: Sequence[Case], task: Task, schema: str, *, size: int = 224, columns: int = 4) -> np.ndarray:
     """Faces in rows, each with what is known and what was predicted, its key and its error written over it.
 
     For landmarks one picture a face (annotation green, prediction red), else every panel of `draw_case` side by side.
@@ -35,7 +43,7 @@ def contact_sheet(cases: Sequence[Case], task: str, schema: str, *, size: int = 
     tiles = []
     for case in cases:
         panels = [panel for _, panel in draw_case(case, task, schema, size)]
-        row = drawing.stack(panels[-1:] if task == "keypoints" else panels, across=True)
+        row = drawing.stack(panels[-1:] if task.locates else panels, across=True)
         text = drawing.caption(f"{case.error:.3g}  {case.sample.item.key}", row.shape[1], 11)
         tiles.append(drawing.stack([text, row]))
     columns = max(1, min(len(tiles), columns * size // tiles[0].shape[1]))
@@ -51,38 +59,3 @@ def jpeg(image: np.ndarray, quality: int = 88) -> bytes:
 def embed(image: np.ndarray, quality: int = 85) -> str:
     """A picture (H,W,3) uint8 as a `data:` URL (JPEG), so that a report needs no other file."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, quality)).decode("ascii")
-
-
-def _points(case: Case, schema: str, image: np.ndarray, matrix: np.ndarray) -> Panels:
-    known = drawing.Points(crops.apply(matrix, case.sample.target), schema, drawing.TRUTH)
-    given = drawing.Points(crops.apply(matrix, case.prediction), schema, drawing.PREDICTION)
-    return [
-        ("annotation", drawing.draw_points(image, [known])),
-        ("prediction (red) over annotation", drawing.draw_points(image, [known, given])),
-    ]
-
-
-def _labels(case: Case, schema: str, image: np.ndarray, matrix: np.ndarray) -> Panels:
-    known, given = (crops.warp_label(value, matrix, len(image)) for value in (case.sample.target, case.prediction))
-    return [
-        ("photograph", image),
-        ("annotation", drawing.draw_labels(known, schema, image)),
-        ("prediction", drawing.draw_labels(given, schema, image)),
-        ("where they differ", drawing.draw_differences(known, given, image)),
-    ]
-
-
-def _depth(case: Case, image: np.ndarray) -> Panels:
-    target = case.sample.target
-    mask = (target > 0) if case.sample.mask is None else case.sample.mask & (target > 0)
-    scale, shift = align(case.prediction, target, mask)
-    span = drawing.depth_span(target, mask, cut=2)
-
-    def panel(depth: np.ndarray, inside: np.ndarray) -> np.ndarray:
-        return crops.crop(drawing.draw_depth(depth, inside, span), case.box, len(image))[0]
-
-    return [
-        ("photograph", image),
-        ("annotation", panel(target, mask)),
-        ("prediction, aligned", panel(scale * case.prediction + shift, np.ones_like(mask))),
-    ]

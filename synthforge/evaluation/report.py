@@ -25,8 +25,6 @@ from .summary import protocol_of
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 
-# The error of one face, as `Scores.per_item` gives it, by task.
-_ERRORS = {"keypoints": ("NME", "%"), "segmentation": ("100 − mean F1:", "%"), "depth": ("AbsRel", "")}
 _CURVE = {"width": 460, "height": 240, "left": 44, "bottom": 34, "top": 10, "right": 12}
 
 
@@ -77,7 +75,7 @@ def _section(rows: Sequence[Labelled], pictures: bool) -> dict[str, Any]:
         "comparison": compared,
         "remark": _remark(first, compared),
         "figures": figures(rows),
-        "curve": _curve(rows) if first.task == "keypoints" else None,
+        "curve": _curve(rows, first.task.error.limit) if first.task.error.limit else None,
         "models": [
             {"label": label, "protocol": _told(each), "cases": _cases(each) if pictures else []} for label, each in rows
         ],
@@ -118,8 +116,8 @@ def _told(evaluation: Evaluation) -> str:
     return f"{protocol_of(evaluation)}, {evaluation.seconds:.1f} s ({rate:.1f} faces/s)"
 
 
-def _curve(rows: Sequence[Labelled], limit: float = 10.0) -> dict[str, Any]:
-    """Cumulative error distributions up to `limit` percent as SVG polylines."""
+def _curve(rows: Sequence[Labelled], limit: float) -> dict[str, Any]:
+    """Cumulative distributions of the error of a face up to `limit`, as SVG polylines."""
     box = _CURVE
     width = box["width"] - box["left"] - box["right"]
     height = box["height"] - box["top"] - box["bottom"]
@@ -128,6 +126,7 @@ def _curve(rows: Sequence[Labelled], limit: float = 10.0) -> dict[str, Any]:
         return f"{box['left'] + width * error / limit:.1f},{box['top'] + height * (1 - share):.1f}"
 
     lines = []
+    first = rows[0][1]
     for label, evaluation in rows:
         errors = np.sort(list(evaluation.scores.per_item.values()))
         grid = np.linspace(0, limit, 201)
@@ -135,20 +134,21 @@ def _curve(rows: Sequence[Labelled], limit: float = 10.0) -> dict[str, Any]:
         lines.append({"label": label, "points": " ".join(map(place, grid, share))})
     return {
         **box,
-        "x_ticks": [(place(error, 0).split(",")[0], f"{error:g}") for error in range(0, int(limit) + 1, 2)],
+        "x_ticks": [(place(error, 0).split(",")[0], f"{error:g}") for error in np.linspace(0, limit, 6)],
+        "error": first.task.error.title,
         "y_ticks": [(place(0, share / 100).split(",")[1], f"{share} %") for share in (0, 25, 50, 75, 100)],
         "lines": lines,
     }
 
 
 def _cases(evaluation: Evaluation) -> list[dict[str, Any]]:
-    error_name, unit = _ERRORS[evaluation.task]
+    error = evaluation.task.error
     groups = []
     for kind in CASES:
         faces = [
             {
                 "key": case.sample.item.key,
-                "error": f"{error_name} {case.error:.3g} {unit}".strip(),
+                "error": f"{error.name}: {case.error:.3g} {error.unit}".strip(),
                 "panels": [
                     {"caption": caption, "data": embed(panel)}
                     for caption, panel in draw_case(case, evaluation.task, evaluation.schema)

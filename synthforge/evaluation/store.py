@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.files import write_bytes, write_json, write_text
+from ..core.plugins import Plugins
 from ..core.records import PublishedRow, RealItem, RealSample, Scores
 from .pictures import contact_sheet, jpeg
 from .protocol import Case, Evaluation
@@ -47,8 +48,11 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") ->
     write_json(folder / NUMBERS, record)
 
 
-def load_evaluation(folder: Path) -> tuple[str, Evaluation]:
-    """An evaluation's label and the evaluation. Raises DataError when its files are missing or damaged."""
+def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
+    """An evaluation's label and the evaluation; plugins: where its task is found.
+
+    Raises DataError when its files are missing or damaged, PluginError when the task is not installed.
+    """
     try:
         record = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
         with np.load(folder / CASES) as arrays:
@@ -57,7 +61,7 @@ def load_evaluation(folder: Path) -> tuple[str, Evaluation]:
         return record["label"], Evaluation(
             benchmark=record["benchmark"],
             split=record["split"],
-            task=record["task"],
+            task=plugins.build("task", record["task"], where=str(folder / NUMBERS)),
             schema=record["schema"],
             scores=Scores(values, record["units"], record["per_item"], record["primary"]),
             count=record["count"],

@@ -9,14 +9,13 @@ from typing import Any
 
 from .protocol import Evaluation
 
-# What one face's error is called, as `Scores.per_item` gives it, by task.
-_ERRORS = {"keypoints": "NME, %", "segmentation": "100 - mean F1, %", "depth": "AbsRel"}
 _SHOWN_WORST = 10
 
 
 def to_markdown(evaluation: Evaluation, label: str = "", *, level: int = 2) -> str:
     """Everything but pictures and per-face errors; level: of its heading. Ends with a newline."""
     e, details = evaluation, evaluation.details
+    error = e.task.error.title
     top, below = "#" * level, "#" * (level + 1)
     lines = [f"{top} {label + ': ' if label else ''}{e.benchmark}, {e.split}", ""]
     lines += [
@@ -33,7 +32,7 @@ def to_markdown(evaluation: Evaluation, label: str = "", *, level: int = 2) -> s
         lines += [f"{below} By set and region", "", *_rows(details["sets"], "set")]
     for name, rows in details.get("groups", {}).items():
         named = {row["group"]: {**row, **row.get("regions", {})} for row in rows}
-        lines += [f"{below} By {name} ({_ERRORS.get(e.task, 'error')} of a face)", "", *_rows(named, name)]
+        lines += [f"{below} By {name} ({error} of a face)", "", *_rows(named, name)]
     if "align" in details:
         lines += [
             f"{below} With one {details['align']['kind']} map for each landmark",
@@ -45,7 +44,7 @@ def to_markdown(evaluation: Evaluation, label: str = "", *, level: int = 2) -> s
     if details.get("worst"):
         lines += [f"{below} Worst faces", ""]
         rows = [[w["key"], str(w["index"]), _number(w["error"]), w["image"]] for w in details["worst"][:_SHOWN_WORST]]
-        lines += table(["face", "place", _ERRORS.get(e.task, "error"), "photograph"], rows)
+        lines += table(["face", "place", error, "photograph"], rows)
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -96,6 +96,15 @@ class FaceModel(nn.Module):
         return float(self.info.get("crop_scale", 1.3))
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.mean.device
+
+    def size_of(self, task: str) -> int:
+        """Side in pixels of the crops a task is best at: `task_sizes` of the description, or the model's own size."""
+        return int(self.info.get("task_sizes", {}).get(task, self.input_size))
+
+    @property
     def mirrored(self) -> tuple[str, ...]:
         """The tasks that by the model's description are answered by the mean with the mirrored crop."""
         return tuple(self.info.get("mirrored", ()))

@@ -1,9 +1,8 @@
-"""Many photographs through a model, into a folder: for each a picture, a JSON record, a label map and depth.
+"""Many photographs through a model, into a folder: for each a picture, a JSON record, and the files of the tasks.
 
     NAME.json           what was found, and of what (see docs/predict.md); written last, so it stands for the others
     NAME.overlay.jpg    for people
-    NAME.labels.png     class ids (H,W), a palette image: the ids are the pixel values
-    NAME.depth.npz      depth_0, depth_1, ...: (h,w) float32 over each face's `region`
+    NAME.*              what tasks write (`Task.files`): label maps as `.labels.png`, depth as `.depth.npz` ...
 
 A record whose photograph, model, boxes and options are the same is kept; what no longer fits is set aside in
 `.previous/`; a file that this command did not write stops its photograph, not the others.
@@ -12,7 +11,6 @@ A record whose photograph, model, boxes and options are the same is kept; what n
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from .. import __version__
 from ..core.errors import DataError, UserError
@@ -30,19 +27,18 @@ from ..core.files import write_bytes, write_json
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
 from ..core.provenance import PREVIOUS, digest
-from ..core.schemas import CLASS_SCHEMAS
 from ..datasets import drawing
 from ..datasets.crops import Box
-from ..learning.model import FaceModel, load_model, model_digest
+from ..learning.model import model_digest
 from .boxes import read_boxes
 from .detectors import WORKING_SIDE, detect_faces, find_detector, to_crop_box
-from .faces import Face, predict_faces
+from .faces import Face
 from .overlay import draw
 from .photographs import Photograph, decode, read_bytes
+from .predictor import PASSES, Predictor
 
 FORMAT = "synthforge-prediction-1"
-# Everything this command may write for one photograph, behind its name.
-OUTPUTS = (".json", ".overlay.jpg", ".overlay.png", ".labels.png", ".depth.npz")
+OVERLAYS = (".overlay.jpg", ".overlay.png")
 #: boxes given by a user that are tight boxes of the landmarks already
 LANDMARKS = "landmarks"
 
@@ -53,13 +49,12 @@ class Options:
 
     detector: finds the faces where no boxes are given. boxes_of: what given boxes are: `landmarks`, tight around the 68
     points, or a detector's name, whose calibration then applies. tasks: None is all. overlay: `jpg`, `png` or `none`.
-    input_size: pixels of a crop, 0 for those the model was trained on. flip: the mean with the mirrored crop for every
-    task or for none, None: as the model says.
+    passes, input_size, flip: see `predictor.Predictor`.
     """
 
     detector: str = "dlib"
     boxes_of: str = LANDMARKS
-    passes: int = 2
+    passes: int = PASSES
     tasks: tuple[str, ...] | None = None
     overlay: str = "jpg"
     input_size: int = 0
@@ -109,11 +104,15 @@ def predict_photographs(
         find_detector(source)
     if given is None:
         detect_faces(np.zeros((80, 80, 3), np.uint8), options.detector)  # a missing package is said before any work
-    model = load_model(folder, plugins=plugins, input_size=options.input_size)
-    tasks = tuple(model.tasks) if options.tasks is None else options.tasks
-    passes = options.passes if "keypoints" in model.tasks else 1
-    predict_faces(model, np.zeros((8, 8, 3), np.uint8), [], tasks=tasks, passes=passes)  # a wrong task likewise
-    job = _Job(folder, model, out, options, given, source, tasks, passes)
+    predictor = Predictor.load(
+        folder,
+        plugins=plugins,
+        tasks=options.tasks,
+        passes=options.passes,
+        flip=options.flip,
+        input_size=options.input_size,
+    )
+    job = _Job(folder, predictor, out, options, given, source)
     outcomes = []
     with progress_bar("predict", len(photographs), unit="images", shown=progress) as advance:
         for photograph, waiting in _ahead(job.prepare, photographs):
@@ -139,23 +138,23 @@ def _ahead(
 @dataclass
 class _Job:
     folder: Path
-    model: FaceModel
+    predictor: Predictor
     out: Path
     options: Options
     given: Mapping[Path, Sequence[Box]] | None
     source: str
-    tasks: Sequence[str]
-    passes: int
     model_facts: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        predictor = self.predictor
+        facts = {task: predictor.facts(task) for task in predictor.tasks}
         self.model_facts = {
             "name": self.folder.name,
             "sha256": model_digest(self.folder),
-            "input_size": self.model.input_size,
-            "crop_scale": self.model.crop_scale,
-            "mirrored": [task for task in self.model.tasks if self.model.mirrors(task, self.options.flip)],
-            "schemas": {task: self.model.schema(task) for task in self.tasks},
+            "input_size": {task: fact["input_size"] for task, fact in facts.items()},
+            "crop_scale": predictor.crop_scale,
+            "mirrored": [task for task, fact in facts.items() if fact["flip"]],
+            "schemas": {task: predictor.schemas[task] for task in predictor.tasks},
         }
 
     def prepare(self, photograph: Photograph) -> _Ready:
@@ -167,8 +166,8 @@ class _Job:
             "model": self.model_facts,
             "image": {"file": str(photograph.path), "sha256": hashlib.sha256(data).hexdigest()},
             "boxes": self._boxes_facts(photograph),
-            "passes": self.passes,
-            "tasks": list(self.tasks),
+            "passes": self.predictor.passes,
+            "tasks": list(self.predictor.tasks),
             "overlay": self.options.overlay,
         }
         record = self._record(photograph)
@@ -197,14 +196,7 @@ class _Job:
             ready = waiting.result()
             if ready.image is None:
                 return Outcome(photograph.path, "kept", ready.kept, record)
-            faces = predict_faces(
-                self.model,
-                ready.image,
-                [box for _, box in ready.boxes],
-                tasks=self.tasks,
-                passes=self.passes,
-                flip=self.options.flip,
-            )
+            faces = self.predictor(ready.image, [box for _, box in ready.boxes])
             self._write(ready, faces)
             return Outcome(photograph.path, "done", len(faces), record)
         except UserError as error:
@@ -214,21 +206,14 @@ class _Job:
     def _write(self, ready: _Ready, faces: Sequence[Face]) -> None:
         assert ready.image is not None
         files: dict[str, bytes] = {}
-        schemas = self.model_facts["schemas"]
         if self.options.overlay != "none":
-            picture = draw(
-                ready.image, faces, points=schemas.get("keypoints", ""), classes=schemas.get("segmentation", "")
-            )
+            picture = draw(ready.image, faces)
             kind, options = ("JPEG", {"quality": 90}) if self.options.overlay == "jpg" else ("PNG", {})
             files[f".overlay.{self.options.overlay}"] = drawing.encoded(picture, kind, **options)
-        if "segmentation" in self.tasks:
-            label = Image.fromarray(merge_labels(faces, ready.image.shape[:2]))
-            label.putpalette(drawing.palette(schemas["segmentation"]).tobytes())
-            files[".labels.png"] = drawing.encoded(label, "PNG")
-        if "depth" in self.tasks:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **{f"depth_{i}": face.depth for i, face in enumerate(faces)})  # type: ignore[arg-type]
-            files[".depth.npz"] = buffer.getvalue()
+        shape, frames = (ready.image.shape[0], ready.image.shape[1]), [face.frame(1) for face in faces]
+        for name in self.predictor.tasks:
+            task, schema = self.predictor.model.tasks[name], self.predictor.schemas[name]
+            files |= task.files([face.values[name] for face in faces], frames, shape, schema)
         self._make_room(ready.photograph)
         for suffix, data in files.items():
             write_bytes(self._path(ready.photograph, suffix), data)
@@ -238,7 +223,7 @@ class _Job:
             "fingerprint": _fingerprint(ready.facts),
             "image": {**ready.facts["image"], "width": width, "height": height},
             "faces": [
-                _face_record(face, given, schemas, i)
+                {"box": _rounded(given), **face.to_json(i)}
                 for i, (face, (given, _)) in enumerate(zip(faces, ready.boxes, strict=True))
             ],
             "files": {suffix.split(".")[1]: ready.photograph.name + suffix for suffix in files},
@@ -266,65 +251,17 @@ class _Job:
 
     def _make_room(self, photograph: Photograph) -> None:
         """Set aside what an earlier call wrote under this name."""
-        for path in (self._path(photograph, suffix) for suffix in OUTPUTS):
+        tasks = self.predictor.model.tasks.values()
+        suffixes = [".json", *OVERLAYS, *(suffix for task in tasks for suffix in task.suffixes())]
+        for path in (self._path(photograph, suffix) for suffix in suffixes):
             if path.is_file():
                 previous = self.out / PREVIOUS
                 previous.mkdir(parents=True, exist_ok=True)
                 os.replace(path, previous / path.name)
 
 
-def _face_record(face: Face, given: Box, schemas: Mapping[str, str], index: int) -> dict[str, Any]:
-    """A face as its JSON record tells it; every coordinate in pixels of the upright photograph."""
-    record: dict[str, Any] = {
-        "box": _rounded(given),
-        "landmarks_box": _rounded(face.box),
-        "crop": _rounded(face.crop),
-        "region": list(face.region),
-    }
-    if face.points is not None:
-        record["landmarks"] = {"schema": schemas["keypoints"], "points": [_rounded(p) for p in face.points]}
-    if face.labels is not None:
-        schema = schemas["segmentation"]
-        counts = np.bincount(face.labels.ravel(), minlength=1)
-        known = CLASS_SCHEMAS[schema].classes if schema in CLASS_SCHEMAS else ()
-        record["classes"] = {
-            "schema": schema,
-            "shares": {
-                (known[i] if i < len(known) else str(i)): round(float(n) / face.labels.size, 6)
-                for i, n in enumerate(counts)
-                if n
-            },
-        }
-    if face.depth is not None:
-        record["depth"] = {"array": f"depth_{index}", "unit": "m"}
-    return record
-
-
 def _rounded(values: Any) -> list[float]:
     return [round(float(value), 3) for value in values]
-
-
-def merge_labels(faces: Sequence[Face], shape: tuple[int, int]) -> np.ndarray:
-    """One label map (H,W) uint8 of a photograph; where faces' crops meet, the nearer crop's class that is not
-    background decides, distances counted from the crops' centres in their own sides."""
-    merged = np.zeros(shape, np.uint8)
-    nearest = np.full(shape, np.inf, np.float32) if len(faces) > 1 else None
-    for face in faces:
-        if face.labels is None:
-            continue
-        left, top, right, bottom = face.region
-        window = np.s_[top:bottom, left:right]
-        if nearest is None:
-            merged[window] = face.labels
-            continue
-        x0, y0, x1, y1 = face.crop
-        x = (np.arange(left, right) + 0.5 - (x0 + x1) / 2) / (x1 - x0)
-        y = (np.arange(top, bottom) + 0.5 - (y0 + y1) / 2) / (y1 - y0)
-        distance = np.hypot(x[None], y[:, None]).astype(np.float32)
-        wins = (face.labels != 0) & (distance < nearest[window])
-        merged[window][wins] = face.labels[wins]
-        nearest[window][wins] = distance[wins]
-    return merged
 
 
 def _fingerprint(facts: Mapping[str, Any]) -> str:

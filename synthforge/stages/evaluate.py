@@ -40,8 +40,9 @@ class EvaluateConfig:
     """model: a train or finetune stage, or a model folder; benchmark: a reference to a benchmark plugin;
     benchmark_root: a stage or folder that takes the place of its `root`; splits: which to score.
 
-    box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: 2 crops
-    again from the predicted points. input_size: pixels of a crop, 0 for those the model says the task is best at (see
+    box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: how often to
+    look, from the second on at the face found; null: as often as `predict`, and once for a benchmark that says what the
+    crop shows. input_size: pixels of a crop, 0 for those the model says the task is best at (see
     TrainConfig.task_sizes). flip: the mean of the predictions of the crop and of its mirror image; null: as the model
     says (TrainConfig.mirrored). groups: attribute to edges of bins, or to [] for one group a value. worst: how many of
     the worst faces to list; sheet: how many of them to draw. limit: the first faces only. label: what the report calls
@@ -54,7 +55,7 @@ class EvaluateConfig:
     splits: list[str] = field(default_factory=lambda: ["val"])
     box: str = "truth"
     detector: str = "dlib"
-    passes: int = 1
+    passes: int | None = None
     input_size: int = 0
     flip: bool | None = None
     align: AlignConfig = field(default_factory=AlignConfig)
@@ -67,8 +68,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         box_mode(self.box)
-        if self.passes not in (1, 2):
-            raise ValueError(f"passes is 1 or 2, got {self.passes}")
+        if self.passes is not None and self.passes < 1:
+            raise ValueError(f"passes is at least 1, or null, got {self.passes}")
         if self.input_size and self.input_size < 16:
             raise ValueError(f"input_size is 0 or at least 16 pixels, got {self.input_size}")
         if min(self.worst, self.sheet) < 0:
@@ -105,26 +106,25 @@ def _look(context: StageContext, config: EvaluateConfig) -> Analysis:
 
 def run(context: StageContext, config: EvaluateConfig) -> None:
     """Score every split and keep the figures and the pictures of best, median and worst."""
+    from ..evaluation.protocol import Options
     from ..evaluation.store import save_evaluation
     from .predictor import evaluate_model
 
     benchmark = benchmarks.build(context, config.benchmark)
     name = benchmarks.reference(context, config.benchmark)["name"]
+    options = Options(box=config.box, look=_look(context, config), limit=config.limit, batch_size=config.batch_size)
     for split in config.splits:
         evaluation = evaluate_model(
             context.inputs["model"],
             benchmark,
             split,
+            options,
             plugins=context.plugins,
             name=name,
-            batch_size=config.batch_size,
             passes=config.passes,
-            box=config.box,
             detector=config.detector,
             flip=config.flip,
             input_size=config.input_size,
-            look=_look(context, config),
-            limit=config.limit,
         )
         save_evaluation(evaluation, context.out / split, label=config.label or context.name)
         primary = evaluation.scores.primary

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from ..core.pipeline import StageContext, StageKind
+from ..core.plugins import load_plugins
 from .report import collect
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(context: StageContext, config: ExportConfig) -> None:
     facts = write(
         context.inputs["model"],
         context.out,
-        collect(folders, where=f"{context.where}.evaluations"),
+        collect(folders, context.plugins, where=f"{context.where}.evaluations"),
         CardText(config.title, config.summary, config.limits),
         dtype=config.dtype,
         plugins=context.plugins,
@@ -65,10 +66,14 @@ def write(
     """Export a model folder to `out` with its card; what `learning.export.export_model` returns and raises."""
     from ..evaluation.card import write_card
     from ..learning.export import export_model
-    from ..learning.model import read_description
+    from ..learning.model import build_tasks, read_description
 
+    plugins = plugins or load_plugins()
     facts = export_model(model, out, dtype=dtype, plugins=plugins)
-    write_card(out, read_description(out), facts, evaluations, text)
+    description = read_description(out)
+    tasks, _ = build_tasks(description["tasks"], plugins)
+    meanings = {name: task.meaning for name, task in tasks.items()}
+    write_card(out, {**description, "meanings": meanings}, facts, evaluations, text)
     return facts
 
 

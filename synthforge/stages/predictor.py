@@ -1,8 +1,8 @@
-"""A trained model as a predictor for a benchmark: its task's output, in the benchmark's label schema."""
+"""A trained model on a benchmark: its task's values, in the benchmark's label schema and crop."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,11 @@ from ..core.interfaces import Benchmark
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
     from ..core.plugins import Plugins
     from ..datasets.crops import Box
     from ..evaluation.boxes import Finder
-    from ..evaluation.protocol import Evaluation, Predictor
+    from ..evaluation.protocol import Evaluation, Options
     from ..learning.model import FaceModel
 
 
@@ -24,58 +23,51 @@ def evaluate_model(
     folder: Path,
     benchmark: Benchmark,
     split: str,
+    options: Options | None = None,
     *,
     plugins: Plugins,
     name: str,
-    box: str = "truth",
-    detector: str = "dlib",
-    flip: bool | None = None,
-    input_size: int = 0,
-    **options: Any,
+    passes: int | None = None,
+    **predictor: Any,
 ) -> Evaluation:
-    """Score the model in `folder` on a split; further options as `evaluation.protocol.evaluate` takes them.
+    """Score the model in `folder` on a split.
 
-    A label fine-tuning network answers where the model has one for the benchmark's schema; else its own head does,
-    through the mapping between class schemas where they differ. flip: also predict the mirrored crop and take the mean;
-    None: where the model's description says so.
-    input_size: pixels of a crop, 0 for what the model's description says of the task. detector: which finds the boxes
-    with box `detector`. Raises UserError when the model has no such task, or when some of the faces, and not all, were
-    what its labels were fine-tuned on.
+    options: how the split is scored; box `detector` asks `detector` for the faces. A label fine-tuning network answers
+    where the model has one for the benchmark's schema; else its own head does, through the mapping between schemas
+    where they differ. passes: how often to look, None: as often as `predict` does where the task locates the face, and
+    once where it does not, since the benchmark then says what the crop shows. predictor: further options of
+    `prediction.predictor.Predictor`: flip, input_size, detector. Raises UserError when the model has no such task, or
+    when some of the faces, and not all, were what its labels were fine-tuned on.
     """
     from ..evaluation.boxes import box_mode
-    from ..evaluation.protocol import evaluate
-    from ..evaluation.zero_shot import in_schema
+    from ..evaluation.protocol import Options, evaluate
     from ..learning.model import load_model
+    from ..prediction.predictor import PASSES, Predictor
 
-    model = load_model(folder, plugins=plugins, input_size=input_size, task=benchmark.task)
-    task = benchmark.task
-    if task not in model.tasks:
+    options = options or Options()
+    model = load_model(folder, plugins=plugins, input_size=predictor.get("input_size", 0))
+    if benchmark.task not in model.tasks:
         raise UserError(
-            f"the model in {folder} has no task '{task}', which {name} scores",
+            f"the model in {folder} has no task '{benchmark.task}', which {name} scores",
             hint=f"It has: {', '.join(model.tasks)}.",
         )
-    adapted = task in model.adapter_info and model.adapter_info[task].schema == benchmark.schema
-    notes = _fine_tuned_on(model, benchmark, split, name, folder) if adapted else []
-
-    def answer(images: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        return model.predict(images, adapted=adapted, flip=flip, tasks=[task])[task]
-
-    predictor: Predictor = answer
-    if task == "segmentation" and not adapted:
-        own = str(getattr(model.tasks[task], "schema", benchmark.schema))
-        predictor = in_schema(answer, own, benchmark.schema)
-    by_detector = box_mode(box) == "detector"
-    evaluation = evaluate(
-        predictor,
-        benchmark,
-        split,
-        name=name,
-        input_size=model.input_size,
-        box=box,
-        finder=_finder(detector) if by_detector else None,
-        how={"flip": model.mirrors(task, flip), **({"detector": detector} if by_detector else {})},
-        **options,
+    task = model.tasks[benchmark.task]
+    if not task.locates and (passes or 1) > 1:
+        raise UserError(f"a second pass needs predicted points; '{name}' has none")
+    ready = Predictor(
+        model,
+        tasks=[task.name],
+        schemas={task.name: benchmark.schema},
+        passes=passes or (PASSES if task.locates else 1),
+        crop_scale=benchmark.crop_scale,
+        **predictor,
     )
+    adapted = task.name in model.adapter_info and model.schema(task.name) == benchmark.schema
+    notes = _fine_tuned_on(model, benchmark, split, name, folder) if adapted else []
+    how = {}
+    if box_mode(options.box) == "detector":
+        options, how = replace(options, finder=_finder(ready.detector)), {"detector": ready.detector}
+    evaluation = evaluate(ready, task, benchmark, split, options, name=name, how=how)
     evaluation.notes = (*evaluation.notes, *notes)
     return evaluation
 

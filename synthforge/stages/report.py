@@ -12,6 +12,7 @@ from ..core.pipeline import StageContext, StageKind
 from ..core.provenance import PREVIOUS
 
 if TYPE_CHECKING:
+    from ..core.plugins import Plugins
     from ..evaluation.protocol import Evaluation
 
 
@@ -32,11 +33,12 @@ def run(context: StageContext, config: ReportConfig) -> None:
     from ..evaluation.report import write_report
 
     inputs = [context.inputs[f"evaluations.{index}"] for index in range(len(config.evaluations))]
-    page = write_report(collect(inputs, where=f"{context.where}.evaluations"), context.out, title=config.title)
+    found = collect(inputs, context.plugins, where=f"{context.where}.evaluations")
+    page = write_report(found, context.out, title=config.title)
     context.say(f"  {page}")
 
 
-def collect(folders: Sequence[Path], *, where: str) -> list[tuple[str, Evaluation]]:
+def collect(folders: Sequence[Path], plugins: Plugins, *, where: str) -> list[tuple[str, Evaluation]]:
     """Label and evaluation of all that lie in `folders`: evaluations, evaluate stages with a folder a split, or runs.
 
     where: for messages. Raises DataError when a folder holds none, or one that cannot be read.
@@ -53,7 +55,7 @@ def collect(folders: Sequence[Path], *, where: str) -> list[tuple[str, Evaluatio
                 f"{where}: no evaluation lies in {folder}", hint=f"An evaluate stage writes SPLIT/{NUMBERS} there."
             )
         found += here
-    return [load_evaluation(path) for path in found]
+    return [load_evaluation(path, plugins) for path in found]
 
 
 KIND = StageKind("report", ReportConfig, run, inputs=("evaluations",))

@@ -13,10 +13,11 @@ from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field, RealItem, RealSample
 from synthforge.datasets.writer import finish, sample_key, write_shard
 from synthforge.evaluation.analysis import Analysis
-from synthforge.evaluation.protocol import assess
+from synthforge.evaluation.protocol import Options, assess
 from synthforge.testing import check_benchmark
 
 CAMERA = Camera(
@@ -96,7 +97,8 @@ def test_figures_are_grouped_by_parameters_and_by_the_exact_pose(root: Path) -> 
     for index, item in enumerate(bench.items("all")):
         assert bench.attributes(bench.load(item))["yaw"] == pytest.approx(10.0 * index - 20, abs=1e-3)
     asked = {"yaw": [-15.0, 5.0], "skin.melanin": [0.15], "glasses": []}
-    found = assess(run, bench, "all", {}, look=Analysis(groups=asked), cases=0, progress=False)
+    options = Options(look=Analysis(groups=asked), cases=0, progress=False)
+    found = assess(run, load_plugins().build("task", bench.task), bench, "all", {}, options)
     per_item = list(found.scores.per_item.values())
     assert per_item == sorted(per_item)  # the error grows with the index, so groups can be told apart
     rows = {

@@ -12,9 +12,10 @@ import yaml
 from PIL import Image
 
 from synthforge.core.errors import DataError
-from synthforge.core.plugins import Plugins
-from synthforge.evaluation.protocol import evaluate
+from synthforge.core.plugins import Plugins, load_plugins
+from synthforge.evaluation.protocol import Options, evaluate
 from synthforge.evaluation.report import write_report
+from synthforge.prediction.predictor import Function, Predictor
 from synthforge.stages.evaluate import EvaluateConfig
 from synthforge.testing import check_benchmark
 
@@ -49,7 +50,9 @@ def test_the_worked_example_works(plugins: Plugins, tmp_path: Path) -> None:
     def middle(crops: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"points": torch.full((len(crops), 68, 2), 0.5)}
 
-    evaluation = evaluate(middle, bench, "test", name="csv-faces", cases=1, progress=False)
+    task = load_plugins().build("task", bench.task)
+    predictor = Predictor(Function(middle, task), passes=1)
+    evaluation = evaluate(predictor, task, bench, "test", Options(cases=1, progress=False), name="csv-faces")
     target = bench.load(item).target
     centre = (target.min(axis=0) + target.max(axis=0)) / 2
     expected = 100 * np.linalg.norm(target - centre, axis=1).mean() / np.linalg.norm(target[36] - target[45])

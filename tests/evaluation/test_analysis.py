@@ -16,12 +16,13 @@ from synthforge_plugins.schemas import IBUG68
 from synthforge.core.camera import Camera
 from synthforge.core.errors import UserError
 from synthforge.core.interfaces import Benchmark
+from synthforge.core.plugins import load_plugins
 from synthforge.core.records import RealItem, RealSample, Scores
 from synthforge.evaluation import alignment, groups, store
 from synthforge.evaluation.analysis import Analysis
 from synthforge.evaluation.pictures import contact_sheet, jpeg
 from synthforge.evaluation.pose import pose_in_space, yaw_in_image
-from synthforge.evaluation.protocol import Evaluation, assess
+from synthforge.evaluation.protocol import Evaluation, Options, assess
 from synthforge.evaluation.scoring import score_points
 from synthforge.evaluation.summary import to_markdown
 
@@ -59,6 +60,9 @@ SHAPE = _RNG.uniform(-1, 1, (68, 2))
 SHAPE[36], SHAPE[45] = (-0.6, -0.2), (0.6, -0.2)
 
 
+KEYPOINTS = load_plugins().build("task", "keypoints")
+
+
 def run_of(bench: Known, wrong: Any) -> Any:
     def run(items: Sequence[RealItem]) -> Iterable[tuple[RealSample, np.ndarray, Any]]:
         for item in items:
@@ -71,7 +75,8 @@ def run_of(bench: Known, wrong: Any) -> Any:
 def look_at(wrong: Any, **options: Any) -> Evaluation:
     bench = Known()
     how = {"input_size": 50}
-    return assess(run_of(bench, wrong), bench, "test", how, look=Analysis(**options), cases=0, progress=False)
+    asked = Options(look=Analysis(**options), cases=0, progress=False)
+    return assess(run_of(bench, wrong), KEYPOINTS, bench, "test", how, asked)
 
 
 def test_sets_and_regions_average_to_the_whole() -> None:
@@ -104,11 +109,11 @@ def test_the_worst_faces_come_first_with_place_and_photograph(tmp_path: Path) ->
     assert [row["index"] for row in rows[:2]] == [int(row["key"]) for row in rows[:2]]
     assert rows[0]["error"] >= rows[1]["error"] > rows[2]["error"] == 0
     assert [case.sample.item.key for case in evaluation.sheet] == [row["key"] for row in rows[:2]]
-    with Image.open(io.BytesIO(jpeg(contact_sheet(evaluation.sheet, "keypoints", "ibug68", size=96)))) as sheet:
+    with Image.open(io.BytesIO(jpeg(contact_sheet(evaluation.sheet, KEYPOINTS, "ibug68", size=96)))) as sheet:
         assert sheet.size == (192, 112)
     store.save_evaluation(evaluation, tmp_path)
     assert (tmp_path / "worst.jpg").is_file()
-    _, again = store.load_evaluation(tmp_path)
+    _, again = store.load_evaluation(tmp_path, load_plugins())
     assert again.details["worst"] == rows
 
 

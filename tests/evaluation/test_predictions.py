@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 from tiny_trees import write_trees
-from toy_benchmarks import Toy
+from toy_benchmarks import TASKS, Toy
 
 from synthforge.cli import main
 from synthforge.core.errors import DataError, UserError
 from synthforge.core.plugins import load_plugins
+from synthforge.evaluation import predictions
 from synthforge.evaluation.files import write_pts
-from synthforge.evaluation.predictions import evaluate_files
+from synthforge.evaluation.protocol import Evaluation, Options
+
+
+def evaluate_files(folder: Path, bench: Toy, **options: Any) -> Evaluation:
+    asked = Options(progress=False)
+    return predictions.evaluate_files(folder, TASKS[bench.task], bench, "test", asked, **options)
 
 
 def write_points(path: Path, points: np.ndarray, suffix: str, centre: float) -> None:
@@ -41,7 +48,7 @@ def test_points_in_every_format(tmp_path: Path, suffix: str, centre: float, flat
         points = bench.load(item).target + np.array([3.0, 4.0])
         points[45] += (100, 0)
         write_points(tmp_path / (item.key[5:] if flat else item.key), points, suffix, centre)
-    evaluation = evaluate_files(tmp_path, bench, "test", pixel_centre=centre, progress=False)
+    evaluation = evaluate_files(tmp_path, bench, pixel_centre=centre)
     assert evaluation.scores.values["nme"] == pytest.approx(5.0, abs=1e-4)
     assert evaluation.protocol["source"] == f"files in {tmp_path.name}"
     assert len(evaluation.cases) == 3
@@ -51,13 +58,13 @@ def test_label_maps(tmp_path: Path) -> None:
     bench = Toy("segmentation", 3)
     for item in bench.items("test"):
         Image.fromarray(bench.load(item).target).save(_at(tmp_path, item.key, ".png"))
-    assert evaluate_files(tmp_path, bench, "test", progress=False).scores.values["accuracy"] == 100
+    assert evaluate_files(tmp_path, bench).scores.values["accuracy"] == 100
     Image.fromarray(np.full((150, 190), 11, np.uint8)).save(_at(tmp_path, "test/01", ".png"))
     with pytest.raises(DataError, match=r"01\.png holds the class id 11"):
-        evaluate_files(tmp_path, bench, "test", progress=False)
+        evaluate_files(tmp_path, bench)
     Image.fromarray(np.zeros((150, 190, 3), np.uint8)).save(_at(tmp_path, "test/01", ".png"))
     with pytest.raises(DataError, match="one 8-bit channel"):
-        evaluate_files(tmp_path, bench, "test", progress=False)
+        evaluate_files(tmp_path, bench)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".png"])
@@ -69,26 +76,26 @@ def test_depth(tmp_path: Path, suffix: str) -> None:
             np.save(_at(tmp_path, item.key, suffix), depth)
         else:
             Image.fromarray(depth.astype(np.uint16)).save(_at(tmp_path, item.key, suffix))
-    assert evaluate_files(tmp_path, bench, "test", progress=False).scores.values["absrel"] < 1e-3
+    assert evaluate_files(tmp_path, bench).scores.values["absrel"] < 1e-3
 
 
 def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     bench = Toy("keypoints", 2)
     with pytest.raises(UserError, match="does not exist"):
-        evaluate_files(tmp_path / "no", bench, "test")
+        evaluate_files(tmp_path / "no", bench)
     with pytest.raises(DataError, match="no prediction for 'test/00'") as caught:
-        evaluate_files(tmp_path, bench, "test", progress=False)
+        evaluate_files(tmp_path, bench)
     assert ".pts, .txt, .json, .npy" in str(caught.value)
     np.save(_at(tmp_path, "test/00", ".npy"), np.zeros((67, 2)))
     with pytest.raises(DataError, match=r"00\.npy has the shape \(67, 2\)"):
-        evaluate_files(tmp_path, bench, "test", progress=False)
+        evaluate_files(tmp_path, bench)
     np.save(_at(tmp_path, "test/00", ".npy"), np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not a NumPy array of numbers"):
-        evaluate_files(tmp_path, bench, "test", progress=False)
+        evaluate_files(tmp_path, bench)
     _at(tmp_path, "test/00", ".npy").unlink()
     _at(tmp_path, "test/00", ".json").write_text('{"pts": []}')
     with pytest.raises(DataError, match="not a list of points"):
-        evaluate_files(tmp_path, bench, "test", progress=False)
+        evaluate_files(tmp_path, bench)
 
 
 # benchmark -> a split, the suffixes it reads, and the figure that a perfect prediction has

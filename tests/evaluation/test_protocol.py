@@ -7,14 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from toy_benchmarks import Toy, find_dots, read_depth, read_labels
+from toy_benchmarks import TASKS, Toy, find_dots, read_depth, read_labels, scored
 
 from synthforge.core.errors import UserError
+from synthforge.core.frames import CropFrame
 from synthforge.core.records import RealItem, RealSample
 from synthforge.datasets import crops
-from synthforge.evaluation import crop_maps
 from synthforge.evaluation.boxes import LEAST_OVERLAP, jittered, matching, overlap
-from synthforge.evaluation.protocol import evaluate
 
 
 @pytest.mark.parametrize("input_size", [96, 256])
@@ -31,7 +30,7 @@ def test_a_perfect_detector_scores_nearly_nothing(input_size: int, box: str) -> 
                 points[45] = sample.target[36] + (100, 0)
             return super().score(pairs)
 
-    evaluation = evaluate(find_dots, Watched("keypoints"), "test", input_size=input_size, box=box, progress=False)
+    evaluation = scored(find_dots, Watched("keypoints"), input_size=input_size, box=box)
     assert evaluation.scores.values["nme"] < 0.3  # percent of 100 pixels
     assert np.abs(np.mean(offsets, axis=0)).max() < 0.03  # pixels
     assert evaluation.count == evaluation.available == 10
@@ -44,24 +43,24 @@ def test_the_second_pass_crops_around_the_predicted_points() -> None:
         seen.append(float(batch.mean()))
         return find_dots(batch)
 
-    evaluate(predictor, Toy("keypoints", 2), "test", passes=2, progress=False, cases=0)
+    scored(predictor, Toy("keypoints", 2), passes=2, cases=0)
     assert len(seen) == 2
     assert seen[1] > 1.5 * seen[0]  # the dots fill more of the second, tighter crop
 
 
 def test_labels_come_back_at_full_resolution() -> None:
-    evaluation = evaluate(read_labels, Toy("segmentation"), "test", input_size=256, progress=False)
+    evaluation = scored(read_labels, Toy("segmentation"), input_size=256)
     assert evaluation.scores.values["accuracy"] > 90
     for case in evaluation.cases:
         wrong = case.prediction != case.sample.target
         inside_a_block = [axis for axis in range(186) if 2 <= axis % 32 < 30]
         assert not wrong[2:28][:, inside_a_block].any()  # a pixel or so beside edges, nothing else
-    worse = evaluate(read_labels, Toy("segmentation"), "test", input_size=32, progress=False)
+    worse = scored(read_labels, Toy("segmentation"), input_size=32)
     assert worse.scores.values["accuracy"] < evaluation.scores.values["accuracy"]
 
 
 def test_depth_comes_back_at_full_resolution() -> None:
-    evaluation = evaluate(read_depth, Toy("depth"), "test", progress=False)
+    evaluation = scored(read_depth, Toy("depth"))
     assert evaluation.scores.values["absrel"] < 0.05
     assert evaluation.scores.units == {"absrel": "", "rmse": "m", "delta@1.25": "%"}
 
@@ -70,7 +69,7 @@ def test_pixels_outside_of_the_crop_are_background() -> None:
     matrix = crops.box_matrix((10, 20, 30, 40), 64)
     logits = torch.zeros(3, 16, 16)
     logits[2] = 1
-    label = crop_maps.label_to_image(logits, matrix, 64, (50, 60))
+    label = TASKS["segmentation"].to_photograph(logits, CropFrame(matrix, 64, (0, 0, 60, 50)))
     assert (label[20:40, 10:30] == 2).all()
     assert label.sum() == 2 * 20 * 20
 
@@ -79,10 +78,11 @@ def test_a_map_is_interpolated_at_pixel_centres() -> None:
     """A linear ramp over the crop comes back as the same ramp in the photograph's coordinates."""
     matrix = crops.box_matrix((12.3, 7.9, 52.3, 47.9), 100)
     ramp = ((torch.arange(50) + 0.5) * 2).expand(1, 50, 50).double()  # crop x, at half the crop's resolution
-    mapped, inside = crop_maps.map_to_image(ramp, matrix, 100, (60, 60))
+    frame = CropFrame(matrix, 100, (0, 0, 60, 60))
+    mapped, inside = frame.map(ramp)[..., 0], frame.map(ramp, lambda values, inside: inside)
     expected = crops.apply(matrix, np.stack([np.arange(60) + 0.5, np.full(60, 20.0)], axis=1))[:, 0]
     core = np.arange(15, 50)
-    np.testing.assert_allclose(mapped[0, 20, core], expected[core], atol=1e-9)
+    np.testing.assert_allclose(mapped[20, core], expected[core], atol=1e-9)
     assert inside[20, 13]
     assert not inside[20, 11]
 
@@ -112,14 +112,14 @@ def test_a_detectors_box_is_matched_and_misses_are_counted() -> None:
     def finder(image: np.ndarray) -> list[tuple[float, float, float, float]]:
         return answers[next(i for i, known in enumerate(images) if np.array_equal(known, image))]
 
-    evaluation = evaluate(find_dots, bench, "test", box="detector", finder=finder, progress=False, cases=1)
+    evaluation = scored(find_dots, bench, box="detector", finder=finder, cases=1)
     boxes = evaluation.details["boxes"]
     assert boxes["missed_faces"] == [f"test/{i:02d}" for i in range(2, 10)]
     assert boxes["missed"] == 8
     per_item = evaluation.scores.per_item
     assert evaluation.scores.values["detected"] == pytest.approx(20)
     assert evaluation.scores.values["detected/nme"] == pytest.approx((per_item["test/00"] + per_item["test/01"]) / 2)
-    plain = evaluate(find_dots, Toy("keypoints"), "test", progress=False, cases=0).scores.per_item
+    plain = scored(find_dots, Toy("keypoints"), cases=0).scores.per_item
     assert per_item["test/05"] == plain["test/05"]
     assert per_item["test/00"] != plain["test/00"]
     assert any("8 of 10 faces were not found" in note for note in evaluation.notes)
@@ -129,23 +129,23 @@ def test_a_detectors_box_is_matched_and_misses_are_counted() -> None:
 
 def test_boxes_and_passes_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="box is one of truth, jitter, detector"):
-        evaluate(find_dots, Toy("keypoints"), "test", box="jiter")
-    with pytest.raises(ValueError, match="passes is 1 or 2"):
-        evaluate(find_dots, Toy("keypoints"), "test", passes=3)
+        scored(find_dots, Toy("keypoints"), box="jiter")
+    with pytest.raises(ValueError, match="passes is at least 1"):
+        scored(find_dots, Toy("keypoints"), passes=0)
     with pytest.raises(ValueError, match="needs a finder"):
-        evaluate(find_dots, Toy("keypoints"), "test", box="detector")
+        scored(find_dots, Toy("keypoints"), box="detector")
     with pytest.raises(UserError, match="crops otherwise"):
-        evaluate(read_labels, Toy("segmentation"), "test", box="detector", finder=lambda image: [])
+        scored(read_labels, Toy("segmentation"), box="detector", finder=lambda image: [])
 
 
 def test_result_is_the_same_for_any_batch_size() -> None:
-    one = evaluate(find_dots, Toy("keypoints"), "test", batch_size=1, progress=False).scores
-    many = evaluate(find_dots, Toy("keypoints"), "test", batch_size=7, progress=False).scores
+    one = scored(find_dots, Toy("keypoints"), batch_size=1).scores
+    many = scored(find_dots, Toy("keypoints"), batch_size=7).scores
     assert one.per_item == pytest.approx(many.per_item)
 
 
 def test_cases_limit_and_json() -> None:
-    evaluation = evaluate(find_dots, Toy("keypoints"), "test", name="toy", limit=7, cases=2, progress=False)
+    evaluation = scored(find_dots, Toy("keypoints"), name="toy", limit=7, cases=2)
     errors = evaluation.scores.per_item
     kinds = [case.kind for case in evaluation.cases]
     assert kinds == ["best", "best", "median", "median", "worst", "worst"]
@@ -159,7 +159,7 @@ def test_cases_limit_and_json() -> None:
 
 
 def test_a_figure_without_a_value_is_null() -> None:
-    data = evaluate(read_labels, Toy("segmentation", 3), "test", progress=False).to_json()
+    data = scored(read_labels, Toy("segmentation", 3)).to_json()
     assert data["values"]["f1/background"] is None
     json.dumps(data, allow_nan=False)
 
@@ -168,7 +168,7 @@ def test_wrong_predictions_are_refused() -> None:
     bench = Toy("keypoints", 3)
 
     def run(output: object) -> None:
-        evaluate(lambda batch: output, bench, "test", progress=False)  # type: ignore[arg-type,return-value]
+        scored(lambda batch: output, bench)  # type: ignore[arg-type,return-value]
 
     with pytest.raises(UserError, match=r"no 'points' \(it gives logits\)"):
         run({"logits": torch.zeros(3, 11, 4, 4)})
@@ -176,10 +176,10 @@ def test_wrong_predictions_are_refused() -> None:
         run({"points": torch.full((3, 68, 2), float("nan"))})
     with pytest.raises(UserError, match="70 channels; the schema ibug68 has 68"):
         run({"points": torch.zeros(3, 70, 2)})
-    with pytest.raises(UserError, match="second pass"):
-        evaluate(read_labels, Toy("segmentation"), "test", passes=2)
+    with pytest.raises(UserError, match=r"no 'points' \(it gives list"):
+        run([1, 2, 3])
     with pytest.raises(UserError, match="nothing to score"):
-        evaluate(find_dots, bench, "test", limit=0, progress=False)
+        scored(find_dots, bench, limit=0)
 
 
 def test_a_scorer_that_drops_faces_is_caught() -> None:
@@ -188,7 +188,7 @@ def test_a_scorer_that_drops_faces_is_caught() -> None:
             return super().score(list(results)[:2])
 
     with pytest.raises(Exception, match="2 of 5 faces were scored"):
-        evaluate(find_dots, Dropping("keypoints", 5), "test", progress=False)
+        scored(find_dots, Dropping("keypoints", 5))
 
 
 def test_an_unscorable_face_is_named() -> None:
@@ -198,4 +198,4 @@ def test_an_unscorable_face_is_named() -> None:
             return RealSample(sample.item, sample.image, (5.0, 5.0, 5.0, 5.0), sample.target)
 
     with pytest.raises(UserError, match="test/00"):
-        evaluate(find_dots, Flat("keypoints"), "test", progress=False)
+        scored(find_dots, Flat("keypoints"))

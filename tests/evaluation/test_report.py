@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from toy_benchmarks import Toy, find_dots, read_depth, read_labels
+from toy_benchmarks import TASKS, Toy, find_dots, read_depth, read_labels, scored
 
 from synthforge.core.records import PublishedRow, Scores
 from synthforge.datasets import crops, drawing
 from synthforge.evaluation import pictures, protocol, report, report_tables
-from synthforge.evaluation.protocol import Evaluation, evaluate
+from synthforge.evaluation.protocol import Evaluation
 
 
 @pytest.fixture(scope="module")
 def points() -> Evaluation:
-    return evaluate(find_dots, Toy("keypoints"), "test", name="toy", cases=1, progress=False)
+    return scored(find_dots, Toy("keypoints"), name="toy", cases=1)
 
 
 @pytest.fixture(scope="module")
 def labels() -> Evaluation:
-    return evaluate(read_labels, Toy("segmentation", 4), "test", name="parsing", cases=1, progress=False)
+    return scored(read_labels, Toy("segmentation", 4), name="parsing", cases=1)
 
 
 def page_of(path: Path, *rows: tuple[str, Evaluation], **options: object) -> str:
@@ -93,7 +93,7 @@ def test_report_json(tmp_path: Path, points: Evaluation) -> None:
     assert data["versions"]["numpy"] == np.__version__
 
 
-def scored(like: Evaluation, primary: str, **values: float) -> Evaluation:
+def with_figures(like: Evaluation, primary: str, **values: float) -> Evaluation:
     """The evaluation with other figures, `__` for `/` in their names."""
     named = {name.replace("__", "/"): value for name, value in values.items()}
     return replace(like, scores=Scores(named, dict.fromkeys(named, "%"), like.scores.per_item, primary))
@@ -109,8 +109,8 @@ def test_ours_follow_the_published_row_of_their_name_and_the_best_are_marked(lab
     known = replace(labels, published=PARSING)
     figures = {"f1__nose": 80.0, "f1__skin": 91.0, "f1__hat": 10.0, "mean_f1__14": 70.0, "mean_f1__18": 60.0}
     rows = [
-        ("mine", scored(known, "mean_f1/14", **figures)),
-        ("SB + LF", scored(known, "mean_f1/14", **{**figures, "f1__nose": 85.0, "mean_f1__18": 50.0})),
+        ("mine", with_figures(known, "mean_f1/14", **figures)),
+        ("SB + LF", with_figures(known, "mean_f1/14", **{**figures, "f1__nose": 85.0, "mean_f1__18": 50.0})),
     ]
     table = report_tables.comparison(rows)
     assert table is not None
@@ -136,7 +136,7 @@ def test_ours_follow_the_published_row_of_their_name_and_the_best_are_marked(lab
 
 
 def test_lower_is_better_where_it_is(points: Evaluation) -> None:
-    rows = [("a", scored(points, "nme", nme=4.0, fr=1.0)), ("b", scored(points, "nme", nme=5.0, fr=0.5))]
+    rows = [("a", with_figures(points, "nme", nme=4.0, fr=1.0)), ("b", with_figures(points, "nme", nme=5.0, fr=0.5))]
     lines = {line["name"]: [cell["best"] for cell in line["cells"]] for line in report_tables.figures(rows)["rows"]}
     assert lines == {"NME ↓": [True, False], "failures over ↓": [False, True]}
 
@@ -146,10 +146,10 @@ def test_the_summary_has_one_row_a_label_over_all_benchmarks(points: Evaluation,
 
     def landmarks(nme: float) -> Evaluation:
         # Figures come back from a file in the order of their names.
-        return scored(known, "nme", afw__nme=9.0, common__nme=nme - 1, nme=nme, nme__jaw=9.0)
+        return with_figures(known, "nme", afw__nme=9.0, common__nme=nme - 1, nme=nme, nme__jaw=9.0)
 
     def parsing(f1: float) -> Evaluation:
-        return scored(labels, "mean_f1/14", f1__skin=9.0, mean_f1__14=f1, mean_f1__18=f1 - 9)
+        return with_figures(labels, "mean_f1/14", f1__skin=9.0, mean_f1__14=f1, mean_f1__18=f1 - 9)
 
     sections = [[("SB", landmarks(6)), ("LF", landmarks(4))], [("SB", parsing(50)), ("LF w/", parsing(70))]]
     table = report_tables.summary(sections)
@@ -165,7 +165,9 @@ def test_the_summary_has_one_row_a_label_over_all_benchmarks(points: Evaluation,
 
 
 def test_markdown_holds_the_same_tables(tmp_path: Path, labels: Evaluation) -> None:
-    mine = scored(replace(labels, published=PARSING), "mean_f1/14", mean_f1__14=70.0, f1__nose=80.0, f1__skin=90.0)
+    mine = with_figures(
+        replace(labels, published=PARSING), "mean_f1/14", mean_f1__14=70.0, f1__nose=80.0, f1__skin=90.0
+    )
     page_of(tmp_path, ("a|b <i>", mine), notes=["mind *this*"])
     text = (tmp_path / report.MARKDOWN).read_text(encoding="utf-8")
     lines = text.splitlines()
@@ -198,7 +200,7 @@ def test_metric_names(metric: str, name: str) -> None:
 
 def test_the_error_curve_is_the_distribution(points: Evaluation) -> None:
     errors = {f"{i}": float(i) for i in range(1, 11)}
-    curve = report._curve([("a", replace(points, scores=replace(points.scores, per_item=errors)))])
+    curve = report._curve([("a", replace(points, scores=replace(points.scores, per_item=errors)))], 10.0)
     assert curve is not None
     ys = [float(pair.split(",")[1]) for pair in curve["lines"][0]["points"].split()]
     height = curve["height"] - curve["top"] - curve["bottom"]
@@ -220,7 +222,7 @@ def test_wrong_labels_are_marked_red(labels: Evaluation) -> None:
     case = labels.cases[0]
     wrong = case.sample.target.copy()
     wrong[30:60, 40:80] = (wrong[30:60, 40:80] % 10) + 1
-    panels = dict(pictures.draw_case(replace(case, prediction=wrong), "segmentation", "lapa11"))
+    panels = dict(pictures.draw_case(replace(case, prediction=wrong), TASKS["segmentation"], "lapa11"))
     differ = np.array(panels["where they differ"]).astype(int)
     matrix = crops.box_matrix(case.box, 256)
     x, y = crops.apply(matrix, np.array([60.0, 45.0])).astype(int)
@@ -230,8 +232,9 @@ def test_wrong_labels_are_marked_red(labels: Evaluation) -> None:
 
 
 def test_depth_panels_are_aligned() -> None:
-    evaluation = evaluate(read_depth, Toy("depth", 3), "test", cases=1, progress=False)
-    panels = {name: np.array(image).astype(int) for name, image in pictures.draw_case(evaluation.cases[0], "depth", "")}
+    evaluation = scored(read_depth, Toy("depth", 3), cases=1)
+    drawn = pictures.draw_case(evaluation.cases[0], TASKS["depth"], "")
+    panels = {name: np.array(image).astype(int) for name, image in drawn}
     assert set(panels) == {"photograph", "annotation", "prediction, aligned"}
     difference = np.abs(panels["annotation"] - panels["prediction, aligned"])[60:190, 60:190]
     assert np.median(difference) < 12

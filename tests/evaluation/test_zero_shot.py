@@ -5,18 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 from synthforge_plugins.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE
-from toy_benchmarks import Toy, find_dots, read_labels
+from toy_benchmarks import TASKS, Toy, read_labels
 
 from synthforge.core.errors import UserError
+from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import class_mapping
-from synthforge.evaluation.protocol import evaluate
-from synthforge.evaluation.zero_shot import in_schema, map_logits
+from synthforge.evaluation.protocol import Options, evaluate
+from synthforge.prediction.predictor import Function, Predictor
+
+
+def map_logits(logits: torch.Tensor, target: str) -> torch.Tensor:
+    return TASKS["segmentation"].in_schema({"logits": logits}, target)["logits"]
 
 
 @pytest.mark.parametrize("target", ["lapa11", "celebamask19"])
 def test_probabilities_are_summed_by_target_class(target: str) -> None:
     logits = torch.randn(2, len(SYNTHFORGE), 5, 4, generator=torch.Generator().manual_seed(0))
-    mapped = map_logits(logits, "synthforge", target).exp()
+    mapped = map_logits(logits, target).exp()
     table = class_mapping("synthforge", target)
     probabilities = logits.softmax(dim=1)
     for wanted in range(mapped.shape[1]):
@@ -30,15 +35,15 @@ def test_split_votes_are_counted_together() -> None:
     logits = torch.full((1, len(SYNTHFORGE), 1, 1), -50.0)
     for name, share in (("teeth", 0.3), ("tongue", 0.3), ("upper_lip", 0.4)):
         logits[0, SYNTHFORGE.id(name)] = torch.tensor(share).log()
-    assert map_logits(logits, "synthforge", "lapa11").argmax() == LAPA11.id("inner_mouth")
-    assert map_logits(logits, "synthforge", "celebamask19").argmax() == CELEBAMASK19.id("mouth")
+    assert map_logits(logits, "lapa11").argmax() == LAPA11.id("inner_mouth")
+    assert map_logits(logits, "celebamask19").argmax() == CELEBAMASK19.id("mouth")
 
 
 def test_the_subjects_left_brow_is_lapas_right_one() -> None:
     logits = torch.zeros(1, len(SYNTHFORGE), 1, 1)
     logits[0, SYNTHFORGE.id("left_brow")] = 20
-    assert map_logits(logits, "synthforge", "lapa11").argmax() == LAPA11.id("right_brow")
-    assert map_logits(logits, "synthforge", "celebamask19").argmax() == CELEBAMASK19.id("l_brow")
+    assert map_logits(logits, "lapa11").argmax() == LAPA11.id("right_brow")
+    assert map_logits(logits, "celebamask19").argmax() == CELEBAMASK19.id("l_brow")
 
 
 def test_a_mapped_predictor_is_scored() -> None:
@@ -52,16 +57,21 @@ def test_a_mapped_predictor_is_scored() -> None:
             own[:, first] = lapa[:, int(mapping[source])]
         return {"logits": own}
 
-    scores = evaluate(in_schema(predictor, "synthforge", "lapa11"), Toy("segmentation", 3), "test", progress=False)
+    task, bench = TASKS["segmentation"], Toy("segmentation", 3)
+    asked = Predictor(Function(predictor, task, crop_scale=bench.crop_scale), schemas={task.name: "lapa11"})
+    scores = evaluate(asked, task, bench, "test", Options(progress=False))
     assert scores.scores.values["accuracy"] > 90
 
 
 def test_unknown_mappings_and_wrong_outputs_are_refused() -> None:
+    lapa = load_plugins().build("task", {"name": "segmentation", "schema": "lapa11"})
     with pytest.raises(UserError, match="no mapping from class schema 'lapa11' to 'celebamask19'"):
-        map_logits(torch.zeros(1, 11, 2, 2), "lapa11", "celebamask19")
+        lapa.in_schema({"logits": torch.zeros(1, 11, 2, 2)}, "celebamask19")
+    task, bench = TASKS["segmentation"], Toy("segmentation", 3)
+    asked = Predictor(Function(read_labels, task), schemas={task.name: "lapa11"})
     with pytest.raises(UserError, match="11 channels; the schema synthforge has"):
-        map_logits(torch.zeros(1, 11, 2, 2), "synthforge", "lapa11")
-    with pytest.raises(UserError, match="no 'logits' to map"):
-        in_schema(find_dots, "synthforge", "lapa11")(torch.zeros(1, 3, 8, 8))
-    same = torch.randn(1, 11, 2, 2)
-    assert map_logits(same, "lapa11", "lapa11") is same
+        evaluate(asked, task, bench, "test", Options(progress=False))
+    same = {"logits": torch.randn(1, 11, 2, 2)}
+    assert lapa.in_schema(same, "lapa11") is same
+    with pytest.raises(UserError, match="'ibug68', which cannot be scored as 'other98'"):
+        TASKS["keypoints"].in_schema({"points": torch.zeros(1, 68, 2)}, "other98")

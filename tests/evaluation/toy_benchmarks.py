@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from synthforge.core.interfaces import Benchmark
+from synthforge.core.plugins import load_plugins
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
+from synthforge.evaluation.protocol import Evaluation, Options, evaluate
 from synthforge.evaluation.scoring import score_depth, score_labels, score_points
+from synthforge.prediction.predictor import Function, Predictor
 
 SIZE = (150, 190)  # height, width
 
@@ -63,6 +67,26 @@ def _apart(sample: RealSample) -> RealSample:
     target = sample.target.copy()
     target[45] = target[36] + (100.0, 0.0)
     return RealSample(sample.item, sample.image, sample.box, target)
+
+
+TASKS = {name: load_plugins().build("task", name) for name in ("keypoints", "segmentation", "depth")}
+
+
+def scored(
+    call: Callable[[torch.Tensor], Any],
+    bench: Benchmark,
+    *,
+    input_size: int = 256,
+    passes: int = 1,
+    name: str = "",
+    **options: Any,
+) -> Evaluation:
+    """A function of crops scored on the split `test`."""
+    task = TASKS[bench.task]
+    network = Function(call, task, bench.schema, input_size, bench.crop_scale)
+    return evaluate(
+        Predictor(network, passes=passes), task, bench, "test", Options(progress=False, **options), name=name
+    )
 
 
 def find_dots(crops: torch.Tensor) -> dict[str, torch.Tensor]:

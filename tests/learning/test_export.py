@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from synthforge.cli.main import cli
 from synthforge.core.errors import DataError
+from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Scores
 from synthforge.evaluation.card import CardText
 from synthforge.evaluation.protocol import Evaluation
@@ -28,7 +29,7 @@ POINTS = {"faces": 12, "nme": 4.25}
 EVALUATION = Evaluation(
     benchmark="300w",
     split="train",
-    task="keypoints",
+    task=load_plugins().build("task", "keypoints"),
     schema="ibug68",
     scores=Scores({"nme": 4.25, "auc@8": float("nan")}, {"nme": "%"}, {"somebody/1": 4.0}, "nme"),
     count=12,
@@ -96,7 +97,7 @@ def test_the_card_holds_the_figures_and_no_name_of_a_face(model: Path, tmp_path:
             "| lfpw | 7 | 4.10 |",
             "#### With one affine map",
             "- `depth`: camera z",
-            "Benchmarks are scored at 48 pixels for segmentation",
+            "The best sizes are 48 pixels for segmentation; `predict` and `evaluate` take them",
         ),
     ):
         assert said in page

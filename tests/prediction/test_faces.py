@@ -1,40 +1,61 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from synthforge.core.errors import UserError
-from synthforge.prediction.faces import Face, predict_faces
+from synthforge.core.frames import CropFrame
+from synthforge.core.plugins import load_plugins
+from synthforge.datasets import crops
+from synthforge.prediction.faces import Face
 from synthforge.prediction.overlay import draw
-from synthforge.prediction.run import merge_labels
+from synthforge.prediction.predictor import Predictor
 
 SIZE = 64
+TASKS = {name: load_plugins().build("task", name) for name in ("keypoints", "segmentation", "depth")}
 
 
 class Seer:
     """Stands for a model: its landmarks are the box of what is red, its classes what is red, its depth the blue."""
 
-    input_size, crop_scale = SIZE, 2.0
-    tasks = ("keypoints", "segmentation", "depth")
-    mean = torch.zeros(1)
+    crop_scale = 2.0
+    tasks = TASKS
+    device = torch.device("cpu")
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Mapping[str, int] | None = None, wrong: float | None = None) -> None:
         self.calls: list[tuple[int, tuple[str, ...]]] = []
+        self.seen: list[int] = []
         self.flips: list[bool | None] = []
+        self.sizes, self.wrong = sizes or {}, wrong
+
+    def size_of(self, task: str) -> int:
+        return self.sizes.get(task, SIZE)
+
+    def schema(self, task: str) -> str:
+        return ""
+
+    def mirrors(self, task: str, flip: bool | None = None) -> bool:
+        return bool(flip)
 
     def predict(
-        self, images: torch.Tensor, *, tasks: Sequence[str], flip: bool | None
+        self, images: torch.Tensor, *, adapted: bool, tasks: Sequence[str], flip: bool | None
     ) -> dict[str, dict[str, torch.Tensor]]:
         self.calls.append((len(images), tuple(tasks)))
+        self.seen.append(images.shape[-1])
         self.flips.append(flip)
         red = images[:, 0] > 0.5
         points = []
         for mask in red:
             y, x = torch.nonzero(mask, as_tuple=True)
+            if self.wrong is not None:
+                points.append([[self.wrong * images.shape[-1]] * 2] * 2)
+                continue
             points.append([[float(x.min()), float(y.min())], [float(x.max()) + 1, float(y.max()) + 1]])
         found = {
             "keypoints": {"points": torch.tensor(points) / images.shape[-1]},
@@ -55,14 +76,14 @@ def image() -> np.ndarray:
 
 
 def run(image: np.ndarray, boxes: Sequence[tuple[float, ...]], **options: Any) -> tuple[list[Face], Seer]:
-    seer = Seer()
-    return predict_faces(seer, image, boxes, **options), seer  # type: ignore[arg-type]
+    seer = options.pop("seer", None) or Seer()
+    return Predictor(seer, **{"passes": 1, **options})(image, boxes), seer
 
 
 def test_answers_lie_in_the_photographs_pixels(image: np.ndarray) -> None:
     boxes = [(40.0, 30.0, 80.0, 60.0), (150.0, 85.0, 182.0, 118.0)]
     (first, second), seer = run(image, boxes)
-    assert seer.calls == [(2, Seer.tasks)]
+    assert seer.calls == [(2, tuple(TASKS))]
     assert first.crop == (20, 5, 100, 85)
     assert first.region == (20, 5, 100, 85)
     assert first.points is not None
@@ -84,7 +105,7 @@ def test_answers_lie_in_the_photographs_pixels(image: np.ndarray) -> None:
 
 def test_rows_are_mapped_in_parts_without_a_seam(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     (whole,), _ = run(image, [(40.0, 30.0, 80.0, 60.0)])
-    monkeypatch.setattr("synthforge.prediction.faces._PIXELS", 500)
+    monkeypatch.setattr("synthforge.core.frames.STRIP_PIXELS", 500)
     (parts,), _ = run(image, [(40.0, 30.0, 80.0, 60.0)])
     assert np.array_equal(whole.labels, parts.labels)  # type: ignore[arg-type]
     assert np.allclose(whole.depth, parts.depth, atol=1e-6)  # type: ignore[arg-type]
@@ -94,7 +115,7 @@ def test_the_second_pass_crops_around_the_landmarks_found(image: np.ndarray) -> 
     loose = (30.0, 20.0, 86.0, 76.0)
     (once,), _ = run(image, [loose])
     (twice,), seer = run(image, [loose], passes=2)
-    assert seer.calls == [(1, ("keypoints",)), (1, Seer.tasks)]
+    assert seer.calls == [(1, ("keypoints",)), (1, tuple(TASKS))]
     assert once.crop == (2, -8, 114, 104)
     assert twice.crop == pytest.approx((20, 5, 100, 85), abs=3.6)  # as from the true box, within two pixels of the crop
     assert twice.box == loose
@@ -127,28 +148,59 @@ def test_wrong_boxes_and_tasks_are_named(image: np.ndarray) -> None:
         run(image, [], tasks=["normals"])
 
 
-def test_where_crops_meet_the_nearer_face_decides() -> None:
-    def face(x0: int, value: int) -> Face:
-        labels = np.full((10, 10), value, np.uint8)
-        labels[0] = 0
-        return Face((x0, 0, x0 + 10, 10), (x0, 0, x0 + 10, 10), (x0, 0, x0 + 10, 10), labels=labels)
+@pytest.mark.parametrize("wrong", [5.0, 0.5, float("nan")])
+def test_a_second_box_that_makes_no_crop_leaves_the_first(image: np.ndarray, wrong: float) -> None:
+    """Off the photograph, empty; what is not finite is an error of the model's and said so."""
+    boxes = [(40.0, 30.0, 80.0, 60.0)]
+    if np.isnan(wrong):
+        with pytest.raises(UserError, match="not finite"):
+            run(image, boxes, passes=2, seer=Seer(wrong=wrong))
+        return
+    (face,), _ = run(image, boxes, passes=2, seer=Seer(wrong=wrong))
+    assert face.crop == (20, 5, 100, 85)
 
-    merged = merge_labels([face(0, 1), face(6, 2)], (10, 20))
-    assert merged[0].tolist() == [0] * 20
-    assert merged[5].tolist() == [1] * 8 + [2] * 8 + [0] * 4
-    assert np.array_equal(merged, merge_labels([face(6, 2), face(0, 1)], (10, 20)))
-    assert merge_labels([face(0, 1)], (10, 20))[5].tolist() == [1] * 10 + [0] * 10
+
+def test_each_task_sees_its_own_size_and_equal_sizes_share_a_look(image: np.ndarray) -> None:
+    boxes = [(40.0, 30.0, 80.0, 60.0)]
+    seer = Seer({"keypoints": 96, "segmentation": 96})
+    (face,), _ = run(image, boxes, seer=seer, passes=2)
+    assert seer.calls == [(1, ("keypoints",)), (1, ("keypoints", "segmentation")), (1, ("depth",))]
+    assert seer.seen == [96, 96, SIZE]
+    assert face.depth is not None
+    assert face.labels is not None
+    assert face.depth.shape == face.labels.shape
+    seer = Seer({"keypoints": 96})
+    run(image, boxes, seer=seer, input_size=48)
+    assert seer.seen == [48]
+
+
+def test_where_crops_meet_the_nearer_face_decides() -> None:
+    def merged(*faces: tuple[int, int]) -> np.ndarray:
+        labels, frames = [], []
+        for x0, value in faces:
+            label = np.full((10, 10), value, np.uint8)
+            label[0] = 0
+            labels.append(label)
+            frames.append(CropFrame(crops.box_matrix((x0, 0, x0 + 10, 10), 32), 32, (x0, 0, x0 + 10, 10)))
+        written = TASKS["segmentation"].files(labels, frames, (10, 20), "synthforge")
+        return np.array(Image.open(io.BytesIO(written[".labels.png"])))
+
+    both = merged((0, 1), (6, 2))
+    assert both[0].tolist() == [0] * 20
+    assert both[5].tolist() == [1] * 8 + [2] * 8 + [0] * 4
+    assert np.array_equal(both, merged((6, 2), (0, 1)))
+    assert merged((0, 1))[5].tolist() == [1] * 10 + [0] * 10
 
 
 def test_the_picture_shows_boxes_classes_and_a_row_a_face(image: np.ndarray) -> None:
     faces, _ = run(image, [(40.0, 30.0, 80.0, 60.0), (150.0, 85.0, 182.0, 118.0)])
-    sheet = draw(image, faces, points="", classes="synthforge", tile=100)
-    alone = draw(image, faces[:1], points="", classes="synthforge", tile=100)
+    sheet = draw(image, faces, tile=100)
+    alone = draw(image, faces[:1], tile=100)
     assert sheet.shape[1] == alone.shape[1] == 3 * 106 + 6
     assert sheet.shape[0] == alone.shape[0] + 106
     nothing = draw(image, [], tile=100)
     assert nothing.shape[1] == 2 * 106 + 6
     pixels = sheet.reshape(-1, 3)
-    skin = (236, 188, 150)  # class 1, in the legend
+    skin = (67, 131, 197)  # class 1 of an unknown schema, in the legend
     assert (pixels == skin).all(axis=1).any()
     assert not (nothing.reshape(-1, 3) == skin).all(axis=1).any()

@@ -194,7 +194,7 @@ def test_the_command(model: Path, photos: Path, tmp_path: Path) -> None:
     assert str(photos / "a.jpg") in done.stderr
     assert "1 faces in 2 images, no face in 1" in done.stderr
     record = json.loads(Path(told[1]["record"]).read_text())
-    assert record["model"]["input_size"] == 48
+    assert record["model"]["input_size"] == {"keypoints": 48}
     assert "keypoints" in record["model"]["mirrored"]
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from synthforge.cli import main
 from synthforge.core.errors import DataError
+from synthforge.core.plugins import load_plugins
 from synthforge.core.provenance import PREVIOUS
 from synthforge.core.records import PublishedRow, Scores
 from synthforge.evaluation.protocol import Evaluation
@@ -22,7 +23,7 @@ def write(folder: Path, label: str, split: str, nme: float) -> None:
     evaluation = Evaluation(
         benchmark="toy",
         split=split,
-        task="keypoints",
+        task=load_plugins().build("task", "keypoints"),
         schema="ibug68",
         scores=Scores({"nme": nme}, {"nme": "%"}, {"a": nme, "b": nme}, "nme"),
         count=2,
@@ -45,7 +46,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 
 def labels(*folders: Path) -> list[tuple[str, str]]:
-    return [(label, each.split) for label, each in collect(folders, where="here")]
+    return [(label, each.split) for label, each in collect(folders, load_plugins(), where="here")]
 
 
 def test_runs_stages_and_single_evaluations_are_found(run_folder: Path) -> None:
@@ -55,7 +56,7 @@ def test_runs_stages_and_single_evaluations_are_found(run_folder: Path) -> None:
     shutil.rmtree(run_folder / "first")
     shutil.rmtree(run_folder / "second")
     with pytest.raises(DataError, match=r"here: no evaluation lies in .*run"):
-        collect([run_folder], where="here")
+        collect([run_folder], load_plugins(), where="here")
 
 
 def command(*arguments: object) -> Result:

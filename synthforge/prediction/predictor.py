@@ -1,0 +1,294 @@
+"""The one way from a photograph and face boxes to a model's answers, for measuring and for serving alike.
+
+1. The face box is made square, `crop_scale` times its larger side, cut out with anti-aliasing and resampled; what lies
+   outside of the photograph is black.
+2. Each further pass cuts again around the face that was found. A box found that makes no crop (not finite, empty, too
+   large, off the photograph) leaves the crop before as it is.
+3. Each task sees the last crop at the size its model is best at; tasks of one size share a look.
+4. The answers are brought back to the photograph's pixels by the tasks (`Task.to_photograph`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from ..core.errors import UserError
+from ..core.frames import Box, CropFrame
+from ..core.interfaces import Task
+from ..core.plugins import Plugins
+from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from ..datasets import crops
+from ..learning.model import load_model
+from .detectors import detect_faces, to_crop_box
+from .faces import Face
+from .photographs import decode, read_bytes
+
+#: how often a face is looked at unless told otherwise, by `predict` and `evaluate` alike
+PASSES = 2
+# Faces a batch: enough to keep one core busy.
+BATCH = 16
+
+Region = tuple[int, int, int, int]
+
+
+class Network(Protocol):
+    """What a predictor needs of a model: `learning.model.FaceModel`, or anything like it."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task]: ...
+
+    @property
+    def crop_scale(self) -> float: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def size_of(self, task: str) -> int: ...
+
+    def schema(self, task: str) -> str: ...
+
+    def mirrors(self, task: str, flip: bool | None = None) -> bool: ...
+
+    def predict(
+        self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
+    ) -> Mapping[str, Mapping[str, torch.Tensor]]: ...
+
+
+@dataclass(frozen=True)
+class Function:
+    """Any function as the network of a predictor, for one task.
+
+    call: crops (B,3,input_size,input_size) float32 in [0,1] -> the task's prediction, in `answers` (a schema, empty for
+    the task's own). crop_scale: side of the crop in units of the face box's larger side.
+    """
+
+    call: Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
+    task: Task
+    answers: str = ""
+    input_size: int = 256
+    crop_scale: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        """Where crops are put."""
+        return torch.device("cpu")
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The one task by its name."""
+        return {self.task.name: self.task}
+
+    def size_of(self, task: str) -> int:
+        """See `Network`, as below."""
+        return self.input_size
+
+    def schema(self, task: str) -> str:
+        """The schema of the answers."""
+        return self.answers or self.task.schema
+
+    def mirrors(self, task: str, flip: bool | None = None) -> bool:
+        """Whether the mirrored crop is looked at too: when asked."""
+        return bool(flip)
+
+    def predict(
+        self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
+    ) -> Mapping[str, Mapping[str, torch.Tensor]]:
+        """The function's answer by the task's name, or its mean with that for the mirrored images."""
+        found = self.call(images)
+        if flip:
+            turned = self.task.mirror(self.call(images.flip(-1)), self.schema(""))
+            found = {key: (value + turned[key]) / 2 for key, value in found.items()}
+        return {self.task.name: found}
+
+
+class Predictor:
+    """A model on photographs: `predictor(image)` finds the faces and predicts them.
+
+    tasks: only these, by default all. schemas: the schema wanted of a task's values, by default what the model answers
+    in; its own output head answers where its label fine-tuning network speaks another. passes: how often to look.
+    flip: the mean with the mirrored crop for every task or for none, None: as the model says. input_size: pixels of a
+    crop for every task, 0: those each task is best at, by the model's description. crop_scale: side of the crop in
+    units of the box's larger side, 0: as the model was trained. detector: finds the faces where no boxes are given.
+
+    Raises UserError for a task the model lacks, and ValueError for fewer than one pass. More than one pass needs a task
+    that locates the face; a model without one takes the first.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        *,
+        tasks: Sequence[str] | None = None,
+        schemas: Mapping[str, str] | None = None,
+        passes: int = PASSES,
+        flip: bool | None = None,
+        input_size: int = 0,
+        crop_scale: float = 0.0,
+        detector: str = "dlib",
+    ) -> None:
+        if passes < 1:
+            raise ValueError(f"passes is at least 1, got {passes}")
+        self.model = model
+        self.tasks = tuple(model.tasks if tasks is None else tasks)
+        for task in self.tasks:
+            if task not in model.tasks:
+                raise UserError(f"the model has no task '{task}'", hint=f"It has: {', '.join(model.tasks)}.")
+        self.schemas = {task: (schemas or {}).get(task, model.schema(task)) for task in model.tasks}
+        self.locator = next((name for name, task in model.tasks.items() if task.locates), "")
+        self.passes = passes if self.locator else 1
+        self.flip, self.input_size, self.detector = flip, input_size, detector
+        self.crop_scale = crop_scale or model.crop_scale
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, plugins: Plugins | None = None, device: str = "cpu", **options: Any
+    ) -> Predictor:
+        """A predictor of the model in `folder`; options as of the class, raises what `load_model` raises besides."""
+        size = int(options.get("input_size", 0))
+        return cls(load_model(folder, plugins=plugins, device=device, input_size=size), **options)
+
+    def __call__(self, image: np.ndarray | Path | str, boxes: Sequence[Box] | None = None) -> list[Face]:
+        """The faces of a photograph, (H,W,3) uint8 sRGB or a file: those in `boxes`, or those the detector finds.
+
+        boxes: tight boxes (x0, y0, x1, y1) of the landmarks, brows to chin, in pixels of the upright photograph.
+        Raises UserError for a box without a pixel of the photograph and a detector whose package is missing,
+        DataError for a file that is no image.
+        """
+        if isinstance(image, (str, Path)):
+            image = decode(read_bytes(Path(image)), Path(image))
+        if boxes is None:
+            boxes = [to_crop_box(box, self.detector) for box in detect_faces(image, self.detector)]
+        return self.faces([image] * len(boxes), boxes)
+
+    def size_of(self, task: str) -> int:
+        """Pixels of the crop that a task sees."""
+        return self.input_size or self.model.size_of(task)
+
+    def facts(self, task: str) -> dict[str, Any]:
+        """How a task is predicted, for reports: crop_scale, input_size, passes, flip."""
+        return {
+            "crop_scale": self.crop_scale,
+            "input_size": self.size_of(task),
+            "passes": self.passes,
+            "flip": self.model.mirrors(task, self.flip),
+        }
+
+    def faces(self, images: Sequence[np.ndarray], boxes: Sequence[Box], *, whole: bool = False) -> list[Face]:
+        """The face in each of `boxes`, of the photograph (H,W,3) uint8 in the same place of `images`; in that order.
+
+        whole: maps cover the whole photograph, by default the pixels of the crop. Raises as a call does.
+        """
+        found: list[Face] = []
+        for first in range(0, len(boxes), BATCH):
+            some = slice(first, first + BATCH)
+            found += self._batch(images[some], boxes[some], whole)
+        return found
+
+    def _batch(self, images: Sequence[np.ndarray], boxes: Sequence[Box], whole: bool) -> Iterator[Face]:
+        squares = [_square(box, self.crop_scale, image) for box, image in zip(boxes, images, strict=True)]
+        for _ in range(self.passes - 1):
+            regions = [_region(square, image) for square, image in zip(squares, images, strict=True)]
+            found = self._look(images, squares, [self.locator], regions)
+            find = self.model.tasks[self.locator].face_box
+            squares = [
+                self._next(find(value), image, before)
+                for value, image, before in zip(found[self.locator], images, squares, strict=True)
+            ]
+        regions = [
+            (0, 0, image.shape[1], image.shape[0]) if whole else _region(square, image)
+            for square, image in zip(squares, images, strict=True)
+        ]
+        found = self._look(images, squares, self.tasks, regions)
+        tasks = {name: self.model.tasks[name] for name in self.tasks}
+        schemas = {name: self.schemas[name] for name in self.tasks}
+        for i, (image, box, square) in enumerate(zip(images, boxes, squares, strict=True)):
+            values = {name: found[name][i] for name in self.tasks}
+            yield Face(box, square, regions[i], values, tasks, schemas, image)
+
+    def _next(self, box: Box, image: np.ndarray, before: Box) -> Box:
+        try:
+            return _square(box, self.crop_scale, image)
+        except UserError:
+            return before
+
+    def _look(
+        self, images: Sequence[np.ndarray], squares: Sequence[Box], tasks: Sequence[str], regions: Sequence[Region]
+    ) -> dict[str, list[np.ndarray]]:
+        """Values of one face in each square, by task."""
+        groups: dict[tuple[int, bool], list[str]] = {}
+        for name in tasks:
+            own = self.schemas[name] != self.model.schema(name)
+            groups.setdefault((self.size_of(name), own), []).append(name)
+        found: dict[str, list[np.ndarray]] = {}
+        for (size, own), names in groups.items():
+            batch, frames = _cut(images, squares, regions, size, self.model.device)
+            output = self.model.predict(batch, adapted=not own, flip=self.flip, tasks=names)
+            for name in names:
+                task, schema = self.model.tasks[name], self.schemas[name]
+                values = _checked(task, output[name], len(batch), self.model.schema(name) if not own else task.schema)
+                if own:
+                    values = task.in_schema(output[name], schema)[task.output]
+                found[name] = [task.to_photograph(v, frame) for v, frame in zip(values, frames, strict=True)]
+        return found
+
+
+def _cut(
+    images: Sequence[np.ndarray],
+    squares: Sequence[Box],
+    regions: Sequence[Region],
+    size: int,
+    device: torch.device,
+) -> tuple[torch.Tensor, list[CropFrame]]:
+    """A square of each photograph as a batch (B,3,size,size) in [0,1], and where each lies."""
+    cut = [crops.crop(image, square, size) for image, square in zip(images, squares, strict=True)]
+    batch = torch.from_numpy(np.stack([image for image, _ in cut])).to(device)
+    frames = [CropFrame(matrix, size, region) for (_, matrix), region in zip(cut, regions, strict=True)]
+    return batch.permute(0, 3, 1, 2).float() / 255.0, frames
+
+
+def _checked(task: Task, prediction: Mapping[str, torch.Tensor], count: int, schema: str) -> torch.Tensor:
+    """The task's output; UserError when it is missing, not finite, or not in the schema."""
+    if not isinstance(prediction, Mapping) or task.output not in prediction:
+        given = ", ".join(prediction) if isinstance(prediction, Mapping) else type(prediction).__name__
+        raise UserError(f"the prediction has no '{task.output}' (it gives {given})")
+    values = prediction[task.output]
+    if len(values) != count or not bool(torch.isfinite(values).all()):
+        raise UserError(f"the prediction's '{task.output}' {tuple(values.shape)} is not finite or not {count} long")
+    wanted = POINT_SCHEMAS.get(schema) or CLASS_SCHEMAS.get(schema)
+    if wanted is not None and values.shape[1] != len(wanted):
+        raise UserError(
+            f"the prediction's '{task.output}' has {values.shape[1]} channels; the schema {schema} has {len(wanted)}"
+        )
+    return values
+
+
+def _square(box: Box, scale: float, image: np.ndarray) -> Box:
+    """The crop around a box. Raises UserError for one that is empty, endless, absurdly large or off the photograph."""
+    try:
+        square = crops.square_box(box, scale)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if square[2] - square[0] > crops.MAX_SIDE:
+        raise UserError(f"the crop around the box {box} is larger than {crops.MAX_SIDE} pixels")
+    left, top, right, bottom = _region(square, image)
+    height, width = image.shape[:2]
+    if left >= right or top >= bottom:
+        at = ", ".join(f"{value:.0f}" for value in box)
+        raise UserError(
+            f"the box {at} lies outside of the photograph, which is {width} x {height}",
+            hint="Boxes are x0, y0, x1, y1 in pixels of the upright photograph.",
+        )
+    return square
+
+
+def _region(square: Box, image: np.ndarray) -> Region:
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = square
+    return max(0, math.floor(x0)), max(0, math.floor(y0)), min(width, math.ceil(x1)), min(height, math.ceil(y1))
