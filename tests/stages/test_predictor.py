@@ -47,7 +47,7 @@ def test_the_faces_it_learned_from_get_a_note_and_others_none() -> None:
     ("values", "message"),
     [
         ({"box": "guess"}, "box is one of truth, jitter, detector"),
-        ({"passes": 3}, "passes is 1 or 2"),
+        ({"passes": 0}, "passes is at least 1"),
         ({"align": {"kind": "spline"}}, "kind is one of offset, affine"),
         ({"align": {"fitt": 3}}, "Did you mean 'fit'"),
         ({"worst": -1}, "worst and sheet"),
