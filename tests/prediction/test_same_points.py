@@ -101,7 +101,7 @@ def test_evaluate_and_predict_give_the_same_points(
     assert len(bench.given) == 5
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("".join(f"{key}.png,{','.join(map(str, BOX))}\n" for key in bench.given))
-    listed = list_photographs([str(photographs)])
+    listed = list_photographs([str(photographs)]).photographs
     asked = PredictOptions(overlay="none", **options)
     predict_photographs(model, listed, tmp_path / "out", asked, boxes=boxes, progress=False)
     for key, points in bench.given.items():
