@@ -11,7 +11,7 @@ import json
 import re
 import stat
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,29 @@ def boundary(
         words = str(problem) or "no reason given"
         reason = f"{words} is missing" if isinstance(problem, KeyError) else words
         raise error(f"{where} is not {what}: {reason[:300]}", hint=hint) from problem
+
+
+def check_arguments(given: Mapping[str, Any], allowed: Mapping[str, type | tuple[Any, ...]], what: str) -> None:
+    """Raise ValueError unless keyword arguments that a file hands to a library are plain and expected.
+
+    allowed: by name, `float` or `int` for numbers and lists of them, or a tuple of the values it may have. Paths, names
+    of hubs and of objects to load have no place there. what: the arguments' name for messages.
+    """
+    for name, value in given.items():
+        kind = allowed.get(name)
+        if kind is None:
+            raise ValueError(f"{what}.{name}: only these arguments are passed on: {', '.join(allowed)}")
+        if isinstance(kind, tuple):
+            if value not in kind:
+                raise ValueError(f"{what}.{name}: one of {', '.join(map(repr, kind))}, got {value!r}")
+        elif not all(_small(each, whole=kind is int) for each in (value if isinstance(value, list) else [value])):
+            numbers = "whole numbers" if kind is int else "numbers"
+            raise ValueError(f"{what}.{name}: {numbers} of up to 4096, got {value!r}")
+
+
+def _small(value: Any, *, whole: bool) -> bool:
+    known = isinstance(value, int) or (isinstance(value, float) and not whole)
+    return known and not isinstance(value, bool) and abs(value) <= 4096
 
 
 def read_bytes(path: Path, most: int = LIMITS.text_bytes) -> bytes:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.foreign import check_arguments
+
 BACKBONES = ("unet", "residual", "timm")
 SAMPLING = ("all", "random", "active")
 CONSISTENCY = ("features", "outputs", "both")
 WEIGHTING = ("fixed", "uncertainty")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn")
+
+
+#: arguments of `timm.create_model` that a configuration or a model folder may give: none reads a file or loads code
+TIMM_OPTIONS: dict[str, Any] = {
+    **dict.fromkeys(("drop_rate", "drop_path_rate", "mlp_ratio"), float),
+    **dict.fromkeys(("out_indices", "output_stride", "patch_size", "window_size", "embed_dim", "num_heads"), int),
+    **dict.fromkeys(("depth", "depths"), int),
+    **dict.fromkeys(("act_layer",), ("relu", "gelu", "silu", "hard_swish")),
+    "norm_layer": ("batchnorm2d", "layernorm", "groupnorm"),
+    "pretrained": (False,),
+}
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -30,7 +43,8 @@ class NetworkConfig:
     backbone: `unet` (the paper's: 3 -> channels at full resolution), `residual` (a dense residual encoder and a feature
     pyramid; ResNet-18 at width 1) or `timm` (any timm model that gives features, and the same pyramid; always with
     random weights). width scales the channels of `unet` and `residual`; channels: of the feature map; options: further
-    arguments of `timm.create_model`. input_size: side of the square input in pixels. mean, std: of the normalisation.
+    arguments of `timm.create_model`, of those in `TIMM_OPTIONS`. input_size: side of the square input in pixels. mean,
+    std: of the normalisation.
     """
 
     backbone: str = "unet"
@@ -44,10 +58,11 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         _one_of("backbone", self.backbone, BACKBONES)
-        _at_least("channels", self.channels, 1)
-        _at_least("input_size", self.input_size, 16)
-        if self.width <= 0:
-            raise ValueError(f"width must be positive, got {self.width}")
+        check_arguments(self.options, TIMM_OPTIONS, "options")
+        # model.json may come from anyone: a small file must not ask for all memory
+        for name, least, most in (("channels", 1, 4096), ("input_size", 16, 4096), ("width", 1e-3, 16)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} lies between {least} and {most}, got {getattr(self, name)}")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("mean and std are three numbers each, std above 0")
 

@@ -17,6 +17,7 @@ from torch import nn
 from ..core.config import build_config
 from ..core.errors import ConfigError, DataError, UserError
 from ..core.files import write_json
+from ..core.foreign import boundary, read_json
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
 from ..core.shipped import DESCRIPTION
@@ -299,18 +300,22 @@ def load_model(
     """
     folder = Path(folder)
     description = read_description(folder)
-    try:
-        digests = dict(description.pop(DIGESTS, {}))
+    with boundary(folder / DESCRIPTION, "the description of a model"):
+        digest, of_weights = (_written_digest(description, name) for name in (DESCRIPTION, WEIGHTS))
+        description.pop(DIGESTS, None)
         network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
         own_size = network.input_size
         best = int(description.get("task_sizes", {}).get(task, own_size))
         network = dataclasses.replace(network, input_size=input_size or best)
         tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{folder / DESCRIPTION} does not describe a model: {error}") from error
-    model = FaceModel(network, tasks, references, adapters=adapters, info=description)
-    weights = read_weights(folder / WEIGHTS, str(digests.get(WEIGHTS, "")))
+        weights = read_weights(folder / WEIGHTS, of_weights)
+        if network.backbone != "timm":  # some of timm's count their channels with numbers, which `meta` has not
+            with torch.device("meta"):
+                count = sum(p.numel() for p in FaceModel(network, tasks, references, adapters=adapters).parameters())
+            if count > len(weights):
+                raise ValueError(f"it asks for {count:,} parameters, {WEIGHTS} has {len(weights):,} bytes")
+        model = FaceModel(network, tasks, references, adapters=adapters, info=description)
     try:
         model.load_state_dict(safetensors.torch.load(weights))
     except (RuntimeError, safetensors.SafetensorError) as error:
@@ -322,12 +327,18 @@ def load_model(
             f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {' '.join(str(error).split())[:300]}",
             hint="The folder is incomplete or was edited; train again or restore it.",
         ) from error
-    if digests.get(DESCRIPTION, "") not in ("", _description_digest(description)):
+    if digest not in ("", _description_digest(description)):
         raise DataError(
             f"{folder / DESCRIPTION} was changed or damaged after it was written",
             hint=f"Restore it from a copy. If you changed it yourself, remove its key '{DIGESTS}' to accept it.",
         )
     return model.to(device).eval()
+
+
+def _written_digest(description: Mapping[str, Any], name: str) -> str:
+    """The SHA-256 that a description gives of a file, empty where it gives none."""
+    given = description.get(DIGESTS)
+    return str(given.get(name, "")) if isinstance(given, dict) else ""
 
 
 def _description_digest(description: Mapping[str, Any]) -> str:
@@ -348,12 +359,9 @@ def model_digest(folder: Path) -> str:
 def read_description(folder: Path | str) -> dict[str, Any]:
     """`model.json` of a model folder. Raises DataError when it is not there or not readable."""
     path = Path(folder) / DESCRIPTION
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{folder} holds no model: there is no {DESCRIPTION}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    if not path.exists():
+        raise DataError(f"{folder} holds no model: there is no {DESCRIPTION}")
+    data = read_json(path)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DataError(
             f"{path} is of format {data.get('format') if isinstance(data, dict) else '?'}; this version reads {FORMAT}"

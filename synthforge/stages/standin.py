@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from omegaconf import MISSING
 
@@ -22,6 +23,10 @@ class StandinConfig:
     def __post_init__(self) -> None:
         if self.format != "300w":
             raise ValueError(f"format: a stand-in is written as 300w, not '{self.format}'")
+        for folder in self.counts:
+            path = PurePosixPath(folder)
+            if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in folder or "\0" in folder:
+                raise ValueError(f"counts: '{folder}' is no folder inside the stand-in, such as helen/trainset")
 
 
 def run(context: StageContext, config: StandinConfig) -> None:

@@ -13,6 +13,7 @@ from synthforge_plugins.benchmarks.w300 import W300, W300Config
 from synthforge.core.errors import DataError, UserError
 from synthforge.evaluation.files import write_pts
 from synthforge.evaluation.standin import MARKER, read_stand_in, write_300w_standin
+from synthforge.stages.standin import StandinConfig
 
 COUNTS = {"afw": 3, "helen/trainset": 4, "helen/testset": 2, "lfpw/testset": 1, "ibug": 2}
 
@@ -62,3 +63,9 @@ def test_wrong_points_are_refused(tmp_path: Path) -> None:
     wrong = [{"image": np.zeros((8, 8, 3), np.uint8), "landmarks2d": np.zeros((70, 2))}]
     with pytest.raises(UserError, match="68 points"):
         write_300w_standin(wrong, tmp_path, {"afw": 1})
+
+
+@pytest.mark.parametrize("folder", ["../../x", "/tmp/x", "helen/../../x", "", ".", "a\\b"])
+def test_faces_are_laid_out_inside_the_stand_in_only(folder: str) -> None:
+    with pytest.raises(ValueError, match="is no folder inside the stand-in"):
+        StandinConfig(counts={folder: 1})

@@ -111,7 +111,7 @@ def test_damaged_folders_are_answered(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="hair_count"):
         load_model(tmp_path)
     (tmp_path / "model.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is not valid JSON"):
         load_model(tmp_path)
 
 
@@ -155,3 +155,29 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     with pytest.raises(SynthForgeError, match=r"backbone\..* is not finite"):
         model.save(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        ({"network": {"backbone": "timm", "options": {"checkpoint_path": "evil.pth"}}}, "checkpoint_path: only these"),
+        ({"network": {"backbone": "${oc.env:HOME}"}}, r"backbone is one of .*got '\$\{oc.env:HOME\}'"),
+        ({"network": {"channels": 10**9}}, "channels lies between 1 and 4096"),
+        ({"network": 3}, "is not the description of a model"),
+        ({"tasks": [{"name": "keypoints", "head": "light", "width": 10**8}]}, "it asks for [0-9,]+ parameters"),
+        ({"adapters": {"hair": {"schema": "ibug68", "with_features": True}}}, "'hair' is missing"),
+        ({"adapters": 7}, "is not the description of a model"),
+        ({"sha256": [1]}, None),
+    ],
+)
+def test_a_foreign_description_loads_nothing_and_asks_for_little(
+    tmp_path: Path, change: dict[str, Any], answer: str | None
+) -> None:
+    some_model().save(tmp_path)
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sha256": {}} | change))
+    if answer is None:
+        load_model(tmp_path)
+    else:
+        with pytest.raises(UserError, match=answer):
+            load_model(tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -53,8 +55,29 @@ def test_timm_models_serve_as_encoders(model: str) -> None:
 def test_unknown_timm_models_are_answered_and_weights_refused() -> None:
     with pytest.raises(ConfigError, match="timm has no model 'resnet19'"):
         build_backbone(NetworkConfig(backbone="timm", model="resnet19"))
-    with pytest.raises(ConfigError, match="pretrained weights are not used"):
-        build_backbone(NetworkConfig(backbone="timm", options={"pretrained": True}))
+    with pytest.raises(ConfigError, match="timm has no model 'hf-hub:timm/resnet18'"):
+        build_backbone(NetworkConfig(backbone="timm", model="hf-hub:timm/resnet18"))
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({"pretrained": True}, "pretrained: one of False, got True"),
+        ({"checkpoint_path": "/tmp/x.pth"}, "checkpoint_path: only these arguments"),
+        ({"pretrained_cfg": {"file": "x"}}, "pretrained_cfg: only these arguments"),
+        ({"drop_rate": "${oc.env:HOME}"}, "drop_rate: numbers"),
+        ({"embed_dim": 10**9}, "embed_dim: whole numbers of up to 4096"),
+        ({"act_layer": "os.system"}, "act_layer: one of 'relu'"),
+    ],
+)
+def test_options_that_load_files_or_code_are_refused(options: dict[str, Any], answer: str) -> None:
+    with pytest.raises(ValueError, match=answer):
+        NetworkConfig(backbone="timm", options=options)
+
+
+def test_plain_options_reach_timm() -> None:
+    net = build_backbone(NetworkConfig(backbone="timm", model="resnet18", channels=8, options={"output_stride": 16}))
+    assert net(torch.rand(1, 3, 64, 64)).shape == (1, 8, 16, 16)
 
 
 def test_configurations_are_checked() -> None:

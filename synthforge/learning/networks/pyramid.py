@@ -71,13 +71,12 @@ class ResidualEncoder(nn.Module):
 def timm_encoder(model: str, input_size: int, options: dict[str, Any]) -> tuple[nn.Module, tuple[int, ...]]:
     """A timm model without weights that gives its maps of stride 4 and coarser, and their channels.
 
-    Raises ConfigError for a name timm does not know, or a model that gives no features.
+    options are checked already (`config.TIMM_OPTIONS`). Raises ConfigError for a name timm does not know, or a model
+    that gives no features.
     """
     import timm  # takes seconds, and the other encoders do without it
 
-    options = {"pretrained": False, "features_only": True, **options}
-    if options["pretrained"]:
-        raise ConfigError(f"network.options: pretrained weights are not used ({model})", hint="Leave `pretrained` out.")
+    options = {**options, "pretrained": False, "features_only": True}
     if not timm.is_model(model):
         near = timm.list_models(f"*{model.split('_')[0]}*")[:5]
         raise ConfigError(f"network.model: timm has no model '{model}'", hint=f"Like it: {', '.join(near) or 'none'}.")
