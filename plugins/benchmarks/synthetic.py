@@ -24,6 +24,7 @@ from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import Field, RealItem, RealSample, Scores
 from synthforge.core.schemas import CLASS_SCHEMAS
+from synthforge.datasets.crops import tight_box
 from synthforge.datasets.layout import MANIFEST, tar_path
 from synthforge.datasets.reader import ShardDataset
 from synthforge.evaluation.pose import pose_in_space
@@ -113,10 +114,9 @@ class Synthetic(Benchmark):
         height, width = sample["image"].shape[:2]
         box = (0.0, 0.0, float(width), float(height))
         if points is not None:
-            low, high = np.min(sample[points.name], axis=0), np.max(sample[points.name], axis=0)
-            box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-            if not np.isfinite(box).all():
+            if not np.isfinite(sample[points.name]).all():
                 raise DataError(f"synthetic: a landmark of sample {item.key} in {self.root} lies behind the camera")
+            box = tight_box(sample[points.name])
         target = sample[truth.name]
         return RealSample(
             item,

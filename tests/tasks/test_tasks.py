@@ -74,6 +74,41 @@ def test_hidden_points_can_weigh_less() -> None:
     assert torch.isclose(half, whole / 2)
 
 
+@pytest.mark.parametrize("loss", ["l2", "smooth", "wing"])
+def test_unknown_points_are_ignored_and_let_no_nan_through(loss: str) -> None:
+    task = Keypoints(KeypointsConfig(loss=loss))
+    truth = torch.rand(2, 68, 2, generator=torch.Generator().manual_seed(0))
+    unknown = truth.clone()
+    unknown[0, [0, 16]] = torch.nan
+    outside = truth.clone()
+    outside[0, [0, 16]] = 2.0
+    visible = torch.ones(2, 68, dtype=torch.bool)
+    gradients = []
+    for target in (unknown, outside):
+        found = torch.full((2, 68, 2), 0.4, requires_grad=True)
+        value = task.loss({"points": found}, {"points": target, "visible": visible})
+        value.backward()
+        assert found.grad is not None
+        gradients.append((value.detach(), found.grad))
+    assert torch.equal(gradients[0][0], gradients[1][0])
+    assert torch.equal(gradients[0][1], gradients[1][1])
+    assert torch.isfinite(gradients[0][1]).all()
+    assert not gradients[0][1][0, [0, 16]].any()
+
+
+def test_figures_run_over_the_points_and_faces_that_are_known() -> None:
+    task = Keypoints(KeypointsConfig())
+    truth = torch.rand(3, 68, 2, generator=torch.Generator().manual_seed(0)).double()
+    found = truth + 0.01
+    truth[0, [0, 16]] = torch.nan
+    truth[1, 36] = torch.nan  # an outer corner of an eye: this face has no scale
+    truth[2, :17] = torch.nan
+    values = task.metrics({"points": found.float()}, {"points": truth.float()})
+    nme = 100 * 0.01 * 2**0.5 / (truth[:, 36] - truth[:, 45]).norm(dim=-1)
+    assert torch.allclose(values["nme"], torch.tensor([float(nme[0] + nme[2]), 2.0]), rtol=1e-4)
+    assert torch.allclose(values["nme/jaw"], torch.tensor([float(nme[0]), 1.0]), rtol=1e-4)
+
+
 def test_every_stage_of_the_hourglass_is_supervised() -> None:
     task = Keypoints(KeypointsConfig())
     points = torch.full((1, 68, 2), 0.5)
