@@ -34,7 +34,7 @@ def pipeline_options(function: F) -> F:
 
 
 def find_config(name: str) -> Path:
-    """A pipeline by path, or a shipped one by name: `quickstart`, `paper/sb_lf`."""
+    """A pipeline by path, or a shipped one by name: `quickstart`, `paper/table1_300w`."""
     path = Path(name)
     if path.is_file():
         return path

@@ -22,8 +22,8 @@ _TAIL = 9.0  # standard deviations within which an unbounded distribution is loo
 class Factor:
     """One factor and how it is declared.
 
-    name: `group.factor`; paths: where its value stands in a sample's `scene` record (`drawn.camera.azimuth`,
-    `parameters.head.phenotype.1`); an array there counts every entry, several paths count their mean. source: where the
+    name: `group.factor`; paths: where its value stands in a sample's `scene` record ("drawn.camera.azimuth",
+    "parameters.head.phenotype.1"); an array there counts every entry, several paths count their mean. source: where the
     numbers come from, in words.
 
     kind: `uniform` on [low, high]; `normal` (mean, std) and `log_normal` (median `mean`, std of the natural logarithm):

@@ -61,7 +61,7 @@ class _Shard:
 
 
 class ShardDataset:
-    """A finished dataset as a sequence of samples; a map-style dataset for torch's DataLoader.
+    """A finished dataset as a sequence of samples (`tensors.Dataset` is one that a DataLoader can batch).
 
     `dataset[i]` is a dict: `__key__`; `image` (H,W,3) uint8 and every other field as `core.records.Field` says;
     `scene` with seed, index and parameters (arrays come back as lists); `camera`, to be read by `Camera.from_json`.
@@ -162,6 +162,11 @@ class ShardDataset:
         """Shard and key of a sample."""
         shard, row = self._locate(range(len(self))[index])
         return shard.shard, shard.keys[row]
+
+    @property
+    def spans(self) -> list[range]:
+        """The indices of each shard's samples, in order."""
+        return [range(start, end) for start, end in zip([0, *self._ends], self._ends, strict=False)]
 
     def _locate(self, index: int) -> tuple[_Shard, int]:
         position = bisect.bisect_right(self._ends, index)

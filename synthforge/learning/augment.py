@@ -132,7 +132,8 @@ def draw(
     jitter_scale: float = 0.0,
     wide: tuple[float, float] = (0.0, 1.0),
 ) -> dict[str, np.ndarray]:
-    """The numbers of one sample's augmentation, float32; collate them along a new first axis for `apply`.
+    """The numbers of one sample's augmentation, float32; collate them along a new first axis for
+    `sampling_grid`, `warp_points` and `photometric`.
 
     matrix (3,3) maps source to output positions, both in the unit frame. Before anything is drawn the source shows
     `margin` times the side of the output, its centre at `offset` of the output's unit frame. The jitter moves and

@@ -78,7 +78,7 @@ class State:
 class Job:
     """What the loop needs to know of a stage.
 
-    module: called as module(batch, step, device-ready) by `forward`, which returns `loss` and figures to log; parts
+    forward: called with the module, a batch on its device and the state; returns `loss` and figures to log. parts
     (optional): more state to keep, as name -> (state, restore). batches(epoch, position) gives an iterator of batches
     from there on, at least to the end of that epoch; per_epoch(epoch) says how many an epoch has. validate(ema or
     model, state) returns figures, or nothing. averaged: the part of `module` whose weights are averaged and kept.

@@ -56,7 +56,7 @@ def develop_kernel(
     span: wp.int32,
     image: wp.array(dtype=wp.uint8),
 ):
-    """Bytes of every pixel. tables: `tone_table` of each image, one after the other; grain: `film.grain_texture`."""
+    """Bytes of every pixel. tables: `film.tone_table` of the images in a row; grain: `film.grain_texture`."""
     b, y, chunk = wp.tid()
     row = (b * size + y) * size
     blur = stocks[b].blur

@@ -1,4 +1,4 @@
-"""Glasses as geometry: two rims, a bridge, two temples, two lenses. Topology here, placement in `place_glasses`.
+"""Glasses as geometry: two rims, a bridge, two temples, two lenses. Topology and shape here; the renderer places them.
 
 Coordinates are the wearer's: millimetres, x to the subject's left, y up, z forward, from the midpoint between the eyes.
 """
