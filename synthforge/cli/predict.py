@@ -11,7 +11,7 @@ from .common import say, write_json_to
 
 @click.command(
     epilog="Example: synthforge predict runs/quickstart/adapted photos/ --out found\n\n"
-    "Exit codes: 0 all done, 2 some photographs could not be read or written (named at the end; the others are done)."
+    "Exit codes: 0 all done, 2 some photographs could not be read or written (they are named at the end)."
 )
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
@@ -30,6 +30,7 @@ from .common import say, write_json_to
 @click.option(
     "--detector", default="dlib", show_default=True, help="What finds the faces: `dlib` (fast, frontal) or `mtcnn`."
 )
+@click.option("--min-score", type=float, help="Leave out faces that the detector scores lower (see docs/predict.md).")
 @click.option(
     "--passes",
     type=click.IntRange(1, 3),
@@ -64,6 +65,7 @@ def command(
     boxes: Path | None,
     boxes_of: str,
     detector: str,
+    min_score: float | None,
     passes: int,
     input_size: int | None,
     flip: bool | None,
@@ -80,16 +82,27 @@ def command(
     """
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
-    from ..prediction.photographs import list_photographs
+    from ..prediction.boxes import read_boxes
+    from ..prediction.photographs import list_photographs, told_counts
     from ..prediction.run import Options, check, predict_photographs, summary
 
+    if boxes is not None and min_score is not None:
+        raise click.UsageError("--min-score is for a detector's faces: those of --boxes have no score")
     folder = find_model(model)
     listing = list_photographs(images, out)
     photographs = listing.photographs
+    if listing.passed_over:
+        say(f"passed over in the folders, not read: {told_counts(listing.passed_over)}")
+    given = read_boxes(boxes, [p.path for p in photographs]) if boxes is not None else None
+    if given is not None and given.others:
+        named = ", ".join(given.others[:5]) + (" ..." if len(given.others) > 5 else "")
+        say(f"{boxes} names {len(given.others)} files that are not among the photographs: {named}")
     chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
-    options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip)
-    outcomes = predict_photographs(folder, photographs, out, options, boxes=boxes, plugins=load_plugins(extra))
-    write_json_to(summary(outcomes), json_file)
+    options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip, min_score)
+    found = given.found if given is not None else None
+    outcomes = predict_photographs(folder, photographs, out, options, boxes=found, plugins=load_plugins(extra))
+    more = {"passed_over": dict(listing.passed_over), "boxes_of_others": list(given.others) if given else []}
+    write_json_to({**summary(outcomes), **more}, json_file)
     fine = [o for o in outcomes if o.status != "failed"]
     kept, empty = sum(o.status == "kept" for o in fine), sum(o.faces == 0 for o in fine)
     notes = [f"{kept} kept from before" if kept else "", f"no face in {empty}" if empty else ""]

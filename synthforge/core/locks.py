@@ -22,8 +22,10 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, deep: bool = True) -> Iterator[None]:
     """Hold the lock of an output folder, which is made if need be; temporary files of dead processes are removed.
+
+    deep: look for temporary files in folders below, too, which are then all of them this program's own.
 
     The kernel drops the lock when the process ends, however it ends: a lock file that lies there blocks nobody.
     Raises UserError, naming host, process and time, when another process holds it; DataError when nothing can be
@@ -41,13 +43,13 @@ def locked(folder: Path) -> Iterator[None]:
                 f"another run is at work in {folder}: {_holder(file)}", hint="Wait for it, or choose another --out."
             )
         if _removed(path, file):  # the last holder ended between our two calls
-            with locked(folder):
+            with locked(folder, deep=deep):
                 yield
             return
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": _now()}, file)
         file.flush()
-        clean_stale(folder, owned=True)
+        clean_stale(folder, owned=deep)
         try:
             yield
         finally:

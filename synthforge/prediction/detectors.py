@@ -18,8 +18,9 @@ from PIL import Image
 from ..core.errors import UserError, did_you_mean
 from ..datasets.crops import Box
 
-#: a photograph (H,W,3) uint8 sRGB -> face boxes (x0, y0, x1, y1) in its pixels, pixel i covering [i, i + 1)
-Detect = Callable[[np.ndarray], list[Box]]
+#: a photograph (H,W,3) uint8 sRGB -> face boxes (x0, y0, x1, y1) in its pixels, pixel i covering [i, i + 1), each with
+#: how sure the detector is: a number that grows with its certainty, in its own measure
+Detect = Callable[[np.ndarray], list[tuple[Box, float]]]
 
 # Detection works on a copy whose longer side is at most this: larger photographs cost time and gain only tiny faces.
 WORKING_SIDE = 1024
@@ -47,7 +48,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Detector:
-    """One detector: what it is, what its box means, how to get it and how to build it."""
+    """One detector: what it is, what its box and its scores mean, how to get it and how to build it."""
 
     name: str
     summary: str
@@ -55,6 +56,7 @@ class Detector:
     module: str
     install: str
     convention: str
+    scores: str
     calibration: Calibration
     load: Callable[[], Detect]
 
@@ -64,6 +66,11 @@ def detect_faces(image: np.ndarray, detector: str = "dlib") -> list[Box]:
 
     The list is empty where it finds none. Raises UserError for an unknown detector or one whose package is missing.
     """
+    return [box for box, _ in detect_scored(image, detector)]
+
+
+def detect_scored(image: np.ndarray, detector: str = "dlib") -> list[tuple[Box, float]]:
+    """As `detect_faces`, each box with the detector's score (see `Detector.scores`)."""
     find = _loaded(find_detector(detector).name)
     height, width = image.shape[:2]
     factor = min(1.0, WORKING_SIDE / max(height, width))
@@ -73,9 +80,11 @@ def detect_faces(image: np.ndarray, detector: str = "dlib") -> list[Box]:
         small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
     sx, sy = width / small.shape[1], height / small.shape[0]
     with _lock:  # the libraries do not promise that one detector may run in two threads
-        boxes = find(np.ascontiguousarray(small))
-    scaled = [(x0 * sx, y0 * sy, x1 * sx, y1 * sy) for x0, y0, x1, y1 in boxes if x1 > x0 and y1 > y0]
-    return sorted(scaled, key=lambda box: (box[0] - box[2]) * (box[3] - box[1]))
+        found = find(np.ascontiguousarray(small))
+    scaled = [
+        ((x0 * sx, y0 * sy, x1 * sx, y1 * sy), float(score)) for (x0, y0, x1, y1), score in found if x1 > x0 and y1 > y0
+    ]
+    return sorted(scaled, key=lambda face: (face[0][0] - face[0][2]) * (face[0][3] - face[0][1]))
 
 
 def to_crop_box(box: Box, detector: str = "dlib") -> Box:
@@ -119,9 +128,11 @@ def _load_dlib() -> Detect:
 
     found = dlib.get_frontal_face_detector()
 
-    def detect(image: np.ndarray) -> list[Box]:
+    def detect(image: np.ndarray) -> list[tuple[Box, float]]:
         # Doubled once: the detector's window is 80 pixels. dlib's rectangles name their last pixel, ours end after it.
-        return [(r.left(), r.top(), r.right() + 1.0, r.bottom() + 1.0) for r in found(image, 1)]
+        rectangles, scores, _ = found.run(image, 1)
+        boxes = [(r.left(), r.top(), r.right() + 1.0, r.bottom() + 1.0) for r in rectangles]
+        return list(zip(boxes, scores, strict=True))
 
     return detect
 
@@ -132,13 +143,13 @@ def _load_mtcnn() -> Detect:
 
     found = MTCNN(keep_all=True, post_process=False, min_face_size=MTCNN_SMALLEST, device="cpu")
 
-    def detect(image: np.ndarray) -> list[Box]:
+    def detect(image: np.ndarray) -> list[tuple[Box, float]]:
         with torch.inference_mode():
             boxes, scores = found.detect(Image.fromarray(image))
         if boxes is None:
             return []
         return [
-            (float(x0), float(y0), float(x1), float(y1))
+            ((float(x0), float(y0), float(x1), float(y1)), float(score))
             for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True)
             if score >= MTCNN_THRESHOLD
         ]
@@ -159,6 +170,7 @@ DETECTORS: Mapping[str, Detector] = {
             module="dlib",
             install="pip install 'synthforge[predict]'",
             convention="a square from the brows to the chin and from cheek to cheek",
+            scores="distance from the decision boundary: 0 is undecided, 1 and more is certain",
             calibration=Calibration(0.077, 0.999, (0.082, 0.025), _ORIGIN),
             load=_load_dlib,
         ),
@@ -170,6 +182,7 @@ DETECTORS: Mapping[str, Detector] = {
             # Its newest release pins a torch and a Pillow older than ours; what MTCNN uses of them still works.
             install="pip install --no-deps facenet-pytorch",
             convention="a rectangle from the hairline or forehead to the chin",
+            scores=f"probability, {MTCNN_THRESHOLD} to 1",
             calibration=Calibration(0.152, 0.912, (0.041, 0.036), _ORIGIN),
             load=_load_mtcnn,
         ),

@@ -89,7 +89,8 @@ def list_photographs(arguments: Sequence[str], out: Path | None = None) -> Listi
     photographs = []
     for whole, path in paths.items():
         place = hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]
-        name = cut_name(path.stem, _LONGEST_NAME)
+        # Results are named in their record, so the name has to be text.
+        name = cut_name(os.fsencode(path.stem).decode("utf-8", "replace"), _LONGEST_NAME)
         alone = shared[_folded(path.stem)] == 1 and name == path.stem
         photographs.append(Photograph(path, name if alone else other_name(name, place), place))
     return Listing(photographs, passed_over)

@@ -5,17 +5,18 @@
     NAME.*              what tasks write (`Task.files`): label maps as `.labels.png`, depth as `.depth.npz` ...
 
 A record whose photograph, model, boxes and options are the same is kept; what no longer fits is set aside in
-`.previous/`; a file that this command did not write stops its photograph, not the others.
+`.previous/`. Where another photograph has a record of the name already, the results get a name of their own. A file
+that this command did not write, or that was changed since, is never touched: it stops its photograph, not the others.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,22 +24,22 @@ import numpy as np
 
 from .. import __version__
 from ..core.errors import DataError, UserError
-from ..core.files import write_bytes, write_json
+from ..core.files import sha256_of, write_bytes, write_json
+from ..core.foreign import read_json
+from ..core.locks import locked
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
 from ..core.provenance import PREVIOUS, digest
 from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import model_digest
-from .boxes import read_boxes
-from .detectors import WORKING_SIDE, detect_faces, find_detector, to_crop_box
+from .detectors import WORKING_SIDE, detect_faces, detect_scored, find_detector, to_crop_box
 from .faces import Face
 from .overlay import draw
-from .photographs import Photograph, decode, read_bytes
+from .photographs import Photograph, decode, other_name, read_bytes, shown
 from .predictor import PASSES, Predictor
 
 FORMAT = "synthforge-prediction-1"
-OVERLAYS = (".overlay.jpg", ".overlay.png")
 #: boxes given by a user that are tight boxes of the landmarks already
 LANDMARKS = "landmarks"
 
@@ -49,7 +50,7 @@ class Options:
 
     detector: finds the faces where no boxes are given. boxes_of: what given boxes are: `landmarks`, tight around the 68
     points, or a detector's name, whose calibration then applies. tasks: None is all. overlay: `jpg`, `png` or `none`.
-    passes, input_size, flip: see `predictor.Predictor`.
+    passes, input_size, flip: see `predictor.Predictor`. min_score: faces that the detector scores lower are left out.
     """
 
     detector: str = "dlib"
@@ -59,6 +60,7 @@ class Options:
     overlay: str = "jpg"
     input_size: int = 0
     flip: bool | None = None
+    min_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Ready:
-    """A photograph read and its faces located; `image` is None where an earlier result still holds."""
+    """A photograph read and its faces located; `image` is None where an earlier result still holds.
+
+    boxes: as given, and as the crop starts from; scores: of the detector; before: the earlier record.
+    """
 
     photograph: Photograph
     facts: Mapping[str, Any]
     image: np.ndarray | None = None
     boxes: Sequence[tuple[Box, Box]] = ()
+    scores: Sequence[float] | None = None
+    before: Mapping[str, Any] | None = None
     kept: int = 0
 
 
@@ -89,20 +96,20 @@ def predict_photographs(
     out: Path,
     options: Options = Options(),
     *,
-    boxes: Path | None = None,
+    boxes: Mapping[Path, Sequence[Box]] | None = None,
     plugins: Plugins | None = None,
     progress: bool = True,
 ) -> list[Outcome]:
     """Predict every photograph with the model in `folder` and write the results into `out`; outcomes in order.
 
-    A photograph that cannot be read or written does not stop the others. Raises UserError and DataError for what
-    concerns all of them: the model, a task it lacks, a missing detector, the list of boxes.
+    boxes: of every photograph, instead of a detector's. A photograph that cannot be read or written does not stop the
+    others. Raises UserError and DataError for what concerns all of them: the model, a task it lacks, a missing
+    detector, another process at work in `out`.
     """
-    given = read_boxes(boxes, [p.path for p in photographs]).found if boxes is not None else None
-    source = options.detector if given is None else options.boxes_of
+    source = options.detector if boxes is None else options.boxes_of
     if source != LANDMARKS:
         find_detector(source)
-    if given is None:
+    if boxes is None:
         detect_faces(np.zeros((80, 80, 3), np.uint8), options.detector)  # a missing package is said before any work
     predictor = Predictor.load(
         folder,
@@ -112,9 +119,9 @@ def predict_photographs(
         flip=options.flip,
         input_size=options.input_size,
     )
-    job = _Job(folder, predictor, out, options, given, source)
+    job = _Job(folder, predictor, out, options, boxes, source)
     outcomes = []
-    with progress_bar("predict", len(photographs), unit="images", shown=progress) as advance:
+    with locked(out, deep=False), progress_bar("predict", len(photographs), unit="images", shown=progress) as advance:
         for photograph, waiting in _ahead(job.prepare, photographs):
             outcomes.append(job.finish(photograph, waiting))
             advance(1)
@@ -160,23 +167,41 @@ class _Job:
     def prepare(self, photograph: Photograph) -> _Ready:
         """Read a photograph and find its faces, unless an earlier record says the same was done."""
         data = read_bytes(photograph.path)
+        image_facts = {"file": shown(photograph.path), "sha256": hashlib.sha256(data).hexdigest()}
+        photograph, record = self._settled(photograph, image_facts)
         facts = {
             "format": FORMAT,
             "version": __version__,
             "model": self.model_facts,
-            "image": {"file": str(photograph.path), "sha256": hashlib.sha256(data).hexdigest()},
+            "image": image_facts,
             "boxes": self._boxes_facts(photograph),
             "passes": self.predictor.passes,
             "tasks": list(self.predictor.tasks),
             "overlay": self.options.overlay,
         }
-        record = self._record(photograph)
         if record is not None and record.get("fingerprint") == _fingerprint(facts) and self._complete(record):
             return _Ready(photograph, facts, kept=len(record["faces"]))
         image = decode(data, photograph.path)
-        boxes = self.given[photograph.path] if self.given is not None else detect_faces(image, self.source)
+        scores = None
+        if self.given is not None:
+            boxes = list(self.given[photograph.path])
+        else:
+            least = self.options.min_score
+            found = [face for face in detect_scored(image, self.source) if least is None or face[1] >= least]
+            boxes, scores = [box for box, _ in found], [score for _, score in found]
         pairs = [(box, box if self.source == LANDMARKS else to_crop_box(box, self.source)) for box in boxes]
-        return _Ready(photograph, facts, image, pairs)
+        return _Ready(photograph, facts, image, pairs, scores, record)
+
+    def _settled(self, photograph: Photograph, image: Mapping[str, str]) -> tuple[Photograph, dict[str, Any] | None]:
+        """The photograph under the first of its names that is free or its own, and its record there."""
+        for name in (photograph.name, other_name(photograph.name, photograph.place)):
+            named = replace(photograph, name=name)
+            record = self._record(named)
+            if record is None or _is_of(record, photograph, image):
+                return named, record
+        raise DataError(
+            f"{self._path(named, '.json')} is there and of another photograph", hint="Choose another --out."
+        )
 
     def _boxes_facts(self, photograph: Photograph) -> dict[str, Any]:
         facts: dict[str, Any] = {"from": "list" if self.given is not None else "detector", "of": self.source}
@@ -187,21 +212,24 @@ class _Job:
             facts["given"] = [list(box) for box in self.given[photograph.path]]
         else:
             facts["working_side"] = WORKING_SIDE
+            if self.options.min_score is not None:
+                facts["min_score"] = self.options.min_score
         return facts
 
     def finish(self, photograph: Photograph, waiting: Future[_Ready]) -> Outcome:
         """Predict and write what `prepare` made ready; a user's error becomes the outcome."""
-        record = self._path(photograph, ".json")
         try:
             ready = waiting.result()
+            record = self._path(ready.photograph, ".json")
             if ready.image is None:
                 return Outcome(photograph.path, "kept", ready.kept, record)
             faces = self.predictor(ready.image, [box for _, box in ready.boxes])
             self._write(ready, faces)
             return Outcome(photograph.path, "done", len(faces), record)
         except UserError as error:
-            named = error.message if str(photograph.path) in error.message else f"{photograph.path}: {error.message}"
-            return Outcome(photograph.path, "failed", error=named)
+            name = shown(photograph.path)
+            named = error.message if name in error.message else f"{name}: {error.message}"
+            return Outcome(photograph.path, "failed", error=f"{named} {error.hint or ''}".rstrip())
 
     def _write(self, ready: _Ready, faces: Sequence[Face]) -> None:
         assert ready.image is not None
@@ -211,23 +239,33 @@ class _Job:
             kind, options = ("JPEG", {"quality": 90}) if self.options.overlay == "jpg" else ("PNG", {})
             files[f".overlay.{self.options.overlay}"] = drawing.encoded(picture, kind, **options)
         shape, frames = (ready.image.shape[0], ready.image.shape[1]), [face.frame(1) for face in faces]
-        for name in self.predictor.tasks:
-            task, schema = self.predictor.model.tasks[name], self.predictor.schemas[name]
-            files |= task.files([face.values[name] for face in faces], frames, shape, schema)
-        self._make_room(ready.photograph)
-        for suffix, data in files.items():
-            write_bytes(self._path(ready.photograph, suffix), data)
+        for each in self.predictor.tasks:
+            task, schema = self.predictor.model.tasks[each], self.predictor.schemas[each]
+            files |= task.files([face.values[each] for face in faces], frames, shape, schema)
         height, width = ready.image.shape[:2]
+        name = ready.photograph.name
         record = {
             **ready.facts,
             "fingerprint": _fingerprint(ready.facts),
-            "image": {**ready.facts["image"], "width": width, "height": height},
+            "image": {**ready.facts["image"], "width": width, "height": height, "place": ready.photograph.place},
             "faces": [
-                {"box": _rounded(given), **face.to_json(i)}
+                {
+                    "box": _rounded(given),
+                    **({"score": round(ready.scores[i], 4)} if ready.scores is not None else {}),
+                    **face.to_json(i),
+                }
                 for i, (face, (given, _)) in enumerate(zip(faces, ready.boxes, strict=True))
             ],
-            "files": {suffix.split(".")[1]: ready.photograph.name + suffix for suffix in files},
+            "files": {suffix.split(".")[1]: name + suffix for suffix in files},
+            "digests": {
+                ready.photograph.name + suffix: hashlib.sha256(data).hexdigest() for suffix, data in files.items()
+            },
         }
+        self._make_room(ready, list(files))
+        # First as unfinished: after a kill between two files it tells which of them are ours.
+        write_json(self._path(ready.photograph, ".json"), {**record, "fingerprint": ""})
+        for suffix, data in files.items():
+            write_bytes(self._path(ready.photograph, suffix), data)
         write_json(self._path(ready.photograph, ".json"), record)
 
     def _path(self, photograph: Photograph, suffix: str) -> Path:
@@ -236,28 +274,49 @@ class _Job:
     def _record(self, photograph: Photograph) -> dict[str, Any] | None:
         """An earlier record; None where there is none. Raises DataError for a file that is no record of ours."""
         path = self._path(photograph, ".json")
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        if not os.path.lexists(path):
+            return None
+        with suppress(DataError):
+            record = read_json(path)
             if isinstance(record, dict) and record.get("format") == FORMAT:
                 return record
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError):
-            pass
-        raise DataError(f"{path} is there and no record of predict", hint="Choose another --out, or move it away.")
+        raise DataError(f"{path} is there and no record of predict.", hint="Choose another --out, or move it away.")
 
     def _complete(self, record: Mapping[str, Any]) -> bool:
-        return all((self.out / name).is_file() for name in record.get("files", {}).values())
+        return all(self._is_ours(self.out / name, record) for name in record.get("files", {}).values())
 
-    def _make_room(self, photograph: Photograph) -> None:
-        """Set aside what an earlier call wrote under this name."""
-        tasks = self.predictor.model.tasks.values()
-        suffixes = [".json", *OVERLAYS, *(suffix for task in tasks for suffix in task.suffixes())]
-        for path in (self._path(photograph, suffix) for suffix in suffixes):
-            if path.is_file():
-                previous = self.out / PREVIOUS
-                previous.mkdir(parents=True, exist_ok=True)
-                os.replace(path, previous / path.name)
+    def _is_ours(self, path: Path, record: Mapping[str, Any]) -> bool:
+        """Whether a file is there as the record says; records of earlier versions tell names alone."""
+        if "digests" not in record:
+            return path.is_file() and path.name in record.get("files", {}).values()
+        return path.is_file() and sha256_of(path) == record["digests"].get(path.name)
+
+    def _make_room(self, ready: _Ready, suffixes: Sequence[str]) -> None:
+        """Set aside what an earlier call wrote under this name; DataError, before anything moves, for other files."""
+        before = ready.before or {}
+        names = [str(name) for name in before.get("files", {}).values()]
+        written = [path for name in names if os.path.lexists(path := self.out / name)]
+        wanted = [path for suffix in suffixes if os.path.lexists(path := self._path(ready.photograph, suffix))]
+        for path in dict.fromkeys([*written, *wanted]):
+            if not self._is_ours(path, before):
+                raise DataError(
+                    f"{path} is there, and predict did not write it so.", hint="Choose another --out, or move it away."
+                )
+        if not before.get("fingerprint"):
+            return  # never finished: nothing to keep
+        previous = self.out / PREVIOUS
+        previous.mkdir(parents=True, exist_ok=True)
+        for path in (*written, self._path(ready.photograph, ".json")):
+            os.replace(path, previous / path.name)
+
+
+def _is_of(record: Mapping[str, Any], photograph: Photograph, image: Mapping[str, str]) -> bool:
+    """Whether a record is of this photograph: of the same place, or the same content under the same path."""
+    told = record.get("image", {})
+    same = told.get("file") == image["file"]
+    return told.get("place", photograph.place if same else "") == photograph.place or (
+        same and told.get("sha256") == image["sha256"]
+    )
 
 
 def _rounded(values: Any) -> list[float]:
@@ -273,7 +332,7 @@ def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         "images": [
             {
-                "file": str(o.file),
+                "file": shown(o.file),
                 "status": o.status,
                 "faces": o.faces,
                 "record": str(o.record) if o.record is not None else None,
@@ -288,5 +347,6 @@ def check(outcomes: Sequence[Outcome]) -> None:
     """Raise DataError naming every photograph that failed; nothing when none did."""
     failed = [o for o in outcomes if o.status == "failed"]
     if failed:
-        shown = "\n  ".join(o.error for o in failed[:20]) + ("\n  ..." if len(failed) > 20 else "")
-        raise DataError(f"{len(failed)} of {len(outcomes)} photographs failed:\n  {shown}", hint="The others are done.")
+        told = "\n  ".join(o.error for o in failed[:20]) + ("\n  ..." if len(failed) > 20 else "")
+        hint = "The others are done." if len(failed) < len(outcomes) else None
+        raise DataError(f"{len(failed)} of {len(outcomes)} photographs failed:\n  {told}", hint=hint)

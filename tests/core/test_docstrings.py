@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import keyword
 import re
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def words(path: Path) -> frozenset[str]:
 @cache
 def elsewhere() -> frozenset[str]:
     """Names that need no module in front of them: of modules, classes, fields, arguments, constants, texts."""
-    found = set(dir(builtins))
+    found = {*dir(builtins), *keyword.kwlist}
     for path in MODULES:
         functions = {node.name for node in nodes(path) if isinstance(node, ast.FunctionDef)}
         found |= words(path) - functions
@@ -63,11 +64,12 @@ def elsewhere() -> frozenset[str]:
 
 @cache
 def qualified() -> frozenset[str]:
-    """`module.name` and `Class.member` of everything there is; a class has the members of its module's classes."""
+    """`package.name`, `module.name` and `Class.member` of everything there is."""
     found = set()
     for path in MODULES:
         module = path.parent.name if path.stem == "__init__" else path.stem
-        found |= {f"{module}.{word}" for word in words(path)} | {f"{path.parent.name}.{module}"}
+        found |= {f"{name}.{word}" for word in words(path) for name in (module, path.parent.name)}
+        found |= {f"{path.parent.name}.{module}"}
         found |= {f"{path.parent.parent.name}.{path.parent.name}"}
         for node in nodes(path):
             if isinstance(node, ast.ClassDef):

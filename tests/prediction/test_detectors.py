@@ -7,7 +7,15 @@ import pytest
 
 from synthforge.core.errors import UserError
 from synthforge.prediction import detectors
-from synthforge.prediction.detectors import DETECTORS, Detect, detect_faces, find_detector, is_installed, to_crop_box
+from synthforge.prediction.detectors import (
+    DETECTORS,
+    Detect,
+    detect_faces,
+    detect_scored,
+    find_detector,
+    is_installed,
+    to_crop_box,
+)
 
 
 @pytest.fixture
@@ -15,10 +23,11 @@ def blobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """A detector that gives the bright rectangles' common box and remembers the sizes it saw, in place of dlib's."""
     seen: list[tuple[int, ...]] = []
 
-    def find(image: np.ndarray) -> list[tuple[float, float, float, float]]:
+    def find(image: np.ndarray) -> list[tuple[tuple[float, float, float, float], float]]:
         seen.append(image.shape)
         y, x = np.nonzero(image[..., 0] > 128)
-        return [(x.min(), y.min(), x.max() + 1.0, y.max() + 1.0), (3.0, 3.0, 3.0, 9.0), (0.0, 0.0, 2.0, 2.0)]
+        boxes = [(x.min(), y.min(), x.max() + 1.0, y.max() + 1.0), (3.0, 3.0, 3.0, 9.0), (0.0, 0.0, 2.0, 2.0)]
+        return list(zip(boxes, (0.1, 0.2, 0.3), strict=True))
 
     def loaded(name: str) -> Detect:
         assert name == "dlib"
@@ -35,6 +44,7 @@ def test_boxes_come_back_in_the_photographs_pixels_largest_first(blobs: list[tup
     assert blobs == [(768, 1024, 3)]
     assert first == pytest.approx((600, 400, 1200, 900), abs=2)
     assert second == (0, 0, 4, 4)
+    assert [score for _, score in detect_scored(image)] == [0.1, 0.3]
     small = image[::4, ::4]
     assert detect_faces(small)[0] == (150, 100, 300, 225)
     assert blobs[-1] == small.shape  # never enlarged here

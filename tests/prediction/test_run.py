@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.shipped import find_model, shipped_models
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks
+from synthforge.prediction.boxes import read_boxes
 from synthforge.prediction.photographs import list_photographs
-from synthforge.prediction.run import Options, Outcome, check, predict_photographs
+from synthforge.prediction.run import Options, Outcome, check, predict_photographs, summary
 
 TASKS = [
     {"name": "keypoints", "head": "light"},
@@ -54,7 +57,8 @@ def photos(tmp_path: Path) -> Path:
 
 def predict(model: Path, photos: Path, out: Path, options: Options | None = None) -> list[Outcome]:
     listed = list_photographs([str(photos)], out).photographs
-    return predict_photographs(model, listed, out, options or Options(), boxes=photos / "boxes.csv", progress=False)
+    boxes = read_boxes(photos / "boxes.csv", [p.path for p in listed]).found
+    return predict_photographs(model, listed, out, options or Options(), boxes=boxes, progress=False)
 
 
 def record(out: Path, name: str) -> dict[str, Any]:
@@ -128,11 +132,79 @@ def test_files_of_others_are_left_alone(model: Path, photos: Path, tmp_path: Pat
     out.mkdir()
     (out / "a.json").write_text('{"mine": 1}')
     (out / "b.json").write_text("not JSON")
+    (out / "nobody.labels.png").write_text("made by hand")
     outcomes = predict(model, photos, out)
-    assert status(outcomes) == ["failed", "failed", "done"]
+    assert status(outcomes) == ["failed"] * 3
     assert "is there and no record of predict" in outcomes[0].error
+    assert "nobody.labels.png is there, and predict did not write it so" in outcomes[2].error
     assert (out / "a.json").read_text() == '{"mine": 1}'
-    assert not (out / "a.labels.png").exists()
+    assert (out / "nobody.labels.png").read_text() == "made by hand"
+    assert len(list(out.iterdir())) == 3
+
+
+def test_a_result_that_was_changed_is_neither_kept_nor_lost(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(model, photos, out)
+    data = bytearray((out / "a.labels.png").read_bytes())
+    data[-20] ^= 1
+    (out / "a.labels.png").write_bytes(data)
+    outcomes = predict(model, photos, out)
+    assert status(outcomes) == ["failed", "kept", "kept"]
+    assert "a.labels.png" in outcomes[0].error
+    assert (out / "a.labels.png").read_bytes() == data
+    (out / "a.labels.png").unlink()
+    assert status(predict(model, photos, out)) == ["done", "kept", "kept"]
+
+
+def test_photographs_of_one_name_keep_their_results_over_several_calls(model: Path, tmp_path: Path) -> None:
+    out, files = tmp_path / "out", [tmp_path / name / "a.png" for name in ("one", "two", "three")]
+    for value, path in enumerate(files):
+        path.parent.mkdir()
+        Image.fromarray(np.full((60, 60, 3), 40 * value, np.uint8)).save(path)
+
+    def call(path: Path) -> Outcome:
+        listed = list_photographs([str(path)], out).photographs
+        (outcome,) = predict_photographs(model, listed, out, boxes={path: [(10, 10, 50, 50)]}, progress=False)
+        return outcome
+
+    first = [call(path) for path in files]
+    assert [o.status for o in first] == ["done"] * 3
+    assert [json.loads(o.record.read_text())["image"]["file"] for o in first if o.record] == list(map(str, files))
+    assert len({o.record for o in first}) == 3
+    assert [(o.status, o.record) for o in map(call, reversed(files))] == [("kept", o.record) for o in first[::-1]]
+    # An edited photograph is the same one: its old result is set aside under its own name.
+    Image.fromarray(np.full((60, 60, 3), 200, np.uint8)).save(files[1])
+    again = call(files[1])
+    assert (again.status, again.record) == ("done", first[1].record)
+    assert again.record
+    assert (out / ".previous" / again.record.name).is_file()
+
+
+def test_a_long_name_and_bytes_that_are_not_utf_8(model: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for name in ("\u9854".encode() * 80 + b".png", b"caf\xe9.png"):
+        Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(io := BytesIO(), "PNG")
+        (folder / os.fsdecode(name)).write_bytes(io.getvalue())
+    listed = list_photographs([str(folder)], out).photographs
+    boxes = {p.path: [(10.0, 10.0, 50.0, 50.0)] for p in listed}
+    for expected in ("done", "kept"):
+        outcomes = predict_photographs(model, listed, out, boxes=boxes, progress=False)
+        assert status(outcomes) == [expected] * 2, outcomes
+    assert json.dumps(summary(outcomes)).encode()
+    assert any("caf\\xe9" in image["file"] for image in summary(outcomes)["images"])
+
+
+def test_faces_carry_the_detectors_score(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [((10.0, 10.0, 50.0, 50.0), 1.25), ((20.0, 20.0, 40.0, 40.0), 0.25)]
+    monkeypatch.setattr("synthforge.prediction.run.detect_scored", lambda image, name: found)
+    monkeypatch.setattr("synthforge.prediction.run.detect_faces", lambda image, name: [])
+    Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "a.png")
+    listed = list_photographs([str(tmp_path / "a.png")]).photographs
+    for least, scores in ((None, [1.25, 0.25]), (0.5, [1.25])):
+        options = Options(tasks=("keypoints",), overlay="none", min_score=least)
+        predict_photographs(model, listed, tmp_path / "out", options, progress=False)
+        assert [face["score"] for face in record(tmp_path / "out", "a")["faces"]] == scores
 
 
 def test_a_damaged_photograph_does_not_stop_the_others(model: Path, photos: Path, tmp_path: Path) -> None:
@@ -145,8 +217,12 @@ def test_a_damaged_photograph_does_not_stop_the_others(model: Path, photos: Path
     assert str(photos / "a.jpg") in outcomes[0].error
     assert "b.png" in outcomes[1].error
     assert "outside of the photograph" in outcomes[1].error
-    with pytest.raises(DataError, match=r"2 of 3 photographs failed:\n.*a\.jpg.*\n.*b\.png"):
+    with pytest.raises(DataError, match=r"2 of 3 photographs failed:\n.*a\.jpg.*\n.*b\.png") as told:
         check(outcomes)
+    assert told.value.hint == "The others are done."
+    with pytest.raises(DataError) as told:
+        check(outcomes[:1])
+    assert told.value.hint is None
     check(outcomes[2:])
     (photos / "a.jpg").write_bytes(whole)
     assert status(predict(model, photos, out)) == ["done", "failed", "kept"]

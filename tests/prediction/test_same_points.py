@@ -17,6 +17,7 @@ from synthforge.core.records import RealItem, RealSample, Scores
 from synthforge.evaluation.protocol import Options
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks, load_model
+from synthforge.prediction.boxes import read_boxes
 from synthforge.prediction.photographs import list_photographs
 from synthforge.prediction.predictor import PASSES, Predictor
 from synthforge.prediction.run import Options as PredictOptions
@@ -102,8 +103,9 @@ def test_evaluate_and_predict_give_the_same_points(
     boxes = tmp_path / "boxes.csv"
     boxes.write_text("".join(f"{key}.png,{','.join(map(str, BOX))}\n" for key in bench.given))
     listed = list_photographs([str(photographs)]).photographs
+    given = read_boxes(boxes, [p.path for p in listed]).found
     asked = PredictOptions(overlay="none", **options)
-    predict_photographs(model, listed, tmp_path / "out", asked, boxes=boxes, progress=False)
+    predict_photographs(model, listed, tmp_path / "out", asked, boxes=given, progress=False)
     for key, points in bench.given.items():
         record = (tmp_path / "out" / f"{key}.json").read_text()
         assert str([[round(float(v), 3) for v in point] for point in points]).replace(" ", "") in "".join(
