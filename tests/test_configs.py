@@ -129,7 +129,8 @@ def test_the_papers_numbers() -> None:
     assert (dataset.samples, dataset.resolution) == (100_000, 512)
     generator = dict(dataset.generator)
     assert generator["field_of_view"] == [12, 27]
-    assert (generator["azimuth"], generator["elevation"], generator["radius"]) == (0.8, 0.8, 2.7)
+    made = load_plugins().config("generator", generator)
+    assert (made.azimuth, made.elevation, made.radius) == (0.8, 0.8, 2.7)
     for model in (sb, rs, deca):
         assert (model.network.backbone, model.network.channels, model.network.input_size) == ("unet", 64, 256)
         assert (model.optimiser.lr, model.optimiser.encoder_factor, model.optimiser.final_lr) == (1e-4, 0.1, 1e-5)

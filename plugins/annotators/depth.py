@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
@@ -20,16 +21,15 @@ SOURCES = ("auto", "mesh", "volume")
 
 @dataclass
 class DepthConfig:
-    """source: `auto` takes the volume's depth where the generator has one (it goes with the pixels), else the mesh's;
-    ray_distance: also write the distance from the camera centre along each pixel's ray.
-    """
+    """Depth maps."""
 
-    source: str = "auto"
-    ray_distance: bool = False
-
-    def __post_init__(self) -> None:
-        if self.source not in SOURCES:
-            raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {self.source!r}")
+    source: str = key(
+        "auto",
+        "What is read; `auto` takes the volume's depth where the generator has one (it goes with the pixels), else the "
+        "mesh's.",
+        choices=("auto", "mesh", "volume"),
+    )
+    ray_distance: bool = key(False, "Also write the distance from the camera's centre along each pixel's ray.")
 
 
 class DepthAnnotator(Annotator):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
@@ -18,18 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class LandmarksConfig:
-    """contour: `static` keeps the jaw line on the skin, `visible` moves it to the contour the camera sees, as people
-    annotate it; tolerance: metres a landmark may lie behind the visible surface and still count as visible.
-    """
+    """Points of the head."""
 
-    contour: str = "static"
-    tolerance: float = 0.005
-
-    def __post_init__(self) -> None:
-        if self.contour not in ("static", "visible"):
-            raise ValueError(f"contour must be 'static' or 'visible', got {self.contour!r}")
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance must be metres from 0 on, got {self.tolerance}")
+    contour: str = key(
+        "static",
+        "`static` keeps the jaw line on the skin, `visible` moves it to the contour the camera sees, as people do.",
+        choices=("static", "visible"),
+    )
+    tolerance: float = key(
+        0.005, "How far a landmark may lie behind the visible surface and still be visible.", unit="m", low=0, high=1
+    )
 
 
 class LandmarksAnnotator(Annotator):

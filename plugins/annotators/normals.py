@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NormalsConfig:
-    """Nothing to choose."""
+    """It has no keys."""
 
 
 class NormalsAnnotator(Annotator):

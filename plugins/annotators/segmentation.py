@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class SegmentationConfig:
-    """schema: the class schema to write (`synthforge`, `lapa11`, `celebamask19`, `flame20` ...)."""
+    """Class of every pixel."""
 
-    schema: str = "synthforge"
+    schema: str = key("synthforge", "Class schema to write: `synthforge`, `lapa11`, `celebamask19`, `flame20` ...")
 
     def __post_init__(self) -> None:
         if self.schema not in CLASS_SCHEMAS:
-            raise ValueError(f"unknown class schema {self.schema!r}; known: {', '.join(sorted(CLASS_SCHEMAS))}")
+            raise ValueError(f"schema: '{self.schema}' is none of {', '.join(sorted(CLASS_SCHEMAS))}")
 
 
 class SegmentationAnnotator(Annotator):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import MISSING
 
+from synthforge.core.config import key
 from synthforge.core.errors import DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
@@ -26,7 +27,7 @@ from synthforge.evaluation.scoring import score_labels
 from synthforge.evaluation.standin import read_stand_in
 
 from ..schemas import CELEBAMASK19
-from .common import check_scale, count_note, listed, unknown_split
+from .common import count_note, listed, unknown_split
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -72,10 +73,10 @@ PUBLISHED = tuple(
 
 @dataclass
 class CelebAMaskHQConfig:
-    """root: the folder `CelebAMask-HQ`; crop_scale: side of the crop in units of the photograph's side."""
+    """CelebAMask-HQ."""
 
-    root: str = MISSING
-    crop_scale: float = 1.0
+    root: str = key(MISSING, "The folder `CelebAMask-HQ`.")
+    crop_scale: float = key(1.0, "Side of the crop over the photograph's side.", above=0, high=10)
 
 
 class CelebAMaskHQ(Benchmark):
@@ -87,7 +88,6 @@ class CelebAMaskHQ(Benchmark):
     published = PUBLISHED
 
     def __init__(self, config: CelebAMaskHQConfig) -> None:
-        check_scale("celebamask-hq", config.crop_scale)
         self.root = Path(config.root).expanduser()
         self.crop_scale = config.crop_scale
         self.stand_in = read_stand_in(self.root)

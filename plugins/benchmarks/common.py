@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.errors import DataError
 from synthforge.core.files import files_in
-
-
-def check_scale(name: str, scale: float) -> None:
-    """Raise ConfigError for a crop scale that is not positive."""
-    if not scale > 0:
-        raise ConfigError(f"{name}: crop_scale must be positive, not {scale}")
 
 
 def unknown_split(name: str, split: str, splits: Sequence[str]) -> DataError:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import MISSING
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.config import key
+from synthforge.core.errors import DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
@@ -27,7 +28,7 @@ from synthforge.evaluation.scoring import score_labels
 from synthforge.evaluation.standin import read_stand_in
 
 from ..schemas import LAPA11
-from .common import check_scale, count_note, listed, unknown_split
+from .common import count_note, listed, unknown_split
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -57,12 +58,13 @@ PUBLISHED = tuple(
 
 @dataclass
 class LapaConfig:
-    """root: folder of train/, val/ and test/; box: `image`, or `landmarks` for the box of the 106 points;
-    crop_scale: side of the crop in units of the box's larger side."""
+    """LaPa."""
 
-    root: str = MISSING
-    box: str = "image"
-    crop_scale: float = 1.0
+    root: str = key(MISSING, "Folder of train/, val/ and test/.")
+    box: str = key(
+        "image", "Face box: the whole image, or the box of the 106 landmarks.", choices=("image", "landmarks")
+    )
+    crop_scale: float = key(1.0, "Side of the crop over the larger side of the face box.", above=0, high=10)
 
 
 class Lapa(Benchmark):
@@ -74,9 +76,6 @@ class Lapa(Benchmark):
     published = PUBLISHED
 
     def __init__(self, config: LapaConfig) -> None:
-        check_scale("lapa", config.crop_scale)
-        if config.box not in ("image", "landmarks"):
-            raise ConfigError(f"lapa: box is 'image' or 'landmarks', not '{config.box}'")
         self.root = Path(config.root).expanduser()
         self.crop_scale, self.box = config.crop_scale, config.box
         self.stand_in = read_stand_in(self.root)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import MISSING
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.config import key
+from synthforge.core.errors import DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import RealItem, RealSample, Scores
@@ -25,7 +26,7 @@ from synthforge.evaluation.files import IMAGE_SUFFIXES, fit_image, read_grey, re
 from synthforge.evaluation.scoring import score_depth
 from synthforge.evaluation.standin import read_stand_in
 
-from .common import check_scale, listed, unknown_split
+from .common import listed, unknown_split
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -36,13 +37,12 @@ LEVELS = 255
 
 @dataclass
 class LapaDConfig:
-    """root: folder of depth/ and the lists; lapa_root: folder of LaPa, by default the same; near: whether the nearest
-    pixels are `bright` or `dark` in the files; crop_scale: side of the crop in units of the photograph's."""
+    """LaPa-D."""
 
-    root: str = MISSING
-    lapa_root: str = ""
-    near: str = "bright"
-    crop_scale: float = 1.0
+    root: str = key(MISSING, "Folder of depth/ and the lists.")
+    lapa_root: str = key("", "Folder of LaPa, empty for the same.")
+    near: str = key("bright", "What the nearest pixels are in the files.", choices=("bright", "dark"))
+    crop_scale: float = key(1.0, "Side of the crop over the photograph's side.", above=0, high=10)
 
 
 class LapaD(Benchmark):
@@ -53,9 +53,6 @@ class LapaD(Benchmark):
     splits = SPLITS
 
     def __init__(self, config: LapaDConfig) -> None:
-        check_scale("lapa-d", config.crop_scale)
-        if config.near not in ("bright", "dark"):
-            raise ConfigError(f"lapa-d: near is 'bright' or 'dark', not '{config.near}'")
         self.root = Path(config.root).expanduser()
         self.lapa_root = Path(config.lapa_root).expanduser() if config.lapa_root else self.root
         self.crop_scale, self.near = config.crop_scale, config.near

@@ -19,7 +19,8 @@ import numpy as np
 from omegaconf import MISSING
 
 from synthforge.core.camera import Camera
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.config import key
+from synthforge.core.errors import DataError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import Field, RealItem, RealSample, Scores
@@ -30,7 +31,7 @@ from synthforge.datasets.reader import ShardDataset
 from synthforge.evaluation.pose import pose_in_space
 from synthforge.evaluation.scoring import score_depth, score_labels, score_points
 
-from .common import check_scale, unknown_split
+from .common import unknown_split
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -41,13 +42,12 @@ KINDS = {"keypoints": "points2d", "segmentation": "label", "depth": "depth"}
 
 @dataclass
 class SyntheticConfig:
-    """root: folder of a generated dataset; task: keypoints, segmentation or depth; field: which annotation holds the
-    truth, empty for the first of its kind; crop_scale: side of the crop in units of the landmarks' box."""
+    """A generated dataset as a benchmark."""
 
-    root: str = MISSING
-    task: str = "keypoints"
-    field: str = ""
-    crop_scale: float = 1.3
+    root: str = key(MISSING, "Folder of a generated dataset.")
+    task: str = key("keypoints", "What is scored.", choices=tuple(KINDS))
+    field: str = key("", "Annotation that holds the truth, empty for the first of its kind.")
+    crop_scale: float = key(1.3, "Side of the crop over the larger side of the landmarks' box.", above=0, high=10)
 
 
 class Synthetic(Benchmark):
@@ -56,9 +56,6 @@ class Synthetic(Benchmark):
     splits = ("all",)
 
     def __init__(self, config: SyntheticConfig) -> None:
-        if config.task not in KINDS:
-            raise ConfigError(f"synthetic: task is one of {', '.join(KINDS)}; got '{config.task}'")
-        check_scale("synthetic", config.crop_scale)
         self.root, self.task, self.crop_scale = Path(config.root).expanduser(), config.task, config.crop_scale
         self._wanted = config.field
 
@@ -102,9 +99,9 @@ class Synthetic(Benchmark):
             raise unknown_split("synthetic", split, self.splits)
         data = self._images
         found = []
-        for key, index in self._places.items():
+        for name, index in self._places.items():
             tar = tar_path(self.root, data.where(index)[0])
-            found.append(RealItem(key, tar, tar))
+            found.append(RealItem(name, tar, tar))
         return found
 
     def load(self, item: RealItem) -> RealSample:

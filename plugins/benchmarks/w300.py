@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import MISSING
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.config import key
+from synthforge.core.errors import DataError
 from synthforge.core.files import files_in
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
@@ -29,7 +30,7 @@ from synthforge.evaluation.pose import yaw_in_image
 from synthforge.evaluation.scoring import score_points
 from synthforge.evaluation.standin import read_stand_in
 
-from .common import check_scale, unknown_split
+from .common import unknown_split
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -78,12 +79,11 @@ PUBLISHED = tuple(
 
 @dataclass
 class W300Config:
-    """root: folder of the official tree; crop_scale: side of the crop in units of the face box's larger side;
-    val_share: share of every training folder that is kept for validation."""
+    """300W."""
 
-    root: str = MISSING
-    crop_scale: float = 1.3
-    val_share: float = 0.1
+    root: str = key(MISSING, "Folder of the official tree.")
+    crop_scale: float = key(1.3, "Side of the crop over the larger side of the face box.", above=0, high=10)
+    val_share: float = key(0.1, "Share of every training folder that is kept for validation.", above=0, below=1)
 
 
 class W300(Benchmark):
@@ -100,9 +100,6 @@ class W300(Benchmark):
     published = PUBLISHED
 
     def __init__(self, config: W300Config) -> None:
-        if not 0 < config.val_share < 1:
-            raise ConfigError(f"300w: val_share must lie between 0 and 1, not {config.val_share}")
-        check_scale("300w", config.crop_scale)
         self.root = Path(config.root).expanduser()
         self.crop_scale = config.crop_scale
         self.val_share = config.val_share

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Filter
 from synthforge.core.records import Rendering, Verdict
@@ -18,23 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class VisibleConfig:
-    """landmarks: least number of landmarks that must be visible; inside: least share of them that must lie in the
-    image, hidden or not; share: least and most of the image's area that the face may take, the face being the convex
-    hull of its landmarks, cut off at the image's edges.
-    """
+    """Enough of the face in the picture. The face is the convex hull of its landmarks, cut off at the image's edges."""
 
-    landmarks: int = 30
-    inside: float = 0.75
-    min_share: float = 0.01
-    max_share: float = 1.0
+    landmarks: int = key(30, "Least number of visible landmarks.", low=0)
+    inside: float = key(0.75, "Least share of the landmarks that lie in the image, hidden or not.", low=0, high=1)
+    min_share: float = key(0.01, "Least share of the image's area that the face takes.", low=0, high=1)
+    max_share: float = key(1.0, "Largest share of the image's area that the face takes.", low=0, high=1)
 
     def __post_init__(self) -> None:
-        if self.landmarks < 0:
-            raise ValueError(f"landmarks must be a number from 0 on, got {self.landmarks}")
-        if not 0 <= self.inside <= 1:
-            raise ValueError(f"inside must lie in 0..1, got {self.inside}")
-        if not 0 <= self.min_share <= self.max_share <= 1:
-            raise ValueError(f"0 <= min_share <= max_share <= 1 is needed, got {self.min_share} and {self.max_share}")
+        if self.min_share > self.max_share:
+            raise ValueError(f"min_share ({self.min_share:g}) must not exceed max_share ({self.max_share:g})")
 
 
 class VisibleFilter(Filter):

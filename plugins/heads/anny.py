@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class AnnyHeadConfig:
-    """topology: only `makehuman` is licence-free, any other is refused; device: where torch computes."""
+    """The MakeHuman head."""
 
-    topology: str = "makehuman"
-    device: str = "cpu"
+    topology: str = key("makehuman", "Topology of the mesh; only `makehuman` is free of licences, others are refused.")
+    device: str = key("cpu", "Where torch computes: `cpu`, `cuda`, `cuda:1` ...")
 
 
 def build(config: AnnyHeadConfig) -> AnnyHead:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synthforge.core.catalogue import FileNeed
+from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class FlameHeadConfig:
-    """edition: `flame2020`, `flame2023` or `flame2023-open`; painted: a UV label map in schema `flame20` (PNG), or
-    empty to draw brows, lips and mouth around the landmarks.
-    """
+    """The FLAME head."""
 
-    edition: str = "flame2020"
-    painted: str = ""
+    edition: str = key("flame2020", "Edition of FLAME.", choices=("flame2020", "flame2023", "flame2023-open"))
+    painted: str = key(
+        "", "UV label map in the schema `flame20` (PNG); empty draws brows, lips and mouth around the landmarks."
+    )
 
 
 def build(config: FlameHeadConfig) -> FlameHead:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.errors import ConfigError
 from synthforge.core.frames import CropFrame
 from synthforge.core.hookspecs import hookimpl
@@ -24,27 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class DepthConfig:
-    """head: `paper` (a U-Net of `width` times the paper's channels) or `light`; unit: metres that are 1 in the loss.
+    """Depth maps."""
 
-    normalise: `median` learns z relative to the median of the head, since a crop does not tell the distance of the
-    camera; `none` learns metric z. prefix: of the dataset's field to learn from, `deca_` for what the annotator `deca`
-    wrote.
-    """
-
-    head: str = "paper"
-    width: float = 1.0
-    normalise: str = "median"
-    unit: float = 0.1
-    weight: float = 1.0
-    prefix: str = ""
-
-    def __post_init__(self) -> None:
-        if self.head not in ("paper", "light"):
-            raise ValueError(f"head is paper or light; got '{self.head}'")
-        if self.normalise not in ("none", "median"):
-            raise ValueError(f"normalise is none or median; got '{self.normalise}'")
-        if self.unit <= 0:
-            raise ValueError(f"unit must be positive, got {self.unit}")
+    head: str = key("paper", "Output head: the paper's U-Net, or a light one.", choices=("paper", "light"))
+    width: float = key(1.0, "Factor on the channels of the head.", above=0, high=64)
+    normalise: str = key(
+        "median",
+        "`median` learns z relative to the median of the head, since a crop does not tell the distance of the camera; "
+        "`none` learns metric z.",
+        choices=("median", "none"),
+    )
+    unit: float = key(0.1, "What counts as 1 in the loss.", unit="m", above=0)
+    weight: float = key(1.0, "Factor on the loss.", low=0)
+    prefix: str = key("", "Prefix of the dataset's fields to learn from: `deca_` for what the annotator `deca` wrote.")
 
 
 class Depth(Task):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.frames import CropFrame, apply
 from synthforge.core.hookspecs import hookimpl
@@ -29,30 +30,26 @@ LOSSES = ("l2", "smooth", "wing")
 
 @dataclass
 class KeypointsConfig:
-    """schema: the points; head: `paper` (stacked hourglass at `size`) or `light`; width: channels inside the head.
+    """Landmarks."""
 
-    loss: `l2` (the paper's: norm of the difference, summed over points), `smooth` (Huber) or `wing` (Feng et al. 2018).
-    hidden_weight: weight of a point that nothing of the image shows; 1 treats all alike. prefix: of the dataset's
-    fields to learn from, `deca_` for what the annotator `deca` wrote.
-    """
-
-    schema: str = "ibug68"
-    head: str = "paper"
-    size: int = 64
-    width: int = 128
-    stacks: int = 2
-    loss: str = "l2"
-    hidden_weight: float = 1.0
-    weight: float = 1.0
-    prefix: str = ""
+    schema: str = key("ibug68", "Point schema: which points in which order.")
+    head: str = key("paper", "Output head: the paper's stacked hourglass, or a light one.", choices=("paper", "light"))
+    size: int = key(64, "Side of the heatmaps of the head `paper`.", unit="px", low=4, high=1024)
+    width: int = key(128, "Channels inside the head.", low=1, high=4096)
+    stacks: int = key(2, "Hourglasses in a row, for the head `paper`.", low=1, high=16)
+    loss: str = key(
+        "l2",
+        "`l2` is the norm of the difference, summed over points (the paper's), `smooth` Huber's, `wing` that of Feng "
+        "et al. 2018.",
+        choices=LOSSES,
+    )
+    hidden_weight: float = key(1.0, "Weight of a point that nothing of the image shows.", low=0)
+    weight: float = key(1.0, "Factor on the loss.", low=0)
+    prefix: str = key("", "Prefix of the dataset's fields to learn from: `deca_` for what the annotator `deca` wrote.")
 
     def __post_init__(self) -> None:
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss is one of {', '.join(LOSSES)}; got '{self.loss}'")
-        if self.head not in ("paper", "light"):
-            raise ValueError(f"head is paper or light; got '{self.head}'")
         if self.schema not in POINT_SCHEMAS:
-            raise ValueError(f"schema is one of {', '.join(POINT_SCHEMAS)}; got '{self.schema}'")
+            raise ValueError(f"schema: '{self.schema}' is none of {', '.join(POINT_SCHEMAS)}")
 
 
 class Keypoints(Task):
@@ -143,11 +140,11 @@ class Keypoints(Task):
 
         order = list(POINT_SCHEMAS[schema].mirror)
         found = {}
-        for key, value in prediction.items():
-            if key == "heatmaps":
-                found[key] = value[:, order].flip(-1)
+        for name, value in prediction.items():
+            if name == "heatmaps":
+                found[name] = value[:, order].flip(-1)
             else:
-                found[key] = torch.stack([1.0 - value[..., 0], value[..., 1]], dim=-1)[..., order, :]
+                found[name] = torch.stack([1.0 - value[..., 0], value[..., 1]], dim=-1)[..., order, :]
         return found
 
     def moving(self, prediction: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from synthforge.core.config import key
 from synthforge.core.errors import ConfigError, UserError
 from synthforge.core.frames import CropFrame
 from synthforge.core.hookspecs import hookimpl
@@ -25,25 +26,22 @@ if TYPE_CHECKING:
 
 @dataclass
 class SegmentationConfig:
-    """schema: the classes; head: `paper` (a U-Net of `width` times the paper's channels) or `light`; prefix: of the
-    dataset's field to learn from, `deca_` for what the annotator `deca` wrote. dice: weight of a soft Dice loss beside
-    the cross-entropy, which counts a rare class as much as a common one.
-    """
+    """A class for every pixel."""
 
-    schema: str = "synthforge"
-    head: str = "paper"
-    width: float = 1.0
-    weight: float = 1.0
-    prefix: str = ""
-    dice: float = 0.0
+    schema: str = key("synthforge", "Class schema: which classes in which order.")
+    head: str = key("paper", "Output head: the paper's U-Net, or a light one.", choices=("paper", "light"))
+    width: float = key(1.0, "Factor on the channels of the head.", above=0, high=64)
+    weight: float = key(1.0, "Factor on the loss.", low=0)
+    prefix: str = key("", "Prefix of the dataset's fields to learn from: `deca_` for what the annotator `deca` wrote.")
+    dice: float = key(
+        0.0,
+        "Weight of a soft Dice loss beside the cross-entropy; it counts a rare class as much as a common one.",
+        low=0,
+    )
 
     def __post_init__(self) -> None:
-        if self.dice < 0:
-            raise ValueError(f"dice is a weight of 0 or more; got {self.dice}")
-        if self.head not in ("paper", "light"):
-            raise ValueError(f"head is paper or light; got '{self.head}'")
         if self.schema not in CLASS_SCHEMAS:
-            raise ValueError(f"schema is one of {', '.join(CLASS_SCHEMAS)}; got '{self.schema}'")
+            raise ValueError(f"schema: '{self.schema}' is none of {', '.join(CLASS_SCHEMAS)}")
 
 
 # Log-probability of a class that no class of the model's schema maps to; finite, so that interpolation stays finite.

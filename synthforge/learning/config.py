@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from ..core.config import key
 from ..core.foreign import check_arguments
 
 BACKBONES = ("unet", "residual", "timm")
@@ -13,8 +14,6 @@ CONSISTENCY = ("features", "outputs", "both")
 WEIGHTING = ("fixed", "uncertainty")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn")
-
-
 #: arguments of `timm.create_model` that a configuration or a model folder may give: none reads a file or loads code
 TIMM_OPTIONS: dict[str, Any] = {
     **dict.fromkeys(("drop_rate", "drop_path_rate", "mlp_ratio"), float),
@@ -24,261 +23,262 @@ TIMM_OPTIONS: dict[str, Any] = {
     "norm_layer": ("batchnorm2d", "layernorm", "groupnorm"),
     "pretrained": (False,),
 }
-
-
-def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{key} is one of {', '.join(allowed)}; got '{value}'")
-
-
-def _at_least(key: str, value: float, least: float) -> None:
-    if value < least:
-        raise ValueError(f"{key} must be at least {least}, got {value}")
+# model.json may come from anyone: a small file must not ask for all memory.
+MAX_SIDE = 4096
+# More samples than any dataset has: beyond it stands a slip of the pen.
+MANY = 1_000_000
+_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 @dataclass
 class NetworkConfig:
-    """The feature encoder.
+    """The feature encoder."""
 
-    backbone: `unet` (the paper's: 3 -> channels at full resolution), `residual` (a dense residual encoder and a feature
-    pyramid; ResNet-18 at width 1) or `timm` (any timm model that gives features, and the same pyramid; always with
-    random weights). width scales the channels of `unet` and `residual`; channels: of the feature map; options: further
-    arguments of `timm.create_model`, of those in `TIMM_OPTIONS`. input_size: side of the square input in pixels. mean,
-    std: of the normalisation.
-    """
-
-    backbone: str = "unet"
-    model: str = "resnet18"
-    width: float = 1.0
-    channels: int = 64
-    input_size: int = 256
-    options: dict[str, Any] = field(default_factory=dict)
-    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
-    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    backbone: str = key(
+        "unet",
+        "`unet` is the paper's (3 -> channels at full resolution), `residual` a dense residual encoder with a feature "
+        "pyramid (ResNet-18 at width 1), `timm` any timm model that gives features with the same pyramid and random "
+        "weights.",
+        choices=BACKBONES,
+    )
+    model: str = key("resnet18", "Name of the timm model, for the backbone `timm`.")
+    width: float = key(1.0, "Factor on the channels of `unet` and `residual`.", above=0, high=16)
+    channels: int = key(64, "Channels of the feature map that the output heads read.", low=1, high=4096)
+    input_size: int = key(256, "Side of the square input.", unit="px", low=16, high=MAX_SIDE)
+    options: dict[str, Any] = key(
+        {}, "Further arguments of `timm.create_model`, of those in `TIMM_OPTIONS`, for the backbone `timm`."
+    )
+    mean: list[float] = key(_MEAN, "Mean of each colour channel, subtracted.", length=3, source="ImageNet")
+    std: list[float] = key(
+        _STD, "Standard deviation of each colour channel, divided by.", above=0, length=3, source="ImageNet"
+    )
 
     def __post_init__(self) -> None:
-        _one_of("backbone", self.backbone, BACKBONES)
         check_arguments(self.options, TIMM_OPTIONS, "options")
-        # model.json may come from anyone: a small file must not ask for all memory
-        for name, least, most in (("channels", 1, 4096), ("input_size", 16, 4096), ("width", 1e-3, 16)):
-            if not least <= getattr(self, name) <= most:
-                raise ValueError(f"{name} lies between {least} and {most}, got {getattr(self, name)}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError("mean and std are three numbers each, std above 0")
 
 
 @dataclass
 class OptimiserConfig:
-    """AdamW with a cosine from `lr` to `final_lr`, after a linear warm-up of `warmup_steps`.
+    """AdamW, its learning rate a cosine from `lr` to `final_lr` after a linear warm-up."""
 
-    The encoder learns at `encoder_factor` times the rate. clip: largest norm of the gradient, 0 for none.
-    """
-
-    lr: float = 1e-4
-    final_lr: float = 1e-5
-    encoder_factor: float = 0.1
-    weight_decay: float = 0.01
-    warmup_steps: int = 0
-    clip: float = 0.0
+    lr: float = key(1e-4, "Learning rate at the start.", above=0, high=10, source="paper, section 4.1")
+    final_lr: float = key(1e-5, "Learning rate at the end.", low=0, high=10, source="paper, section 4.1")
+    encoder_factor: float = key(0.1, "The encoder's learning rate relative to the output heads'.", low=0, high=100)
+    weight_decay: float = key(0.01, "Weight decay of AdamW.", low=0, high=10)
+    warmup_steps: int = key(0, "Optimiser steps in which the learning rate rises to `lr`.", low=0)
+    clip: float = key(0.0, "Largest norm of the gradient, 0 for no limit.", low=0)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.final_lr <= self.lr:
-            raise ValueError(f"final_lr lies between 0 and lr, got {self.final_lr} and {self.lr}")
+        if self.final_lr > self.lr:
+            raise ValueError(f"final_lr ({self.final_lr:g}) must not exceed lr ({self.lr:g})")
 
 
 @dataclass
 class FramingConfig:
-    """How a face is cut out: the square around the tight box of its landmarks, `crop_scale` times the larger side.
+    """How a face is cut out of its image: a square around the tight box of its landmarks."""
 
-    jitter_shift (sigma, in sides of the crop) and jitter_scale (sigma of the log) move and resize the box in training,
-    as a detector would. wide: (share, factor) - that share of the crops shows up to `factor` times as much, so that one
-    model serves crops of faces and of whole heads. margin: what is read around the crop, so that a rotation, a shift or
-    a wide crop finds pixels there.
-    """
-
-    crop_scale: float = 1.3
-    jitter_shift: float = 0.0
-    jitter_scale: float = 0.0
-    wide: list[float] = field(default_factory=lambda: [0.0, 1.0])
-    margin: float = 1.3
+    crop_scale: float = key(1.3, "Side of the crop over the larger side of the landmarks' box.", low=0.1, high=10)
+    jitter_shift: float = key(
+        0.0, "Standard deviation of the box's shift in training, in sides of the crop.", low=0, high=1
+    )
+    jitter_scale: float = key(0.0, "Standard deviation of the logarithm of the box's size in training.", low=0, high=1)
+    wide: list[float] = key(
+        [0.0, 1.0],
+        "[share, factor]: that share of the crops shows up to `factor` times as much, so that one model serves crops "
+        "of faces and of whole heads.",
+        length=2,
+        low=0,
+        high=10,
+    )
+    margin: float = key(
+        1.3, "Side of what is read around a crop over the crop's, so that rotations find pixels there.", low=1, high=10
+    )
 
     def __post_init__(self) -> None:
-        _at_least("crop_scale", self.crop_scale, 0.1)
-        _at_least("margin", self.margin, 1.0)
-        if len(self.wide) != 2 or not 0 <= self.wide[0] <= 1 or self.wide[1] < 1:
-            raise ValueError(f"wide is a share in [0, 1] and a factor of at least 1, got {self.wide}")
+        if self.wide[0] > 1 or self.wide[1] < 1:
+            raise ValueError(f"wide is a share of 0 to 1 and a factor of at least 1, got {self.wide}")
 
 
 @dataclass
 class SelfSupervisionConfig:
-    """The affine term |f(A x) - A f(x)| (paper, section 3.2), times `weight`; 0 leaves it out.
+    """The affine term |f(A x) - A f(x)| (paper, section 3.2): answers must follow a transformation A of the image."""
 
-    on: `features`, `outputs` or `both`. rotation in degrees, scale and shift are sigmas of A.
-    """
-
-    weight: float = 0.1
-    on: str = "features"
-    rotation: float = 18.0
-    scale: float = 0.1
-    shift: float = 0.05
-
-    def __post_init__(self) -> None:
-        _one_of("on", self.on, CONSISTENCY)
+    weight: float = key(0.1, "Weight of the term, 0 leaves it out.", low=0)
+    on: str = key(
+        "features", "What must follow: the feature map, the answers of the tasks, or both.", choices=CONSISTENCY
+    )
+    rotation: float = key(18.0, "Standard deviation of A's rotation.", unit="degrees", low=0, high=180)
+    scale: float = key(0.1, "Standard deviation of the logarithm of A's scale.", low=0, high=2)
+    shift: float = key(0.05, "Standard deviation of A's shift, in sides of the image.", low=0, high=1)
 
 
 @dataclass
 class SamplingConfig:
-    """Which samples an epoch sees: `all`, a `random` subset of `budget` drawn once, or `active`.
+    """Which samples an epoch sees. New samples near hard ones are no policy here but the stage `adapt`."""
 
-    Active: every `every` epochs `budget` samples are drawn without replacement, in proportion to
-    softmax(temperature * cumulative loss). Adaptive sampling, new samples near those a model finds hard, is no policy
-    here but a stage before the next training: `{run: adapt, dataset: ..., model: ...}`.
-    """
-
-    policy: str = "all"
-    budget: int = 0
-    temperature: float = 0.2
-    every: int = 10
+    policy: str = key(
+        "all",
+        "`all` samples, a `random` subset drawn once, or `active`: a subset drawn anew every few epochs, without "
+        "replacement and in proportion to softmax(temperature * cumulative loss).",
+        choices=SAMPLING,
+    )
+    budget: int = key(0, "Samples in the subset of `random` and `active`.", low=1)
+    temperature: float = key(0.2, "Temperature of `active`; 0 draws evenly.", low=0)
+    every: int = key(10, "Epochs between two draws of `active`.", low=1)
 
     def __post_init__(self) -> None:
-        _one_of("policy", self.policy, SAMPLING)
-        _at_least("every", self.every, 1)
-        if self.policy != "all":
-            _at_least("budget", self.budget, 1)
+        if self.policy != "all" and not self.budget:
+            raise ValueError(f"budget must be given for the policy '{self.policy}'")
 
 
 @dataclass
 class HardwareConfig:
-    """Devices and speed. Nothing here changes what is learned beyond rounding and the reach of batch statistics.
+    """Devices and speed. Nothing here changes what is learned beyond rounding and the reach of batch statistics."""
 
-    strategy `auto`: one process for one device; the launcher's when torchrun or SLURM started us; else fork on CPU and
-    spawn on GPU. workers: processes that read and crop, -1 is one a core less the trainer's own. threads: of torch in
-    each process; 0 is one, or what OMP_NUM_THREADS says: on a CPU, `devices` are what uses more cores. cache_gb: memory
-    for decoded crops, of all processes together as long as the samples are the same (sampling `active` draws others).
-    """
-
-    accelerator: str = "auto"
-    devices: int = 1
-    nodes: int = 1
-    strategy: str = "auto"
-    workers: int = -1
-    threads: int = 0
-    channels_last: bool = True
-    compile: bool = False
-    deterministic: bool = False
-    cache_gb: float = 0.0
-
-    def __post_init__(self) -> None:
-        _one_of("strategy", self.strategy, STRATEGIES)
-        _at_least("devices", self.devices, 1)
-        _at_least("nodes", self.nodes, 1)
+    accelerator: str = key(
+        "auto", "Kind of device as Lightning names it: `cpu`, `gpu`, or `auto` for the best there is."
+    )
+    devices: int = key(1, "Devices of each machine; on a CPU, processes.", low=1, high=1024)
+    nodes: int = key(1, "Machines.", low=1, high=65536)
+    strategy: str = key(
+        "auto",
+        "How processes start. `auto`: one process for one device; the launcher's under torchrun or SLURM; else fork on "
+        "a CPU and spawn on a GPU.",
+        choices=STRATEGIES,
+    )
+    workers: int = key(-1, "Processes that read and crop; -1 is one a core less the trainer's own.", low=-1, high=1024)
+    threads: int = key(
+        0,
+        "Threads of torch in each process; 0 is one, or what OMP_NUM_THREADS says. On a CPU, raise `devices` instead.",
+        low=0,
+        high=1024,
+    )
+    channels_last: bool = key(True, "Store feature maps with the channels last, which convolutions prefer.")
+    compile: bool = key(False, "Compile the network with torch.compile.")
+    deterministic: bool = key(False, "Use deterministic algorithms only, which is slower.")
+    cache_gb: float = key(
+        0.0, "Memory for decoded crops, of all processes together; not used by the sampling `active`.", unit="GB", low=0
+    )
 
 
 @dataclass
 class TrainConfig:
-    """Stage B. The end is where the first of `epochs`, `max_steps` (of the optimiser) and `max_minutes` is reached.
+    """Stage B: one network on synthetic samples. It ends with the first of epochs, max_steps and max_minutes."""
 
-    tasks: references to task plugins; task_weights multiply their losses by name, or start the learned `uncertainty`
-    weights (Kendall et al. 2018). batch_size: samples a batch, all devices together; accumulate: batches an optimiser
-    step. dense_stride: losses of maps look at every so-manieth row and column, from a random first one in each step: an
-    unbiased estimate of the loss over all pixels for a fraction of its cost. more_sizes: pixels of a crop that take
-    turns with network.input_size from step to step, so that the model can be used at these as well; task_sizes: the one
-    of them that a task is best evaluated and fine-tuned at, where that is not network.input_size. mirrored: tasks that
-    the model, once trained, answers by the mean with the mirrored crop, at twice their cost. precision `auto`:
-    bf16 where the device multiplies it natively, else 32 bit. augmentation: a policy of `learning.augment.POLICIES` by
-    name, or {policy: NAME, rotation: 7} to change some of its numbers. ema: decay of the averaged weights, 0 for none.
-    checkpoint_seconds, checkpoint_steps: how often `last.ckpt` is written (0: never by that count).
-    """
-
-    tasks: list[Any] = field(default_factory=lambda: ["keypoints", "segmentation", "depth"])
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    framing: FramingConfig = field(default_factory=FramingConfig)
-    self_supervision: SelfSupervisionConfig = field(default_factory=SelfSupervisionConfig)
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    hardware: HardwareConfig = field(default_factory=HardwareConfig, metadata={"counts": False})
-    epochs: int | None = 50
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    batch_size: int = 16
-    accumulate: int = 1
-    dense_stride: int = 1
-    more_sizes: list[int] = field(default_factory=list)
-    task_sizes: dict[str, int] = field(default_factory=dict)
-    mirrored: list[str] = field(default_factory=list)
-    precision: str = "auto"
-    augmentation: Any = "paper"
-    weighting: str = "fixed"
-    task_weights: dict[str, float] = field(default_factory=dict)
-    ema: float = 0.999
-    val_fraction: float = 0.02
-    validate_every: int = 1
-    checkpoint_seconds: float = field(default=300.0, metadata={"counts": False})
-    checkpoint_steps: int = field(default=0, metadata={"counts": False})
+    tasks: list[Any] = key(
+        ["keypoints", "segmentation", "depth"],
+        "Task plugins: names, or mappings with `name` and the plugin's own keys.",
+    )
+    network: NetworkConfig = key(NetworkConfig, "The feature encoder.")
+    optimiser: OptimiserConfig = key(OptimiserConfig, "AdamW and its learning rate.")
+    framing: FramingConfig = key(FramingConfig, "How a face is cut out of its image.")
+    self_supervision: SelfSupervisionConfig = key(SelfSupervisionConfig, "The affine consistency term.")
+    sampling: SamplingConfig = key(SamplingConfig, "Which samples an epoch sees.")
+    hardware: HardwareConfig = key(HardwareConfig, "Devices and speed.", counts=False)
+    epochs: int | None = key(50, "Passes over the samples, null for no limit.", low=1, high=MANY)
+    max_steps: int | None = key(None, "Steps of the optimiser, null for no limit.", low=1)
+    max_minutes: float | None = key(None, "Time, null for no limit.", unit="min", above=0)
+    batch_size: int = key(16, "Samples a batch, all devices together.", low=1, high=65536, source="paper, section 4.1")
+    accumulate: int = key(1, "Batches an optimiser step.", low=1, high=65536)
+    dense_stride: int = key(
+        1,
+        "Losses of maps look at every n-th row and column, from a random first one in each step: an unbiased estimate "
+        "of the loss over all pixels for a fraction of its cost.",
+        low=1,
+        high=256,
+    )
+    more_sizes: list[int] = key(
+        [],
+        "Sides of a crop that take turns with network.input_size from step to step, so that the model can be used at "
+        "these as well.",
+        unit="px",
+        low=16,
+        high=MAX_SIDE,
+    )
+    task_sizes: dict[str, int] = key(
+        {},
+        "By task: the one of network.input_size and more_sizes at which it is best evaluated and fine-tuned.",
+        unit="px",
+        low=16,
+        high=MAX_SIDE,
+    )
+    mirrored: list[str] = key(
+        [], "Tasks that the trained model answers by the mean with the mirrored crop, at twice their cost."
+    )
+    precision: str = key(
+        "auto", "Arithmetic; `auto` is bf16 where the device multiplies it natively, else 32 bit.", choices=PRECISIONS
+    )
+    augmentation: Any = key(
+        "paper", "A policy by name, or {policy: NAME, rotation: 7} to change some of its numbers (angles in degrees)."
+    )
+    weighting: str = key(
+        "fixed",
+        "Weights of the tasks' losses: as given, or learned from homoscedastic uncertainty.",
+        choices=WEIGHTING,
+        source="Kendall et al. 2018",
+    )
+    task_weights: dict[str, float] = key({}, "By task: a factor on its loss, or where a learned weight starts.", low=0)
+    ema: float = key(0.999, "Decay of the averaged weights a step, 0 for none.", low=0, below=1)
+    val_fraction: float = key(0.02, "Share of the samples kept for validation.", low=0, below=1)
+    validate_every: int = key(1, "Epochs between validations.", low=1)
+    checkpoint_seconds: float = key(
+        300.0, "Time between two checkpoints, 0 for none by time.", unit="s", low=0, counts=False
+    )
+    checkpoint_steps: int = key(0, "Steps between two checkpoints, 0 for none by count.", low=0, counts=False)
 
     def __post_init__(self) -> None:
-        _one_of("weighting", self.weighting, WEIGHTING)
-        _at_least("batch_size", self.batch_size, 1)
-        _one_of("precision", self.precision, PRECISIONS)
-        _at_least("accumulate", self.accumulate, 1)
-        _at_least("dense_stride", self.dense_stride, 1)
-        for size in self.more_sizes:
-            _at_least("more_sizes", size, 16)
         for task, size in self.task_sizes.items():
             if size not in (self.network.input_size, *self.more_sizes):
                 raise ValueError(f"task_sizes.{task}: {size} is neither network.input_size nor one of more_sizes")
-        if self.epochs is None and self.max_steps is None and self.max_minutes is None:
-            raise ValueError("one of epochs, max_steps and max_minutes must be given")
-        if not 0 <= self.val_fraction < 1 or not 0 <= self.ema < 1:
-            raise ValueError("val_fraction and ema lie in [0, 1)")
+        _has_an_end(self)
         if not self.tasks:
             raise ValueError("tasks: at least one is needed")
 
 
 @dataclass
 class FinetuneConfig:
-    """Stage C: the label fine-tuning network of one task, on a frozen model.
+    """Stage C: the label fine-tuning network of one task, on a frozen model."""
 
-    with_features: it also sees the backbone's feature map ("w/ features"); with_levels: and what that was merged from,
-    the encoder's maps of every size (of a backbone with a feature pyramid). adapter: keys of the task's configuration
-    for this network where it is not to be like the head, e.g. {head: paper, size: 28, width: 64}. input_size: pixels of
-    a crop, 0 for those the model says the task is best at; more of them help where the classes are small. limit: use
-    only the first so many training faces, 0 for all. patience: end after so many validations without a better one, 0
-    for never. cache: the frozen network's answers to faces that are not augmented are computed once.
-    """
-
-    with_features: bool = True
-    with_levels: bool = False
-    adapter: dict[str, Any] = field(default_factory=dict)
-    input_size: int = 0
-    epochs: int | None = 30
-    max_steps: int | None = None
-    max_minutes: float | None = None
-    batch_size: int = 16
-    lr: float = 1e-4
-    final_lr: float = 1e-6
-    weight_decay: float = 0.01
-    precision: str = "auto"
-    augmentation: Any = "light"
-    jitter_shift: float = 0.0
-    jitter_scale: float = 0.0
-    ema: float = 0.99
-    validate_every: int = 1
-    patience: int = 0
-    limit: int = 0
-    cache: bool = True
-    hardware: HardwareConfig = field(default_factory=HardwareConfig, metadata={"counts": False})
+    with_features: bool = key(
+        True, "The label network also sees the model's feature map.", source='paper, "w/ features"'
+    )
+    with_levels: bool = key(
+        False, "It also sees what the feature map was merged from, for a backbone with a feature pyramid."
+    )
+    adapter: dict[str, Any] = key(
+        {},
+        "Keys of the task's configuration for this network where it is not to be like the task's output head, e.g. "
+        "{head: paper, size: 28, width: 64}.",
+    )
+    input_size: int = key(
+        0, "Side of a crop, 0 for what the model says the task is best at.", unit="px", low=16, high=MAX_SIDE
+    )
+    epochs: int | None = key(30, "Passes over the faces, null for no limit.", low=1, high=MANY)
+    max_steps: int | None = key(None, "Steps of the optimiser, null for no limit.", low=1)
+    max_minutes: float | None = key(None, "Time, null for no limit.", unit="min", above=0)
+    batch_size: int = key(16, "Faces a batch.", low=1, high=65536)
+    lr: float = key(1e-4, "Learning rate at the start.", above=0, high=10, source="paper, section 4.1")
+    final_lr: float = key(1e-6, "Learning rate at the end of a cosine.", low=0, high=10, source="paper, section 4.1")
+    weight_decay: float = key(0.01, "Weight decay of AdamW.", low=0, high=10)
+    precision: str = key(
+        "auto", "Arithmetic; `auto` is bf16 where the device multiplies it natively, else 32 bit.", choices=PRECISIONS
+    )
+    augmentation: Any = key("light", "A policy by name, or {policy: NAME, rotation: 7} to change some of its numbers.")
+    jitter_shift: float = key(0.0, "Standard deviation of the box's shift, in sides of the crop.", low=0, high=1)
+    jitter_scale: float = key(0.0, "Standard deviation of the logarithm of the box's size.", low=0, high=1)
+    ema: float = key(0.99, "Decay of the averaged weights a step, 0 for none.", low=0, below=1)
+    validate_every: int = key(1, "Epochs between validations.", low=1)
+    patience: int = key(0, "End after so many validations without a better one, 0 for never.", low=0)
+    limit: int = key(0, "Use only the first so many training faces, 0 for all.", low=0)
+    cache: bool = key(True, "Compute the frozen network's answers to faces that are not augmented only once.")
+    hardware: HardwareConfig = key(HardwareConfig, "Devices and speed.", counts=False)
 
     def __post_init__(self) -> None:
-        _check_size(self.input_size)
-        _at_least("batch_size", self.batch_size, 1)
-        _one_of("precision", self.precision, PRECISIONS)
         if self.with_levels and not self.with_features:
             raise ValueError("with_levels needs with_features")
-        if self.epochs is None and self.max_steps is None and self.max_minutes is None:
-            raise ValueError("one of epochs, max_steps and max_minutes must be given")
+        _has_an_end(self)
 
 
-def _check_size(pixels: int) -> None:
-    if pixels and pixels < 16:
-        raise ValueError(f"input_size is 0 or at least 16 pixels, got {pixels}")
+def _has_an_end(config: TrainConfig | FinetuneConfig) -> None:
+    if config.epochs is None and config.max_steps is None and config.max_minutes is None:
+        raise ValueError("one of epochs, max_steps and max_minutes must be given")

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
-from ..core.config import build_config
+from ..core.config import build_config, key
 from ..core.errors import ConfigError, DataError, SynthForgeError
 from ..core.interfaces import Generator, OriginGenerator
 from ..core.nearby import Origin
 from ..core.pipeline import StageContext, StageKind
 from ..core.provenance import digest
 from . import generate
-from .generate import GenerateConfig
+from .generate import LAST, MANY, GenerateConfig
 
 if TYPE_CHECKING:
     from ..core.plugins import Plugins
@@ -34,35 +34,19 @@ _INHERITED = ("annotators", "filters", "resolution", "shard_size", "jpeg_quality
 
 @dataclass
 class AdaptConfig:
-    """dataset: the samples to score, of a generate (or adapt) stage; model: what finds them hard, of a train stage.
+    """New samples near hard ones. Generator, annotators, resolution and encoding are those of the dataset."""
 
-    Generator, annotators, resolution and encoding are the dataset's own. samples: how many new ones. temperature: 0
-    draws parents evenly, 1 makes a sample whose loss is one standard deviation higher e times as likely, and so on.
-    spread: 0 repeats the parents' scenes, 1 forgets them. share: of new samples that have a parent; the others are
-    drawn afresh, so that nothing declared is forgotten. start: index of the first new sample, None is after the
-    dataset's. seed: None takes the dataset's. workers: 0 is one a core; never changes a byte.
-    """
-
-    dataset: str = MISSING
-    model: str = MISSING
-    samples: int = 1000
-    temperature: float = 1.0
-    spread: float = 0.3
-    share: float = 0.7
-    start: int | None = None
-    seed: int | None = None
-    workers: int = field(default=0, metadata={"counts": False})
-
-    def __post_init__(self) -> None:
-        for name in ("spread", "share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} lies between 0 and 1, got {getattr(self, name)}")
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
-        for name, least in (("samples", 1), ("start", 0), ("workers", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+    dataset: str = key(MISSING, "The samples to score: a generate or adapt stage, or a dataset folder.")
+    model: str = key(MISSING, "What finds them hard: a train stage or a model folder.")
+    samples: int = key(1000, "How many new samples.", low=1, high=MANY)
+    temperature: float = key(
+        1.0, "Parents are drawn in proportion to exp(temperature * loss in standard deviations); 0 draws evenly.", low=0
+    )
+    spread: float = key(0.3, "How far a new scene moves from its parent: 0 repeats it, 1 forgets it.", low=0, high=1)
+    share: float = key(0.7, "Share of new samples that have a parent; the others are drawn afresh.", low=0, high=1)
+    start: int | None = key(None, "Index of the first new sample, null for after the dataset's.", low=0, high=LAST)
+    seed: int | None = key(None, "Seed, null for the dataset's.", low=0, high=LAST)
+    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=1024, counts=False)
 
 
 def check(context: StageContext, config: AdaptConfig) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from ..core.config import key
 from ..core.errors import ConfigError
 from ..core.pipeline import StageContext, StageKind
 
 # Neither of these imports torch, so that `--help` and the check of a configuration stay quick.
 from ..evaluation import alignment
-from ..evaluation.boxes import box_mode
+from ..evaluation.boxes import MODES
 from . import benchmarks
 
 if TYPE_CHECKING:
@@ -21,59 +22,48 @@ if TYPE_CHECKING:
 
 @dataclass
 class AlignConfig:
-    """fit: how many faces one map for each landmark is fitted on, 0 for none; kind: `affine` or `offset`; split: where
-    those faces are taken from, empty for the evaluated split, whose other faces are then reported."""
+    """One map for each landmark, fitted on some faces, for constant differences between labelling conventions."""
 
-    fit: int = 0
-    kind: str = "affine"
-    split: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in alignment.KINDS:
-            raise ValueError(f"kind is one of {', '.join(alignment.KINDS)}; got '{self.kind}'")
-        if self.fit < 0:
-            raise ValueError(f"fit is a number of faces, got {self.fit}")
+    fit: int = key(0, "Faces to fit on, 0 for no map.", low=0)
+    kind: str = key("affine", "Kind of map.", choices=alignment.KINDS)
+    split: str = key("", "Split of those faces; empty for the evaluated one, whose other faces are then reported.")
 
 
 @dataclass
 class EvaluateConfig:
-    """model: a train or finetune stage, or a model folder; benchmark: a reference to a benchmark plugin;
-    benchmark_root: a stage or folder that takes the place of its `root`; splits: which to score.
+    """A model on splits of a benchmark."""
 
-    box: `truth`, `jitter` (shift up to 10 %, scale up to 20 %) or `detector`, found by `detector`. passes: how often to
-    look, from the second on at the face found; null: as often as `predict`, and once for a benchmark that says what the
-    crop shows. input_size: pixels of a crop, 0 for those the model says the task is best at (see
-    TrainConfig.task_sizes). flip: the mean of the predictions of the crop and of its mirror image; null: as the model
-    says (TrainConfig.mirrored). groups: attribute to edges of bins, or to [] for one group a value. worst: how many of
-    the worst faces to list; sheet: how many of them to draw. limit: the first faces only. label: what the report calls
-    this row.
-    """
-
-    model: str = MISSING
-    benchmark: Any = None
-    benchmark_root: str = ""
-    splits: list[str] = field(default_factory=lambda: ["val"])
-    box: str = "truth"
-    detector: str = "dlib"
-    passes: int | None = None
-    input_size: int = 0
-    flip: bool | None = None
-    align: AlignConfig = field(default_factory=AlignConfig)
-    groups: dict[str, Any] = field(default_factory=dict)
-    worst: int = 20
-    sheet: int = 0
-    limit: int | None = None
-    batch_size: int = field(default=16, metadata={"counts": False})
-    label: str = ""
-
-    def __post_init__(self) -> None:
-        box_mode(self.box)
-        if self.passes is not None and self.passes < 1:
-            raise ValueError(f"passes is at least 1, or null, got {self.passes}")
-        if self.input_size and self.input_size < 16:
-            raise ValueError(f"input_size is 0 or at least 16 pixels, got {self.input_size}")
-        if min(self.worst, self.sheet) < 0:
-            raise ValueError(f"worst and sheet are numbers of faces, got {self.worst} and {self.sheet}")
+    model: str = key(MISSING, "A train or finetune stage, or a model folder.")
+    benchmark: Any = key(None, "Benchmark plugin: a mapping with `name`, `root` and the plugin's own keys.")
+    benchmark_root: str = key("", "A stage or folder that takes the place of the benchmark's `root`.")
+    splits: list[str] = key(["val"], "Splits to score.")
+    box: str = key(
+        "truth",
+        "Where the face box comes from: the annotation, the annotation moved by up to 10 % and resized by up to 20 %, "
+        "or a detector.",
+        choices=(*MODES, "ground-truth"),
+    )
+    detector: str = key("dlib", "Face detector, for the box `detector`.")
+    passes: int | None = key(
+        None,
+        "How often to look, from the second time on at the face found; null is as often as `predict`, and once for a "
+        "benchmark that says what the crop shows.",
+        low=1,
+        high=10,
+    )
+    input_size: int = key(
+        0, "Side of a crop, 0 for what the model says the task is best at.", unit="px", low=16, high=4096
+    )
+    flip: bool | None = key(
+        None, "Take the mean with the prediction of the mirrored crop; null for what the model says of the task."
+    )
+    align: AlignConfig = key(AlignConfig, "A map for each landmark, fitted on some of the faces.")
+    groups: dict[str, Any] = key({}, "By attribute of a face: edges of its groups, or [] for one group a value.")
+    worst: int = key(20, "How many of the worst faces to list.", low=0)
+    sheet: int = key(0, "How many of the worst faces to draw.", low=0, high=10_000)
+    limit: int | None = key(None, "Score the first so many faces only.", low=1)
+    batch_size: int = key(16, "Faces at a time; never changes a figure.", low=1, high=65536, counts=False)
+    label: str = key("", "What the report calls this row, empty for the stage's name.")
 
 
 def check(context: StageContext, config: EvaluateConfig) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from ..core.config import key
 from ..core.pipeline import StageContext, StageKind
 from ..core.plugins import load_plugins
 from .report import collect
@@ -18,24 +19,17 @@ if TYPE_CHECKING:
     from ..evaluation.card import CardText
     from ..evaluation.protocol import Evaluation
 
-DTYPES = ("float16", "float32")
-
 
 @dataclass
 class ExportConfig:
-    """model: a train stage or a model folder; evaluations: evaluate stages or their folders, whose figures the card
-    shows; dtype: of the weights on disk; title, summary, limits: words of the card."""
+    """A model to hand out, with its card."""
 
-    model: str = MISSING
-    evaluations: list[str] = field(default_factory=list)
-    dtype: str = "float16"
-    title: str = "SynthForge face model"
-    summary: str = ""
-    limits: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype is one of {', '.join(DTYPES)}; got '{self.dtype}'")
+    model: str = key(MISSING, "A train stage or a model folder.")
+    evaluations: list[str] = key([], "Evaluate stages or their folders, whose figures the card shows.")
+    dtype: str = key("float16", "Type of the weights on disk.", choices=("float16", "float32"))
+    title: str = key("SynthForge face model", "Title of the card.")
+    summary: str = key("", "First paragraph of the card.")
+    limits: list[str] = key([], "What the model cannot do, for the card.")
 
 
 def run(context: StageContext, config: ExportConfig) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from ..core.config import key
 from ..core.pipeline import StageContext, StageKind
 from ..learning.config import FinetuneConfig
 from . import benchmarks
@@ -14,16 +15,14 @@ from . import benchmarks
 
 @dataclass
 class FinetuneStage(FinetuneConfig):
-    """model: a train stage or a model folder; benchmark: a reference to a benchmark plugin; benchmark_root: a stage or
-    folder that takes the place of its `root`; train_split, val_split: which splits it may see; seed: None takes the
-    pipeline's; the rest as FinetuneConfig."""
+    """The label fine-tuning network of a benchmark's task, on a frozen model."""
 
-    model: str = MISSING
-    benchmark: Any = None
-    benchmark_root: str = ""
-    train_split: str = "train"
-    val_split: str = "val"
-    seed: int | None = None
+    model: str = key(MISSING, "A train stage or a model folder.")
+    benchmark: Any = key(None, "Benchmark plugin: a mapping with `name`, `root` and the plugin's own keys.")
+    benchmark_root: str = key("", "A stage or folder that takes the place of the benchmark's `root`.")
+    train_split: str = key("train", "Split to learn from.")
+    val_split: str = key("val", "Split to choose the best weights by.")
+    seed: int | None = key(None, "Seed, null for the pipeline's.", low=0)
 
 
 def check(context: StageContext, config: FinetuneStage) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import split_reference
+from ..core.config import key, split_reference
 from ..core.cores import available_cores
 from ..core.errors import ConfigError, DataError
 from ..core.pipeline import StageContext, StageKind
@@ -28,36 +28,31 @@ if TYPE_CHECKING:
     from ..datasets.codecs import Encoding
 
 DEFAULT_ANNOTATORS = ("landmarks", "segmentation", "depth", "normals")
+# Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
+MANY, LAST = 100_000_000, 2**63 - 1
 
 
 @dataclass
 class GenerateConfig:
-    """generator: a reference to a generator plugin; annotators: references to annotator plugins; filters: references to
-    quality filters, asked in this order, the first that rejects decides.
+    """An annotated dataset. With filters, `samples` counts candidates: what they reject is left out, not replaced."""
 
-    samples from index `start` on (candidates where there are filters: what they reject is left out, not replaced),
-    square images of `resolution` pixels, `shard_size` samples a file. seed: None takes the pipeline's. jpeg_quality:
-    None stores images as PNG, else as JPEG; labels are lossless always. depth_scale: metres per unit of the 16-bit
-    depth maps. workers: 0 is one a core; never changes a byte.
-    """
-
-    generator: Any = "anny"
-    annotators: list[Any] = field(default_factory=lambda: list(DEFAULT_ANNOTATORS))
-    filters: list[Any] = field(default_factory=list, metadata={"since": "0.1"})
-    samples: int = 1000
-    start: int = 0
-    resolution: int = 256
-    shard_size: int = 100
-    seed: int | None = None
-    jpeg_quality: int | None = None
-    depth_scale: float = 1e-4
-    workers: int = field(default=0, metadata={"counts": False})
-
-    def __post_init__(self) -> None:
-        for name, least in (("samples", 1), ("start", 0), ("resolution", 16), ("shard_size", 1), ("workers", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        self.encoding()
+    generator: Any = key("anny", "Generator plugin: a name, or a mapping with `name` and the plugin's own keys.")
+    annotators: list[Any] = key(list(DEFAULT_ANNOTATORS), "Annotator plugins, written as the generator is.")
+    filters: list[Any] = key(
+        [], "Quality filters in the order they are asked; the first that rejects decides.", since="0.1"
+    )
+    samples: int = key(1000, "How many samples.", low=1, high=MANY)
+    start: int = key(0, "Index of the first sample.", low=0, high=LAST)
+    resolution: int = key(256, "Width and height of the images.", unit="px", low=16, high=4096)
+    shard_size: int = key(100, "Samples a file.", low=1, high=100_000)
+    seed: int | None = key(None, "Seed of the dataset, null for the pipeline's.", low=0, high=LAST)
+    jpeg_quality: int | None = key(
+        None, "Quality of JPEG images; null stores them as PNG. Labels are lossless always.", low=1, high=100
+    )
+    depth_scale: float = key(
+        1e-4, "Metres per unit of the 16-bit depth maps, which end at 65,535 units.", unit="m", above=0, high=1
+    )
+    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=1024, counts=False)
 
     def encoding(self) -> Encoding:
         """How the dataset is stored."""
@@ -115,8 +110,8 @@ def file_uses(context: StageContext, config: GenerateConfig) -> list[Use]:
     wanted += [("annotator", item, f"annotators[{i}]") for i, item in enumerate(config.annotators)]
     wanted += [("filter", item, f"filters[{i}]") for i, item in enumerate(config.filters)]
     uses = []
-    for kind, reference, key in wanted:
-        where = f"{context.where}.{key}"
+    for kind, reference, place in wanted:
+        where = f"{context.where}.{place}"
         name, _ = split_reference(reference, kind=kind, where=where)
         uses += [Use(f"{kind} {name}", need) for need in context.plugins.files(kind, reference, where=where)]
     return uses

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from omegaconf import MISSING
+
+from ..core.config import key
 from ..core.errors import DataError
 from ..core.pipeline import StageContext, StageKind
 from ..core.provenance import PREVIOUS
@@ -18,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReportConfig:
-    """evaluations: evaluate stages or their folders, in the order of the rows; title: of the page."""
+    """One page about evaluations."""
 
-    evaluations: list[str] = field(default_factory=list)
-    title: str = "SynthForge report"
+    evaluations: list[str] = key(MISSING, "Evaluate stages or their folders, in the order of the rows.")
+    title: str = key("SynthForge report", "Title of the page.")
 
     def __post_init__(self) -> None:
         if not self.evaluations:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from omegaconf import MISSING
 
+from ..core.config import key
 from ..core.errors import UserError
 from ..core.pipeline import StageContext, StageKind
+from .generate import MANY
 
 
 @dataclass
 class StandinConfig:
-    """dataset: a generate stage or a dataset folder, of other seeds than the training data; counts: faces by folder
-    of the official tree, empty for a small default; format: 300w."""
+    """Synthetic faces in the files and folders of a real dataset."""
 
-    dataset: str = MISSING
-    format: str = "300w"
-    counts: dict[str, int] = field(default_factory=dict)
+    dataset: str = key(MISSING, "A generate stage or a dataset folder, of other seeds than the training data.")
+    format: str = key("300w", "Layout to write.", choices=("300w",))
+    counts: dict[str, int] = key(
+        {}, "Faces by folder of the official tree, empty for a small default.", low=1, high=MANY
+    )
 
     def __post_init__(self) -> None:
-        if self.format != "300w":
-            raise ValueError(f"format: a stand-in is written as 300w, not '{self.format}'")
         for folder in self.counts:
             path = PurePosixPath(folder)
             if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in folder or "\0" in folder:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
-from ..core.config import split_reference
+from ..core.config import key, split_reference
 from ..core.errors import ConfigError
 from ..core.pipeline import StageContext, StageKind
 from ..learning.config import TrainConfig
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class TrainStage(TrainConfig):
-    """dataset: a generate or adapt stage, a dataset folder, or a list of these; initial: a train stage or a model
-    folder to start from instead of random weights, with the same network and tasks; seed: None takes the pipeline's;
-    the rest as TrainConfig."""
+    """One multi-task network, on synthetic samples alone."""
 
-    dataset: Any = MISSING
-    initial: str = ""
-    seed: int | None = None
+    dataset: Any = key(MISSING, "A generate or adapt stage, a dataset folder, or a list of these.")
+    initial: str = key(
+        "", "A train stage or model folder with the same network and tasks, to start from instead of random weights."
+    )
+    seed: int | None = key(None, "Seed, null for the pipeline's.", low=0)
 
 
 def check(context: StageContext, config: TrainStage) -> None:

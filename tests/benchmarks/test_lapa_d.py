@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from synthforge_plugins.benchmarks.lapa_d import LapaD, LapaDConfig
 
+from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.testing import check_benchmark
 
@@ -76,5 +77,5 @@ def test_what_is_wrong_is_named(tree: Path) -> None:
     Image.fromarray(np.full((20, 40), 9, np.uint8)).save(item.annotation)
     with pytest.raises(DataError, match="its photograph 48 x 40"):
         bench(tree).load(item)
-    with pytest.raises(ConfigError, match="near is"):
-        bench(tree, near="left")
+    with pytest.raises(ConfigError, match="near: 'left' is none of bright, dark"):
+        build_config(LapaDConfig, {"root": str(tree), "near": "left"})

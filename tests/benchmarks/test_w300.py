@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from synthforge_plugins.benchmarks.w300 import GROUPS, TRAIN, W300, W300Config
 
+from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.evaluation.files import read_pts, write_pts
 from synthforge.testing import check_benchmark
@@ -122,7 +123,7 @@ def test_broken_trees_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no split 'tset'"):
         benchmark(tmp_path).items("tset")
     with pytest.raises(ConfigError, match="val_share"):
-        W300(W300Config(root=str(tmp_path), val_share=1.5))
+        build_config(W300Config, {"root": str(tmp_path), "val_share": 1.5})
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

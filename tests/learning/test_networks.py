@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from synthforge_plugins.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE
 from torch import nn
 
+from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import class_mapping
@@ -81,8 +82,8 @@ def test_plain_options_reach_timm() -> None:
 
 
 def test_configurations_are_checked() -> None:
-    with pytest.raises(ValueError, match="backbone is one of"):
-        NetworkConfig(backbone="vgg")
+    with pytest.raises(ConfigError, match="backbone: 'vgg' is none of unet, residual, timm"):
+        build_config(NetworkConfig, {"backbone": "vgg"})
     with pytest.raises(ValueError, match="head is one of"):
         dense_net(4, 2, head="heavy")
 

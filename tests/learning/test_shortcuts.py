@@ -13,6 +13,7 @@ import torch
 from blobs import Blobs, light_tasks, tiny
 from safetensors.torch import load_file
 
+from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.seeding import numpy_rng
@@ -93,8 +94,8 @@ def test_wide_crops_show_up_to_the_factor_and_no_more() -> None:
 
 @pytest.mark.parametrize("wide", [[0.5], [1.5, 2.0], [0.5, 0.9]])
 def test_wrong_wide_crops_are_answered(wide: list[float]) -> None:
-    with pytest.raises(ValueError, match="wide is a share"):
-        FramingConfig(wide=wide)
+    with pytest.raises(ConfigError, match="wide"):
+        build_config(FramingConfig, {"wide": wide})
 
 
 def test_training_starts_from_another_model(tmp_path: Path) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from synthforge.core.config import key
+
 
 @dataclass
 class DecaConfig:
-    """edition: of FLAME; crop_scale: side of the crop in units of the larger side of the landmarks' box; dense: also
-    write the classes and depth of the estimated mesh, so that every task can learn from DECA's labels alone.
-    """
+    """DECA's estimate as labels."""
 
-    edition: str = "flame2020"
-    crop_scale: float = 1.25
-    dense: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.crop_scale <= 4:
-            raise ValueError(f"crop_scale must lie between 0.5 and 4, got {self.crop_scale}")
+    edition: str = key("flame2020", "Edition of FLAME.", choices=("flame2020", "flame2023", "flame2023-open"))
+    crop_scale: float = key(1.25, "Side of the crop over the larger side of the landmarks' box.", low=0.5, high=4)
+    dense: bool = key(
+        False, "Also write classes and depth of the estimated mesh, so that every task can learn from it."
+    )

@@ -2,56 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
+
+from synthforge.core.config import key
 
 
 @dataclass
 class Next3DConfig:
-    """What to sample and which files to render it with; the defaults are the paper's.
+    """Next3D; the defaults are the paper's."""
 
-    checkpoint: path of an official .pkl or a converted .safetensors, or empty for the added asset; edition: of FLAME;
-    painted: see the head `flame`; alignment: JSON of a fitted FLAME-to-volume map, or empty for the published one.
-    variant: `synthforge`, the paper's dataset script (only the front plane follows the mesh), or `official`.
-    condition: camera the mapping network sees, `frontal` or `sampled`; empty takes the variant's own (synthforge:
-    sampled). psi, cutoff: truncation. identity, expression: number of FLAME components drawn, uniform in plus and
-    minus identity_range and expression_range. azimuth, elevation: uniform in plus and minus, radians.
-    field_of_view: uniform, degrees over the diagonal. radius: camera to the volume's origin, volume units.
-    jitter: draw the march's jitter from the sample's seed (training did), or march midpoints.
-    depth_resolution: side of the marched depth map, resampled to the image's; 0 marches the image's own pixels (slow).
-    refine: fit the alignment to each sample's density (a second or two a sample).
-    """
-
-    checkpoint: str = ""
-    edition: str = "flame2020"
-    painted: str = ""
-    alignment: str = ""
-    variant: str = "synthforge"
-    condition: str = ""
-    psi: float = 0.7
-    cutoff: int = 14
-    identity: int = 100
-    expression: int = 50
-    identity_range: float = 2.0
-    expression_range: float = 2.0
-    azimuth: float = 0.8
-    elevation: float = 0.8
-    field_of_view: list[float] = field(default_factory=lambda: [18.0, 24.0])
-    radius: float = 2.7
-    jitter: bool = True
-    depth_resolution: int = 128
-    refine: bool = False
-    batch_size: int = 1
-    device: str = "cpu"
+    checkpoint: str = key("", "An official .pkl or a converted .safetensors; empty for the added asset.")
+    edition: str = key("flame2020", "Edition of FLAME.", choices=("flame2020", "flame2023", "flame2023-open"))
+    painted: str = key("", "UV label map of the head `flame`; see there.")
+    alignment: str = key("", "JSON of a fitted map from FLAME to the volume, empty for the published one.")
+    variant: str = key(
+        "synthforge",
+        "`synthforge` is the paper's dataset script (only the front plane follows the mesh), `official` the published "
+        "model.",
+        choices=("official", "synthforge"),
+    )
+    condition: str = key(
+        "", "Camera that the mapping network sees, empty for the variant's own.", choices=("", "frontal", "sampled")
+    )
+    psi: float = key(0.7, "Truncation: 1 is none, 0 the mean face.", low=0, high=2)
+    cutoff: int = key(14, "Layers that are truncated, from the first.", low=0, high=100)
+    identity: int = key(100, "Components of FLAME's identity that are drawn.", low=0, high=300)
+    expression: int = key(50, "Components of FLAME's expression that are drawn.", low=0, high=100)
+    identity_range: float = key(2.0, "Identity is drawn uniformly in plus and minus this.", low=0, high=10)
+    expression_range: float = key(2.0, "Expression is drawn uniformly in plus and minus this.", low=0, high=10)
+    azimuth: float = key(
+        0.8, "Camera azimuth is drawn uniformly in plus and minus this.", unit="rad", low=0, high=math.pi
+    )
+    elevation: float = key(
+        0.8, "Camera elevation is drawn uniformly in plus and minus this.", unit="rad", low=0, high=math.pi / 2
+    )
+    field_of_view: list[float] = key(
+        [18.0, 24.0],
+        "Over the diagonal, drawn uniformly between two ends.",
+        unit="degrees",
+        length=2,
+        above=0,
+        below=180,
+    )
+    radius: float = key(2.7, "From the camera to the volume's origin, in units of the volume.", above=0.2, high=100)
+    jitter: bool = key(True, "Draw the march's jitter from the sample's seed, as in training; else march midpoints.")
+    depth_resolution: int = key(
+        128,
+        "Side of the marched depth map, resampled to the image's; 0 marches the image's own pixels.",
+        unit="px",
+        low=0,
+        high=4096,
+    )
+    refine: bool = key(False, "Fit the alignment to each sample's density, a second or two a sample.")
+    batch_size: int = key(1, "Scenes rendered at a time.", low=1, high=1024)
+    device: str = key("cpu", "Where torch computes: `cpu`, `cuda`, `cuda:1` ...")
 
     def __post_init__(self) -> None:
-        choices = {"variant": ("official", "synthforge"), "condition": ("", "frontal", "sampled")}
-        for key, known in choices.items():
-            if getattr(self, key) not in known:
-                raise ValueError(f"{key} must be one of {', '.join(filter(None, known))}, got {getattr(self, key)!r}")
-        low_high = list(self.field_of_view)
-        if len(low_high) != 2 or not 0 < low_high[0] <= low_high[1] < 180:
-            raise ValueError(f"field_of_view must be two angles in degrees, low and high, got {low_high}")
-        if not (0 <= self.identity <= 300 and 0 <= self.expression <= 100):
-            raise ValueError("FLAME has 300 identity and 100 expression components")
-        if self.batch_size < 1 or self.radius <= 0.2 or self.depth_resolution < 0:
-            raise ValueError("batch_size, radius and depth_resolution must be positive (depth_resolution may be 0)")
+        if self.field_of_view[0] > self.field_of_view[1]:
+            raise ValueError(f"field_of_view is [low, high], got {self.field_of_view}")
