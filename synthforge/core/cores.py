@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
 #: variables that thread pools read once, when their library is loaded
@@ -15,6 +16,12 @@ def available_cores() -> int:
     """Cores that this process may run on: its CPU affinity, and the CPU quota of a container. At least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return int(max(1, min(cores, _quota())))
+
+
+def is_one_thread() -> bool:
+    """Whether `one_thread` holds in this process, for every library."""
+    torch = sys.modules.get("torch")
+    return all(os.environ.get(name) == "1" for name in _THREADS) and (torch is None or torch.get_num_threads() == 1)
 
 
 def _quota() -> float:

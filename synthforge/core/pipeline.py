@@ -39,6 +39,7 @@ from .provenance import (
     set_aside,
     write_state,
 )
+from .references import bind_keys
 from .shipped import given_folder
 from .versions import versions
 
@@ -70,7 +71,8 @@ class StageContext:
 class StageKind:
     """A kind of stage.
 
-    inputs: configuration keys that name an earlier stage or a folder; check: called for every stage before the first
+    inputs: configuration keys that name an earlier stage or a folder; plugins: keys that name a plugin, or a list of
+    them, with its kind: bound when the pipeline is read (`core.references.bind_keys`). check: called for every stage before the first
     one runs; lacks: then called for every stage, says what is missing on this machine, so that all of it can be named
     at once; outside: a digest of what the stage reads outside the run. mends: the stage can make single missing files
     again; else a damaged result is made anew as a whole. loose: patterns of files that nobody misses (logs).
@@ -80,6 +82,7 @@ class StageKind:
     config: type
     run: Callable[[StageContext, Any], None]
     inputs: tuple[str, ...] = ()
+    plugins: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[StageContext, Any], None] | None = None
     outside: Callable[[StageContext, Any], Any] | None = None
     lacks: Callable[[StageContext, Any], Sequence[str]] | None = None
@@ -160,6 +163,8 @@ def load_pipeline(path: Path, kinds: Mapping[str, StageKind], *, overrides: Sequ
     plugins = load_plugins(files, base=base)
     stages = tuple(_read_stage(str(n), v, kinds, f"{path}: stages.{n}") for n, v in stages_data.items())
     _check_references(stages)
+    for stage in stages:
+        bind_keys(stage.config, stage.kind.plugins, plugins, stage.where)
     return Pipeline(str(path), base, str(data.get("description", "")), seed, tuple(files), plugins, stages)
 
 

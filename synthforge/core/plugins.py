@@ -20,6 +20,7 @@ from .config import build_config, split_reference
 from .discovery import Source, from_file, installed, offers, reason
 from .errors import ConfigError, PluginError, SynthForgeError, did_you_mean
 from .interfaces import INTERFACES
+from .references import Bound
 
 
 class Plugins:
@@ -75,22 +76,30 @@ class Plugins:
             raise PluginError(f"{where}: {conflict}" if where else conflict)
         return self.catalogues[kind].get(name, where=where, broken=self.broken)
 
-    def config(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> Any:
-        """The checked configuration of a reference: a name, or a mapping with `name` and the plugin's own keys."""
+    def bind(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "", **instead: Any) -> Bound:
+        """A reference, a name or a mapping with `name` and the plugin's own keys, found and checked; not built yet.
+
+        instead: values that take the place of the reference's.
+        """
         name, values = split_reference(reference, kind=kind, where=where)
-        return _config(self.entry(kind, name, where=where), values, where)
+        entry = self.entry(kind, name, where=where)
+        return Bound(kind, reference, entry, _config(entry, {**values, **instead}, where), where, self)
+
+    def config(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> Any:
+        """The checked configuration of a reference."""
+        return self.bind(kind, reference, where=where).config
 
     def files(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> tuple[FileNeed, ...]:
         """The files that a plugin reads with this configuration, without building it."""
-        name, _ = split_reference(reference, kind=kind, where=where)
-        entry = self.entry(kind, name, where=where)
-        return tuple(entry.files(self.config(kind, reference, where=where))) if entry.files else ()
+        return self.bind(kind, reference, where=where).files
 
     def build(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> Any:
         """Build a plugin from its reference. Raises PluginError when it is not of the kind it was registered as."""
-        name, values = split_reference(reference, kind=kind, where=where)
-        entry = self.entry(kind, name, where=where)
-        config: Any = _config(entry, values, where)
+        return self.bind(kind, reference, where=where).built
+
+    def build_entry(self, entry: Entry, config: Any) -> Any:
+        """Build a plugin with its checked configuration; see `build`."""
+        kind, name = entry.kind, entry.name
         try:
             built = entry.factory(config)
         except SynthForgeError:

@@ -46,10 +46,13 @@ def folder_digest(folder: Path) -> str:
     return digest(rows)
 
 
-def counted(config: Any) -> dict[str, Any]:
-    """What counts of a configuration, as plain data (see above for the marks of its fields)."""
+def counted(config: Any, of: type | None = None) -> dict[str, Any]:
+    """What counts of a configuration, as plain data (see above for the marks of its fields).
+
+    of: only the fields of this class, which the configuration's class extends.
+    """
     found = {}
-    for item in dataclasses.fields(config):
+    for item in dataclasses.fields(of or config):
         value = getattr(config, item.name)
         if told(item).counts and not (told(item).since and value == default_of(item)):
             found[item.name] = plain(value)

@@ -18,6 +18,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.interfaces import Benchmark
 from ..core.plugins import Plugins
+from ..core.provenance import counted, digest
 from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from . import hardware, loop, processes
@@ -156,14 +157,13 @@ class _FinetuneJob:
         for split, found in items.items():
             if not found:
                 raise DataError(f"the split '{split}' of this benchmark is empty")
-        mark = loop.fingerprint(
-            [
-                _what_counts(config),
-                self.seed,
-                read_description(self.model_dir),
-                [item.key for found in items.values() for item in found],
-            ]
-        )
+        counts = [
+            counted(config, FinetuneConfig),
+            self.seed,
+            read_description(self.model_dir),
+            [item.key for found in items.values() for item in found],
+        ]
+        mark = digest(counts)[:16]
         torch.manual_seed(int(seed_sequence(self.seed, 0, "adapter").generate_state(1)[0]))
         info = AdapterInfo(
             schema=benchmark.schema,
@@ -255,7 +255,7 @@ class _FinetuneJob:
             "val_split": self.val_split,
             "val_faces": counts[self.val_split],
             "stand_in": benchmark.stand_in,
-            "config": _what_counts(self.config),
+            "config": counted(self.config, FinetuneConfig),
             "seed": self.seed,
             "fingerprint": mark,
             "versions": dict(versions()),
@@ -292,8 +292,3 @@ class _Best:
 
 def _copy(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
-
-
-def _what_counts(config: FinetuneConfig) -> dict[str, Any]:
-    names = {item.name for item in dataclasses.fields(FinetuneConfig)} - {"hardware", "cache"}
-    return {name: value for name, value in dataclasses.asdict(config).items() if name in names}

@@ -6,8 +6,6 @@ run that was killed ends with the weights of one that was not.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -372,8 +370,3 @@ def _seed_step(seed: int, step: int, rank: int) -> None:
     # Dropout and the like take their numbers from the global generators.
     state = seed_sequence(seed, step, f"step/{rank}").generate_state(2)
     torch.manual_seed(int(state[0]) << 16 | int(state[1]) >> 16)
-
-
-def fingerprint(content: Any) -> str:
-    """A digest of plain data."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -15,6 +15,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.interfaces import Task
 from ..core.plugins import load_plugins
+from ..core.provenance import counted, digest
 from ..core.seeding import seed_sequence
 from ..core.shipped import DESCRIPTION
 from ..core.versions import versions
@@ -173,10 +174,10 @@ class _TrainJob:
     def _run(self, fabric: Fabric) -> TrainResult:
         config, out = self.config, self.out
         dataset = self._open()
-        counts = [_what_counts(config), self.seed, [r for _, r in self.tasks.values()], dict(dataset.manifest)]
+        counts = [counted(config, TrainConfig), self.seed, [r for _, r in self.tasks.values()], dict(dataset.manifest)]
         if self.initial is not None:
             counts.append(read_description(self.initial).get("fingerprint"))
-        mark = loop.fingerprint(counts)
+        mark = digest(counts)[:16]
         finished = _finished(out, mark)
         if finished is not None:
             return finished
@@ -251,9 +252,9 @@ class _TrainJob:
             "fingerprint": mark,
             "versions": dict(versions()),
             "training": {
-                "config": _what_counts(self.config),
+                "config": counted(self.config, TrainConfig),
                 "samples": count,
-                "manifest": loop.fingerprint(manifest),
+                "manifest": digest(manifest)[:16],
             },
             "licences": manifest.get("licences", {}),
             "real_data": [],
@@ -328,16 +329,6 @@ def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.
     if learned:
         groups.append({"params": learned, "lr": 10 * o.lr, "weight_decay": 0.0})
     return hardware.adamw([group for group in groups if group["params"]], fabric)
-
-
-def _what_counts(config: TrainConfig) -> dict[str, Any]:
-    """The part of a configuration that changes what is learned, as plain data."""
-    names = {item.name for item in dataclasses.fields(TrainConfig)} - {
-        "hardware",
-        "checkpoint_seconds",
-        "checkpoint_steps",
-    }
-    return {name: value for name, value in dataclasses.asdict(config).items() if name in names}
 
 
 def _finished(out: Path, mark: str) -> TrainResult | None:

@@ -17,10 +17,11 @@ from omegaconf import MISSING
 
 from ..core.config import build_config, key
 from ..core.errors import ConfigError, DataError, SynthForgeError
-from ..core.interfaces import Generator, OriginGenerator
+from ..core.interfaces import OriginGenerator
 from ..core.nearby import Origin
 from ..core.pipeline import StageContext, StageKind
 from ..core.provenance import digest
+from ..core.references import Bound, bind_keys
 from . import generate
 from .generate import LAST, MANY, GenerateConfig
 
@@ -67,7 +68,7 @@ def run(context: StageContext, config: AdaptConfig) -> None:
 
     root = context.inputs["dataset"]
     manifest = read_manifest(root)
-    reference, _ = _generator(context, manifest)
+    generator = _generator(context, manifest)
     made = manifest["config"]
     seed = int(made["seed"]) if config.seed is None else config.seed
     start = int(made["start"]) + int(made["samples"]) if config.start is None else config.start
@@ -84,8 +85,9 @@ def run(context: StageContext, config: AdaptConfig) -> None:
             origins.append(Origin(seed, index, above, config.spread if above else 0.0))
             advance(1)
     values = {name: made[name] for name in _INHERITED if name in made}
-    values |= {"generator": reference, "samples": config.samples, "start": start, "seed": seed}
+    values |= {"generator": generator.reference, "samples": config.samples, "start": start, "seed": seed}
     own = build_config(GenerateConfig, {**values, "workers": config.workers}, where=context.where)
+    bind_keys(own, generate.KIND.plugins, context.plugins, f"{context.where}.dataset")
     drawn = {
         "dataset": manifest["sha256"],
         "scores": digest([scores["keys"], scores["losses"]]),
@@ -112,8 +114,8 @@ def run(context: StageContext, config: AdaptConfig) -> None:
     context.say(f"  {page}")
 
 
-def _generator(context: StageContext, manifest: dict[str, Any]) -> tuple[dict[str, Any], Generator]:
-    """The dataset's generator, as a reference and built. Raises ConfigError when it cannot draw scenes near others."""
+def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
+    """The dataset's generator. Raises ConfigError when it cannot draw scenes near others."""
     made = manifest["config"]
     try:
         reference = {**made["generator_config"], "name": made["generator"]}
@@ -122,14 +124,14 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> tuple[dict[st
             f"{context.where}.dataset: {context.inputs['dataset']} does not say which generator made it",
             hint="Use a dataset that `generate` wrote.",
         ) from None
-    built: Generator = context.plugins.build("generator", reference, where=f"{context.where}.dataset")
-    if not isinstance(built, OriginGenerator):
+    bound = context.plugins.bind("generator", reference, where=f"{context.where}.dataset")
+    if not isinstance(bound.built, OriginGenerator):
         able = ", ".join(_able(context.plugins)) or "none"
         raise ConfigError(
             f"{context.where}.dataset: the generator '{made['generator']}' cannot draw scenes near others",
             hint=f"These can: {able}. One of your own is an `OriginGenerator` (docs/plugins.md).",
         )
-    return reference, built
+    return bound
 
 
 def _able(plugins: Plugins) -> list[str]:

@@ -100,17 +100,16 @@ def run(context: StageContext, config: EvaluateConfig) -> None:
     from ..evaluation.store import save_evaluation
     from .predictor import evaluate_model
 
-    benchmark = benchmarks.build(context, config.benchmark)
-    name = benchmarks.reference(context, config.benchmark)["name"]
+    benchmark = benchmarks.bound(context, config.benchmark)
     options = Options(box=config.box, look=_look(context, config), limit=config.limit, batch_size=config.batch_size)
     for split in config.splits:
         evaluation = evaluate_model(
             context.inputs["model"],
-            benchmark,
+            benchmark.built,
             split,
             options,
             plugins=context.plugins,
-            name=name,
+            name=benchmark.name,
             passes=config.passes,
             detector=config.detector,
             flip=config.flip,
@@ -119,7 +118,7 @@ def run(context: StageContext, config: EvaluateConfig) -> None:
         save_evaluation(evaluation, context.out / split, label=config.label or context.name)
         primary = evaluation.scores.primary
         context.say(
-            f"  {name} {split}: {primary} {evaluation.scores.values[primary]:.2f} "
+            f"  {benchmark.name} {split}: {primary} {evaluation.scores.values[primary]:.2f} "
             f"{evaluation.scores.units[primary]} over {evaluation.count} faces"
         )
 
@@ -129,6 +128,7 @@ KIND = StageKind(
     EvaluateConfig,
     run,
     inputs=("model", "benchmark_root"),
+    plugins={"benchmark": "benchmark"},
     check=check,
     outside=outside,
 )

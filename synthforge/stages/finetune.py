@@ -39,15 +39,16 @@ def run(context: StageContext, config: FinetuneStage) -> None:
     """Train the label fine-tuning network of the benchmark's task."""
     from ..learning.finetune import finetune
 
+    benchmark = benchmarks.bound(context, config.benchmark)
     finetune(
         config,
         context.inputs["model"],
-        benchmarks.build(context, config.benchmark),
+        benchmark.built,
         context.out,
         seed=context.seed if config.seed is None else config.seed,
         train_split=config.train_split,
         val_split=config.val_split,
-        name=benchmarks.reference(context, config.benchmark)["name"],
+        name=benchmark.name,
         plugins=context.plugins,
     )
 
@@ -57,6 +58,7 @@ KIND = StageKind(
     FinetuneStage,
     run,
     inputs=("model", "benchmark_root"),
+    plugins={"benchmark": "benchmark"},
     loose=("tensorboard/*",),
     check=check,
     outside=outside,

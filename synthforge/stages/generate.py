@@ -11,21 +11,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import key, split_reference
+from ..core.config import key
 from ..core.cores import available_cores
-from ..core.errors import ConfigError, DataError
+from ..core.errors import DataError, UserError
 from ..core.pipeline import StageContext, StageKind
-from ..core.provenance import digest
+from ..core.provenance import digest, file_digest, plain, set_aside
 from ..core.versions import versions
+from .recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..assets.needs import Use
-    from ..core.interfaces import Annotator, Filter, Generator
+    from ..core.catalogue import Entry
     from ..core.nearby import Origin
-    from ..core.plugins import Plugins
     from ..datasets.codecs import Encoding
+    from .workers import Job
 
 DEFAULT_ANNOTATORS = ("landmarks", "segmentation", "depth", "normals")
 # Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
@@ -61,85 +61,28 @@ class GenerateConfig:
         return Encoding(depth_scale=self.depth_scale, jpeg_quality=self.jpeg_quality)
 
 
-def build_annotators(plugins: Plugins, config: GenerateConfig, where: str) -> list[Annotator]:
-    """The annotators of a configuration. Raises ConfigError when two of them write the same field."""
-    built: list[Annotator] = []
-    owner: dict[str, str] = {}
-    for index, reference in enumerate(config.annotators):
-        place = f"{where}.annotators[{index}]"
-        name, _ = split_reference(reference, kind="annotator", where=place)
-        annotator: Annotator = plugins.build("annotator", reference, where=place)
-        for item in annotator.fields:
-            if item.name in owner:
-                raise ConfigError(f"{place}: '{name}' writes the field '{item.name}', as '{owner[item.name]}' does")
-            owner[item.name] = name
-        built.append(annotator)
-    return built
-
-
-def build_filters(plugins: Plugins, config: GenerateConfig, where: str) -> dict[str, Filter]:
-    """The filters of a configuration by name, `name[index]` where one stands several times.
-
-    Raises ConfigError when one reads an annotation that no annotator writes.
-    """
-    if not config.filters:
-        return {}
-    names = [
-        split_reference(item, kind="filter", where=f"{where}.filters[{i}]")[0] for i, item in enumerate(config.filters)
-    ]
-    written = {item.name for annotator in build_annotators(plugins, config, where) for item in annotator.fields}
-    built: dict[str, Filter] = {}
-    for index, (name, reference) in enumerate(zip(names, config.filters, strict=True)):
-        place = f"{where}.filters[{index}]"
-        made: Filter = plugins.build("filter", reference, where=place)
-        absent = [item for item in made.fields if item not in written]
-        if absent:
-            raise ConfigError(
-                f"{place}: '{name}' reads {', '.join(absent)}, which no annotator writes",
-                hint=f"Written: {', '.join(sorted(written)) or 'nothing'}. Add the annotator to {where}.annotators.",
-            )
-        built[name if names.count(name) == 1 else f"{name}[{index}]"] = made
-    return built
-
-
-def file_uses(context: StageContext, config: GenerateConfig) -> list[Use]:
-    """The licensed files that the plugins of a configuration read."""
-    from ..assets.needs import Use
-
-    wanted = [("generator", config.generator, "generator")]
-    wanted += [("annotator", item, f"annotators[{i}]") for i, item in enumerate(config.annotators)]
-    wanted += [("filter", item, f"filters[{i}]") for i, item in enumerate(config.filters)]
-    uses = []
-    for kind, reference, place in wanted:
-        where = f"{context.where}.{place}"
-        name, _ = split_reference(reference, kind=kind, where=where)
-        uses += [Use(f"{kind} {name}", need) for need in context.plugins.files(kind, reference, where=where)]
-    return uses
+def recipe(context: StageContext, config: GenerateConfig) -> Recipe:
+    """What makes the samples."""
+    return Recipe(config.generator, tuple(config.annotators), tuple(config.filters), context.plugin_files, context.base)
 
 
 def lacks(context: StageContext, config: GenerateConfig) -> list[str]:
     """Licensed files that are not there."""
     from ..assets.needs import lacking
 
-    annotators = build_annotators(context.plugins, config, context.where)
-    return lacking(file_uses(context, config), [item.kind for annotator in annotators for item in annotator.fields])
+    made = recipe(context, config)
+    return lacking(made.uses, [item.kind for item in made.fields])
 
 
 def outside(context: StageContext, config: GenerateConfig) -> dict[str, Any] | None:
-    """What is in the files read, and who judges: detectors differ between their versions."""
-    from ..assets.needs import contents
-
-    found: dict[str, Any] = contents(file_uses(context, config))
-    for name, item in build_filters(context.plugins, config, context.where).items():
-        found[f"filter {name}"] = item.provenance()
-    return found or None
+    """What is in the files read, and who judges."""
+    return recipe(context, config).read() or None
 
 
 def check(context: StageContext, config: GenerateConfig) -> None:
-    """Answer a wrong name or key before anything starts; building the generator may take minutes, so not that."""
-    context.plugins.config("generator", config.generator, where=f"{context.where}.generator")
-    build_annotators(context.plugins, config, context.where)
-    build_filters(context.plugins, config, context.where)
+    """Answer annotators and filters that do not fit; building the generator may take minutes, so not that."""
+    made = recipe(context, config)
+    _ = made.fields, made.named_filters
 
 
 def run(context: StageContext, config: GenerateConfig) -> None:
@@ -159,75 +102,83 @@ def write(
     from ..assets.needs import licensed_files
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
-    from ..datasets.writer import finish, shard_done
-    from .workers import Job, run_shards
+    from ..datasets.writer import finish
+    from .workers import Job, Made, run_shards
 
+    made = recipe(context, config)
     seed = context.seed if config.seed is None else config.seed
-    where = f"{context.where}.generator"
-    name, _ = split_reference(config.generator, kind="generator", where=where)
-    entry = context.plugins.entry("generator", name, where=where)
+    read = made.read()
+    own = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_scale")
     content = {
-        "generator": name,
-        "generator_config": _as_json(context.plugins.config("generator", config.generator, where=where)),
-        "annotators": config.annotators,
+        "generator": made.generator.name,
+        "generator_config": _as_json(made.generator.config),
+        "annotators": plain(config.annotators),
         "seed": seed,
-        "start": config.start,
-        "samples": config.samples,
-        "resolution": config.resolution,
-        "shard_size": config.shard_size,
-        "jpeg_quality": config.jpeg_quality,
-        "depth_scale": config.depth_scale,
+        **{name: getattr(config, name) for name in own},
+        **({"filters": plain(config.filters)} if made.filters else {}),
+        **({"read": read} if read else {}),
         **(more or {}),
     }
-    filters = build_filters(context.plugins, config, context.where)
-    read = outside(context, config)
-    if filters:
-        content["filters"] = config.filters
-    if read:
-        content["read"] = read
-    config_hash = digest({"content": content, "versions": versions()})
-    shards = -(-config.samples // config.shard_size)
-    todo = [shard for shard in range(shards) if not shard_done(context.out, shard, config_hash)]
-    generator: Generator = context.plugins.build("generator", config.generator, where=where)
+    job = Job(
+        context.out,
+        made,
+        config.encoding(),
+        digest({"content": content, "versions": versions()}),
+        seed=seed,
+        start=config.start,
+        samples=config.samples,
+        resolution=config.resolution,
+        shard_size=config.shard_size,
+        origins=None if origins is None else tuple(origins),
+    )
+    todo = [shard for shard in range(job.shards) if not _done(context, job, shard)]
     if todo:
-        generator.prepare()
-        if len(todo) < shards:
-            context.say(f"  {shards - len(todo)} of {shards} shards are there already")
-        job = Job(
-            context.out,
-            config,
-            seed,
-            config_hash,
-            context.plugin_files,
-            context.base,
-            context.where,
-            origins=None if origins is None else tuple(origins),
-        )
-        run_shards(job, todo, workers=config.workers or available_cores(), say=context.say)
-    if read != outside(context, config):
+        there = f"; {job.shards - len(todo)} of them are there already" if len(todo) < job.shards else ""
+        context.say(f"  {config.samples:,} samples in {job.shards} files{there}")
+        told = run_shards(job, todo, workers=config.workers or available_cores())
+    else:
+        told = Made.by(made.generator.built)
+    if read != made.read():
         raise DataError(
             "a licensed file was replaced while it was being read",
             hint="Run the same command again: it starts over with the new one.",
         )
-    used = {f"generator {name}": entry}
-    for kind, references in (("annotator", config.annotators), ("filter", config.filters)):
-        for reference in references:
-            plugin, _ = split_reference(reference, kind=kind)
-            used[f"{kind} {plugin}"] = context.plugins.entry(kind, plugin)
     finish(
         context.out,
-        shards=shards,
+        shards=job.shards,
         config=content,
-        config_hash=config_hash,
-        licences={key: item.licence for key, item in used.items()},
-        provenance=generator.provenance(),
-        plugins={key: item.distribution for key, item in used.items()},
-        factors=generator.factors(),
-        files=licensed_files(file_uses(context, config)),
-        filters=[{"name": key, "provenance": item.provenance()} for key, item in filters.items()],
+        config_hash=job.config_hash,
+        licences={f"{item.kind} {item.name}": item.entry.licence for item in made.all},
+        provenance=told.provenance,
+        plugins={f"{item.kind} {item.name}": _offered_by(context, item.entry) for item in made.all},
+        factors=told.factors,
+        files=licensed_files(made.uses),
+        filters=[{"name": key, "provenance": item.provenance()} for key, item in made.named_filters.items()],
     )
-    if filters:
+    if made.filters:
         context.say(f"  {acceptance(read_manifest(context.out))}")
+
+
+def _done(context: StageContext, job: Job, shard: int) -> bool:
+    """Whether a shard is there; one that is damaged, or of another configuration, is set aside."""
+    from ..datasets.layout import marker_path, tar_path
+    from ..datasets.writer import shard_done
+
+    try:
+        return shard_done(context.out, shard, job.config_hash)
+    except UserError as error:
+        names = (tar_path(context.out, shard).name, marker_path(context.out, shard).name)
+        place = set_aside(context.out, names, context.previous / f"{context.out.name}.shards", last=names[1])
+        context.say(f"  shard {shard} is made again, what was there is in {place}: {error.message}")
+        return False
+
+
+def _offered_by(context: StageContext, entry: Entry) -> str:
+    """Who offers a plugin: a distribution with its version, or the pipeline's own file with its checksum, the same
+    wherever the folder lies."""
+    path = context.base / entry.origin
+    own = entry.origin in context.plugin_files and path.is_file()
+    return f"{entry.origin} sha256 {file_digest(path)}" if own else entry.distribution
 
 
 def _as_json(config: Any) -> Any:
@@ -247,6 +198,7 @@ KIND = StageKind(
     "generate",
     GenerateConfig,
     run,
+    plugins={"generator": "generator", "annotators": "annotator", "filters": "filter"},
     check=check,
     outside=outside,
     lacks=lacks,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
-from ..core.config import key, split_reference
+from ..core.config import key
 from ..core.errors import ConfigError
 from ..core.pipeline import StageContext, StageKind
+from ..core.provenance import plain
 from ..learning.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -28,9 +30,11 @@ class TrainStage(TrainConfig):
 
 
 def check(context: StageContext, config: TrainStage) -> None:
-    """Answer wrong task names and keys before the first stage starts."""
-    for index, reference in enumerate(config.tasks):
-        context.plugins.config("task", reference, where=f"{context.where}.tasks[{index}]")
+    """Answer a task that stands twice before the first stage starts."""
+    names = [task.name for task in config.tasks]
+    for task in config.tasks:
+        if names.count(task.name) > 1:
+            raise ConfigError(f"{task.where}: the task '{task.name}' stands twice")
 
 
 def run(context: StageContext, config: TrainStage) -> None:
@@ -39,13 +43,7 @@ def run(context: StageContext, config: TrainStage) -> None:
     from ..learning.data import needed_fields
     from ..learning.train import train
 
-    tasks: dict[str, Task] = {}
-    for index, reference in enumerate(config.tasks):
-        place = f"{context.where}.tasks[{index}]"
-        name, _ = split_reference(reference, kind="task", where=place)
-        if name in tasks:
-            raise ConfigError(f"{place}: the task '{name}' stands twice")
-        tasks[name] = context.plugins.build("task", reference, where=place)
+    tasks: dict[str, Task] = {task.name: task.built for task in config.tasks}
     roots = [folder for key, folder in context.inputs.items() if key.partition(".")[0] == "dataset"]
     if not roots:
         raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
@@ -53,7 +51,7 @@ def run(context: StageContext, config: TrainStage) -> None:
     if len(roots) > 1:
         joint = JointDataset(roots, sorted(needed_fields(tasks.values())))
     train(
-        config,
+        dataclasses.replace(config, tasks=plain(config.tasks)),
         roots[0],
         context.out,
         tasks=tasks,
@@ -63,4 +61,12 @@ def run(context: StageContext, config: TrainStage) -> None:
     )
 
 
-KIND = StageKind("train", TrainStage, run, inputs=("dataset", "initial"), check=check, loose=("tensorboard/*",))
+KIND = StageKind(
+    "train",
+    TrainStage,
+    run,
+    inputs=("dataset", "initial"),
+    plugins={"tasks": "task"},
+    check=check,
+    loose=("tensorboard/*",),
+)

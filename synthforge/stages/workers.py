@@ -1,196 +1,255 @@
-"""Worker processes of `generate`: each renders whole shards; none outlives its parent, and any may die at any time."""
+"""Rendering shards, in this process or in several; no worker outlives its parent, and any may die at any time.
+
+Workers speak through pipes alone: a semaphore would stay in /dev/shm when all of them are killed at once.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
+import pickle
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.cores import one_thread
-from ..core.errors import SynthForgeError
-from ..core.interfaces import OriginGenerator
+from ..core import handover
+from ..core.cores import is_one_thread, one_thread
+from ..core.errors import SynthForgeError, UserError
+from ..core.progress import progress_bar
+from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from ..core.interfaces import Annotator, Filter, Generator
+    from ..core.factors import Factor
+    from ..core.interfaces import Generator
     from ..core.nearby import Origin
     from ..core.records import Rendering, Scene
-    from .generate import GenerateConfig
+    from ..datasets.codecs import Encoding
+
+# So many samples are rendered sooner here than by processes that must load everything first.
+FEW = 16
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to write any shard of a dataset. Plain data: it travels to other processes.
+    """What is needed to write any shard of a dataset; it travels to other processes.
 
-    origins: of the samples in order, where they are not drawn from (seed, index) alone.
+    start: index of the first sample; origins: of the samples in order, where they are not drawn from (seed, index)
+    alone.
     """
 
     root: Path
-    config: GenerateConfig
-    seed: int
+    recipe: Recipe
+    encoding: Encoding
     config_hash: str
-    plugin_files: tuple[str, ...]
-    base: Path
-    where: str
+    seed: int
+    start: int
+    samples: int
+    resolution: int
+    shard_size: int
     origins: tuple[Origin, ...] | None = None
 
-    def scene(self, generator: Generator, index: int) -> Scene:
-        """The scene of a sample: drawn from (seed, index), or from its own origin."""
-        if self.origins is None:
-            return generator.sample(self.seed, index)
-        assert isinstance(generator, OriginGenerator)  # `adapt` has asked
-        return generator.sample_from(self.origins[index - self.config.start])
+    @property
+    def shards(self) -> int:
+        """How many files the dataset has."""
+        return -(-self.samples // self.shard_size)
 
     def indices(self, shard: int) -> range:
         """Sample indices of a shard."""
-        first = shard * self.config.shard_size
-        last = min(first + self.config.shard_size, self.config.samples)
-        return range(self.config.start + first, self.config.start + last)
+        first = shard * self.shard_size
+        return range(self.start + first, self.start + min(first + self.shard_size, self.samples))
+
+    def scene(self, generator: Any, index: int) -> Scene:
+        """The scene of a sample: drawn from (seed, index), or from its own origin."""
+        if self.origins is None:
+            scene = generator.sample(self.seed, index)
+        else:
+            scene = generator.sample_from(self.origins[index - self.start])
+        handover.check_scene(self.recipe.generator.name, scene, self.seed, index)
+        return scene
 
 
-class Workshop:
-    """A generator, its annotators and its filters, built once in a process, that turn indices into samples."""
+@dataclass(frozen=True)
+class Made:
+    """What a manifest says of a generator: where the pixels come from, and the factors it declares."""
 
-    def __init__(self, job: Job) -> None:
-        from ..core.plugins import load_plugins
-        from ..datasets.writer import with_image
-        from .generate import build_annotators, build_filters
+    provenance: dict[str, Any]
+    factors: Sequence[Factor]
 
-        plugins = load_plugins(job.plugin_files, base=job.base)
-        self.job = job
-        self.generator: Generator = plugins.build("generator", job.config.generator, where=f"{job.where}.generator")
-        self.annotators: list[Annotator] = build_annotators(plugins, job.config, job.where)
-        self.filters: dict[str, Filter] = build_filters(plugins, job.config, job.where)
-        self.fields = with_image([item for annotator in self.annotators for item in annotator.fields])
-
-    def samples(self, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """Samples in order, each with the record of its rejection or None.
-
-        They are rendered in batches that depend on the shard alone, so that pixels do too.
-        """
-        from ..datasets.writer import to_sample
-
-        job, size = self.job, self.generator.batch_size
-        for first in range(0, len(indices), size):
-            batch = indices[first : first + size]
-            scenes = [job.scene(self.generator, index) for index in batch]
-            for rendering in self.generator.render(scenes, job.config.resolution):
-                annotations: dict[str, Any] = {}
-                for annotator in self.annotators:
-                    annotations.update(annotator.annotate(rendering))
-                yield to_sample(rendering, annotations), self._rejection(rendering, annotations)
-
-    def _rejection(self, rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str, Any] | None:
-        from ..datasets.rejections import rejection
-
-        for name, item in self.filters.items():
-            verdict = item.judge(rendering, annotations)
-            if not verdict.accepted:
-                return rejection(rendering.scene.index, name, verdict)
-        return None
+    @staticmethod
+    def by(generator: Generator) -> Made:
+        """What a generator says of itself."""
+        return Made(generator.provenance(), tuple(generator.factors()))
 
 
-# Of a worker process: the job it was started for, its way to report progress, and what it built on its first shard.
-_job: Job | None = None
-_counter: Any = None
-_workshop: Workshop | None = None
+def samples(job: Job, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Samples in order, each with the record of its rejection or None.
+
+    They are rendered in batches that depend on the shard alone, so that pixels do too.
+    """
+    from ..datasets.writer import to_sample
+
+    recipe = job.recipe
+    generator: Generator = recipe.generator.built
+    for first in range(0, len(indices), generator.batch_size):
+        scenes = [job.scene(generator, index) for index in indices[first : first + generator.batch_size]]
+        renderings = generator.render(scenes, job.resolution)
+        handover.check_renderings(recipe.generator.name, scenes, renderings, job.resolution)
+        for rendering in renderings:
+            annotations: dict[str, Any] = {}
+            for annotator in recipe.annotators:
+                found = annotator.built.annotate(rendering)
+                handover.check_annotations(annotator.name, annotator.built.fields, found, rendering)
+                annotations.update(found)
+            yield to_sample(rendering, annotations), _rejection(recipe, rendering, annotations)
 
 
-def _start(job: Job, counter: Any, parent: int) -> None:
-    """Set up a worker process."""
-    global _job, _counter
+def _rejection(recipe: Recipe, rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str, Any] | None:
+    from ..datasets.rejections import rejection
+
+    for name, item in recipe.named_filters.items():
+        verdict = item.judge(rendering, annotations)
+        handover.check_verdict(name, verdict, rendering.scene)
+        if not verdict.accepted:
+            return rejection(rendering.scene.index, name, verdict)
+    return None
+
+
+def write(job: Job, shard: int, advance: Callable[[int], Any]) -> None:
+    """Write one shard in this process; `advance(1)` after each sample."""
+    from ..datasets.rejections import NOTE
+    from ..datasets.writer import write_shard
+
+    rejected: list[dict[str, Any]] = []
+
+    def accepted() -> Iterator[dict[str, Any]]:
+        for sample, rejection in samples(job, job.indices(shard)):
+            if rejection is None:
+                yield sample
+            else:
+                rejected.append(rejection)
+            advance(1)
+
+    notes = {NOTE: rejected} if job.recipe.filters else None
+    fields, mark = job.recipe.fields, job.config_hash
+    write_shard(job.root, shard, accepted(), fields, config_hash=mark, encoding=job.encoding, notes=notes)
+
+
+def run_shards(job: Job, shards: Sequence[int], *, workers: int) -> Made:
+    """Write shards, with several processes where that is worth it. Raises what a worker raised; finished shards stay.
+
+    The bytes are the same either way: this process renders itself only where its libraries use one thread, as those of
+    a worker do.
+    """
+    workers = max(1, min(workers, len(shards)))
+    total = sum(len(job.indices(shard)) for shard in shards)
+    with progress_bar("generate", total, unit="images") as advance:
+        if (workers == 1 or total <= FEW) and is_one_thread():
+            for shard in shards:
+                write(job, shard, advance)
+            return Made.by(job.recipe.generator.built)
+        return _Pool(job, workers).run(shards, advance)
+
+
+class _Pool:
+    """Worker processes, each with a pipe. The first to start prepares what the others would do again (caches)."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        context = multiprocessing.get_context("spawn")  # fork would copy the threads of libraries in an unknown state
+        parcel = pickle.dumps(job)  # read by the worker in its own time, where an exception can be told
+        self.processes: dict[Connection, BaseProcess] = {}
+        for number in range(workers):
+            here, there = context.Pipe()
+            process = context.Process(target=_work, args=(parcel, there, os.getpid(), number == 0), daemon=True)
+            process.start()
+            there.close()
+            self.processes[here] = process
+        self.first = next(iter(self.processes))
+
+    def run(self, shards: Sequence[int], advance: Callable[[int], Any]) -> Made:
+        """Hand out shards until all are written."""
+        waiting, idle, working = list(reversed(shards)), set[Connection](), set(self.processes)
+        made: Made | None = None
+        try:
+            while waiting or working:
+                for pipe in wait(list(working), timeout=0.2):
+                    assert isinstance(pipe, Connection)
+                    with _alive():
+                        what, value = pipe.recv()
+                    if what == "step":
+                        advance(value)
+                        continue
+                    if what == "failed":
+                        error, text = value
+                        raise error from (None if isinstance(error, UserError) else _WorkerError(text))
+                    made = value if what == "made" else made
+                    working.discard(pipe)
+                    idle.add(pipe)
+                while idle and waiting and made is not None:
+                    pipe = idle.pop()
+                    with _alive():
+                        pipe.send(waiting.pop())
+                    working.add(pipe)
+        finally:
+            for process in self.processes.values():
+                process.kill()  # a shard in the making is only a temporary file
+            for pipe, process in self.processes.items():
+                process.join()
+                pipe.close()
+        assert made is not None
+        return made
+
+
+class _WorkerError(Exception):
+    """The traceback of an exception in a worker process, as text."""
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, OSError) as error:
+        raise SynthForgeError(
+            "a worker process died (out of memory, or killed)",
+            hint="Run the same command again: it goes on with the shards that are missing. Fewer --workers need less "
+            "memory.",
+        ) from error
+
+
+def _work(parcel: bytes, pipe: Connection, parent: int, first: bool) -> None:
+    """A worker process: build the recipe, then write the shards it is told to."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     # One process a core; and the order of a sum must not depend on the number of threads. Read when torch loads.
     one_thread(always=True)
-    _job, _counter = job, counter
+    try:
+        job: Job = pickle.loads(parcel)
+        generator: Generator = job.recipe.generator.built
+        if first:
+            generator.prepare()
+            pipe.send(("made", Made.by(generator)))
+        else:
+            pipe.send(("ready", None))
+        while True:
+            write(job, pipe.recv(), lambda count: pipe.send(("step", count)))
+            pipe.send(("ready", None))
+    except Exception as error:  # a plugin may raise anything; the parent tells it
+        text = f"\n{traceback.format_exc()}"
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # not every exception can travel
+            error = SynthForgeError(f"{type(error).__name__}: {error}")
+        pipe.send(("failed", (error, text)))
 
 
 def _die_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
-
-
-def _write(shard: int) -> int:
-    """Write one shard in a worker process."""
-    global _workshop
-    from ..datasets.rejections import NOTE
-    from ..datasets.writer import write_shard
-
-    assert _job is not None
-    job = _job
-    if _workshop is None:  # here and not in `_start`, whose exceptions would not reach the parent
-        _workshop = Workshop(job)
-    workshop = _workshop
-
-    rejected: list[dict[str, Any]] = []
-
-    def accepted() -> Iterator[dict[str, Any]]:
-        for sample, rejection in workshop.samples(job.indices(shard)):
-            if rejection is None:
-                yield sample
-            else:
-                rejected.append(rejection)
-            _counter.put(1)
-
-    write_shard(
-        job.root,
-        shard,
-        accepted(),
-        workshop.fields,
-        config_hash=job.config_hash,
-        encoding=job.config.encoding(),
-        notes={NOTE: rejected} if workshop.filters else None,
-    )
-    return shard
-
-
-def run_shards(job: Job, shards: Sequence[int], *, workers: int, say: Callable[[str], None]) -> None:
-    """Write shards with several processes. Raises what a worker raised; finished shards stay."""
-    from ..core.progress import progress_bar
-
-    workers = max(1, min(workers, len(shards)))
-    total = sum(len(job.indices(shard)) for shard in shards)
-    context = multiprocessing.get_context("spawn")  # fork would copy torch's threads in an unknown state
-    counter = context.Queue()
-    executor = ProcessPoolExecutor(workers, context, _start, (job, counter, os.getpid()))
-    try:
-        futures: list[Future[int]] = [executor.submit(_write, shard) for shard in shards]
-        with progress_bar("generate", total, unit="images") as advance:
-            while True:
-                done, pending = wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION)
-                advance(_drain(counter))
-                for future in done:
-                    future.result()
-                if not pending:
-                    break
-    except BrokenProcessPool as error:
-        raise SynthForgeError(
-            "a worker process died (out of memory, or killed)",
-            hint="Run the same command again: it goes on with the shards that are missing. Fewer --workers need less "
-            "memory.",
-        ) from error
-    except BaseException:
-        for process in list((executor._processes or {}).values()):
-            process.kill()  # a shard in the making is only a temporary file
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _drain(counter: Any) -> int:
-    count = 0
-    try:
-        while True:
-            count += counter.get_nowait()
-    except queue.Empty:
-        return count

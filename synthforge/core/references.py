@@ -1,0 +1,65 @@
+"""Plugins named in a configuration, found and checked once: when the pipeline is read. After that, objects travel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .catalogue import Entry, FileNeed
+
+if TYPE_CHECKING:
+    from .plugins import Plugins
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A plugin that a configuration names, with its checked configuration; built at the first use and kept.
+
+    reference: as it stands in the YAML, a name or a mapping; where: file and YAML path for messages.
+    """
+
+    kind: str
+    reference: str | Mapping[str, Any]
+    entry: Entry
+    config: Any
+    where: str
+    plugins: Plugins = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        return self.entry.name
+
+    @cached_property
+    def built(self) -> Any:
+        """The plugin. Raises PluginError when it is not of the kind it was registered as."""
+        return self.plugins.build_entry(self.entry, self.config)
+
+    @cached_property
+    def files(self) -> tuple[FileNeed, ...]:
+        """The files that it reads with this configuration; known without building it."""
+        return tuple(self.entry.files(self.config)) if self.entry.files else ()
+
+    def having(self, **values: Any) -> Bound:
+        """The same plugin with values in place of some of its keys; `reference` stays what stands in the YAML."""
+        return self.plugins.bind(self.kind, self.reference, where=self.where, **values)
+
+
+def bind_keys(config: Any, kinds: Mapping[str, str], plugins: Plugins, where: str) -> None:
+    """Put bound plugins in the place of the references in a configuration.
+
+    kinds: keys that hold a reference, a list of them or None, each with the kind of plugin. A key `KEY_root` beside
+    KEY takes the place of the plugin's own key `root`.
+    """
+    for key, kind in kinds.items():
+        value, place = getattr(config, key), f"{where}.{key}"
+        if isinstance(value, (list, tuple)):
+            bound: Any = [plugins.bind(kind, item, where=f"{place}[{index}]") for index, item in enumerate(value)]
+        elif value is None:
+            continue
+        else:
+            root = getattr(config, f"{key}_root", "")
+            bound = plugins.bind(kind, value, where=place, **({"root": root} if root else {}))
+        setattr(config, key, bound)

@@ -1,0 +1,97 @@
+"""A recipe: the generator, annotators and filters that make the samples of a dataset, bound, as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ConfigError
+from ..core.plugins import load_plugins
+from ..core.references import Bound
+
+if TYPE_CHECKING:
+    from ..assets.needs import Use
+    from ..core.interfaces import Filter
+    from ..core.records import Field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What makes samples. In another process it is bound again, from the same references and plugin files.
+
+    plugin_files: of the pipeline, relative to its folder `base`.
+    """
+
+    generator: Bound
+    annotators: tuple[Bound, ...]
+    filters: tuple[Bound, ...]
+    plugin_files: tuple[str, ...] = ()
+    base: Path = Path()
+
+    @property
+    def all(self) -> tuple[Bound, ...]:
+        """Every plugin, the generator first."""
+        return (self.generator, *self.annotators, *self.filters)
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """What the annotators write. Raises ConfigError when two of them write the same field."""
+        owner: dict[str, str] = {}
+        for annotator in self.annotators:
+            for item in annotator.built.fields:
+                if item.name in owner:
+                    raise ConfigError(
+                        f"{annotator.where}: '{annotator.name}' writes the field '{item.name}', "
+                        f"as '{owner[item.name]}' does"
+                    )
+                owner[item.name] = annotator.name
+        return tuple(item for annotator in self.annotators for item in annotator.built.fields)
+
+    @cached_property
+    def named_filters(self) -> dict[str, Filter]:
+        """The filters by name, `name[index]` where one stands several times.
+
+        Raises ConfigError when one reads an annotation that no annotator writes.
+        """
+        names = [item.name for item in self.filters]
+        written = {item.name for item in self.fields}
+        for item in self.filters:
+            absent = [name for name in item.built.fields if name not in written]
+            if absent:
+                raise ConfigError(
+                    f"{item.where}: '{item.name}' reads {', '.join(absent)}, which no annotator writes",
+                    hint=f"Written: {', '.join(sorted(written)) or 'nothing'}. Add the annotator to `annotators`.",
+                )
+        return {
+            name if names.count(name) == 1 else f"{name}[{index}]": item.built
+            for index, (name, item) in enumerate(zip(names, self.filters, strict=True))
+        }
+
+    @property
+    def uses(self) -> list[Use]:
+        """The licensed files that are read, and who reads them."""
+        from ..assets.needs import Use
+
+        return [Use(f"{item.kind} {item.name}", need) for item in self.all for need in item.files]
+
+    def read(self) -> dict[str, Any]:
+        """What is in the files read, and who judges: detectors differ between their versions."""
+        from ..assets.needs import contents
+
+        judges = {f"filter {name}": item.provenance() for name, item in self.named_filters.items()}
+        return {**contents(self.uses), **judges}
+
+    def __reduce__(self) -> Any:
+        references = [(item.kind, item.reference, item.where) for item in self.all]
+        return _bind, (references, len(self.annotators), self.plugin_files, self.base)
+
+
+def _bind(
+    references: list[tuple[str, str | Mapping[str, Any], str]], annotators: int, files: tuple[str, ...], base: Path
+) -> Recipe:
+    plugins = load_plugins(files, base=base)
+    first, *rest = (plugins.bind(kind, reference, where=where) for kind, reference, where in references)
+    return Recipe(first, tuple(rest[:annotators]), tuple(rest[annotators:]), files, base)
