@@ -9,6 +9,7 @@ import numpy as np
 
 from synthforge.core.config import key
 from synthforge.core.errors import AnnotationError
+from synthforge.core.handover import stray_ids
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
 from synthforge.core.records import Field, Rendering
@@ -72,6 +73,9 @@ class SegmentationAnnotator(Annotator):
         labels[face_id >= surface.head_faces] = IGNORE
         on_head = np.flatnonzero((face_id >= 0) & (face_id < surface.head_faces))
         regions = head.regions_at(face_id.take(on_head), surface.barycentric.reshape(-1, 3).take(on_head, axis=0))
+        stray = stray_ids(regions, head.region_schema)
+        if stray:
+            raise AnnotationError(f"the head's regions hold the ids {stray}, which '{head.region_schema}' lacks")
         labels[on_head] = self._tables[head.region_schema].take(regions)
         return labels.reshape(surface.face_id.shape)
 

@@ -71,11 +71,12 @@ class StageContext:
 class StageKind:
     """A kind of stage.
 
-    inputs: configuration keys that name an earlier stage or a folder; plugins: keys that name a plugin, or a list of
-    them, with its kind: bound when the pipeline is read (`core.references.bind_keys`). check: called for every stage before the first
-    one runs; lacks: then called for every stage, says what is missing on this machine, so that all of it can be named
-    at once; outside: a digest of what the stage reads outside the run. mends: the stage can make single missing files
-    again; else a damaged result is made anew as a whole. loose: patterns of files that nobody misses (logs).
+    inputs: configuration keys that name an earlier stage or a folder. plugins: keys that name a plugin, or a list of
+    them, with its kind; they are bound when the pipeline is read (`core.references.bind_keys`). check: called for every
+    stage before the first one runs. lacks: then called for every stage, says what is missing on this machine, so that
+    all of it can be named at once. outside: a digest of what the stage reads outside the run. mends: the stage can make
+    single missing files again; else a damaged result is made anew as a whole. loose: patterns of files that nobody
+    misses (logs).
     """
 
     name: str

@@ -18,9 +18,10 @@ from PIL import Image
 
 from synthforge.core.errors import DataError, SynthForgeError
 from synthforge.core.foreign import LIMITS
+from synthforge.core.handover import stray_ids
 from synthforge.core.images import decode_map, decode_photograph
 from synthforge.core.records import Field
-from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
+from synthforge.core.schemas import CLASS_SCHEMAS
 
 from .png import decode_png, encode_png
 
@@ -101,12 +102,11 @@ def _decode_image(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
 
 def check_label(labels: np.ndarray, schema: str) -> None:
     """Raise ValueError when a map holds an id that its schema does not have (IGNORE is always allowed)."""
-    known = CLASS_SCHEMAS.get(schema)
-    if known is None or labels.max(initial=0) < len(known):  # most maps; the count below takes six times as long
-        return
-    stray = [int(i) for i in np.flatnonzero(np.bincount(labels.ravel(), minlength=256)) if len(known) <= i != IGNORE]
+    stray = stray_ids(labels, schema)
     if stray:
-        raise ValueError(f"class ids {stray} do not belong to schema '{schema}' of {len(known)} classes")
+        raise ValueError(
+            f"class ids {stray} do not belong to schema '{schema}' of {len(CLASS_SCHEMAS[schema])} classes"
+        )
 
 
 def _encode_label(value: Any, field: Field, encoding: Encoding) -> bytes:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ..core.config import key
 from ..core.cores import available_cores
 from ..core.errors import DataError, UserError
+from ..core.files import sha256_of
 from ..core.pipeline import StageContext, StageKind
-from ..core.provenance import digest, file_digest, plain, set_aside
+from ..core.provenance import digest, plain, set_aside
 from ..core.versions import versions
 from .recipe import Recipe
 
@@ -178,7 +179,7 @@ def _offered_by(context: StageContext, entry: Entry) -> str:
     wherever the folder lies."""
     path = context.base / entry.origin
     own = entry.origin in context.plugin_files and path.is_file()
-    return f"{entry.origin} sha256 {file_digest(path)}" if own else entry.distribution
+    return f"{entry.origin} sha256 {sha256_of(path)}" if own else entry.distribution
 
 
 def _as_json(config: Any) -> Any:
