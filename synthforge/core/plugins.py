@@ -97,7 +97,7 @@ class Plugins:
         """Build a plugin from its reference. Raises PluginError when it is not of the kind it was registered as."""
         return self.bind(kind, reference, where=where).built
 
-    def build_entry(self, entry: Entry, config: Any) -> Any:
+    def build_entry(self, entry: Entry, config: Any, where: str = "") -> Any:
         """Build a plugin with its checked configuration; see `build`."""
         kind, name = entry.kind, entry.name
         try:

@@ -35,7 +35,7 @@ class Bound:
     @cached_property
     def built(self) -> Any:
         """The plugin. Raises PluginError when it is not of the kind it was registered as."""
-        return self.plugins.build_entry(self.entry, self.config)
+        return self.plugins.build_entry(self.entry, self.config, self.where)
 
     @cached_property
     def files(self) -> tuple[FileNeed, ...]:
