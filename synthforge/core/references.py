@@ -50,8 +50,8 @@ class Bound:
 def bind_keys(config: Any, kinds: Mapping[str, str], plugins: Plugins, where: str) -> None:
     """Put bound plugins in the place of the references in a configuration.
 
-    kinds: keys that hold a reference, a list of them or None, each with the kind of plugin. A key `KEY_root` beside
-    KEY takes the place of the plugin's own key `root`.
+    kinds: keys that hold a reference, a list of them or None, each with the kind of plugin. Beside KEY, a key named
+    KEY_root takes the place of the plugin's own key "root".
     """
     for key, kind in kinds.items():
         value, place = getattr(config, key), f"{where}.{key}"
