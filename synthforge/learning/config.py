@@ -270,7 +270,9 @@ class FinetuneConfig:
     validate_every: int = key(1, "Epochs between validations.", low=1)
     patience: int = key(0, "End after so many validations without a better one, 0 for never.", low=0)
     limit: int = key(0, "Use only the first so many training faces, 0 for all.", low=0)
-    cache: bool = key(True, "Compute the frozen network's answers to faces that are not augmented only once.", counts=False)
+    cache: bool = key(
+        True, "Compute the frozen network's answers to faces that are not augmented only once.", counts=False
+    )
     hardware: HardwareConfig = key(HardwareConfig, "Devices and speed.", counts=False)
 
     def __post_init__(self) -> None:
