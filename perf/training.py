@@ -3,6 +3,7 @@
     python perf/training.py                     the laptop's network at 128 pixels
     python perf/training.py --size 256 --batch 8 --precision bf16-mixed --json speed.json
 
+    python perf/training.py --busy 1 --threads 2                 beside a spinning process, with two threads
     python perf/training.py --loader-only --size 256 --batch 16      the input pipeline alone, on one core
 
 Samples are decoded from shards (`--dataset DIR`, or made-up ones of the input's size), cropped with a margin,
@@ -20,6 +21,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -115,8 +117,21 @@ def main() -> None:
     parser.add_argument("--loader-only", action="store_true", help="the input pipeline, no network")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--threads", type=int, default=1, help="of this process")
+    parser.add_argument("--busy", type=int, default=0, help="processes that spin beside it, to see what a load costs")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(options.busy)]
+    try:
+        run(options)
+    finally:
+        for process in spinning:
+            process.kill()
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure on the dataset given, or on a made-up one."""
     with tempfile.TemporaryDirectory() as folder:
         root = options.dataset or write_dataset(Path(folder) / "data", options.samples, options.size)
         compare(options, root, Path(folder))
