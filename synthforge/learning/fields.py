@@ -132,7 +132,7 @@ def _move_depth(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
 
 
 def _move_normals(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    normals = augment.warp(value.movedim(-1, 1).float(), moved.grid, nearest=True)
+    normals = augment.warp(value.movedim(-1, 1).float().nan_to_num(0.0, 0.0, 0.0), moved.grid, nearest=True)
     across = torch.einsum("bij,bjhw->bihw", moved.turn, normals[:, :2])
     there = (normals != 0).any(1, keepdim=True)
     return {"normals": torch.cat([across, normals[:, 2:]], 1), "mask": there & ~moved.hidden[:, None]}
