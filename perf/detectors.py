@@ -2,7 +2,7 @@
 
     python perf/detectors.py                                  60 new renders of the generator `anny`
     python perf/detectors.py runs/quickstart/dataset --count 300 --photographs DIR
-    python perf/detectors.py --calibrate DIR --limit 500      the calibrations in synthforge/prediction/detectors.py
+    python perf/detectors.py --calibrate DIR --limit 500      the calibrations in plugins/detectors
 
 A check, never a label. Detection rate by |yaw| (exact, from the points in space): a face is found when a calibrated box
 overlaps the tight box of its landmarks by an IoU of 0.3. Points: mtcnn's five, and dlib's 68 where the package
@@ -31,6 +31,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from synthforge_plugins.detectors import MTCNN_SMALLEST
 from synthforge_plugins.schemas import IBUG68
 
 from synthforge.core.camera import Camera
@@ -40,7 +41,7 @@ from synthforge.datasets.crops import tight_box
 from synthforge.datasets.reader import ShardDataset
 from synthforge.evaluation.boxes import matching
 from synthforge.evaluation.pose import pose_in_space, yaw_in_image
-from synthforge.prediction.detectors import DETECTORS, MTCNN_SMALLEST, detect_faces, is_installed, to_crop_box
+from synthforge.prediction.detectors import DETECTORS, detect_faces, is_installed, to_crop_box
 
 BINS = ((0, 15), (15, 30), (0, 30), (30, 45), (45, 60), (60, 91))
 # A detector's five points as iBUG's: eye centres (right first), nose tip, mouth corners.
@@ -69,7 +70,9 @@ def main() -> None:
     parser.add_argument("dataset", nargs="?", type=Path, help="a dataset folder [default: new renders]")
     parser.add_argument("--count", type=int, default=60, help="faces, spread evenly over the dataset")
     parser.add_argument("--resolution", type=int, default=256, help="of new renders, pixels")
-    parser.add_argument("--detectors", default=",".join(n for n in DETECTORS if is_installed(n)))
+    parser.add_argument(
+        "--detectors", default=",".join(n for n, d in DETECTORS.items() if d.calibration and is_installed(n))
+    )
     parser.add_argument("--clear", action="store_true", help="only renders with nothing in the way of the face")
     parser.add_argument("--photographs", type=Path, help="300W's folder: the same on annotated training photographs")
     parser.add_argument("--calibrate", type=Path, help="300W's folder: print the calibration of each detector instead")

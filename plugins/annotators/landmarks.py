@@ -29,15 +29,16 @@ class LandmarksConfig:
     tolerance: float = key(
         0.005, "How far a landmark may lie behind the visible surface and still be visible.", unit="m", low=0, high=1
     )
+    schema: str = key("ibug68", "Point schema of the landmarks: the head's, or one whose points the generator knows.")
 
 
 class LandmarksAnnotator(Annotator):
-    """iBUG-68 points in pixels and in the world, and whether the camera sees them."""
+    """Named points in pixels and in the world, and whether the camera sees them."""
 
     def __init__(self, config: LandmarksConfig) -> None:
         self.contour: Literal["static", "visible"] = "visible" if config.contour == "visible" else "static"
         self.tolerance = config.tolerance
-        self.schema = "ibug68"
+        self.schema = config.schema
         self.fields = (
             Field(
                 "landmarks2d",

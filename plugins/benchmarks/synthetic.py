@@ -54,6 +54,7 @@ class Synthetic(Benchmark):
     """Rendered faces with exact labels; one split, `all`."""
 
     splits = ("all",)
+    test_splits = ()
 
     def __init__(self, config: SyntheticConfig) -> None:
         self.root, self.task, self.crop_scale = Path(config.root).expanduser(), config.task, config.crop_scale

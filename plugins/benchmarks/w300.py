@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import MISSING
+from PIL import Image
 
 from synthforge.core.config import key
-from synthforge.core.errors import DataError
+from synthforge.core.errors import DataError, UserError, did_you_mean
 from synthforge.core.files import files_in
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
 from synthforge.datasets.crops import tight_box
-from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_pts
+from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_pts, write_pts
 from synthforge.evaluation.pose import yaw_in_image
 from synthforge.evaluation.scoring import score_points
-from synthforge.evaluation.standin import read_stand_in
+from synthforge.evaluation.standin import mark_stand_in, read_stand_in
 
 from .common import unknown_split
 
@@ -46,6 +47,8 @@ SUBSETS: dict[str, tuple[tuple[str, ...], int]] = {
     "indoor": (("300W/01_Indoor", "01_Indoor", "300W/Indoor", "Indoor"), 300),
     "outdoor": (("300W/02_Outdoor", "02_Outdoor", "300W/Outdoor", "Outdoor"), 300),
 }
+# Faces of a small stand-in.
+STAND_IN = {"afw": 8, "helen/trainset": 32, "lfpw/trainset": 16, "helen/testset": 8, "lfpw/testset": 8, "ibug": 8}
 TRAIN = ("afw", "helen/trainset", "lfpw/trainset")
 # train and val together: for models that have seen no real face
 ALL_TRAIN = "all-train"
@@ -97,6 +100,7 @@ class W300(Benchmark):
     task = "keypoints"
     schema = "ibug68"
     splits = ("train", "val", ALL_TRAIN, *GROUPS)
+    test_splits = tuple(GROUPS)
     published = PUBLISHED
 
     def __init__(self, config: W300Config) -> None:
@@ -145,6 +149,28 @@ class W300(Benchmark):
         x0, y0, x1, y1 = sample.box
         return {"yaw": yaw_in_image(sample.target), "face_px": max(x1 - x0, y1 - y0)}
 
+    def write_stand_in(self, samples: Iterable[Mapping[str, Any]], counts: Mapping[str, int]) -> dict[str, int]:
+        """PNG images beside 1-based `.pts` files; samples hold `image` and `landmarks2d`, counts are by subset."""
+        wanted = dict(counts) or STAND_IN
+        for subset in wanted:
+            if subset not in SUBSETS:
+                raise UserError(f"300w has no folder '{subset}'", hint=did_you_mean(subset, SUBSETS))
+        mark_stand_in(self.root, "300w", wanted)
+        given = iter(samples)
+        written = dict.fromkeys(wanted, 0)
+        for subset, count in wanted.items():
+            for number in range(count):
+                sample = next(given, None)
+                if sample is None:
+                    raise UserError(
+                        f"the dataset has {sum(written.values())} samples; {sum(wanted.values())} are needed",
+                        hint="Generate more samples or ask for fewer faces.",
+                    )
+                stem = f"image_{number + 1:04d}" if subset.startswith("lfpw") else f"{number + 1:06d}_1"
+                _write_face(self.root / SUBSETS[subset][0][0] / stem, sample)
+                written[subset] += 1
+        return written
+
     def notes(self, split: str) -> Sequence[str]:
         """Own splits, absent folders and incomplete copies."""
         if split in ("train", "val"):
@@ -186,6 +212,15 @@ class W300(Benchmark):
         if not items:
             raise DataError(f"300w: the folder {folder} holds no .pts files")
         return items
+
+
+def _write_face(stem: Path, sample: Mapping[str, Any]) -> None:
+    points = np.asarray(sample.get("landmarks2d", ()))
+    if points.shape != (68, 2):
+        raise UserError(f"a stand-in for 300W needs 68 points `landmarks2d` in two dimensions, not {points.shape}")
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(sample["image"])).save(stem.with_name(stem.name + ".png"))
+    write_pts(stem.with_name(stem.name + ".pts"), points)
 
 
 def _held_out(items: list[RealItem], share: float) -> set[str]:

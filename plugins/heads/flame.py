@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.assets.registry import Asset
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
@@ -58,3 +60,97 @@ def register_heads(register: Register) -> None:
         fake=write_fake_files,
         files=files,
     )
+
+
+def _check_model(path: Path) -> None:
+    from synthforge.heads.flame_io import read_flame
+
+    read_flame(path)
+
+
+def _check_landmarks(path: Path) -> None:
+    from synthforge.heads.flame_io import FACES, read_landmark_embedding
+
+    read_landmark_embedding(path, FACES)
+
+
+def _check_masks(path: Path) -> None:
+    from synthforge.heads.flame_io import VERTICES, read_masks
+
+    read_masks(path, VERTICES)
+
+
+def _check_texture(path: Path) -> None:
+    from synthforge.heads.flame_io import FACES, read_texture_layout
+
+    read_texture_layout(path, FACES)
+
+
+_FLAME_SITE = "https://flame.is.tue.mpg.de (registration)"
+_NON_COMMERCIAL = "MPI non-commercial scientific research licence"
+ASSETS = (
+    Asset(
+        "flame2020",
+        "flame/flame2020/generic_model.pkl",
+        "head `flame`, edition 2020",
+        _FLAME_SITE,
+        _NON_COMMERCIAL,
+        False,
+        _check_model,
+        edition="2020",
+    ),
+    Asset(
+        "flame2023",
+        "flame/flame2023/generic_model.pkl",
+        "head `flame`, edition 2023",
+        _FLAME_SITE,
+        _NON_COMMERCIAL,
+        False,
+        _check_model,
+        edition="2023",
+    ),
+    Asset(
+        "flame2023-open",
+        "flame/flame2023_open/generic_model.pkl",
+        "head `flame`, edition 2023 Open",
+        _FLAME_SITE,
+        "CC BY 4.0",
+        True,
+        _check_model,
+        edition="2023 Open",
+    ),
+    Asset(
+        "flame-landmarks",
+        "flame/landmark_embedding.npy",
+        "68 landmarks on FLAME's mesh",
+        "https://github.com/yfeng95/DECA (data folder)",
+        _NON_COMMERCIAL,
+        False,
+        _check_landmarks,
+    ),
+    Asset(
+        "flame-masks",
+        "flame/FLAME_masks.pkl",
+        "regions on FLAME's mesh, for segmentation",
+        _FLAME_SITE,
+        _NON_COMMERCIAL,
+        False,
+        _check_masks,
+    ),
+    Asset(
+        "flame-texture",
+        "flame/FLAME_texture.npz",
+        "FLAME's texture layout (`vt`, `ft`), for painted classes",
+        _FLAME_SITE,
+        "CC BY-NC-SA 4.0",
+        False,
+        _check_texture,
+    ),
+)
+
+
+@hookimpl
+def register_assets(register: Callable[[Asset], None]) -> None:
+    """Offer the editions of FLAME and its landmarks, regions and texture layout."""
+    for asset in ASSETS:
+        register(asset)

@@ -22,7 +22,10 @@ def command(context: click.Context, json_file: Path | None) -> None:
 
     rows = status()
     if json_file is not None:
-        write_json_to({"folder": assets_folder(), "assets": [{**vars(a), "path": path} for a, path in rows]}, json_file)
+        write_json_to(
+            {"folder": assets_folder(), "assets": [{**vars(a), "check": None, "path": path} for a, path in rows]},
+            json_file,
+        )
         return
     from rich.table import Table
     from rich.text import Text

@@ -36,7 +36,12 @@ SHEET_FACES = 24
     show_default=True,
     help="Where the face box comes from: the annotation, up to 10 % shifted and 20 % scaled, or a detector.",
 )
-@click.option("--detector", default="dlib", show_default=True, help="Finds the faces, for --box detector.")
+@click.option(
+    "--detector",
+    default="",
+    help="Finds the faces, for --box detector [default: the one that ranks highest, see "
+    "`synthforge plugins --kind detectors`].",
+)
 @click.option(
     "--passes",
     type=click.IntRange(1, 3),

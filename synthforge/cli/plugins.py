@@ -13,12 +13,16 @@ from .common import write_json_to
 
 @click.command(epilog="Example: synthforge plugins anny --kind generator, or: synthforge plugins train")
 @click.argument("name", required=False)
-@click.option("--kind", help="Only this kind: head, generator, annotator, filter, task, benchmark ..., stage.")
+@click.option(
+    "--kind",
+    help="Only this kind: head, generator, annotator ..., schemas, detectors ..., stage.",
+)
 @click.option("--file", "extra", multiple=True, help="A plugin file or module to list as well; repeatable.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the list as JSON; - is stdout.")
 def command(name: str | None, kind: str | None, extra: tuple[str, ...], json_file: Path | None) -> None:
     """List plugins, or every configuration key of the plugin or pipeline stage NAME: type, default, unit, range and
     meaning. Plugins that cannot be used are listed with the reason."""
+    from ..core import tables
     from ..core.catalogue import describe
     from ..core.errors import UserError, did_you_mean
     from ..core.keys import describe_keys
@@ -26,10 +30,11 @@ def command(name: str | None, kind: str | None, extra: tuple[str, ...], json_fil
     from ..stages import KINDS
 
     plugins = load_plugins(extra)
-    kinds = [*plugins.catalogues, "stage"]
+    kinds = [*plugins.catalogues, *tables.HOOKS, "stage"]
     if kind is not None and kind not in kinds:
         raise click.BadParameter(f"there is no kind '{kind}'. {did_you_mean(kind, kinds)}", param_hint="--kind")
     listed = [dict(describe(entry)) for catalogue in plugins.catalogues.values() for entry in catalogue]
+    listed += [{**row, "keys": []} for row in tables.describe()]
     if name is not None or kind == "stage":
         listed += [
             {

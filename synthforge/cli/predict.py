@@ -28,7 +28,9 @@ from .common import say, write_json_to
     help="What the boxes of --boxes are: `landmarks`, tight around the 68 points (brows to chin), or a detector's.",
 )
 @click.option(
-    "--detector", default="dlib", show_default=True, help="What finds the faces: `dlib` (fast, frontal) or `mtcnn`."
+    "--detector",
+    default="",
+    help="What finds the faces [default: the one that ranks highest, see `synthforge plugins --kind detectors`].",
 )
 @click.option("--min-score", type=float, help="Leave out faces that the detector scores lower (see docs/predict.md).")
 @click.option(

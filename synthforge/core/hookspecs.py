@@ -58,4 +58,24 @@ def register_mappings(register: Any) -> None:
     """Offer mappings between class schemas (`schemas.ClassMapping`)."""
 
 
+@hookspec
+def register_assets(register: Any) -> None:
+    """Offer licensed files that the user brings (`assets.registry.Asset`): where from, which licence, how checked."""
+
+
+@hookspec
+def register_policies(register: Any) -> None:
+    """Offer augmentation policies (`learning.policies.Policy`)."""
+
+
+@hookspec
+def register_backbones(register: Any) -> None:
+    """Offer feature encoders (`learning.networks.backbone.Backbone`)."""
+
+
+@hookspec
+def register_detectors(register: Any) -> None:
+    """Offer face detectors (`prediction.detectors.Detector`), with what their boxes and points mean."""
+
+
 HOOKS = tuple(name.removeprefix("register_") for name in list(globals()) if name.startswith("register_"))

@@ -345,14 +345,15 @@ class Task(Guarded, ABC):
 class Benchmark(Guarded, ABC):
     """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
 
-    task: the name of the task it scores; schema: name of its point or class schema; crop_scale: side of the square
-    crop given to a network, in units of the box's larger side; stand_in: empty, or what lies there in place of the
-    real photographs, which every report then repeats.
+    task: the name of the task it scores; schema: name of its point or class schema; test_splits: those of its splits
+    that nothing may learn from; crop_scale: side of the square crop given to a network, in units of the box's larger
+    side; stand_in: empty, or what lies there in place of the real photographs, which every report then repeats.
     """
 
     task: str
     schema: str
     splits: tuple[str, ...]
+    test_splits: tuple[str, ...] = ("test",)
     crop_scale: float = 1.0
     published: tuple[PublishedRow, ...] = ()
     stand_in: str = ""
@@ -382,6 +383,15 @@ class Benchmark(Guarded, ABC):
                 stat = path.stat()
                 digest.update(f"{path.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
+
+    def write_stand_in(self, samples: Iterable[Mapping[str, Any]], counts: Mapping[str, int]) -> dict[str, int]:
+        """Lay synthetic samples out as this dataset, at the place that its configuration names, and mark them.
+
+        samples: of a generated dataset, by field name; counts: faces by folder, empty for a few in each. Returns the
+        counts written. Raises UserError for counts it does not know, too few samples, and a place that holds real data;
+        by default always: `evaluation.standin.mark_stand_in` helps to write one.
+        """
+        raise UserError("this benchmark has no stand-in: synthetic faces in its format (`Benchmark.write_stand_in`)")
 
     def attributes(self, sample: RealSample) -> Mapping[str, Any]:
         """What is known of a face besides its labels, for figures by group: numbers, strings, flags; may be nested."""

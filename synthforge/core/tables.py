@@ -30,7 +30,7 @@ class Row:
 
 
 #: the hooks that offer data: `register_<hook>(register)` calls `register(record)`
-HOOKS = ("schemas", "mappings")
+HOOKS = ("schemas", "mappings", "assets", "policies", "backbones", "detectors")
 _rows: dict[str, dict[str, Row]] = {hook: {} for hook in HOOKS}
 _types: dict[str, tuple[type, ...]] = dict.fromkeys(HOOKS, ())
 _conflicts: dict[tuple[str, str], str] = {}
@@ -102,3 +102,20 @@ class Table(Mapping[str, T], Generic[T]):
         """Every record with its origin."""
         _fill()
         return [row for row in _rows[self.hook].values() if isinstance(row.record, self.type)]
+
+
+def describe() -> list[dict[str, str]]:
+    """Every record of every table, for `synthforge plugins`; its kind is the part of the hook after `register_`."""
+    _fill()
+    return [
+        {
+            "kind": hook,
+            "name": name,
+            "summary": getattr(row.record, "summary", "") or getattr(row.record, "purpose", ""),
+            "licence": getattr(row.record, "licence", ""),
+            "distribution": row.source.distribution,
+            "origin": row.source.origin,
+        }
+        for hook, rows in _rows.items()
+        for name, row in sorted(rows.items())
+    ]

@@ -6,13 +6,10 @@ for an image and for labels of any resolution, and the frame of `torch.nn.functi
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import io
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +17,7 @@ from kornia.filters import get_gaussian_kernel1d
 from PIL import Image
 from torch.nn import functional
 
-from ..core.config import unknown_key
-from ..core.errors import ConfigError
+from .policies import Policy
 
 #: how many patches one image is hidden by at most
 PATCHES = 2
@@ -32,94 +28,6 @@ _REACH = 2.25
 #: in how many places the bank of noise can be read
 _PLACES = 2**20
 _LUMA = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What is drawn. Plain numbers are sigmas, pairs are (probability, strongest).
-
-    rotation: degrees; scale: of the log; shift: in sides of the image; perspective: the projective terms in the unit
-    frame; flip: probability. brightness adds, contrast, saturation, colour (per channel) and gamma multiply (of the
-    log). blur: sigma in pixels; noise: sigma in units of the range; erase: side of a patch in sides of the image;
-    grey: probability; lowres: smallest factor of resolution; jpeg: lowest quality (these two come first, in `degrade`).
-    shade: light that changes over the picture, slowly or as suddenly as a shadow's edge: sigma of the log.
-    """
-
-    rotation: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    perspective: float = 0.0
-    flip: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    colour: float = 0.0
-    gamma: float = 0.0
-    grey: float = 0.0
-    blur: tuple[float, float] = (0.0, 0.0)
-    noise: tuple[float, float] = (0.0, 0.0)
-    erase: tuple[float, float] = (0.0, 0.0)
-    lowres: tuple[float, float] = (0.0, 1.0)
-    jpeg: tuple[float, float] = (0.0, 100.0)
-    shade: tuple[float, float] = (0.0, 0.0)
-
-
-_PAPER = Policy(
-    rotation=18.0,
-    scale=0.1,
-    shift=0.05,
-    perspective=0.05,
-    flip=0.5,
-    brightness=0.08,
-    contrast=0.2,
-    gamma=0.2,
-    grey=0.1,
-    blur=(0.3, 1.5),
-    noise=(0.3, 0.05),
-    erase=(0.3, 0.3),
-)
-
-POLICIES: dict[str, Policy] = {
-    "none": Policy(),
-    "light": Policy(
-        rotation=5.0, scale=0.04, shift=0.015, flip=0.5, brightness=0.05, contrast=0.1, gamma=0.1, saturation=0.1
-    ),
-    "paper": _PAPER,
-    # For renderings that must stand in for any photograph: cameras, compression, colour casts, low resolution.
-    "strong": dataclasses.replace(
-        _PAPER,
-        brightness=0.1,
-        contrast=0.25,
-        saturation=0.3,
-        colour=0.07,
-        gamma=0.25,
-        grey=0.12,
-        blur=(0.35, 1.8),
-        noise=(0.6, 0.045),
-        lowres=(0.25, 0.3),
-        jpeg=(0.3, 25.0),
-        shade=(0.25, 0.7),
-    ),
-}
-
-
-def policy_of(reference: str | Mapping[str, Any]) -> Policy:
-    """A policy by name, or `{policy: strong, rotation: 7}` to change some of its numbers. Raises ConfigError."""
-    values = {} if isinstance(reference, str) else {str(k): v for k, v in reference.items()}
-    name = reference if isinstance(reference, str) else values.pop("policy", "none")
-    if name not in POLICIES:
-        raise ConfigError(f"augmentation: there is no policy '{name}'", hint=f"Known: {', '.join(POLICIES)}.")
-    known = [item.name for item in dataclasses.fields(Policy)]
-    for key, value in values.items():
-        if key not in known:
-            raise unknown_key(key, known, "augmentation")
-        pair = isinstance(getattr(Policy, key), tuple)
-        numbers = list(value) if isinstance(value, (list, tuple)) else [value]
-        if len(numbers) != (2 if pair else 1) or not all(isinstance(n, (int, float)) for n in numbers):
-            wanted = "a pair [probability, strongest]" if pair else "a number"
-            raise ConfigError(f"augmentation.{key}: this is {wanted}, got {value!r}")
-        values[key] = tuple(map(float, numbers)) if pair else float(numbers[0])
-    return dataclasses.replace(POLICIES[name], **values)
 
 
 def draw(

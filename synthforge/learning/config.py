@@ -6,23 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.config import key
+from ..core.errors import did_you_mean
 from ..core.foreign import check_arguments
+from .networks.backbone import BACKBONES
 
-BACKBONES = ("unet", "residual", "timm")
 SAMPLING = ("all", "random", "active")
 CONSISTENCY = ("features", "outputs", "both")
 WEIGHTING = ("fixed", "uncertainty")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn")
-#: arguments of `timm.create_model` that a configuration or a model folder may give: none reads a file or loads code
-TIMM_OPTIONS: dict[str, Any] = {
-    **dict.fromkeys(("drop_rate", "drop_path_rate", "mlp_ratio"), float),
-    **dict.fromkeys(("out_indices", "output_stride", "patch_size", "window_size", "embed_dim", "num_heads"), int),
-    **dict.fromkeys(("depth", "depths"), int),
-    **dict.fromkeys(("act_layer",), ("relu", "gelu", "silu", "hard_swish")),
-    "norm_layer": ("batchnorm2d", "layernorm", "groupnorm"),
-    "pretrained": (False,),
-}
 # model.json may come from anyone: a small file must not ask for all memory.
 MAX_SIDE = 4096
 # More samples than any dataset has: beyond it stands a slip of the pen.
@@ -36,25 +28,24 @@ class NetworkConfig:
 
     backbone: str = key(
         "unet",
-        "`unet` is the paper's (3 -> channels at full resolution), `residual` a dense residual encoder with a feature "
-        "pyramid (ResNet-18 at width 1), `timm` any timm model that gives features with the same pyramid and random "
-        "weights.",
-        choices=BACKBONES,
+        "A registered feature encoder: `unet` is the paper's (3 -> channels at full resolution), `residual` a dense "
+        "residual encoder with a feature pyramid (ResNet-18 at width 1), `timm` any timm model that gives features "
+        "with the same pyramid and random weights.",
     )
     model: str = key("resnet18", "Name of the timm model, for the backbone `timm`.")
     width: float = key(1.0, "Factor on the channels of `unet` and `residual`.", above=0, high=16)
     channels: int = key(64, "Channels of the feature map that the output heads read.", low=1, high=4096)
     input_size: int = key(256, "Side of the square input.", unit="px", low=16, high=MAX_SIDE)
-    options: dict[str, Any] = key(
-        {}, "Further arguments of `timm.create_model`, of those in `TIMM_OPTIONS`, for the backbone `timm`."
-    )
+    options: dict[str, Any] = key({}, "The backbone's own keys; for `timm` further arguments of `timm.create_model`.")
     mean: list[float] = key(_MEAN, "Mean of each colour channel, subtracted.", length=3, source="ImageNet")
     std: list[float] = key(
         _STD, "Standard deviation of each colour channel, divided by.", above=0, length=3, source="ImageNet"
     )
 
     def __post_init__(self) -> None:
-        check_arguments(self.options, TIMM_OPTIONS, "options")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"backbone: there is no '{self.backbone}'. {did_you_mean(self.backbone, BACKBONES)}")
+        check_arguments(self.options, BACKBONES[self.backbone].options, "options")
 
 
 @dataclass

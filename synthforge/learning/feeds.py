@@ -13,7 +13,6 @@ from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.progress import progress_bar
 from ..core.seeding import torch_rng
 from . import hardware
-from .augment import policy_of
 from .config import FinetuneConfig, FramingConfig, HardwareConfig, TrainConfig
 from .data import (
     Batch,
@@ -30,6 +29,7 @@ from .data import (
 from .fields import plan_for
 from .losses import draw_affine
 from .model import FaceModel, to_size
+from .policies import policy_of
 from .sampling import FOREVER, Sampling
 
 if TYPE_CHECKING:

@@ -97,9 +97,10 @@ def finetune(
             raise ConfigError(
                 f"there is no split '{split}' in this benchmark", hint=f"It has: {', '.join(benchmark.splits)}."
             )
-        if split in _TEST or split.startswith("test"):
+        if split in benchmark.test_splits:
             raise ConfigError(
-                f"fine-tuning does not touch the test split '{split}'", hint="Train on `train`, validate on `val`."
+                f"fine-tuning does not touch the test split '{split}'",
+                hint=f"These are for the final figures alone: {', '.join(benchmark.test_splits)}.",
             )
     if train_split == val_split:
         raise ConfigError(f"the split '{train_split}' cannot both train and validate")
@@ -116,10 +117,6 @@ def finetune(
     )
     fabric = hardware.make_fabric(config.hardware, config.precision)
     return FinetuneResult(**processes.launch(fabric, job.run))
-
-
-#: names that benchmarks give to what is only for the final measurement
-_TEST = ("test", "common", "challenge", "full", "challenging", "private")
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""Face detectors that bring their weights in a package: where the faces of a photograph are, never a label.
+"""Face detectors that plugins register: where the faces of a photograph are, never a label.
 
-Every detector has its own idea of a face box. A calibration, written down here as data, maps its box to the tight box
-of the 68 landmarks, which is what every crop of this project starts from (`datasets.crops.square_box`).
+Every detector has its own idea of a face box. Its calibration, data of the plugin, maps its box to the tight box of the
+landmarks, which is what every crop of this project starts from (`datasets.crops.square_box`).
 """
 
 from __future__ import annotations
@@ -9,25 +9,35 @@ from __future__ import annotations
 import functools
 import importlib.util
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from PIL import Image
 
-from ..core.errors import UserError, did_you_mean
-from ..datasets.crops import Box
-
-#: a photograph (H,W,3) uint8 sRGB -> face boxes (x0, y0, x1, y1) in its pixels, pixel i covering [i, i + 1), each with
-#: how sure the detector is: a number that grows with its certainty, in its own measure
-Detect = Callable[[np.ndarray], list[tuple[Box, float]]]
+from ..core.errors import PluginError
+from ..core.frames import Box
+from ..core.tables import Table
 
 # Detection works on a copy whose longer side is at most this: larger photographs cost time and gain only tiny faces.
 WORKING_SIDE = 1024
-# The smallest face mtcnn looks for, in pixels of that copy; dlib's, after its one doubling, is 40.
-MTCNN_SMALLEST = 20
-# Boxes of mtcnn scored lower are mostly no faces.
-MTCNN_THRESHOLD = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a detector says of one face, in pixels of the picture it was shown.
+
+    box: in its own convention, (x0, y0, x1, y1), pixel i covering [i, i + 1); score: larger is surer, in its own scale,
+    None where it gives none; points: (P,2), centres at i + 0.5, None where it was not asked for them.
+    """
+
+    box: Box
+    score: float | None = None
+    points: np.ndarray | None = None
+
+
+#: image (H,W,3) uint8 sRGB, C-contiguous, and a face box in its pixels, or None to look for faces
+Detect = Callable[[np.ndarray, "Box | None"], "list[Found]"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,16 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Detector:
-    """One detector: what it is, what its box and its scores mean, how to get it and how to build it."""
+    """One detector: what it is, what its boxes and points mean, how to get it and how to build it.
+
+    module: what is imported; package: the distribution it comes in; install: the command that gets it. convention: what
+    its box covers. load(device, faces, points): built once in a process, to look for faces, for points, or for both.
+    calibration: None for one whose boxes cannot be used to crop. rank: the calibrated one that ranks highest is the
+    default. scores: what they mean, empty for none.
+    least_score: faces scored lower are left out of photographs. groups: the landmarks that each of its points
+    stands for (their mean); takes_boxes: whether it finds points in a given box. point_assets, face_assets: licensed
+    files it reads for points, and for finding faces.
+    """
 
     name: str
     summary: str
@@ -56,22 +75,65 @@ class Detector:
     module: str
     install: str
     convention: str
-    scores: str
-    calibration: Calibration
-    load: Callable[[], Detect]
+    load: Callable[[str, bool, bool], Detect]
+    package: str = ""
+    calibration: Calibration | None = None
+    rank: int = 0
+    scores: str = ""
+    least_score: float | None = None
+    groups: tuple[tuple[int, ...], ...] = ()
+    takes_boxes: bool = True
+    point_assets: tuple[str, ...] = ()
+    face_assets: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises PluginError that says how to install its package when it is not there; imports nothing of it."""
+        if importlib.util.find_spec(self.module) is None:
+            raise self._missing("is not installed")
+
+    def build(self, device: str = "cpu", *, faces: bool = True, points: bool = False) -> Detect:
+        """It, with its weights. Raises PluginError without its package, AssetError without a licensed file."""
+        try:
+            return self.load(device, faces, points)
+        except ImportError as error:
+            raise self._missing(f"cannot be imported: {error}") from error
+
+    def version(self) -> str:
+        """The installed version of its package."""
+        try:
+            return version(self.package or self.module)
+        except PackageNotFoundError:
+            return "unknown"
+
+    def _missing(self, how: str) -> PluginError:
+        return PluginError(
+            f"the face detector '{self.name}' needs the package {self.package or self.module}, which {how}",
+            hint=f"Install it ({self.install}), or choose another: `synthforge plugins --kind detectors`.",
+        )
 
 
-def detect_faces(image: np.ndarray, detector: str = "dlib") -> list[Box]:
-    """Face boxes in a photograph (H,W,3) uint8 sRGB, in its pixels and in the detector's own convention, largest first.
+DETECTORS = Table("detectors", "face detector", Detector)
 
-    The list is empty where it finds none. Raises UserError for an unknown detector or one whose package is missing.
+
+def find_detector(name: str = "") -> Detector:
+    """A detector by name; without one, the calibrated one that ranks highest. PluginError with the nearest name."""
+    if name:
+        return DETECTORS[name]
+    calibrated = [each for each in DETECTORS.values() if each.calibration is not None]
+    if not calibrated:
+        raise PluginError("no plugin registers a face detector with a calibration", hint="Give the boxes yourself.")
+    return max(calibrated, key=lambda each: (each.rank, each.name))
+
+
+def find_faces(image: np.ndarray, detector: str = "") -> list[Found]:
+    """The faces in a photograph (H,W,3) uint8 sRGB, in its pixels and in the detector's own convention, largest first.
+
+    Raises PluginError for an unknown detector or one whose package is missing, AssetError without its weights.
     """
-    return [box for box, _ in detect_scored(image, detector)]
+    from PIL import Image
 
-
-def detect_scored(image: np.ndarray, detector: str = "dlib") -> list[tuple[Box, float]]:
-    """As `detect_faces`, each box with the detector's score (see `Detector.scores`)."""
-    find = _loaded(find_detector(detector).name)
+    chosen = find_detector(detector)
+    find = _loaded(chosen)
     height, width = image.shape[:2]
     factor = min(1.0, WORKING_SIDE / max(height, width))
     small = image
@@ -80,111 +142,50 @@ def detect_scored(image: np.ndarray, detector: str = "dlib") -> list[tuple[Box, 
         small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
     sx, sy = width / small.shape[1], height / small.shape[0]
     with _lock:  # the libraries do not promise that one detector may run in two threads
-        found = find(np.ascontiguousarray(small))
-    scaled = [
-        ((x0 * sx, y0 * sy, x1 * sx, y1 * sy), float(score)) for (x0, y0, x1, y1), score in found if x1 > x0 and y1 > y0
-    ]
-    return sorted(scaled, key=lambda face: (face[0][0] - face[0][2]) * (face[0][3] - face[0][1]))
+        found = find(np.ascontiguousarray(small), None)
+    scaled = []
+    for face in found:
+        x0, y0, x1, y1 = face.box
+        sure = chosen.least_score is None or face.score is None or face.score >= chosen.least_score
+        if x1 > x0 and y1 > y0 and sure:
+            points = None if face.points is None else face.points * [sx, sy]
+            scaled.append(Found((x0 * sx, y0 * sy, x1 * sx, y1 * sy), face.score, points))
+    return sorted(scaled, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
 
 
-def to_crop_box(box: Box, detector: str = "dlib") -> Box:
+def detect_faces(image: np.ndarray, detector: str = "") -> list[Box]:
+    """The boxes of `find_faces`."""
+    return [face.box for face in find_faces(image, detector)]
+
+
+def calibration(detector: str = "") -> Calibration:
+    """What the boxes of a detector mean. Raises PluginError for one whose boxes are not calibrated."""
+    chosen = find_detector(detector)
+    if chosen.calibration is None:
+        raise PluginError(
+            f"the boxes of the face detector '{chosen.name}' are not calibrated, so faces cannot be cropped by them",
+            hint=f"With a calibration: {', '.join(each.name for each in DETECTORS.values() if each.calibration)}.",
+        )
+    return chosen.calibration
+
+
+def to_crop_box(box: Box, detector: str = "") -> Box:
     """A detector's box as the square that stands for the tight box of the landmarks, by the detector's calibration."""
-    c = find_detector(detector).calibration
+    c = calibration(detector)
     x0, y0, x1, y1 = box
     side = ((x1 - x0) * (y1 - y0)) ** 0.5
     cx, cy, half = (x0 + x1) / 2, (y0 + y1) / 2 + c.down * side, c.scale * side / 2
     return cx - half, cy - half, cx + half, cy + half
 
 
-def find_detector(name: str) -> Detector:
-    """A detector by name; UserError with the nearest name."""
-    if name in DETECTORS:
-        return DETECTORS[name]
-    raise UserError(f"there is no face detector '{name}'", hint=did_you_mean(name, DETECTORS))
-
-
 def is_installed(name: str) -> bool:
     """Whether a detector's package is there; nothing of it is imported."""
-    return importlib.util.find_spec(find_detector(name).module) is not None
+    return importlib.util.find_spec(DETECTORS[name].module) is not None
 
 
 _lock = threading.Lock()
 
 
 @functools.cache
-def _loaded(name: str) -> Detect:
-    detector = DETECTORS[name]
-    try:
-        return detector.load()
-    except ImportError as error:
-        raise UserError(
-            f"the face detector '{name}' needs the package {detector.module}, which cannot be imported: {error}",
-            hint=f"Install it ({detector.install}), choose another detector, or give the boxes yourself.",
-        ) from error
-
-
-def _load_dlib() -> Detect:
-    import dlib
-
-    found = dlib.get_frontal_face_detector()
-
-    def detect(image: np.ndarray) -> list[tuple[Box, float]]:
-        # Doubled once: the detector's window is 80 pixels. dlib's rectangles name their last pixel, ours end after it.
-        rectangles, scores, _ = found.run(image, 1)
-        boxes = [(r.left(), r.top(), r.right() + 1.0, r.bottom() + 1.0) for r in rectangles]
-        return list(zip(boxes, scores, strict=True))
-
-    return detect
-
-
-def _load_mtcnn() -> Detect:
-    import torch
-    from facenet_pytorch import MTCNN
-
-    found = MTCNN(keep_all=True, post_process=False, min_face_size=MTCNN_SMALLEST, device="cpu")
-
-    def detect(image: np.ndarray) -> list[tuple[Box, float]]:
-        with torch.inference_mode():
-            boxes, scores = found.detect(Image.fromarray(image))
-        if boxes is None:
-            return []
-        return [
-            ((float(x0), float(y0), float(x1), float(y1)), float(score))
-            for (x0, y0, x1, y1), score in zip(boxes, scores, strict=True)
-            if score >= MTCNN_THRESHOLD
-        ]
-
-    return detect
-
-
-# The boxes of 500 of the 1,813 faces we train on, drawn with seed 0; no test photograph, and only their boxes.
-_ORIGIN = "300W (AFW, HELEN, LFPW; our `train` split): `python perf/detectors.py --calibrate ROOT --limit 500`"
-
-DETECTORS: Mapping[str, Detector] = {
-    detector.name: detector
-    for detector in (
-        Detector(
-            name="dlib",
-            summary="histograms of oriented gradients, five views; frontal to about 45 degrees of yaw; fast",
-            licence="Boost Software License 1.0; weights compiled into the library",
-            module="dlib",
-            install="pip install 'synthforge[predict]'",
-            convention="a square from the brows to the chin and from cheek to cheek",
-            scores="distance from the decision boundary: 0 is undecided, 1 and more is certain",
-            calibration=Calibration(0.077, 0.999, (0.082, 0.025), _ORIGIN),
-            load=_load_dlib,
-        ),
-        Detector(
-            name="mtcnn",
-            summary="three cascaded networks (Zhang et al., 2016); all views, small and covered faces; slower",
-            licence="MIT, weights inside the package",
-            module="facenet_pytorch",
-            # Its newest release pins a torch and a Pillow older than ours; what MTCNN uses of them still works.
-            install="pip install --no-deps facenet-pytorch",
-            convention="a rectangle from the hairline or forehead to the chin",
-            scores=f"probability, {MTCNN_THRESHOLD} to 1",
-            calibration=Calibration(0.152, 0.912, (0.041, 0.036), _ORIGIN),
-            load=_load_mtcnn,
-        ),
-    )
-}
+def _loaded(detector: Detector) -> Detect:
+    return detector.build()

@@ -131,7 +131,7 @@ class Predictor:
         flip: bool | None = None,
         input_size: int = 0,
         crop_scale: float = 0.0,
-        detector: str = "dlib",
+        detector: str = "",
     ) -> None:
         if passes < 1:
             raise ValueError(f"passes is at least 1, got {passes}")

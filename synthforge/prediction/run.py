@@ -33,7 +33,7 @@ from ..core.provenance import PREVIOUS, digest
 from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import model_digest
-from .detectors import WORKING_SIDE, detect_faces, detect_scored, find_detector, to_crop_box
+from .detectors import WORKING_SIDE, calibration, detect_faces, find_detector, find_faces, to_crop_box
 from .faces import Face
 from .overlay import draw
 from .photographs import Photograph, decode, other_name, read_bytes, shown
@@ -48,12 +48,13 @@ LANDMARKS = "landmarks"
 class Options:
     """What is asked of every photograph.
 
-    detector: finds the faces where no boxes are given. boxes_of: what given boxes are: `landmarks`, tight around the 68
+    detector: finds the faces where no boxes are given, empty for the one that ranks highest.
+    boxes_of: what given boxes are: `landmarks`, tight around the 68
     points, or a detector's name, whose calibration then applies. tasks: None is all. overlay: `jpg`, `png` or `none`.
     passes, input_size, flip: see `predictor.Predictor`. min_score: faces that the detector scores lower are left out.
     """
 
-    detector: str = "dlib"
+    detector: str = ""
     boxes_of: str = LANDMARKS
     passes: int = PASSES
     tasks: tuple[str, ...] | None = None
@@ -85,7 +86,7 @@ class _Ready:
     facts: Mapping[str, Any]
     image: np.ndarray | None = None
     boxes: Sequence[tuple[Box, Box]] = ()
-    scores: Sequence[float] | None = None
+    scores: Sequence[float | None] = ()
     before: Mapping[str, Any] | None = None
     kept: int = 0
 
@@ -106,11 +107,13 @@ def predict_photographs(
     others. Raises UserError and DataError for what concerns all of them: the model, a task it lacks, a missing
     detector, another process at work in `out`.
     """
-    source = options.detector if boxes is None else options.boxes_of
+    source = find_detector(options.detector).name if boxes is None else options.boxes_of
     if source != LANDMARKS:
-        find_detector(source)
+        calibration(source)  # an unknown detector, or one without a calibration, is said here
     if boxes is None:
-        detect_faces(np.zeros((80, 80, 3), np.uint8), options.detector)  # a missing package is said before any work
+        if options.min_score is not None and not find_detector(source).scores:
+            raise UserError(f"the face detector '{source}' gives no scores, so none can be asked for")
+        detect_faces(np.zeros((80, 80, 3), np.uint8), source)  # a missing package is said before any work
     predictor = Predictor.load(
         folder,
         plugins=plugins,
@@ -182,13 +185,15 @@ class _Job:
         if record is not None and record.get("fingerprint") == _fingerprint(facts) and self._complete(record):
             return _Ready(photograph, facts, kept=len(record["faces"]))
         image = decode(data, photograph.path)
-        scores = None
+        scores: list[float | None] = []
         if self.given is not None:
             boxes = list(self.given[photograph.path])
+            scores = [None] * len(boxes)
         else:
             least = self.options.min_score
-            found = [face for face in detect_scored(image, self.source) if least is None or face[1] >= least]
-            boxes, scores = [box for box, _ in found], [score for _, score in found]
+            found = find_faces(image, self.source)
+            found = [face for face in found if least is None or (face.score is not None and face.score >= least)]
+            boxes, scores = [face.box for face in found], [face.score for face in found]
         pairs = [(box, box if self.source == LANDMARKS else to_crop_box(box, self.source)) for box in boxes]
         return _Ready(photograph, facts, image, pairs, scores, record)
 
@@ -206,7 +211,7 @@ class _Job:
     def _boxes_facts(self, photograph: Photograph) -> dict[str, Any]:
         facts: dict[str, Any] = {"from": "list" if self.given is not None else "detector", "of": self.source}
         if self.source != LANDMARKS:
-            c = find_detector(self.source).calibration
+            c = calibration(self.source)
             facts["calibration"] = {"down": c.down, "scale": c.scale}
         if self.given is not None:
             facts["given"] = [list(box) for box in self.given[photograph.path]]
@@ -251,10 +256,10 @@ class _Job:
             "faces": [
                 {
                     "box": _rounded(given),
-                    **({"score": round(ready.scores[i], 4)} if ready.scores is not None else {}),
+                    **({} if score is None else {"score": round(score, 4)}),
                     **face.to_json(i),
                 }
-                for i, (face, (given, _)) in enumerate(zip(faces, ready.boxes, strict=True))
+                for i, (face, (given, _), score) in enumerate(zip(faces, ready.boxes, ready.scores, strict=True))
             ],
             "files": {suffix.split(".")[1]: name + suffix for suffix in files},
             "digests": {

@@ -43,7 +43,7 @@ class EvaluateConfig:
         "or a detector.",
         choices=(*MODES, "ground-truth"),
     )
-    detector: str = key("dlib", "Face detector, for the box `detector`.")
+    detector: str = key("", "Face detector, for the box `detector`; empty for the calibrated one that ranks highest.")
     passes: int | None = key(
         None,
         "How often to look, from the second time on at the face found; null is as often as `predict`, and once for a "
@@ -71,9 +71,9 @@ def check(context: StageContext, config: EvaluateConfig) -> None:
     benchmarks.check(context, config.benchmark, config.splits)
     _look(context, config)
     if config.box == "detector":
-        from ..prediction.detectors import find_detector
+        from ..prediction.detectors import calibration
 
-        find_detector(config.detector)
+        calibration(config.detector)
 
 
 def outside(context: StageContext, config: EvaluateConfig) -> Any:

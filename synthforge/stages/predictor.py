@@ -42,6 +42,7 @@ def evaluate_model(
     from ..evaluation.boxes import box_mode
     from ..evaluation.protocol import Options, evaluate
     from ..learning.model import load_model
+    from ..prediction.detectors import find_detector
     from ..prediction.predictor import PASSES, Predictor
 
     options = options or Options()
@@ -66,16 +67,17 @@ def evaluate_model(
     notes = _fine_tuned_on(model, benchmark, split, name, folder) if adapted else []
     how = {}
     if box_mode(options.box) == "detector":
-        options, how = replace(options, finder=_finder(ready.detector)), {"detector": ready.detector}
+        detector = find_detector(ready.detector).name
+        options, how = replace(options, finder=_finder(detector)), {"detector": detector}
     evaluation = evaluate(ready, task, benchmark, split, options, name=name, how=how)
     evaluation.notes = (*evaluation.notes, *notes)
     return evaluation
 
 
 def _finder(detector: str) -> Finder:
-    from ..prediction.detectors import detect_faces, find_detector, to_crop_box
+    from ..prediction.detectors import calibration, detect_faces, to_crop_box
 
-    find_detector(detector)  # a wrong name is answered before the first photograph
+    calibration(detector)  # an unknown detector, or one without a calibration, is said before the first photograph
 
     def find(image: np.ndarray) -> list[Box]:
         return [to_crop_box(box, detector) for box in detect_faces(image, detector)]

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.errors import UserError
+from ..core.errors import ConfigError
+from ..core.interfaces import Benchmark
 from ..core.pipeline import StageContext, StageKind
 from .generate import MANY
 
@@ -18,7 +19,7 @@ class StandinConfig:
     """Synthetic faces in the files and folders of a real dataset."""
 
     dataset: str = key(MISSING, "A generate stage or a dataset folder, of other seeds than the training data.")
-    format: str = key("300w", "Layout to write.", choices=("300w",))
+    format: str = key("", "Benchmark whose layout is written, empty for the only one that has a stand-in.")
     counts: dict[str, int] = key(
         {}, "Faces by folder of the official tree, empty for a small default.", low=1, high=MANY
     )
@@ -27,20 +28,38 @@ class StandinConfig:
         for folder in self.counts:
             path = PurePosixPath(folder)
             if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in folder or "\0" in folder:
-                raise ValueError(f"counts: '{folder}' is no folder inside the stand-in, such as helen/trainset")
+                raise ValueError(f"counts: '{folder}' is no folder inside the stand-in")
 
 
 def run(context: StageContext, config: StandinConfig) -> None:
     """Write the stand-in; reports on it say that these are no real photographs."""
     from ..datasets.reader import ShardDataset
-    from ..evaluation.standin import write_300w_standin
 
+    name = _format(context, config)
+    where = f"{context.where}.format"
+    benchmark = context.plugins.build("benchmark", {"name": name, "root": str(context.out)}, where=where)
     dataset = ShardDataset(context.inputs["dataset"])
-    if "landmarks2d" not in {item.name for item in dataset.fields}:
-        raise UserError(f"{context.where}.dataset: it has no field 'landmarks2d', so no 300W faces can be written")
-    samples = (dataset[index] for index in range(len(dataset)))
-    written = write_300w_standin(samples, context.out, config.counts or None)
-    context.say(f"  {sum(written.values())} synthetic faces in 300W's format: a stand-in, not real photographs")
+    written = benchmark.write_stand_in((dataset[index] for index in range(len(dataset))), config.counts)
+    context.say(f"  {sum(written.values())} synthetic faces in the format of {name}: a stand-in, not real photographs")
 
 
-KIND = StageKind("standin", StandinConfig, run, inputs=("dataset",))
+def _format(context: StageContext, config: StandinConfig) -> str:
+    """The benchmark to write. Raises ConfigError for an unknown one, or where several could be meant."""
+    if config.format:
+        return context.plugins.entry("benchmark", config.format, where=f"{context.where}.format").name
+    able = [
+        entry.name
+        for entry in context.plugins.catalogues["benchmark"]
+        if getattr(entry.factory, "write_stand_in", None) not in (None, Benchmark.write_stand_in)
+    ]
+    if len(able) != 1:
+        raise ConfigError(f"{context.where}.format: this key must be given", hint=f"One of: {', '.join(able)}.")
+    return able[0]
+
+
+def check(context: StageContext, config: StandinConfig) -> None:
+    """A wrong benchmark is answered before the first stage."""
+    _format(context, config)
+
+
+KIND = StageKind("standin", StandinConfig, run, inputs=("dataset",), check=check)

@@ -76,14 +76,14 @@ def test_safetensors_keep_everything(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_missing_files_say_what_where_and_under_which_licence() -> None:
-    for asset in registry.ASSETS:
+    for asset in registry.ASSETS.values():
         with pytest.raises(AssetError) as caught:
             registry.find_asset(asset.name)
         text = str(caught.value)
         use = "(commercial use allowed)" if asset.commercial else "(no commercial use)"
         for part in (asset.purpose, asset.source, asset.licence, asset.file, registry.VARIABLE, use):
             assert part in text
-    with pytest.raises(AssetError, match="Known: next3d-ffhq"):
+    with pytest.raises(AssetError, match="Did you mean 'next3d-ffhq'"):
         registry.find_asset("next3d")
 
 
@@ -112,7 +112,7 @@ def test_every_file_can_be_added_checked_and_found(folder: Path) -> None:
 
 def test_wrong_files_are_refused_and_leave_no_trace(folder: Path) -> None:
     (folder / "text").write_text("not a model")
-    for asset in registry.ASSETS:
+    for asset in registry.ASSETS.values():
         with pytest.raises(AssetError):
             registry.add_asset(asset.name, folder / "text")
     assert not [path for path in (folder / "assets").rglob("*") if path.is_file()]

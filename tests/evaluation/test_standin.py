@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ from synthforge_plugins.benchmarks.w300 import W300, W300Config
 
 from synthforge.core.errors import DataError, UserError
 from synthforge.evaluation.files import write_pts
-from synthforge.evaluation.standin import MARKER, read_stand_in, write_300w_standin
+from synthforge.evaluation.standin import MARKER, read_stand_in
 from synthforge.stages.standin import StandinConfig
 
 COUNTS = {"afw": 3, "helen/trainset": 4, "helen/testset": 2, "lfpw/testset": 1, "ibug": 2}
+
+
+def write(data: Iterable[Mapping[str, Any]], root: Path, counts: dict[str, int] = COUNTS) -> dict[str, int]:
+    return W300(W300Config(root=str(root))).write_stand_in(data, counts)
 
 
 def samples(count: int) -> Iterator[dict[str, Any]]:
@@ -28,7 +32,7 @@ def samples(count: int) -> Iterator[dict[str, Any]]:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    assert write_300w_standin(samples(20), tmp_path, COUNTS) == COUNTS
+    assert write(samples(20), tmp_path) == COUNTS
     bench = W300(W300Config(root=str(tmp_path)))
     assert "synthetic" in bench.stand_in
     assert len(bench.items("train")) + len(bench.items("val")) == 7
@@ -41,7 +45,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 def test_too_few_samples_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has 5 samples; 12 are needed"):
-        write_300w_standin(samples(5), tmp_path, COUNTS)
+        write(samples(5), tmp_path)
     assert read_stand_in(tmp_path)  # half a stand-in is marked as well
 
 
@@ -49,7 +53,7 @@ def test_real_annotations_are_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "afw").mkdir()
     write_pts(tmp_path / "afw/1.pts", np.zeros((68, 2)))
     with pytest.raises(UserError, match="no stand-in"):
-        write_300w_standin(samples(20), tmp_path, COUNTS)
+        write(samples(20), tmp_path)
     assert not (tmp_path / MARKER).exists()
 
 
@@ -62,10 +66,23 @@ def test_a_broken_marker_is_an_error(tmp_path: Path) -> None:
 def test_wrong_points_are_refused(tmp_path: Path) -> None:
     wrong = [{"image": np.zeros((8, 8, 3), np.uint8), "landmarks2d": np.zeros((70, 2))}]
     with pytest.raises(UserError, match="68 points"):
-        write_300w_standin(wrong, tmp_path, {"afw": 1})
+        write(wrong, tmp_path, {"afw": 1})
 
 
 @pytest.mark.parametrize("folder", ["../../x", "/tmp/x", "helen/../../x", "", ".", "a\\b"])
 def test_faces_are_laid_out_inside_the_stand_in_only(folder: str) -> None:
     with pytest.raises(ValueError, match="is no folder inside the stand-in"):
         StandinConfig(counts={folder: 1})
+
+
+def test_a_folder_that_300w_lacks_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no folder '\.\./\.\./x'"):
+        write(samples(2), tmp_path / "in", {"../../x": 1})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_benchmark_without_a_stand_in_says_so(tmp_path: Path) -> None:
+    from synthforge.core.plugins import load_plugins
+
+    with pytest.raises(UserError, match="has no stand-in"):
+        load_plugins().build("benchmark", {"name": "lapa", "root": str(tmp_path)}).write_stand_in([], {})

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthforge_plugins.filters.detector import detectors
 from synthforge_plugins.filters.detector.filter import DetectorFilter, grouped
 from synthforge_plugins.filters.detector.settings import DetectorConfig
 
@@ -19,6 +18,7 @@ from synthforge.core.errors import AnnotationError, AssetError, ConfigError, Plu
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Rendering, Scene, Verdict
 from synthforge.geometry.cameras import orbit_camera
+from synthforge.prediction.detectors import DETECTORS, Found
 from synthforge.testing import check_filter
 
 POINTS = np.random.default_rng(1).uniform(40, 90, (68, 2)).astype(np.float32)
@@ -33,8 +33,8 @@ def seeing(*faces: np.ndarray, **config: object) -> DetectorFilter:
     """The filter with a detector that sees the given faces whatever it is shown."""
     made = DetectorFilter.__new__(DetectorFilter)
     made.config = DetectorConfig(**config)
-    made.detector = detectors.DETECTORS[made.config.detector]
-    made.__dict__["detect"] = lambda image, box: list(faces)
+    made.detector = DETECTORS[made.config.detector]
+    made.__dict__["detect"] = lambda image, box: [Found((0.0, 0.0, 1.0, 1.0), None, face) for face in faces]
     return made
 
 
@@ -69,7 +69,7 @@ def test_landmarks_behind_the_camera_are_left_out() -> None:
 
 
 def test_five_points_stand_for_groups_of_landmarks() -> None:
-    groups = detectors.DETECTORS["mtcnn"].groups
+    groups = DETECTORS["mtcnn"].groups
     five = grouped(POINTS.astype(np.float64), groups)
     assert five.shape == (5, 2)
     np.testing.assert_allclose(five[0], POINTS[36:42].mean(0), rtol=1e-6)
@@ -84,12 +84,12 @@ def test_impossible_settings_are_refused(config: dict[str, object]) -> None:
         build_config(DetectorConfig, config, where="filters.x")
 
 
-@pytest.mark.parametrize("name", sorted(detectors.DETECTORS))
+@pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_a_missing_package_is_named_with_the_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    with pytest.raises(PluginError, match=f"the detector '{name}' needs the package") as caught:
+    with pytest.raises(PluginError, match=f"the face detector '{name}' needs the package") as caught:
         load_plugins().build("filter", {"name": "detector", "detector": name})
-    assert detectors.DETECTORS[name].install in (caught.value.hint or "")
+    assert DETECTORS[name].install in (caught.value.hint or "")
 
 
 def test_weights_are_declared_by_detector_and_by_who_finds_the_faces() -> None:

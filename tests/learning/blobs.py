@@ -83,6 +83,7 @@ class BlobBenchmark(Benchmark):
 
     crop_scale = 1.5
     splits = ("train", "val", "common")
+    test_splits = ("common",)
 
     def __init__(self, task: str = "keypoints", count: int = 24, size: int = 48) -> None:
         self.task = task

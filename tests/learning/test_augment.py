@@ -16,16 +16,17 @@ from synthforge.core.schemas import IGNORE
 from synthforge.core.seeding import numpy_rng
 from synthforge.learning import augment
 from synthforge.learning.fields import Moved, plan_field
+from synthforge.learning.policies import POLICIES, Policy, policy_of
 
 SIZE = 64
-GEOMETRY = augment.Policy(rotation=18.0, scale=0.1, shift=0.05, perspective=0.05, flip=0.5)
+GEOMETRY = Policy(rotation=18.0, scale=0.1, shift=0.05, perspective=0.05, flip=0.5)
 
 
 def collate(draws: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.stack([d[name] for d in draws])) for name in draws[0]}
 
 
-def drawn(policy: augment.Policy, count: int, seed: int = 0, **options: float) -> dict[str, torch.Tensor]:
+def drawn(policy: Policy, count: int, seed: int = 0, **options: float) -> dict[str, torch.Tensor]:
     return collate([augment.draw(policy, numpy_rng(seed, i, "test"), **options) for i in range(count)])
 
 
@@ -71,7 +72,7 @@ def test_label_and_depth_move_with_the_image() -> None:
 
 
 def test_what_comes_from_outside_is_ignored() -> None:
-    numbers = drawn(augment.Policy(shift=0.5), 4, seed=5)
+    numbers = drawn(Policy(shift=0.5), 4, seed=5)
     moved = moved_by(numbers)
     label = torch.zeros(4, SIZE, SIZE, dtype=torch.uint8)
     seen = plan_field(Field("s", "label", schema="synthforge")).move(label, moved)["label"]
@@ -79,7 +80,7 @@ def test_what_comes_from_outside_is_ignored() -> None:
 
 
 def test_flipping_twice_changes_nothing() -> None:
-    numbers = drawn(augment.Policy(flip=1.0), 2)
+    numbers = drawn(Policy(flip=1.0), 2)
     assert numbers["flip"].tolist() == [1.0, 1.0]
     moved = moved_by(numbers)
     generator = torch.Generator().manual_seed(0)
@@ -98,7 +99,7 @@ def test_flipping_twice_changes_nothing() -> None:
 
 
 def test_flip_exchanges_left_and_right_classes_and_points() -> None:
-    numbers = drawn(augment.Policy(flip=1.0), 1)
+    numbers = drawn(Policy(flip=1.0), 1)
     moved = moved_by(numbers, 8)
     left, right = SYNTHFORGE.id("left_eye"), SYNTHFORGE.id("right_eye")
     label = torch.zeros(1, 8, 8, dtype=torch.uint8)
@@ -128,9 +129,9 @@ def test_classes_are_mapped_to_the_schema_of_the_task() -> None:
         plan_field(Field("s", "label", schema="lapa11"), "celebamask19")
 
 
-@pytest.mark.parametrize("name", list(augment.POLICIES))
+@pytest.mark.parametrize("name", list(POLICIES))
 def test_policies_keep_images_in_range_and_do_not_mix_samples(name: str) -> None:
-    policy = augment.POLICIES[name]
+    policy = POLICIES[name]
     numbers = drawn(policy, 12, seed=2)
     images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     state = torch.get_rng_state()
@@ -153,7 +154,7 @@ def test_policies_keep_images_in_range_and_do_not_mix_samples(name: str) -> None
 @pytest.mark.parametrize("kind", ["blur", "noise", "erase", "grey", "gamma", "brightness", "contrast", "shade"])
 def test_every_change_changes_something(kind: str) -> None:
     strongest = {"blur": (1.0, 2.0), "noise": (1.0, 0.1), "erase": (1.0, 0.5), "shade": (1.0, 0.7)}
-    policy = augment.Policy(**{kind: strongest.get(kind, 1.0 if kind == "grey" else 0.3)})  # type: ignore[arg-type]
+    policy = Policy(**{kind: strongest.get(kind, 1.0 if kind == "grey" else 0.3)})  # type: ignore[arg-type]
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     out = augment.photometric(images, drawn(policy, 4))
     assert (out - images).abs().mean() > 0.005
@@ -174,7 +175,7 @@ def test_compression_keeps_the_picture_and_changes_its_pixels() -> None:
 @pytest.mark.parametrize(("margin", "kept"), [(1.3, 16), (0.65, 8), (3.0, 37)])
 def test_low_resolution_is_a_share_of_the_pixels_of_the_output(margin: float, kept: int) -> None:
     """Stripes as fine as the pixels that are kept stay; finer ones are grey."""
-    drawn = augment.draw(augment.Policy(lowres=(1.0, 0.2)), numpy_rng(0, 0, "lowres"), margin=margin)
+    drawn = augment.draw(Policy(lowres=(1.0, 0.2)), numpy_rng(0, 0, "lowres"), margin=margin)
     drawn["lowres"] = np.float32(0.2)
     assert np.array_equal(augment.degrade(stripes(64, 2), drawn | {"lowres": np.float32(1.0)}, SIZE), stripes(64, 2))
     pixels = round(0.2 * margin * SIZE)
@@ -200,7 +201,7 @@ def test_blur_is_a_gaussian(sigma: float) -> None:
 
 
 def test_noise_is_normal_and_not_the_same_twice() -> None:
-    numbers = drawn(augment.Policy(noise=(1.0, 0.1)), 4)
+    numbers = drawn(Policy(noise=(1.0, 0.1)), 4)
     noise = augment.photometric(torch.full((4, 3, 64, 64), 0.5), numbers) - 0.5
     for i in range(4):
         assert abs(noise[i].std() / numbers["noise"][i] - 1) < 0.05
@@ -210,7 +211,7 @@ def test_noise_is_normal_and_not_the_same_twice() -> None:
 
 
 def test_shade_is_a_smooth_gain_of_bounded_strength() -> None:
-    numbers = drawn(augment.Policy(shade=(1.0, 0.7)), 6)
+    numbers = drawn(Policy(shade=(1.0, 0.7)), 6)
     grey = torch.full((6, 3, SIZE, SIZE), 0.4)
     gain = (augment.photometric(grey, numbers) / 0.4).log()
     for one, strength in zip(gain, numbers["shade"], strict=True):
@@ -221,7 +222,7 @@ def test_shade_is_a_smooth_gain_of_bounded_strength() -> None:
 
 
 def test_erased_pixels_are_not_supervised() -> None:
-    numbers = drawn(augment.Policy(erase=(1.0, 0.5)), 3)
+    numbers = drawn(Policy(erase=(1.0, 0.5)), 3)
     moved = moved_by(numbers)
     assert moved.hidden.any()
     label = torch.ones(3, SIZE, SIZE, dtype=torch.uint8)
@@ -232,8 +233,8 @@ def test_erased_pixels_are_not_supervised() -> None:
 
 
 def test_one_number_of_a_policy_leaves_the_others_alone() -> None:
-    a = augment.draw(augment.POLICIES["paper"], numpy_rng(0, 0, "x"))
-    b = augment.draw(augment.policy_of({"policy": "paper", "rotation": 0}), numpy_rng(0, 0, "x"))
+    a = augment.draw(POLICIES["paper"], numpy_rng(0, 0, "x"))
+    b = augment.draw(policy_of({"policy": "paper", "rotation": 0}), numpy_rng(0, 0, "x"))
     assert not np.allclose(a["matrix"], b["matrix"])
     assert all(np.array_equal(a[k], b[k]) for k in a if k != "matrix")
 
@@ -249,4 +250,4 @@ def test_one_number_of_a_policy_leaves_the_others_alone() -> None:
 )
 def test_wrong_policies_are_answered(reference: object, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        augment.policy_of(reference)  # type: ignore[arg-type]
+        policy_of(reference)  # type: ignore[arg-type]

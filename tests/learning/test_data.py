@@ -25,6 +25,7 @@ from synthforge.learning.data import (
     read_batches,
 )
 from synthforge.learning.fields import plan_field, plan_tasks
+from synthforge.learning.policies import POLICIES
 from synthforge.learning.sampling import Sampling, split
 
 TASKS = {"keypoints": load_plugins().build("task", "keypoints")}
@@ -36,7 +37,7 @@ def crops_of(policy: str | None, *, cache: int = 0, count: int = 12, margin: flo
     plans = {f.name: plan_field(f) for f in blobs.fields}
     faces = SyntheticFaces(blobs, NAMES, "landmarks2d")
     framing = FramingConfig(crop_scale=1.5, margin=margin, jitter_shift=0.03)
-    chosen = augment.POLICIES[policy] if policy else None
+    chosen = POLICIES[policy] if policy else None
     return CropDataset(faces, plans, 32, framing, policy=chosen, seed=3, cache_bytes=cache)
 
 
@@ -132,7 +133,7 @@ def test_labels_lie_on_the_image_they_were_made_for() -> None:
     dataset = crops_of("paper")
     for batch in make_loader(dataset, EpochBatches(range(12), 6, 0), workers=0):
         geometry = {k: v for k, v in batch.items() if k[:5] != "draw/" or k in ("draw/matrix", "draw/flip")}
-        neutral = augment.draw(augment.POLICIES["none"], np.random.default_rng(0))
+        neutral = augment.draw(POLICIES["none"], np.random.default_rng(0))
         for name, value in neutral.items():
             geometry.setdefault(f"draw/{name}", torch.from_numpy(np.stack([value] * 6)))
         images, targets = prepare(geometry, dataset.plans, 32)

@@ -12,12 +12,13 @@ from synthforge.core.records import Field
 from synthforge.core.schemas import IGNORE
 from synthforge.learning import augment
 from synthforge.learning.fields import Moved, plan_field
+from synthforge.learning.policies import POLICIES
 
 
 @pytest.mark.parametrize(("source", "size"), [(48, 48), (62, 48)])
 def test_labels_and_depth_are_read_as_grid_sample_reads(source: int, size: int) -> None:
     rng = np.random.default_rng(0)
-    drawn = [augment.draw(augment.POLICIES["strong"], np.random.default_rng(i), margin=1.3) for i in range(12)]
+    drawn = [augment.draw(POLICIES["strong"], np.random.default_rng(i), margin=1.3) for i in range(12)]
     numbers = {name: torch.from_numpy(np.stack([each[name] for each in drawn])) for name in drawn[0]}
     grid = augment.sampling_grid(numbers["matrix"], size)
     hidden = augment.erased(numbers, size)

@@ -5,14 +5,17 @@ import sys
 import numpy as np
 import pytest
 
-from synthforge.core.errors import UserError
+from synthforge.core.errors import PluginError, UserError
 from synthforge.prediction import detectors
 from synthforge.prediction.detectors import (
     DETECTORS,
     Detect,
+    Detector,
+    Found,
+    calibration,
     detect_faces,
-    detect_scored,
     find_detector,
+    find_faces,
     is_installed,
     to_crop_box,
 )
@@ -23,14 +26,19 @@ def blobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """A detector that gives the bright rectangles' common box and remembers the sizes it saw, in place of dlib's."""
     seen: list[tuple[int, ...]] = []
 
-    def find(image: np.ndarray) -> list[tuple[tuple[float, float, float, float], float]]:
+    def find(image: np.ndarray, box: object) -> list[Found]:
+        assert box is None
         seen.append(image.shape)
         y, x = np.nonzero(image[..., 0] > 128)
-        boxes = [(x.min(), y.min(), x.max() + 1.0, y.max() + 1.0), (3.0, 3.0, 3.0, 9.0), (0.0, 0.0, 2.0, 2.0)]
-        return list(zip(boxes, (0.1, 0.2, 0.3), strict=True))
+        whole = (x.min(), y.min(), x.max() + 1.0, y.max() + 1.0)
+        return [
+            Found(whole, 0.5, np.array([[4.0, 8.0]])),
+            Found((3.0, 3.0, 3.0, 9.0)),
+            Found((0.0, 0.0, 2.0, 2.0), -1.0),
+        ]
 
-    def loaded(name: str) -> Detect:
-        assert name == "dlib"
+    def loaded(detector: Detector) -> Detect:
+        assert detector.name == "dlib", "it ranks highest"
         return find
 
     monkeypatch.setattr(detectors, "_loaded", loaded)
@@ -44,17 +52,23 @@ def test_boxes_come_back_in_the_photographs_pixels_largest_first(blobs: list[tup
     assert blobs == [(768, 1024, 3)]
     assert first == pytest.approx((600, 400, 1200, 900), abs=2)
     assert second == (0, 0, 4, 4)
-    assert [score for _, score in detect_scored(image)] == [0.1, 0.3]
+    scored = find_faces(image)
+    assert [face.score for face in scored] == [0.5, -1.0]
+    assert scored[0].points is not None
+    assert scored[0].points.tolist() == [[8.0, 16.0]]
     small = image[::4, ::4]
     assert detect_faces(small)[0] == (150, 100, 300, 225)
     assert blobs[-1] == small.shape  # never enlarged here
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+CALIBRATED = [name for name, detector in DETECTORS.items() if detector.calibration]
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
 def test_calibrated_boxes_are_squares_that_scale_with_the_face(name: str) -> None:
     box = (10.0, 20.0, 110.0, 145.0)
     x0, y0, x1, y1 = to_crop_box(box, name)
-    c = find_detector(name).calibration
+    c = calibration(name)
     side = (100 * 125) ** 0.5
     assert x1 - x0 == pytest.approx(y1 - y0) == pytest.approx(c.scale * side)
     assert (x0 + x1) / 2 == pytest.approx(60)
@@ -62,7 +76,7 @@ def test_calibrated_boxes_are_squares_that_scale_with_the_face(name: str) -> Non
     assert to_crop_box(tuple(3 * v for v in box), name) == pytest.approx(tuple(3 * v for v in (x0, y0, x1, y1)))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", CALIBRATED)
 def test_nothing_is_found_in_nothing(name: str) -> None:
     if not is_installed(name):
         pytest.skip(f"{DETECTORS[name].module} is not installed")
@@ -75,10 +89,24 @@ def test_an_unknown_detector_is_answered_with_the_nearest() -> None:
     assert "Did you mean 'dlib'?" in str(caught.value)
 
 
+def test_boxes_without_a_calibration_crop_nothing() -> None:
+    with pytest.raises(PluginError, match="boxes of the face detector 'fan' are not calibrated"):
+        to_crop_box((0.0, 0.0, 1.0, 1.0), "fan")
+
+
+def test_faces_under_the_detectors_own_threshold_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    box = (0.0, 0.0, 4.0, 4.0)
+    monkeypatch.setattr(
+        detectors, "_loaded", lambda detector: lambda image, given: [Found(box, 0.95), Found(box, 0.85)]
+    )
+    assert find_detector("mtcnn").least_score == 0.9
+    assert [face.score for face in find_faces(np.zeros((8, 8, 3), np.uint8), "mtcnn")] == [0.95]
+
+
 def test_a_missing_package_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     detectors._loaded.cache_clear()
-    with pytest.raises(UserError, match="needs the package facenet_pytorch") as caught:
+    with pytest.raises(UserError, match="needs the package facenet-pytorch") as caught:
         detect_faces(np.zeros((8, 8, 3), np.uint8), "mtcnn")
     assert "pip install --no-deps facenet-pytorch" in str(caught.value)
 

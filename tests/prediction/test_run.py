@@ -21,6 +21,7 @@ from synthforge.core.shipped import find_model, shipped_models
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks
 from synthforge.prediction.boxes import read_boxes
+from synthforge.prediction.detectors import Found
 from synthforge.prediction.photographs import list_photographs
 from synthforge.prediction.run import Options, Outcome, check, predict_photographs, summary
 
@@ -196,8 +197,8 @@ def test_a_long_name_and_bytes_that_are_not_utf_8(model: Path, tmp_path: Path) -
 
 
 def test_faces_carry_the_detectors_score(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [((10.0, 10.0, 50.0, 50.0), 1.25), ((20.0, 20.0, 40.0, 40.0), 0.25)]
-    monkeypatch.setattr("synthforge.prediction.run.detect_scored", lambda image, name: found)
+    found = [Found((10.0, 10.0, 50.0, 50.0), 1.25), Found((20.0, 20.0, 40.0, 40.0), 0.25)]
+    monkeypatch.setattr("synthforge.prediction.run.find_faces", lambda image, name: found)
     monkeypatch.setattr("synthforge.prediction.run.detect_faces", lambda image, name: [])
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "a.png")
     listed = list_photographs([str(tmp_path / "a.png")]).photographs

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.assets.registry import Asset
 from synthforge.core.catalogue import FileNeed
+from synthforge.core.errors import AssetError
 from synthforge.core.hookspecs import hookimpl
 
 from .settings import DecaConfig
@@ -57,4 +60,28 @@ def register_annotators(register: Register) -> None:
         licence="DECA and FLAME: MPI non-commercial",
         fake=write_fake_files,
         files=files,
+    )
+
+
+def _check_encoder(path: Path) -> None:
+    from synthforge.assets.torch_checkpoint import read_torch_checkpoint
+
+    if "E_flame" not in read_torch_checkpoint(path):
+        raise AssetError(f"{path}: has no entry E_flame, the coarse encoder of DECA")
+
+
+@hookimpl
+def register_assets(register: Callable[[Asset], None]) -> None:
+    """Offer the weights of its encoder."""
+    register(
+        Asset(
+            "deca",
+            "deca/deca_model.tar",
+            "annotator `deca`: weights of the coarse encoder",
+            "https://github.com/yfeng95/DECA (link in its README)",
+            "MPI non-commercial scientific research licence",
+            False,
+            _check_encoder,
+            edition="coarse",
+        )
     )

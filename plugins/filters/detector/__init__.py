@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
+from synthforge.prediction.detectors import find_detector
 
 from .settings import DetectorConfig
 
@@ -24,11 +25,9 @@ def build(config: DetectorConfig) -> DetectorFilter:
 
 def files(config: DetectorConfig) -> list[FileNeed]:
     """The detector's weights: none is ever downloaded by us or by its package."""
-    from .detectors import DETECTORS
-
-    own = config.faces == "own"
-    detector = DETECTORS[config.detector]
-    return [FileNeed(name) for name in (*detector.assets, *(detector.face_assets if own else ()))]
+    detector = find_detector(config.detector)
+    own = detector.face_assets if config.faces == "own" else ()
+    return [FileNeed(name) for name in (*detector.point_assets, *own)]
 
 
 @hookimpl

@@ -12,8 +12,8 @@ from synthforge.core.errors import AnnotationError
 from synthforge.core.interfaces import Filter
 from synthforge.core.records import Rendering, Verdict
 from synthforge.datasets.crops import tight_box
+from synthforge.prediction.detectors import Detect, find_detector
 
-from .detectors import DETECTORS, Detect
 from .settings import DetectorConfig
 
 REFERENCE = 512
@@ -30,13 +30,13 @@ class DetectorFilter(Filter):
     def __init__(self, config: DetectorConfig) -> None:
         """Raises PluginError when the detector's package is not installed."""
         self.config = config
-        self.detector = DETECTORS[config.detector]
-        self.detector.check(config.detector)
+        self.detector = find_detector(config.detector)
+        self.detector.check()
 
     @cached_property
     def detect(self) -> Detect:
         """The detector with its weights. Raises AssetError when they have not been added."""
-        return self.detector.load(self.config.device, self.config.faces == "own")
+        return self.detector.build(self.config.device, faces=self.config.faces == "own", points=True)
 
     def judge(self, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
         """See `Filter.judge`. Of several faces the nearest one counts."""
@@ -47,8 +47,9 @@ class DetectorFilter(Filter):
         finite = points[np.isfinite(points).all(-1)]
         if not len(finite) or not np.isfinite(target).all(-1).any():
             return Verdict(False, "the landmarks are behind the camera", {"faces": 0.0})
-        box = None if self.config.faces == "own" else list(tight_box(finite))
-        faces = self.detect(rendering.image, box)
+        box = None if self.config.faces == "own" else tight_box(finite)
+        found = self.detect(np.ascontiguousarray(rendering.image), box)
+        faces = [face.points for face in found if face.points is not None]
         if not faces:
             return Verdict(False, "the detector finds no face", {"faces": 0.0})
         scale = REFERENCE / max(rendering.image.shape[:2])
@@ -61,7 +62,7 @@ class DetectorFilter(Filter):
         """The detector, its package's version and the threshold."""
         return {
             "detector": self.config.detector,
-            "package": f"{self.detector.package} {self.detector.version()}",
+            "package": f"{self.detector.package or self.detector.module} {self.detector.version()}",
             "max_distance_px_at_512": self.config.max_distance,
             "faces": self.config.faces,
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthforge.core.config import key
+from synthforge.prediction.detectors import DETECTORS
 
-DETECTOR_NAMES = ("fan", "dlib", "mtcnn")
 FACES = ("own", "labels")
 
 
@@ -16,8 +16,8 @@ class DetectorConfig:
 
     detector: str = key(
         "fan",
-        "`fan` (68 landmarks, the paper's), `dlib` (68) or `mtcnn` (5 points; brings its weights along).",
-        choices=DETECTOR_NAMES,
+        "A face detector that gives points: `fan` (68 landmarks, the paper's), `dlib` (68), `mtcnn` (5 points; brings "
+        "its weights along), or another that a plugin registers.",
     )
     max_distance: float = key(
         11.0,
@@ -34,5 +34,8 @@ class DetectorConfig:
     device: str = key("cpu", "Where torch computes: `cpu`, `cuda`, `cuda:1` ...")
 
     def __post_init__(self) -> None:
-        if self.detector == "mtcnn" and self.faces != "own":
-            raise ValueError("faces must be 'own': mtcnn finds its points together with the face")
+        known = [name for name, each in DETECTORS.items() if each.groups]
+        if self.detector not in known:
+            raise ValueError(f"detector must be one of {', '.join(known)}, got {self.detector!r}")
+        if self.faces != "own" and not DETECTORS[self.detector].takes_boxes:
+            raise ValueError(f"faces must be 'own': {self.detector} finds its points together with the face")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from synthforge.assets.registry import Asset, check_stylegan
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
 
@@ -37,4 +39,22 @@ def register_generators(register: Register) -> None:
         summary="EG3D: photographic faces with metric depth and no mesh; needs weights you download yourself",
         licence="published weights: NVIDIA Source Code License, non-commercial",
         files=files,
+    )
+
+
+@hookimpl
+def register_assets(register: Callable[[Asset], None]) -> None:
+    """Offer its checkpoint."""
+    register(
+        Asset(
+            "eg3d-ffhq",
+            "eg3d/ffhq512-128.pkl",
+            "generator `eg3d`: weights trained on FFHQ at 512, neural resolution 128",
+            "https://catalog.ngc.nvidia.com/orgs/nvidia/teams/research/models/eg3d",
+            "NVIDIA Source Code License (non-commercial)",
+            False,
+            check_stylegan,
+            edition="FFHQ 512-128",
+            forms=(".safetensors",),
+        )
     )

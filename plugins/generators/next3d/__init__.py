@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.assets.registry import Asset, check_stylegan
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.hookspecs import hookimpl
 
@@ -52,4 +54,40 @@ def register_generators(register: Register) -> None:
         licence="published weights: NVIDIA Source Code License, non-commercial; FLAME: by edition",
         fake=write_fake_files,
         files=files,
+    )
+
+
+def _check_mask(path: Path) -> None:
+    from synthforge.heads.flame_io import read_uv_mask
+
+    read_uv_mask(path)
+
+
+@hookimpl
+def register_assets(register: Callable[[Asset], None]) -> None:
+    """Offer its checkpoint and the mask of the neural texture."""
+    register(
+        Asset(
+            "next3d-ffhq",
+            "next3d/next3d_ffhq_512.pkl",
+            "generator `next3d`: weights trained on FFHQ at 512",
+            "https://github.com/MrTornado24/Next3D (links in its README)",
+            "Next3D: NVIDIA Source Code License (non-commercial); made with FFHQ (CC BY-NC-SA 4.0)",
+            False,
+            check_stylegan,
+            edition="FFHQ 512",
+            forms=(".safetensors",),
+        )
+    )
+    register(
+        Asset(
+            "uv-face-mask",
+            "flame/uv_face_eye_mask.png",
+            "generator `next3d`: which texels of the neural texture belong to the face (PNG, or .npz with `mask`)",
+            "https://github.com/yfeng95/DECA (data folder)",
+            "MPI non-commercial scientific research licence",
+            False,
+            _check_mask,
+            forms=(".npz",),
+        )
     )

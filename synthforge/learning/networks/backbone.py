@@ -1,20 +1,37 @@
-"""The backbone of a configuration."""
+"""Feature encoders by name: plugins register them as data (`hookspecs.register_backbones`)."""
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from ..config import NetworkConfig
-from .pyramid import Pyramid, ResidualEncoder, timm_encoder
-from .unet import UNet, scaled
+from ...core.tables import Table
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..config import NetworkConfig
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A feature encoder, chosen by `network.backbone`.
+
+    build: normalised images (B,3,H,W) -> features (B,config.channels,h,w), full resolution or a whole stride. options:
+    keys of its own in `network.options`, with the values allowed (`core.foreign.check_arguments`); model folders of
+    anyone hold them, so no path and no name of code.
+    """
+
+    name: str
+    build: Callable[[NetworkConfig], nn.Module]
+    summary: str = ""
+    options: Mapping[str, type | tuple[Any, ...]] = field(default_factory=dict)
+
+
+BACKBONES = Table("backbones", "backbone", Backbone)
 
 
 def build_backbone(config: NetworkConfig) -> nn.Module:
-    """Normalised images (B,3,H,W) -> features (B,config.channels,h,w): full resolution for `unet`, else stride 4."""
-    if config.backbone == "unet":
-        return UNet(3, config.channels, scaled(config.width))
-    if config.backbone == "residual":
-        encoder = ResidualEncoder(config.width)
-        return Pyramid(encoder, encoder.channels, config.channels)
-    chosen, below = timm_encoder(config.model, config.input_size, dict(config.options))
-    return Pyramid(chosen, below, config.channels)
+    """The encoder of a configuration. Raises PluginError with the nearest name for one that no plugin registers."""
+    return BACKBONES[config.backbone].build(config)

@@ -71,7 +71,7 @@ class ResidualEncoder(nn.Module):
 def timm_encoder(model: str, input_size: int, options: dict[str, Any]) -> tuple[nn.Module, tuple[int, ...]]:
     """A timm model without weights that gives its maps of stride 4 and coarser, and their channels.
 
-    options are checked already (`config.TIMM_OPTIONS`). Raises ConfigError for a name timm does not know, or a model
+    options are checked already (`Backbone.options`). Raises ConfigError for a name timm does not know, or a model
     that gives no features.
     """
     import timm  # takes seconds, and the other encoders do without it

@@ -1,0 +1,106 @@
+"""How each detector is asked. The libraries are imported when one is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from synthforge.assets.registry import find_asset
+from synthforge.core.errors import AssetError
+from synthforge.core.frames import Box
+from synthforge.prediction.detectors import Detect, Found
+
+# The smallest face mtcnn looks for, in pixels of what it is shown; dlib's, after its one doubling, is 40.
+MTCNN_SMALLEST = 20
+
+
+def load_dlib(device: str, faces: bool, points: bool) -> Detect:
+    """dlib's faces, and its 68-point regression trees (Kazemi and Sullivan, 2014) on them or on a given box."""
+    import dlib
+
+    finder = dlib.get_frontal_face_detector() if faces else None
+    predictor = dlib.shape_predictor(str(find_asset("dlib-landmarks"))) if points else None
+
+    def detect(image: np.ndarray, box: Box | None) -> list[Found]:
+        if box is None:
+            assert finder is not None
+            # Doubled once: the detector's window is 80 pixels.
+            rectangles, scores, _ = finder.run(image, 1, 0.0)
+        else:
+            rectangles, scores = [dlib.rectangle(*(round(value) for value in box))], [None]
+        found = []
+        for r, score in zip(rectangles, scores, strict=True):
+            marked = None
+            if predictor is not None:  # dlib counts pixels, so its points are the corners of ours
+                marked = np.array([(p.x + 0.5, p.y + 0.5) for p in predictor(image, r).parts()])
+            # dlib's rectangles name their last pixel, ours end after it.
+            found.append(Found((r.left(), r.top(), r.right() + 1.0, r.bottom() + 1.0), score, marked))
+        return found
+
+    return detect
+
+
+def load_mtcnn(device: str, faces: bool, points: bool) -> Detect:
+    """Three cascaded networks (Zhang et al., 2016): faces and five points each; the weights are in the package."""
+    import torch
+    from facenet_pytorch import MTCNN
+    from PIL import Image
+
+    network = MTCNN(keep_all=True, post_process=False, min_face_size=MTCNN_SMALLEST, device="cpu")
+
+    def detect(image: np.ndarray, box: Box | None) -> list[Found]:
+        with torch.inference_mode():
+            boxes, scores, marked = network.detect(Image.fromarray(image), landmarks=True)
+        if boxes is None:
+            return []
+        return [
+            Found((float(x0), float(y0), float(x1), float(y1)), float(score), np.asarray(five, np.float64) + 0.5)
+            for (x0, y0, x1, y1), score, five in zip(boxes, scores, marked, strict=True)
+        ]
+
+    return detect
+
+
+def load_fan(device: str, faces: bool, points: bool) -> Detect:
+    """FAN by the package face-alignment, whose S3FD finds the faces.
+
+    The package would download weights that it does not find in torch's hub folder; it is pointed at the folder where
+    the added ones lie under the very names it looks for, and refused when it looks for others.
+    """
+    import torch
+    from face_alignment import FaceAlignment, LandmarksType, api
+
+    weights = find_asset("fan")
+    wanted = api.models_urls["2DFAN-4"].rpartition("/")[2]
+    if wanted != weights.name:
+        raise AssetError(
+            f"this face-alignment reads {wanted}, not {weights.name}",
+            hint="Install the version that this release was made for: pip install 'face-alignment==1.5.*'.",
+        )
+    options: dict[str, Any] = {"face_detector": "folder"}
+    if faces:
+        options = {"face_detector": "sfd", "face_detector_kwargs": {"path_to_detector": str(find_asset("fan-faces"))}}
+    hub = torch.hub.get_dir()
+    torch.hub.set_dir(str(weights.parents[1]))
+    try:
+        # compile=False: what a compiler makes of it would differ between machines and take minutes in every process
+        network = FaceAlignment(LandmarksType.TWO_D, device=device, flip_input=False, compile=False, **options)
+    finally:
+        torch.hub.set_dir(hub)
+
+    def detect(image: np.ndarray, box: Box | None) -> list[Found]:
+        boxes = [np.array(box)] if box is not None else network.face_detector.detect_from_image(image.copy())
+        if not len(boxes):
+            return []
+        marked = network.get_landmarks_from_image(image, detected_faces=boxes) if points else [None] * len(boxes)
+        return [
+            Found(
+                (float(one[0]), float(one[1]), float(one[2]), float(one[3])),
+                float(one[4]) if len(one) > 4 else None,
+                None if each is None else np.asarray(each, np.float64)[:, :2],
+            )
+            for one, each in zip(boxes, marked or (), strict=False)
+        ]
+
+    return detect

@@ -1,0 +1,59 @@
+"""The augmentation policies that come with SynthForge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from synthforge.core.hookspecs import hookimpl
+from synthforge.learning.policies import Policy
+
+PAPER = Policy(
+    "paper",
+    rotation=18.0,
+    scale=0.1,
+    shift=0.05,
+    perspective=0.05,
+    flip=0.5,
+    brightness=0.08,
+    contrast=0.2,
+    gamma=0.2,
+    grey=0.1,
+    blur=(0.3, 1.5),
+    noise=(0.3, 0.05),
+    erase=(0.3, 0.3),
+)
+LIGHT = Policy(
+    "light",
+    rotation=5.0,
+    scale=0.04,
+    shift=0.015,
+    flip=0.5,
+    brightness=0.05,
+    contrast=0.1,
+    gamma=0.1,
+    saturation=0.1,
+)
+# For renderings that must stand in for any photograph: cameras, compression, colour casts, low resolution.
+STRONG = dataclasses.replace(
+    PAPER,
+    name="strong",
+    brightness=0.1,
+    contrast=0.25,
+    saturation=0.3,
+    colour=0.07,
+    gamma=0.25,
+    grey=0.12,
+    blur=(0.35, 1.8),
+    noise=(0.6, 0.045),
+    lowres=(0.25, 0.3),
+    jpeg=(0.3, 25.0),
+    shade=(0.25, 0.7),
+)
+
+
+@hookimpl
+def register_policies(register: Callable[[Policy], None]) -> None:
+    """Offer `none`, `light`, `paper` and `strong`."""
+    for policy in (Policy("none"), LIGHT, PAPER, STRONG):
+        register(policy)
