@@ -335,6 +335,11 @@ def load_model(
     return model.to(device).eval()
 
 
+def check_weights(folder: Path, description: Mapping[str, Any]) -> None:
+    """Raise DataError where the weights of a model folder are not there, or not those that `model.json` names."""
+    read_weights(folder / WEIGHTS, _written_digest(description, WEIGHTS))
+
+
 def _written_digest(description: Mapping[str, Any], name: str) -> str:
     """The SHA-256 that a description gives of a file, empty where it gives none."""
     given = description.get(DIGESTS)

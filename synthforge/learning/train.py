@@ -13,6 +13,7 @@ from torch import nn
 
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
+from ..core.foreign import read_json
 from ..core.interfaces import Task
 from ..core.plugins import load_plugins
 from ..core.provenance import counted, digest
@@ -24,7 +25,7 @@ from .config import SelfSupervisionConfig, TrainConfig
 from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
 from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
-from .model import FaceModel, build_tasks, load_model, read_description, to_size
+from .model import FaceModel, build_tasks, check_weights, load_model, read_description, to_size
 from .networks.widened import widened
 from .sampling import Sampling, split
 
@@ -340,10 +341,12 @@ def _finished(out: Path, mark: str) -> TrainResult | None:
             f"{out} holds a model of another configuration, seed or dataset",
             hint="Train into another folder, or delete it.",
         )
-    import json
-
-    figures = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    return TrainResult(out, figures["final"], figures["steps"], figures["samples"], figures["seconds"])
+    try:
+        check_weights(out, description)
+        figures = read_json(out / "metrics.json")
+        return TrainResult(out, figures["final"], figures["steps"], figures["samples"], figures["seconds"])
+    except (DataError, KeyError, TypeError):  # lost or damaged since: it is made again
+        return None
 
 
 def _last(history: Sequence[Mapping[str, float]]) -> dict[str, float]:

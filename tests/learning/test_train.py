@@ -197,6 +197,20 @@ def test_a_finished_model_is_left_alone_and_another_is_not_overwritten(tmp_path:
         train(config, "", tmp_path, seed=1, dataset=Blobs(16))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.json", b"{"), ("metrics.json", None), ("model.safetensors", b"x"), ("model.safetensors", None)],
+)
+def test_what_a_finished_training_lost_is_made_again(tmp_path: Path, name: str, content: bytes | None) -> None:
+    config = tiny(max_steps=1, tasks=light_tasks()[:1], self_supervision=NO_TERM, val_fraction=0.0)
+    train(config, "", tmp_path, dataset=Blobs(8))
+    before = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / name).unlink() if content is None else (tmp_path / name).write_bytes(content)
+    assert train(config, "", tmp_path, dataset=Blobs(8)).steps == 1
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    json.loads((tmp_path / "metrics.json").read_text())
+
+
 def test_a_foreign_or_damaged_checkpoint_is_answered(tmp_path: Path) -> None:
     config = tiny(max_steps=2, tasks=light_tasks()[:1], self_supervision=NO_TERM)
     (tmp_path / "last.ckpt").write_bytes(b"not a checkpoint")
