@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..datasets import crops, drawing
-from .faces import Face
+
+if TYPE_CHECKING:
+    from .faces import Face
 
 _GAP = 6
 # More faces than this have their boxes and landmarks in the photograph alone.
