@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from synthforge.core.config import key
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.errors import ConfigError
+from synthforge.core.foreign import boundary, read_json
 from synthforge.core.frames import CropFrame, apply
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Task
@@ -219,11 +219,9 @@ class Keypoints(Task):
 
 
 def _json_points(path: Path) -> np.ndarray:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+    data = read_json(path)
+    with boundary(path, "a list of points", hint="Write [[x, y], ...]."):
         return np.array(data["points"] if isinstance(data, dict) else data, np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a list of points: {error}", hint="Write [[x, y], ...].") from error
 
 
 def _penalty(difference: torch.Tensor, kind: str) -> torch.Tensor:

@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .errors import DataError, SynthForgeError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Where = Path | str
 
@@ -63,14 +64,16 @@ _INTEGER = 2**64
 def boundary(
     where: Where, what: str, *, hint: str | None = None, error: type[SynthForgeError] = DataError
 ) -> Iterator[None]:
-    """Turn whatever a parser raises into `error`: "WHERE is not WHAT: reason". Our own errors pass.
+    """Turn whatever a parser raises into `error`: "WHERE is not WHAT: reason". Our own errors keep their words.
 
     For the lines alone that hand foreign bytes to a parser; a mistake of ours in the block would be hidden.
     """
     try:
         yield
-    except SynthForgeError:
-        raise
+    except SynthForgeError as problem:
+        if isinstance(problem, error) or error is DataError:
+            raise
+        raise error(problem.message, hint=problem.hint or hint) from problem
     except OSError as problem:
         if problem.filename is not None:
             raise error(f"cannot read {where}: {problem.strerror}", hint=hint) from problem
@@ -205,17 +208,17 @@ def _deeper(value: Any, depth: int) -> bool:
 def read_array(path: Path, *, error: type[SynthForgeError] = DataError) -> np.ndarray:
     """The array of numbers in an NPY file. Raises `error` for objects, texts, damage and shapes beyond `LIMITS`."""
     with boundary(path, "a NumPy array of numbers", error=error), open(path, "rb") as file:
-        return _array(file, path.stat().st_size)
+        return _array(file, path.stat().st_size, "biuf")
 
 
 def read_arrays(
     path: Path, names: Sequence[str] | None = None, *, error: type[SynthForgeError] = DataError
 ) -> dict[str, np.ndarray]:
-    """The arrays of numbers in an NPZ file by name; names: those to read where they are there, None for all.
+    """The arrays of numbers or text in an NPZ file by name; names: those to read where they are there, None for all.
 
     Raises `error` for anything else, and for an archive that unpacks to more than `LIMITS` allows.
     """
-    with boundary(path, "an NPZ file of arrays of numbers", error=error), zipfile.ZipFile(path) as archive:
+    with boundary(path, "an NPZ file of plain arrays", error=error), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if len(members) > LIMITS.npz_members or len({member.filename for member in members}) != len(members):
             raise ValueError(f"it has {len(members):,} members, too many or of the same name")
@@ -228,19 +231,21 @@ def read_arrays(
             raise ValueError(f"it unpacks to {total:,} bytes, more than the {most:,} allowed for a file of its size")
         arrays = {}
         for name, member in chosen.items():
-            arrays[name] = _array(io.BytesIO(archive.read(member)), member.file_size)
+            arrays[name] = _array(io.BytesIO(archive.read(member)), member.file_size, "biufU")
         return arrays
 
 
-def _array(file: Any, size: int) -> np.ndarray:
-    """One array from an open NPY file of `size` bytes, its header held against what is there first."""
+def _array(file: Any, size: int, kinds: str) -> np.ndarray:
+    """One array of NumPy's `kinds` from an open NPY file of `size` bytes, its header held against what is there."""
+    import numpy as np  # `synthforge --help` reads JSON only
+
     form = np.lib.format
     version = form.read_magic(file)
     read = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError(f"it is of format version {version}")
     shape, fortran, dtype = read(file)
-    if dtype.kind not in "biuf":
+    if dtype.kind not in kinds:
         raise ValueError(f"it holds {dtype}, not numbers")
     if len(shape) > LIMITS.array_dimensions:
         raise ValueError(f"it has {len(shape)} dimensions, more than the {LIMITS.array_dimensions} allowed")

@@ -21,6 +21,7 @@ from typing import Any
 
 from .errors import DataError
 from .files import is_temporary, sha256_of, write_json
+from .foreign import boundary, read_json
 from .keys import default_of, told
 from .locks import LOCK_FILE
 
@@ -99,16 +100,14 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 def read_state(folder: Path) -> dict[str, Any] | None:
     """What stands in a stage folder's state file, or None. Raises DataError when it is not readable."""
     path = folder / STATE_FILE
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+    if not path.is_file():
+        return None
+    with boundary(path, "a whole state file", hint="Move that folder away and run again."):
+        state = read_json(path)
         if not isinstance(state, dict) or not {"fingerprint", "state"} <= set(state):
             raise ValueError("keys are missing")
         if "sha256" in state and state["sha256"] != digest({k: v for k, v in state.items() if k != "sha256"}):
             raise ValueError("it does not have its own checksum")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {error}", hint="Move that folder away and run again.") from error
     return state
 
 

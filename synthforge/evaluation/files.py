@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..core import images
+from ..core import foreign, images
 from ..core.errors import DataError
 from ..core.files import write_text
-from ..core.foreign import read_text
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -68,13 +67,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 def read_array(path: Path) -> np.ndarray:
     """A `.npy` array of numbers, never a pickle. Raises DataError naming the file for anything else."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a NumPy array of numbers: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise DataError(f"{path} is not a single NumPy array of numbers")
-    return array
+    return foreign.read_array(_there(path))
 
 
 def read_pts(path: Path, count: int = 68) -> np.ndarray:
@@ -123,7 +116,7 @@ def read_pairs(path: Path, header: bool = False) -> np.ndarray:
 
 
 def _lines(path: Path) -> list[str]:
-    return read_text(_there(path)).splitlines()
+    return foreign.read_text(_there(path)).splitlines()
 
 
 def _there(path: Path) -> Path:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..core.errors import DataError, UserError
+from ..core.errors import UserError
 from ..core.files import write_json
-from ..core.foreign import read_json
+from ..core.foreign import boundary, read_json
 
 MARKER = "STAND_IN.json"
 
@@ -20,10 +20,8 @@ def read_stand_in(root: Path) -> str:
     marker = root / MARKER
     if not marker.is_file():
         return ""
-    try:
+    with boundary(marker, "a stand-in marker", hint="Write the stand-in again."):
         return str(read_json(marker)["what"])
-    except (DataError, KeyError, TypeError) as error:
-        raise DataError(f"{marker} is not a stand-in marker: {error}", hint="Write the stand-in again.") from error
 
 
 def mark_stand_in(

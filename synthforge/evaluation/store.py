@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import DataError
 from ..core.files import write_bytes, write_json, write_text
+from ..core.foreign import boundary, read_arrays, read_json
 from ..core.plugins import Plugins
 from ..core.records import PublishedRow, RealItem, RealSample, Scores
 from .pictures import contact_sheet, jpeg
@@ -53,10 +53,9 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
 
     Raises DataError when its files are missing or damaged, PluginError when the task is not installed.
     """
-    try:
-        record = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))
-        with np.load(folder / CASES) as arrays:
-            cases = [_case(number, row, arrays) for number, row in enumerate(record["cases"])]
+    with boundary(folder, "the folder of a readable evaluation", hint="Run its evaluate stage again."):
+        record, arrays = read_json(folder / NUMBERS), read_arrays(folder / CASES)
+        cases = [_case(number, row, arrays) for number, row in enumerate(record["cases"])]
         values = {name: np.nan if value is None else value for name, value in record["values"].items()}
         return record["label"], Evaluation(
             benchmark=record["benchmark"],
@@ -74,13 +73,9 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
             cases=cases,
             details=record.get("details", {}),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{folder} holds no readable evaluation: {error}", hint="Run its evaluate stage again."
-        ) from error
 
 
-def _case(number: int, row: dict, arrays: np.lib.npyio.NpzFile) -> Case:
+def _case(number: int, row: dict, arrays: Mapping[str, np.ndarray]) -> Case:
     face = arrays[f"{number}.face"]
     sample = RealSample(
         item=RealItem(row["key"], Path(), Path()),

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from synthforge.assets.unpickle import load_flame_pickle, load_object_npy
 from synthforge.core.errors import AssetError
+from synthforge.core.foreign import boundary, read_arrays
+from synthforge.core.images import read_map
 
 VERTICES, FACES = 5023, 9976
 IDENTITY, EXPRESSION = 300, 100  # components in `shapedirs`, in this order
@@ -115,11 +116,7 @@ def read_masks(path: str | Path, vertices: int) -> dict[str, np.ndarray]:
 
 def read_texture_layout(path: str | Path, faces: int) -> TextureLayout:
     """Read `vt` and `ft` of `FLAME_texture.npz`. Raises: AssetError as `read_flame` does."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            data = {name: archive[name] for name in ("vt", "ft") if name in archive.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise AssetError(f"{path}: not an .npz file of plain arrays ({error})") from error
+    data = read_arrays(Path(path), ("vt", "ft"), error=AssetError)
     get = _Reader(data, str(path))
     uv = get("vt", (None, 2), np.float64)
     return TextureLayout(uv=uv, faces=get.indices("ft", (faces, 3), len(uv)))
@@ -130,17 +127,11 @@ def read_uv_mask(path: str | Path) -> np.ndarray:
 
     Raises: AssetError for another format or size.
     """
-    try:
+    with boundary(path, "a readable UV mask", error=AssetError):
         if Path(path).suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                mask = np.asarray(archive["mask"])
+            mask = read_arrays(Path(path), ("mask",))["mask"]
         else:
-            with Image.open(path, formats=["PNG"]) as image:
-                if max(image.size) > 4096:
-                    raise AssetError(f"{path}: a UV mask of {image.width}x{image.height} pixels, at most 4096 expected")
-                mask = np.asarray(image.convert("L"))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise AssetError(f"{path}: not a readable UV mask ({error})") from error
+            mask = read_map(Path(path), grey=True)
     if mask.ndim != 2 or mask.shape[0] != mask.shape[1] or mask.dtype != np.uint8:
         raise AssetError(f"{path}: a UV mask is a square of bytes, got {mask.dtype} {mask.shape}")
     return mask.astype(np.float32) / np.float32(255)

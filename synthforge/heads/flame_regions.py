@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from synthforge.core.errors import AssetError
+from synthforge.core.foreign import boundary
+from synthforge.core.images import read_map
 from synthforge.core.schemas import CLASS_SCHEMAS
 from synthforge.heads.flame_io import FlameModel, LandmarkEmbedding, TextureLayout
 
@@ -139,16 +141,15 @@ def read_painted_regions(path: str | Path) -> np.ndarray:
 
     Raises: AssetError for another format, size or an id beyond the schema.
     """
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            if image.mode not in ("L", "P") or image.width != image.height or image.width > 8192:
-                raise AssetError(
-                    f"{path}: a {image.mode} image of {image.width}x{image.height}, expected a square label map",
-                    hint="Save class ids of schema flame20 as an 8-bit single-channel PNG.",
-                )
-            labels = np.asarray(image, dtype=np.uint8)
-    except (OSError, ValueError) as error:
-        raise AssetError(f"{path}: not a readable PNG ({error})") from error
+    with boundary(
+        path,
+        "a label map of schema flame20",
+        hint="Save class ids of schema flame20 as an 8-bit single-channel PNG.",
+        error=AssetError,
+    ):
+        labels = read_map(Path(path), indices=True)
+        if labels.ndim != 2 or labels.dtype != np.uint8 or len(labels) != labels.shape[1] or len(labels) > 8192:
+            raise ValueError(f"it is {labels.dtype} of {labels.shape}, not a square of bytes")
     if labels.max() >= (classes := len(CLASS_SCHEMAS[SCHEMA])):
         raise AssetError(f"{path}: holds class {labels.max()}; schema {SCHEMA} ends at {classes - 1}")
     return labels

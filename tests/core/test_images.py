@@ -170,7 +170,7 @@ def test_small_files_do_not_cost_much() -> None:
     scans = saved(COLOUR, "JPEG", progressive=True)
     scans = scans[:-2] + scans[scans.index(b"\xff\xda") : -2] * 200 + b"\xff\xd9"
     chunks = saved(GREY)[:33] + chunk(b"tEXt", b"a\0b") * 60_000
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     for data, words in (
         (jpeg, "no photograph is so small"),
         (wide, "no photograph is so small"),
@@ -180,7 +180,7 @@ def test_small_files_do_not_cost_much() -> None:
     ):
         with pytest.raises(DataError, match=words):
             decode_photograph(bytes(data), "x")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
 
 

