@@ -32,6 +32,7 @@ BUILDABLE = {
     ("task", "keypoints"),
     ("task", "segmentation"),
     ("task", "depth"),
+    ("task", "normals"),
     ("annotator", "landmarks"),
     ("annotator", "segmentation"),
     ("annotator", "depth"),

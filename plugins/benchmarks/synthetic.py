@@ -29,7 +29,7 @@ from synthforge.datasets.crops import tight_box
 from synthforge.datasets.layout import MANIFEST, tar_path
 from synthforge.datasets.reader import ShardDataset
 from synthforge.evaluation.pose import pose_in_space
-from synthforge.evaluation.scoring import score_depth, score_labels, score_points
+from synthforge.evaluation.scoring import score_depth, score_labels, score_mean, score_points
 
 from .common import unknown_split
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
 # task -> kind of the field it is scored on
-KINDS = {"keypoints": "points2d", "segmentation": "label", "depth": "depth"}
+KINDS = {"keypoints": "points2d", "segmentation": "label", "depth": "depth", "normals": "normals"}
 
 
 @dataclass
@@ -134,13 +134,15 @@ class Synthetic(Benchmark):
         return found
 
     def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
-        """By the task's own figures; depth in metres."""
+        """By the task's own figures; depth in metres, normals by `angle`, the mean over a face in degrees."""
         if self.task == "keypoints":
             return score_points(results, self.schema)
         if self.task == "segmentation":
             classes = [name for name in CLASS_SCHEMAS[self.schema].classes if name != "background"]
             mean = f"mean_f1/{len(classes)}"
             return score_labels(results, self.schema, {mean: classes}, mean)
+        if self.task == "normals":
+            return score_mean(results, "angle", "degrees", _angle)
         return score_depth(results, "m")
 
     def fingerprint(self, split: str) -> str:
@@ -153,6 +155,13 @@ class Synthetic(Benchmark):
     def notes(self, split: str) -> Sequence[str]:
         """That these are no photographs."""
         return ("rendered faces, not photographs: figures compare between groups and models, not with published ones",)
+
+
+def _angle(sample: RealSample, prediction: np.ndarray) -> float:
+    """The mean angle in degrees where the truth has a normal; 0 where it has none."""
+    there = sample.target.any(axis=-1)
+    cosine = (sample.target[there] * prediction[there]).sum(-1).clip(-1, 1)
+    return float(np.degrees(np.arccos(cosine)).mean()) if there.any() else 0.0
 
 
 @hookimpl

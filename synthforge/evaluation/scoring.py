@@ -86,6 +86,15 @@ def score_depth(results: Results, unit: str) -> Scores:
     return Scores(values, units, {key: row[0] for key, row in errors.errors.items()}, primary="absrel")
 
 
+def score_mean(results: Results, metric: str, unit: str, error: Callable[[RealSample, np.ndarray], float]) -> Scores:
+    """The mean over all faces of one error each, of (sample, prediction): lower is better."""
+    per_item: dict[str, float] = {}
+    for sample, prediction in results:
+        per_item[sample.item.key] = float(error(sample, prediction))
+    _require(per_item)
+    return Scores({metric: float(np.mean(list(per_item.values())))}, {metric: unit}, per_item, metric)
+
+
 def _add(sample: RealSample, add: Callable[..., None], *arguments: object, keyed: bool = True) -> None:
     """Call an accumulator's `add`, turning its ValueError into an error that names the face."""
     key = sample.item.key

@@ -28,7 +28,7 @@ from .data import (
 )
 from .fields import plan_for
 from .losses import draw_affine
-from .model import FaceModel, to_size
+from .model import FaceModel
 from .policies import policy_of
 from .sampling import FOREVER, Sampling
 
@@ -270,7 +270,7 @@ class RealFeed:
         adapter.eval()
         mean = Mean()
         for answer, target in self._val_answers(network):
-            prediction = to_size(self.task, adapter(answer, answer.get("features")), (self.size, self.size))
+            prediction = network.adapted(adapter, answer, (self.size, self.size))
             mean.add(judge(self.task, prediction, target))
         adapter.train(training)
         return mean.result()

@@ -69,8 +69,14 @@ class LabelNetwork(nn.Module):
         self, answer: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor], size: tuple[int, int]
     ) -> dict[str, torch.Tensor]:
         """The loss of the adapter on answers of the frozen model."""
-        prediction = self.adapter(answer, answer.get("features"))
-        return {"loss": self.learned.loss(to_size(self.learned, prediction, size), target)}
+        return {"loss": self.learned.loss(self.adapted(self.adapter, answer, size), target)}
+
+    def adapted(
+        self, adapter: nn.Module, answer: Mapping[str, torch.Tensor], size: tuple[int, int]
+    ) -> dict[str, torch.Tensor]:
+        """The prediction of an adapter, which is given float32 whatever the frozen model computed in."""
+        given = {key: value.float() for key, value in answer.items() if key != "features"}
+        return to_size(self.learned, adapter(given, answer.get("features")), size)
 
 
 def finetune(

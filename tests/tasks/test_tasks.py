@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from synthforge_plugins.schemas import LAPA11, SYNTHFORGE
 from synthforge_plugins.tasks.depth import Depth, DepthConfig, masked_median
 from synthforge_plugins.tasks.keypoints import Keypoints, KeypointsConfig
+from synthforge_plugins.tasks.normals import Normals, NormalsConfig
 from synthforge_plugins.tasks.segmentation import Segmentation, SegmentationConfig
 
 from synthforge.core.errors import ConfigError
 from synthforge.core.interfaces import Task
 from synthforge.core.plugins import load_plugins
+from synthforge.core.records import Field
 from synthforge.core.schemas import IGNORE
+from synthforge.learning.augment import sampling_grid
+from synthforge.learning.fields import Moved, plan_field
 from synthforge.testing import check_task
 
 TASKS: list[Task] = [
@@ -21,6 +27,8 @@ TASKS: list[Task] = [
     Segmentation(SegmentationConfig(head="paper", width=0.0625)),
     Depth(DepthConfig(head="light", width=0.25)),
     Depth(DepthConfig(head="paper", width=0.0625, normalise="none")),
+    Normals(NormalsConfig(head="light", width=0.25)),
+    Normals(NormalsConfig(head="paper", width=0.0625)),
 ]
 
 
@@ -31,19 +39,19 @@ def test_tasks_keep_the_contract(task: Task) -> None:
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda t: f"{t.name}-{t.config.head}")
 def test_adapters_take_what_heads_give(task: Task) -> None:
-    schema = {"keypoints": "ibug68", "segmentation": "lapa11", "depth": ""}[task.name]
+    schema = {"keypoints": "ibug68", "segmentation": "lapa11", "depth": "", "normals": ""}[task.name]
     features = torch.randn(2, 8, 32, 32)
     found = task.build_adapter(schema, 8)(task.build_head(8)(features), features)
     target = task.example_target(2, 32)
     assert torch.isfinite(task.loss(found, target))
-    wrong = {"keypoints": "lapa11", "segmentation": "ibug68", "depth": "lapa11"}[task.name]
+    wrong = {"keypoints": "lapa11", "segmentation": "ibug68", "depth": "lapa11", "normals": "lapa11"}[task.name]
     with pytest.raises(ConfigError, match="cannot be fine-tuned"):
         task.build_adapter(wrong, 0)
 
 
 def test_the_catalogue_builds_them_by_name() -> None:
     plugins = load_plugins()
-    for name in ("keypoints", "segmentation", "depth"):
+    for name in ("keypoints", "segmentation", "depth", "normals"):
         task = plugins.build("task", {"name": name, "head": "light"})
         assert task.name == name
     with pytest.raises(ConfigError, match="head: 'big' is none of paper, light"):
@@ -169,3 +177,35 @@ def test_depth_counts_inside_the_mask_relative_to_the_median() -> None:
     assert value / weight < 1e-3
     nothing = {"depth": depth, "mask": torch.zeros_like(mask)}
     assert Depth(DepthConfig()).loss({"depth": depth}, nothing) == 0
+
+
+def test_normals_lose_and_measure_the_angle() -> None:
+    task = Normals(NormalsConfig())
+    facing = torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    turned = torch.tensor([0.0, math.sin(math.radians(60)), -0.5]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+    mask = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
+    mask[:, :, :2] = True
+    target = {"normals": torch.where(mask, turned, 0.0), "mask": mask}
+    assert task.loss({"normals": 7 * facing}, target).item() == pytest.approx(0.5)  # the length does not count
+    value, weight = task.metrics({"normals": facing}, target)["angle_deg"]
+    assert (value / weight).item() == pytest.approx(60, abs=1e-3)
+    assert task.loss({"normals": facing}, {"normals": facing, "mask": torch.zeros_like(mask)}) == 0
+
+
+def test_normals_move_with_the_picture() -> None:
+    """Mirrored, x flips; turned by a quarter, right becomes down; the same for a task's mirrored answers."""
+    plan = plan_field(Field("normals", "normals"))
+    value = torch.zeros(2, 8, 8, 3)
+    value[..., 0], value[..., 2] = 0.6, -0.8
+    value[:, :, 4:] = 0
+    quarter = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    matrix = torch.stack([torch.diag(torch.tensor([-1.0, 1.0, 1.0])), quarter])
+    nothing = torch.zeros(2, 8, 8, dtype=torch.bool)
+    found = plan.move(value, Moved(matrix, sampling_grid(matrix, 8), torch.tensor([True, False]), nothing))
+    flipped, turned = found["normals"]
+    assert torch.allclose(flipped[:, :, 4:], torch.tensor([-0.6, 0.0, -0.8]).view(3, 1, 1))
+    assert not flipped[:, :, :4].any()
+    assert torch.allclose(turned[:, :4], torch.tensor([0.0, 0.6, -0.8]).view(3, 1, 1), atol=1e-6)
+    assert torch.equal(found["mask"][:, 0], found["normals"].any(1))
+    answer = Normals(NormalsConfig()).mirror({"normals": value[:1].movedim(-1, 1)}, "")["normals"]
+    assert torch.equal(answer[0], flipped)

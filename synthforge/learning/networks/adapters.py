@@ -125,3 +125,18 @@ class DepthAdapter(nn.Module):
         relative = (depth - depth.mean(dim=(2, 3), keepdim=True)) / self.unit
         correction = self.net(_with_features(relative, features, self.channels)).float() + self.shift
         return {"depth": depth * self.log_scale.exp() + correction * self.unit}
+
+
+class MapAdapter(nn.Module):
+    """A map of one data set to another's: the map under `key` (B,K,h,w) and a dense correction that starts at zero."""
+
+    def __init__(self, key: str, outputs: int, channels: int, *, head: str, width: float = 1.0) -> None:
+        super().__init__()
+        self.key, self.channels = key, channels
+        self.net = dense_net(outputs + channels, outputs, head=head, width=width)
+        _zero(_last_convolution(self.net))
+
+    def forward(self, prediction: Prediction, features: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """{key: the corrected map}."""
+        given = prediction[self.key].float()
+        return {self.key: given + self.net(_with_features(given, features, self.channels)).float()}
