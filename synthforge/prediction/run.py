@@ -29,7 +29,7 @@ from ..core.foreign import read_json
 from ..core.locks import locked
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
-from ..core.provenance import PREVIOUS, digest
+from ..core.provenance import PREVIOUS, digest, set_aside
 from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import model_digest
@@ -309,10 +309,8 @@ class _Job:
                 )
         if not before.get("fingerprint"):
             return  # never finished: nothing to keep
-        previous = self.out / PREVIOUS
-        previous.mkdir(parents=True, exist_ok=True)
-        for path in (*written, self._path(ready.photograph, ".json")):
-            os.replace(path, previous / path.name)
+        into = self.out / PREVIOUS / f"{ready.photograph.name}.{before['fingerprint'][:8]}"
+        set_aside(self.out, [path.name for path in written], into, last=self._path(ready.photograph, ".json").name)
 
 
 def _is_of(record: Mapping[str, Any], photograph: Photograph, image: Mapping[str, str]) -> bool:

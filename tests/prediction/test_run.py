@@ -112,7 +112,8 @@ def test_a_second_call_keeps_and_a_changed_one_sets_aside(model: Path, photos: P
     (photos / "boxes.csv").write_text("a.jpg,10,10,50,50\na.jpg,40,20,75,55\nb.png,21,20,50,50\n")
     assert status(predict(model, photos, out)) == ["kept", "done", "kept"]
     for suffix in (".json", ".overlay.jpg", ".labels.png", ".depth.npz"):
-        assert (out / ".previous" / f"b{suffix}").read_bytes() == before[f"b{suffix}"][0]
+        (aside,) = (out / ".previous").glob(f"b.*/b{suffix}")
+        assert aside.read_bytes() == before[f"b{suffix}"][0]
     # A lost file is made again; so is everything with other options, which leave no file of the old ones behind.
     (out / "a.depth.npz").unlink()
     assert status(predict(model, photos, out)) == ["done", "kept", "kept"]
@@ -120,6 +121,7 @@ def test_a_second_call_keeps_and_a_changed_one_sets_aside(model: Path, photos: P
     assert not list(out.glob("*.overlay.jpg"))
     assert status(predict(model, photos, out, Options(passes=1, overlay="none", tasks=("keypoints",)))) == ["done"] * 3
     assert sorted(p.name for p in out.glob("*.*") if p.is_file()) == ["a.json", "b.json", "nobody.json"]
+    assert len(list((out / ".previous").glob("a.*/a.json"))) == 3, "every older result is kept"
     assert "depth" not in record(out, "a")["faces"][0]
 
 
@@ -178,7 +180,7 @@ def test_photographs_of_one_name_keep_their_results_over_several_calls(model: Pa
     again = call(files[1])
     assert (again.status, again.record) == ("done", first[1].record)
     assert again.record
-    assert (out / ".previous" / again.record.name).is_file()
+    assert len(list((out / ".previous").glob(f"*/{again.record.name}"))) == 1
 
 
 def test_a_long_name_and_bytes_that_are_not_utf_8(model: Path, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_other_options_set_the_old_dataset_aside(pipeline_file: Path, tmp_path: 
     [
         (("name: ball", "name: bal"), "Did you mean 'ball'?"),
         (("name: ball", "name: ball, radios: 1"), "Did you mean 'radius'?"),
-        (("samples: 40", "samples: 0"), "samples must be at least 1"),
+        (("samples: 40", "samples: 0"), "samples: 0 is out of range"),
         (("samples: 40", "samples: many"), "samples"),
         (("[segmentation, depth]", "[segmentation, segmentation]"), "writes the field 'segmentation'"),
         (("./ballkit.py", "./balkit.py"), "balkit.py"),

@@ -1,0 +1,107 @@
+"""Where samples are rendered: in this process or in several, with the same bytes, and nothing is left of either."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from synthforge.core.errors import PluginError
+from synthforge.core.pipeline import Pipeline, load_pipeline, run_pipeline
+from synthforge.datasets.layout import read_json
+from synthforge.stages import KINDS, workers
+from synthforge.stages.recipe import Recipe
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def _pipeline(path: Path, *overrides: str) -> Pipeline:
+    given = ["stages.dataset.samples=6", "stages.dataset.shard_size=4", *overrides]
+    return load_pipeline(path, KINDS, overrides=given)
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.startswith(".")}
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process may render itself, as the command line does."""
+    for name in THREADS:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(workers, "is_one_thread", lambda: True)
+
+
+@pytest.mark.usefixtures("here")
+def test_this_process_and_two_others_write_the_same_bytes(
+    pipeline_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("a process was started for six samples")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "_Pool", refuse)
+        run_pipeline(_pipeline(pipeline_file), tmp_path / "here")
+    monkeypatch.setattr(workers, "FEW", 0)
+    run_pipeline(_pipeline(pipeline_file), tmp_path / "there")
+    assert _bytes(tmp_path / "here/dataset") == _bytes(tmp_path / "there/dataset")
+
+
+@pytest.mark.usefixtures("here")
+def test_the_bytes_do_not_depend_on_the_folder_of_a_plugin_file(pipeline_file: Path, tmp_path: Path) -> None:
+    run_pipeline(_pipeline(pipeline_file), tmp_path / "one")
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("balls.yaml", "ballkit.py"):
+        (moved / name).write_bytes((tmp_path / name).read_bytes())
+    run_pipeline(_pipeline(moved / "balls.yaml"), tmp_path / "two")
+    assert _bytes(tmp_path / "one/dataset") == _bytes(tmp_path / "two/dataset")
+    assert str(tmp_path) not in (tmp_path / "one/dataset/manifest.json").read_text()
+    assert read_json(tmp_path / "one/dataset/manifest.json")["plugins"]["generator ball"].startswith("./ballkit.py sha")
+
+
+def test_a_recipe_travels_to_another_process(pipeline_file: Path) -> None:
+    pipeline = _pipeline(pipeline_file)
+    config = pipeline.stages[0].config
+    recipe = Recipe(config.generator, tuple(config.annotators), (), pipeline.plugin_files, pipeline.base)
+    copy = pickle.loads(pickle.dumps(recipe))
+    assert [(item.kind, item.name, item.config) for item in copy.all] == [
+        (item.kind, item.name, item.config) for item in recipe.all
+    ]
+    assert copy.fields == recipe.fields
+
+
+@pytest.mark.parametrize("few", [0, 16], ids=["in other processes", "in this process"])
+@pytest.mark.usefixtures("here")
+def test_a_rendering_too_few_is_no_dataset(
+    pipeline_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(workers, "FEW", few)
+    plugin = tmp_path / "ballkit.py"
+    less = "\n_all = Ball.render\nBall.render = lambda self, scenes, resolution: _all(self, scenes, resolution)[:-1]\n"
+    plugin.write_text(plugin.read_text() + less)
+    with pytest.raises(PluginError, match="seed 11, index 0: `render` returned 3 renderings for 4"):
+        run_pipeline(_pipeline(pipeline_file), tmp_path / "out")
+    assert not (tmp_path / "out/dataset/manifest.json").exists()
+
+
+def test_killing_all_leaves_no_semaphore(pipeline_file: Path, tmp_path: Path) -> None:
+    before = set(os.listdir("/dev/shm"))
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "synthforge", "generate", str(pipeline_file), "--out", str(out), "--workers", "2"]
+    process = subprocess.Popen([*command, "--samples", "4000"], stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("shard-*.json")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = {name for name in os.listdir("/dev/shm") if name.startswith("sem.")} - before
+    assert not left
