@@ -13,7 +13,7 @@ from typing import Any
 from synthforge.core.catalogue import FileNeed
 
 from .checksums import checksum
-from .registry import get_asset, missing, present
+from .registry import find_asset, get_asset, missing, present
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,15 @@ class Use:
 def lacking(uses: Iterable[Use], kinds: Iterable[str] = ()) -> list[str]:
     """What to say of every file that is needed and not there, each once.
 
-    kinds: of the annotations that are asked for (`core.records.Field.kind`), which some files are needed for.
+    kinds: of the annotations that are asked for (`core.records.Field.kind`), which some files are needed for. Raises
+    AssetError for a file that has changed since it was added.
     """
     wanted = set(kinds)
     found: dict[str, list[str]] = {}
     for use in uses:
         need = use.need
+        if use.path is not None and not need.path:
+            find_asset(need.asset)  # raises for one that has changed since it was added
         if use.path is None and not (need.optional or (need.fields and wanted.isdisjoint(need.fields))):
             found.setdefault(_say(need), []).append(use.user)
     return [f"{text} (for {', '.join(dict.fromkeys(users))})" for text, users in found.items()]

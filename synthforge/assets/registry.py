@@ -14,7 +14,10 @@ from pathlib import Path
 
 from synthforge.core.errors import AssetError, did_you_mean
 from synthforge.core.files import sha256_of
+from synthforge.core.foreign import read_text
 from synthforge.core.tables import Table
+
+from .checksums import checksum
 
 VARIABLE = "SYNTHFORGE_ASSETS"
 
@@ -64,15 +67,17 @@ def candidates(asset: Asset) -> list[Path]:
 
 
 def find_asset(name: str) -> Path:
-    """Path of a licensed file that has been added.
+    """Path of a licensed file that has been added and is still the same (by its remembered checksum).
 
-    Raises: AssetError that says what it is for, where to get it, under which licence and where it is looked for.
+    Raises: AssetError that says what it is for, where to get it, under which licence and where it is looked for, or
+    that it has changed.
     """
     path = present(name)
-    if path is not None:
-        return path
-    what, how = missing(name)
-    raise AssetError(what, hint=how)
+    if path is None:
+        what, how = missing(name)
+        raise AssetError(what, hint=how)
+    _compare(name, path, checksum(path))
+    return path
 
 
 def present(name: str) -> Path | None:
@@ -127,13 +132,18 @@ def verify_asset(name: str) -> str:
     """
     path = find_asset(name)
     digest = sha256_of(path)
-    recorded = _sidecar(path).read_text().split()[0] if _sidecar(path).is_file() else digest
-    if recorded != digest:
+    _compare(name, path, digest)
+    return digest
+
+
+def _compare(name: str, path: Path, digest: str) -> None:
+    recorded = read_text(_sidecar(path)).split() if _sidecar(path).is_file() else []
+    expected = (recorded or [get_asset(name).sha256])[0]
+    if expected and expected != digest:
         raise AssetError(
-            f"{path}: has changed since it was added (checksum {digest}, recorded {recorded})",
+            f"{path}: has changed since it was added (checksum {digest}, recorded {expected})",
             hint=f"Add it again with `synthforge assets add {name} FILE`.",
         )
-    return digest
 
 
 def status() -> list[tuple[Asset, Path | None]]:

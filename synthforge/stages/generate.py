@@ -134,8 +134,9 @@ def write(
     )
     todo = [shard for shard in range(job.shards) if not _done(context, job, shard)]
     if todo:
-        there = f"; {job.shards - len(todo)} of them are there already" if len(todo) < job.shards else ""
-        context.say(f"  {config.samples:,} samples in {job.shards} files{there}")
+        there = f", {job.shards - len(todo)} there already" if len(todo) < job.shards else ""
+        files = f"{job.shards:,} file{'s' * (job.shards > 1)}{there}"
+        context.say(f"  {config.samples:,} samples in {files}; loading the generator (at its first use, a minute)")
         told = run_shards(job, todo, workers=config.workers or available_cores())
     else:
         told = Made.by(made.generator.built)

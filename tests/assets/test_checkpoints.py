@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from synthforge.assets import registry
+from synthforge.assets import needs, registry
 from synthforge.assets.stylegan_pickle import read_checkpoint, read_stylegan_pickle, write_safetensors
+from synthforge.core.catalogue import FileNeed
 from synthforge.core.errors import AssetError
 from synthforge.core.files import sha256_of
 from synthforge.testing import fake_files as fake
@@ -123,8 +124,10 @@ def test_wrong_files_are_refused_and_leave_no_trace(folder: Path) -> None:
 def test_a_changed_file_is_noticed(folder: Path) -> None:
     added = registry.add_asset("deca", fake.write_deca(folder / "d.tar", {"w": torch.ones(2)}))
     added.write_bytes(added.read_bytes() + b"x")
-    with pytest.raises(AssetError, match="has changed since it was added"):
-        registry.verify_asset("deca")
+    need = needs.Use("someone", FileNeed(asset="deca"))
+    for use in (registry.verify_asset, registry.find_asset, lambda name: needs.lacking([need])):
+        with pytest.raises(AssetError, match="has changed since it was added"):
+            use("deca")
 
 
 def test_a_torch_file_with_code_is_refused(folder: Path) -> None:
