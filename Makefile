@@ -40,7 +40,7 @@ lint: env  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check synthforge plugins tests perf studies setup.py
 	$(BIN)/mypy synthforge plugins
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 perf: env  ## The ratio tables of perf/
 	for file in perf/*.py; do $(BIN)/python $$file || exit 1; done
