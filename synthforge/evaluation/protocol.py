@@ -7,14 +7,18 @@ benchmark's `crop_scale` times its larger side. From there to a value in the pho
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
+from ..core.cores import available_cores
 from ..core.errors import SynthForgeError, UserError
 from ..core.interfaces import Benchmark, Task
 from ..core.progress import progress_bar
@@ -25,6 +29,8 @@ from . import analysis
 from .analysis import Analysis, Kept
 from .boxes import LEAST_OVERLAP, Finder, box_mode, jittered, matching
 
+#: batches in memory at a time, at most
+MOST_WORKERS = 8
 #: a sample, what was predicted for it in its own pixels, and the square shown in pictures
 Predicted = tuple[RealSample, np.ndarray, crops.Box]
 
@@ -270,7 +276,7 @@ def pick_cases(per_item: Mapping[str, float], count: int) -> list[tuple[str, str
 
 @dataclass
 class _Runner:
-    """Predictions in the photographs' pixels, batch by batch; the next batch is read while this one is computed."""
+    """Predictions in the photographs' pixels, in order: a batch a core at a time, each in a thread of its own."""
 
     predictor: Predictor
     task: str
@@ -278,33 +284,42 @@ class _Runner:
     box: str
     options: Options
     missed: set[str] = field(default_factory=set)
+    #: detectors need not be safe for several threads
+    finding: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, items: Sequence[RealItem]) -> Iterator[Predicted]:
-        step = self.options.batch_size
-        batches = [items[first : first + step] for first in range(0, len(items), step)]
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            waiting = [pool.submit(self.benchmark.load, item) for item in batches[0]] if batches else []
-            for number in range(len(batches)):
-                following = batches[number + 1] if number + 1 < len(batches) else []
-                current, waiting = waiting, [pool.submit(self.benchmark.load, item) for item in following]
-                yield from self._batch([future.result() for future in current])
+        import torch
 
-    def _batch(self, samples: list[RealSample]) -> Iterator[Predicted]:
+        step = self.options.batch_size
+        batches = (items[first : first + step] for first in range(0, len(items), step))
+        threads, workers = torch.get_num_threads(), min(available_cores(), MOST_WORKERS)
+        try:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                waiting = deque(pool.submit(self._batch, batch) for batch in islice(batches, workers + 1))
+                while waiting:
+                    found = waiting.popleft().result()
+                    waiting.extend(pool.submit(self._batch, batch) for batch in islice(batches, 1))
+                    yield from found
+        finally:
+            torch.set_num_threads(threads)  # threads made later start with what was set last
+
+    def _batch(self, items: Sequence[RealItem]) -> list[Predicted]:
+        samples = [self.benchmark.load(item) for item in items]
         boxes = [self._box(sample) for sample in samples]
         try:
             faces = self.predictor.faces([sample.image for sample in samples], boxes, whole=True)
         except UserError as error:
             keys = ", ".join(sample.item.key for sample in samples)
             raise UserError(f"one of {keys}: {error.message}", hint=error.hint) from error
-        for sample, face in zip(samples, faces, strict=True):
-            yield sample, face.values[self.task], face.crop
+        return [(sample, face.values[self.task], face.crop) for sample, face in zip(samples, faces, strict=True)]
 
     def _box(self, sample: RealSample) -> crops.Box:
         if self.box == "jitter":
             return jittered(sample.box, sample.item.key)
         if self.options.finder is None:
             return sample.box
-        found = matching(sample.box, self.options.finder(sample.image))
+        with self.finding:
+            found = matching(sample.box, self.options.finder(sample.image))
         if found is None:
             self.missed.add(sample.item.key)
         return found or sample.box

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from synthforge.core.errors import UserError
 from synthforge.core.frames import CropFrame
 from synthforge.core.records import RealItem, RealSample
 from synthforge.datasets import crops
+from synthforge.evaluation import protocol
 from synthforge.evaluation.boxes import LEAST_OVERLAP, jittered, matching, overlap
 
 
@@ -142,6 +145,28 @@ def test_result_is_the_same_for_any_batch_size() -> None:
     one = scored(find_dots, Toy("keypoints"), batch_size=1).scores
     many = scored(find_dots, Toy("keypoints"), batch_size=7).scores
     assert one.per_item == pytest.approx(many.per_item)
+
+
+def test_every_core_computes_a_batch_and_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    results, used, most = [], set(), [0, 0]
+
+    def watched(batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        used.add(threading.get_ident())
+        assert torch.get_num_threads() == 1
+        most[0] += 1
+        most[1] = max(most)
+        time.sleep(0.01)
+        found = find_dots(batch)
+        most[0] -= 1
+        return found
+
+    for cores in (1, 3):
+        monkeypatch.setattr(protocol, "available_cores", lambda cores=cores: cores)
+        used.clear()
+        results.append(scored(watched, Toy("keypoints", 8), batch_size=1, cases=0).scores.per_item)
+        assert len(used) <= cores
+    assert results[0] == results[1]
+    assert most[1] > 1
 
 
 def test_cases_limit_and_json() -> None:
