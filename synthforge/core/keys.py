@@ -101,9 +101,12 @@ class Key:
             return ""
         if not math.isfinite(value):
             return f"{value} is not a finite number"
+        if self.unit == "rad":  # as it is written in YAML
+            return dataclasses.replace(self.scaled(math.degrees(1)), unit="degrees").problem(
+                round(math.degrees(value), 6)
+            )
         unit = f" {words(self.unit)}" if self.unit else ""
-        more = f" ({math.degrees(value):g} degrees)" if self.unit == "rad" else ""
-        return f"{value:.10g}{unit}{more} is out of range, which is {self.range}{unit}"
+        return f"{value:.10g}{unit} is out of range, which is {self.range}{unit}"
 
 
 def key(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from synthforge_plugins.annotators.landmarks import LandmarksAnnotator, LandmarksConfig
 from synthforge_plugins.generators.anny import build
-from synthforge_plugins.generators.anny.factors.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.person import HAIR_STYLES
 from synthforge_plugins.generators.anny.factors.worn import HAT_KINDS, THINGS
 from synthforge_plugins.generators.anny.film.border import add_margin
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
@@ -23,7 +24,6 @@ from synthforge_plugins.schemas import SYNTHFORGE
 from synthforge.core.config import build_config
 from synthforge.core.records import Rendering
 from synthforge.core.schemas import class_mapping
-from synthforge.heads.anny.sampling import AnnyDistribution
 
 SIZE = 128
 
@@ -35,7 +35,9 @@ def always(value: float) -> dict[str, Any]:
 NOTHING: dict[str, Any] = {name: {"present": 0.0} for name in ("hat", "mask", "scarf", "hand", "occluder", "glasses")}
 NOTHING |= {"jewellery": {"women": 0.0, "men": 0.0, "necklace": 0.0}, "border": {"cut": 0.0, "margin": 0.0}}
 NOTHING |= {"hair": {"style_men": always(HAIR_STYLES.index("buzz")), "style_women": always(HAIR_STYLES.index("buzz"))}}
-NOTHING["camera"] = {name: always(0.0) for name in ("azimuth", "elevation", "roll", "shift_x", "shift_y")}
+NOTHING["camera"] = {
+    name: always(0.0) for name in ("azimuth_degrees", "elevation_degrees", "roll_degrees", "shift_x", "shift_y")
+}
 NOTHING["camera"] |= {"face_fraction": always(0.36)}
 NOTHING["head"] = {"neck": 0.0, "head": 0.0}
 
@@ -221,7 +223,7 @@ def test_a_cut_face_lies_partly_outside(make: Any) -> None:
 
 
 def scene(index: int) -> dict[str, Any]:
-    return sampling.sample_scene(AnnyConfig(), AnnyDistribution(), ("a",), EXPRESSION, 5, index)
+    return sampling.sample_scene(AnnyConfig(), ("a",), EXPRESSION, 5, index)
 
 
 LOOKS = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right"))

@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.backdrops.shapes import SHAPES, draw_background
-from synthforge_plugins.generators.anny.factors.config import BACKGROUNDS, HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.person import HAIR_STYLES
+from synthforge_plugins.generators.anny.factors.picture import BACKGROUNDS
 from synthforge_plugins.generators.anny.film.develop import publish, tone_table
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
 from synthforge_plugins.generators.anny.light.environment import (
@@ -67,7 +69,7 @@ def render(generator: AnnyGenerator) -> Any:
 SCALE = {"scale": always(3.0)}
 EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "noise": ({}, {"film": {"noise": always(4.0)}}),
-    "motion": ({}, {"film": {"motion": always(12.0), "motion_turn": always(0.5)}}),
+    "motion": ({}, {"film": {"motion": always(12.0), "motion_turn_degrees": always(28.6)}}),
     "defocus": ({}, {"film": {"defocus": always(4.0)}}),
     "slight defocus": ({}, {"film": {"defocus": always(1.6)}}),
     "sharpening": ({}, {"film": {"blur": always(-0.5)}}),

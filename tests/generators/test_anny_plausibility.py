@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from synthforge_plugins.generators.anny.factors.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 from synthforge_plugins.generators.anny.factors.distributions import Distribution
+from synthforge_plugins.generators.anny.factors.person import HAIR_STYLES
 from synthforge_plugins.generators.anny.people.plausibility import RULES, Rule, plausible
 from test_origins import AnnyScenes
 

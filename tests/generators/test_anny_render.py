@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from synthforge_plugins.generators.anny import build
-from synthforge_plugins.generators.anny.factors.config import HAIR_STYLES, AnnyConfig
+from synthforge_plugins.generators.anny.factors.config import AnnyConfig
+from synthforge_plugins.generators.anny.factors.person import HAIR_STYLES
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
 from synthforge_plugins.generators.anny.static_scene import StaticScene
 from synthforge_plugins.schemas import SYNTHFORGE
@@ -31,9 +32,9 @@ def always(value: float) -> dict[str, Any]:
 
 
 FRONTAL = {
-    "azimuth": always(0.0),
-    "elevation": always(0.0),
-    "roll": always(0.0),
+    "azimuth_degrees": always(0.0),
+    "elevation_degrees": always(0.0),
+    "roll_degrees": always(0.0),
     "face_fraction": always(0.42),
     "shift_x": always(0.0),
     "shift_y": always(0.0),
@@ -221,8 +222,8 @@ def test_left_is_the_subjects_left(make: Any) -> None:
 
 
 def test_azimuth_turns_the_camera_to_the_subjects_left(make: Any) -> None:
-    for azimuth in (-0.7, 0.7):
-        r = render(make(camera={**FRONTAL, "azimuth": always(azimuth)}), 1)[0]
+    for azimuth in (-40.0, 40.0):
+        r = render(make(camera={**FRONTAL, "azimuth_degrees": always(azimuth)}), 1)[0]
         assert np.sign(r.camera.position[0]) == np.sign(azimuth)
 
 
@@ -240,7 +241,7 @@ def test_the_face_has_the_size_that_was_asked_for(make: Any) -> None:
 
 
 def test_hair_is_there_when_it_should_be_and_hides_ears(make: Any) -> None:
-    common = {"camera": {**FRONTAL, "azimuth": always(0.6)}, "head": GROWN, **BARE}
+    common = {"camera": {**FRONTAL, "azimuth_degrees": always(34.0)}, "head": GROWN, **BARE}
     bald = render(make(hair=style("bald"), **common), 4)
     long = render(make(hair=style("long", cover_ears=always(0.0), length=always(150.0)), **common), 4)
     assert sum(mask(r, "hair").sum() for r in bald) == 0
@@ -327,7 +328,7 @@ def test_an_occluder_lies_in_front(make: Any) -> None:
 
 
 def test_light_and_skin_change_the_picture_but_not_the_labels(make: Any, generator: AnnyGenerator) -> None:
-    bright = make(light={"key_azimuth": always(1.2)}, skin={"melanin": always(0.5)})
+    bright = make(light={"key_azimuth_degrees": always(69.0)}, skin={"melanin": always(0.5)})
     changed = bright.render([bright.sample(11, 1)], SIZE)[0]
     before = generator.render([generator.sample(11, 1)], SIZE)[0]
     assert np.array_equal(before.labels["synthforge"], changed.labels["synthforge"])
@@ -336,7 +337,7 @@ def test_light_and_skin_change_the_picture_but_not_the_labels(make: Any, generat
 
 def test_shadows_fall_away_from_the_light(make: Any) -> None:
     def lit(azimuth: float) -> np.ndarray:
-        light = {"count": always(1), "key_azimuth": always(azimuth), "key_elevation": always(0.2)}
+        light = {"count": always(1), "key_azimuth_degrees": always(azimuth), "key_elevation_degrees": always(11.5)}
         light |= {"key_level": always(1.2), "ambient_level": always(0.15), "ambient_side": always(0.0)}
         g = make(camera=FRONTAL, light=light, hair=style("bald"), film={"noise": always(0.0)}, **BARE)
         r = render(g, 1)[0]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
-from synthforge_plugins.generators.anny.factors.distributions import Distribution, draw
+from synthforge_plugins.generators.anny.factors.distributions import Distribution
+from synthforge_plugins.generators.anny.factors.table import draw, groups
 from synthforge_plugins.generators.anny.light.palette import luminance, skin_tone, white_light
 from synthforge_plugins.generators.anny.people import sampling
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
 from synthforge.core.seeding import numpy_rng
-from synthforge.heads.anny.sampling import AnnyDistribution
 
 LOCAL = ("l-eye-scale-decr-incr", "r-eye-scale-decr-incr", "chin-height-decr-incr")
 LOOKS = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right"))
@@ -23,7 +22,11 @@ EXPRESSION = (*LOOKS, "eyeBlinkLeft", "eyeBlinkRight", "jawOpen")
 
 
 def scene(index: int, config: AnnyConfig | None = None, seed: int = 3) -> dict:
-    return sampling.sample_scene(config or AnnyConfig(), AnnyDistribution(), LOCAL, EXPRESSION, seed, index)
+    return sampling.sample_scene(config or AnnyConfig(), LOCAL, EXPRESSION, seed, index)
+
+
+def none(name: str) -> np.random.Generator:
+    raise AssertionError(f"{name} should share the stream of its group")
 
 
 def flat(value: Any) -> Any:
@@ -32,13 +35,13 @@ def flat(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-GROUPS = [f.name for f in dataclasses.fields(AnnyConfig) if dataclasses.is_dataclass(getattr(AnnyConfig(), f.name))]
+GROUPS = list(groups(AnnyConfig()))
 
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_draws_stay_within_the_declared_range_and_use_it(name: str) -> None:
     group = getattr(AnnyConfig(), name)
-    drawn = [draw(group, numpy_rng(0, index, name)) for index in range(300)]
+    drawn = [draw(group, numpy_rng(0, index, name), none) for index in range(300)]
     for factor, distribution in vars(group).items():
         if not isinstance(distribution, Distribution):
             continue
@@ -81,9 +84,9 @@ def test_changing_one_group_leaves_the_others_as_they_were() -> None:
 
 def test_changing_one_factor_leaves_its_group_as_it_was() -> None:
     group = AnnyConfig().camera
-    before = draw(group, numpy_rng(1, 2, "camera"))
+    before = draw(group, numpy_rng(1, 2, "camera"), none)
     group.azimuth = Distribution("normal", mean=0.0, std=0.2, low=-0.5, high=0.5)
-    after = draw(group, numpy_rng(1, 2, "camera"))
+    after = draw(group, numpy_rng(1, 2, "camera"), none)
     assert before["azimuth"] != after["azimuth"]
     assert {k: v for k, v in before.items() if k != "azimuth"} == {k: v for k, v in after.items() if k != "azimuth"}
 
@@ -127,7 +130,7 @@ def test_white_light_is_neutral_at_daylight_and_red_below() -> None:
     ("values", "message"),
     [
         ({"light": {"count": {"kind": "poisson"}}}, "poisson"),
-        ({"camera": {"azimuth": {"kind": "uniform", "low": 1.0, "high": -1.0}}}, "low <= high"),
+        ({"camera": {"azimuth_degrees": {"kind": "uniform", "low": 60, "high": -60}}}, "low <= high"),
         ({"skin": {"melanine": 1}}, "melanine"),
         ({"hair": {"style_men": {"kind": "choice", "values": [1.0], "weights": [0.5, 0.5]}}}, "weights"),
     ],
@@ -138,7 +141,8 @@ def test_a_wrong_configuration_says_what_is_wrong(values: dict, message: str) ->
 
 
 def test_distributions_can_be_changed_key_by_key() -> None:
-    config = build_config(AnnyConfig, {"camera": {"azimuth": {"low": -0.2, "high": 0.2}}, "glasses": {"present": 1.0}})
-    assert config.camera.azimuth.bounds == (-0.2, 0.2)
-    assert all(abs(scene(i, config)["camera"]["azimuth"]) <= 0.2 for i in range(20))
+    narrow = {"camera": {"azimuth_degrees": {"low": -12, "high": 12}}, "glasses": {"present": 1.0}}
+    config = build_config(AnnyConfig, narrow)
+    assert config.camera.azimuth.bounds == pytest.approx((-0.20944, 0.20944), abs=1e-5)
+    assert all(abs(scene(i, config)["camera"]["azimuth"]) <= 0.2095 for i in range(20))
     assert all(scene(i, config)["glasses"]["worn"] for i in range(20))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
-from synthforge_plugins.generators.anny.factors.declared import CHANCES, ENTANGLED, declared_factors
+from synthforge_plugins.generators.anny.factors.declared import declared_factors
 from synthforge_plugins.generators.anny.people.sampling import drawn_factors, sample_scene
 
 from synthforge.core.factors import Factor, read
@@ -15,7 +15,6 @@ from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Scene
-from synthforge.heads.anny.sampling import AnnyDistribution
 
 LOCAL = ("l-eye-scale-decr-incr", "r-eye-scale-decr-incr", "chin-height-decr-incr")
 LOOKS = tuple(f"eyeLook{way}{side}" for way in ("Up", "Down", "In", "Out") for side in ("Left", "Right"))
@@ -30,11 +29,11 @@ class AnnyScenes(OriginGenerator):
 
     def sample_from(self, origin: Origin) -> Scene:
         key = origin.seed, origin.index
-        parameters = sample_scene(self.config, AnnyDistribution(), LOCAL, EXPRESSION, *key, origin)
+        parameters = sample_scene(self.config, LOCAL, EXPRESSION, *key, origin)
         return Scene(*key, parameters, drawn=drawn_factors(self.config, origin), origin=origin)
 
     def factors(self) -> tuple[Factor, ...]:
-        return declared_factors(self.config, AnnyDistribution(), EXPRESSION)
+        return declared_factors(self.config, EXPRESSION)
 
     def render(self, scenes: Any, resolution: int) -> Any:
         raise AssertionError("nothing is rendered here")
@@ -118,4 +117,4 @@ def test_whatever_may_be_present_is_reported() -> None:
     config = AnnyConfig()
     chances = {f"{name}.present" for name, group in vars(config).items() if hasattr(group, "present")}
     assert len(chances) >= 2
-    assert chances <= set(CHANCES) | set(ENTANGLED), "add the new chance to plugins/generators/anny/factors.py"
+    assert chances <= {factor.name for factor in declared_factors(config)}, "say where it is seen: chance(..., seen=)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,18 +10,17 @@ from typing import Any
 
 import torch
 
-from synthforge.core.config import unknown_key
 from synthforge.core.errors import ConfigError
 from synthforge.core.factors import Factor
 from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.heads.anny import AnnyHead
-from synthforge.heads.anny.sampling import AnnyDistribution
 
 from .backdrops.folder import Folder
 from .factors.config import AnnyConfig
 from .factors.declared import declared_factors
+from .factors.table import stains
 from .people.sampling import recorded, sample_with_factors
 from .renderer import Renderer
 from .static_scene import StaticScene
@@ -32,12 +30,9 @@ class AnnyGenerator(OriginGenerator):
     """Renders anny heads. See `AnnyConfig` for every factor and docs/anny.md for what the pictures contain."""
 
     def __init__(self, config: AnnyConfig) -> None:
-        """Raises ConfigError for an unknown key under `head`, a bad batch size or a device that is not there."""
-        if config.batch_size < 1:
-            raise ConfigError(f"generators/anny: batch_size must be at least 1, got {config.batch_size}")
+        """Raises ConfigError for a device or a folder of backgrounds that is not there."""
         self.config = config
         self.batch_size = config.batch_size
-        self.distribution = _distribution(config.head)
         self.device = _device(config.device)
         place = config.background.folder
         self.folder = Folder(place, "generators/anny: background.folder") if place else None
@@ -52,7 +47,7 @@ class AnnyGenerator(OriginGenerator):
     def renderer(self) -> Renderer:
         """The renderer with its static scene; built at the first use, about three seconds."""
         with _one_thread():
-            return Renderer(StaticScene(self.head, self.device))
+            return Renderer(StaticScene(self.head, self.device, stains(self.config)))
 
     def prepare(self) -> None:
         """Build the head's cache and compile the kernels, once for all worker processes."""
@@ -61,14 +56,14 @@ class AnnyGenerator(OriginGenerator):
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. Each group of factors has its own stream, `anny/<group>`."""
         names, key = (self.head.local_names, self.head.expression_names), (origin.seed, origin.index)
-        parameters, drawn = sample_with_factors(self.config, self.distribution, *names, origin)
+        parameters, drawn = sample_with_factors(self.config, *names, origin)
         if self.folder is not None:
             self.folder.choose(parameters["background"], self.config.background.folder_share)
         return Scene(*key, parameters, drawn=recorded(drawn), origin=origin)
 
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""
-        return declared_factors(self.config, self.distribution, self.head.expression_names)
+        return declared_factors(self.config, self.head.expression_names)
 
     def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         """See `Generator.render`: on a CPU the bytes do not depend on the other scenes of the batch."""
@@ -105,19 +100,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _distribution(overrides: dict[str, float]) -> AnnyDistribution:
-    known = [field.name for field in dataclasses.fields(AnnyDistribution)]
-    for key in overrides:
-        if key not in known:
-            raise unknown_key(key, known, "generators/anny: head")
-    return AnnyDistribution(**overrides)
-
-
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("generators/anny: device: cuda was asked for but torch sees no CUDA device", hint="Use auto.")
-    if name not in ("cpu", "cuda"):
-        raise ConfigError(f"generators/anny: device is cpu, cuda or auto, not '{name}'")
     return torch.device(name)

@@ -62,7 +62,7 @@ class Renderer:
         seen = self._shadows(vertices, normals, dead, parameters)
         clock("shadows")
         screen = self._project(look_array, vertices, dead)
-        posed, keep = self._posed(vertices, normals, strand, seen, screen, look_array, dead, worn)
+        posed, keep = self._posed(vertices, normals, strand, seen, screen, look_array, dead, worn, parameters)
         clock("paint")
         solid, thin = (self._draw(screen, ranges, resolution) for ranges in (self.static.solid, self.static.thin))
         clock("raster")
@@ -252,13 +252,15 @@ class Renderer:
         looks: Any,
         dead: torch.Tensor,
         worn: tuple[torch.Tensor, torch.Tensor],
+        parameters: Sequence[Mapping[str, Any]],
     ) -> tuple[Any, list[torch.Tensor]]:
         """The per-image arrays as the struct kernels read, and the tensors that own its memory."""
         static, batch, count = self.static, len(vertices), self.static.head.num_vertices
         paint = torch.empty(batch, count * 2, 4, device=self.device)
         size = span(count, self.device)
         inputs = [looks, as_warp(static.tiles, wp.vec4), as_warp(static.mm_tensor, wp.vec3)]
-        inputs += [as_warp(static.skin_uv, wp.vec2), as_warp(static.marks), count, size, as_warp(paint, wp.vec4)]
+        inputs += [as_warp(static.skin_uv, wp.vec2), static.marks, static.stains(parameters), count, size]
+        inputs += [as_warp(paint, wp.vec4)]
         launch(paint_kernel, (batch, chunks(count, size)), inputs, self.device)
         glow = torch.empty(batch, static.num_vertices, 4, device=self.device)
         size = span(static.num_vertices, self.device)

@@ -5,6 +5,7 @@ Built once per process from the head model; arrays are handed to kernels as they
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,7 @@ from synthforge.geometry.warp_runtime import as_warp, start
 from synthforge.heads.anny import AnnyHead
 
 from ...schemas import SYNTHFORGE
+from .factors.table import Stain
 from .mesh import materials
 from .mesh.anatomy import build_anatomy, canonical_millimetres
 from .mesh.beard import build_beard_mesh
@@ -25,7 +27,7 @@ from .mesh.glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .mesh.hair import COLUMNS, ROWS, build_hair_mesh
 from .mesh.lashes import lash_coordinates
 from .mesh.worn.wardrobe import Wardrobe
-from .shading.arrays import MIXED_REGION, Head
+from .shading.arrays import MARKS, MIXED_REGION, Head, Marks, Stains
 from .shading.tiles import build_tiles
 from .shading.wrinkles import build_wrinkles
 
@@ -52,8 +54,10 @@ class StaticScene:
     `solid` and `thin`: the ranges of faces that make up the two layers.
     """
 
-    def __init__(self, head: AnnyHead, device: torch.device) -> None:
+    def __init__(self, head: AnnyHead, device: torch.device, stains: Sequence[tuple[str, str, Stain]] = ()) -> None:
+        """stains: group and name of the parameter, and where on the skin it goes and in which colour."""
         start()
+        self.stain_names = [(group, name) for group, name, _ in stains]
         self.head, self.device = head, device
         centre = head.eyeballs(torch.as_tensor(head.rest, device=head.device)[None]).centre[0].cpu().numpy()
         self.mm = canonical_millimetres(head.rest, centre)
@@ -97,6 +101,19 @@ class StaticScene:
         self.solid, self.thin = _runs(self.material, materials.SOLID), _runs(self.material, materials.THIN)
         self._shadows()
         self._arrays()
+        where = [np.broadcast_to(stain.where(self.anatomy), head.num_vertices) for _, _, stain in stains]
+        self.stain_where = self.tensor(np.asarray(where, np.float32).reshape(-1, head.num_vertices))
+        self.stain_colours = self.tensor(np.asarray([stain.colour for *_, stain in stains], np.float32).reshape(-1, 3))
+
+    def stains(self, parameters: Sequence[Mapping[str, Any]]) -> Any:
+        """What factors add to the skins of a batch, as the struct kernels read."""
+        amounts = [[p[group][name] for group, name in self.stain_names] for p in parameters]
+        value = Stains()
+        value.count = len(self.stain_names)
+        if value.count:
+            value.where, value.colour = as_warp(self.stain_where), as_warp(self.stain_colours, wp.vec3)
+            value.amount = as_warp(self.tensor(np.asarray(amounts, np.float32)))
+        return value
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """The array on the static's device."""
@@ -137,8 +154,10 @@ class StaticScene:
         self.incidence = Incidence(self.tensor(self.faces[self.outer]), self.num_vertices)
         self.faces_tensor = self.tensor(self.faces)
         lips = self.vertex_share(("upper_lip", "lower_lip"))
-        columns = (a.azimuth, a.inside, a.moustache, a.chin, a.jaw, a.jaw_height, a.blush, a.socket, a.oily, lips)
-        self.marks = self.tensor(np.stack([*columns, a.collar, a.shadow, a.bag], axis=1).astype(np.float32))
+        self.marks = Marks()
+        for name in MARKS:
+            values = lips if name == "lips" else getattr(a, name)
+            setattr(self.marks, name, as_warp(self.tensor(np.asarray(values, np.float32))))
         body = self.head.faces[self.head.face_group == self.head.group_names.index("body")]
         normals = vertex_normals(torch.from_numpy(self.mm), torch.from_numpy(body)).numpy()
         self.wrinkles = self.tensor(build_wrinkles(self.mm, normals, a.skin_uv))

@@ -8,56 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-
-@dataclass
-class AnnyDistribution:
-    """What heads are drawn. Angles are in degrees; sigmas of normal distributions, truncated at `limit` sigmas.
-
-    Identity: age (uniform from `age_low` to `age_high`) in anny's unit (0 baby, 1/3 child, 2/3 young adult, 1 old),
-    `children` the share drawn below that, down to `age_child`; gender from Beta(gender_beta, gender_beta), small values
-    give clear men and women; ancestry from a symmetric Dirichlet; `phenotype_sigma` around 0.5 of the other phenotypes;
-    `local_sigma` of the slider's range for every local change, `asymmetry` the share of it that differs between left
-    and right; `narrow_sigma` instead for sliders of chin, lips, brows and skull.
-
-    Expression: shares of neutral faces (`neutral`) and of a few actions (`few`), the rest mix many actions; `strength`
-    scales all; `blink` the chance of shut eyes, `talk` of an open jaw, `smile` of a smile (photographs show many).
-
-    Pose: sigmas of the neck's and the head's turn about x, y, z. Gaze: `contact` is the chance of eyes that look into
-    the camera, where one is given and they need not turn far; else they turn a part of the way, any up to `follow`,
-    with sigmas of `gaze_yaw` and `gaze_pitch` (about straight ahead without a camera). `vergence` is how far eyes turn
-    towards each other.
-    """
-
-    age_low: float = 0.5
-    age_high: float = 1.0
-    age_child: float = 0.05
-    children: float = 0.12
-    gender_beta: float = 0.25
-    ancestry_concentration: float = 0.5
-    phenotype_sigma: float = 0.16
-    local_sigma: float = 0.2
-    narrow_sigma: float = 0.12
-    asymmetry: float = 0.15
-    neutral: float = 0.2
-    few: float = 0.6
-    strength: float = 1.0
-    blink: float = 0.06
-    talk: float = 0.35
-    smile: float = 0.62
-    contact: float = 0.8
-    follow: float = 1.0
-    gaze_yaw: float = 9.0
-    gaze_pitch: float = 6.0
-    vergence: float = 1.0
-    neck: float = 4.0
-    head: float = 6.0
-    limit: float = 2.5
-
+from .distribution import AnnyDistribution
 
 # Sliders that move landmarks most for the least visible gain, and those that only shift the head on its neck.
 _NARROW = ("chin", "mouth-lowerlip", "mouth-upperlip", "mouth-scale", "mouth-trans", "eyebrows", "forehead")

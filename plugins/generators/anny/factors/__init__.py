@@ -1,1 +1,22 @@
-"""What is drawn: every factor of a picture, its distribution, unit, range and source."""
+"""What is drawn: every factor of a picture, its distribution, unit, range and source.
+
+The names here are enough for a variant of the generator with a factor of your own: see docs/anny.md.
+"""
+
+from .config import AnnyConfig
+from .distributions import Distribution, choice, constant, log_normal, normal, uniform
+from .person import SkinConfig
+from .table import Stain, factor
+
+__all__ = [
+    "AnnyConfig",
+    "Distribution",
+    "SkinConfig",
+    "Stain",
+    "choice",
+    "constant",
+    "factor",
+    "log_normal",
+    "normal",
+    "uniform",
+]

@@ -1,13 +1,13 @@
-"""Named one-dimensional distributions, and how a group of them is drawn from one random stream."""
+"""Named one-dimensional distributions, as values of configuration keys."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from synthforge.core.keys import Key
 
 KINDS = ("uniform", "normal", "log_normal", "choice", "constant")
 TRIES = 4  # normal draws kept in reserve for one factor; the first one within its bounds counts
@@ -15,7 +15,7 @@ TRIES = 4  # normal draws kept in reserve for one factor; the first one within i
 
 @dataclass
 class Distribution:
-    """One factor: how it is distributed.
+    """How one factor is distributed.
 
     kind: `uniform` on [low, high]; `normal` (mean, std) and `log_normal` (median `mean`, std of the natural logarithm),
     both kept within [low, high]; `choice` among `values` with `weights` (equal ones when left out); `constant`: `mean`.
@@ -33,17 +33,62 @@ class Distribution:
         if self.kind not in KINDS:
             raise ValueError(f"a distribution is one of {', '.join(KINDS)}, not '{self.kind}'")
         if self.low > self.high:
-            raise ValueError(f"a distribution needs low <= high, got {self.low} and {self.high}")
+            raise ValueError("a distribution needs low <= high")
         if self.kind == "uniform" and not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise ValueError("a uniform distribution needs `low` and `high`")
-        if self.kind in ("normal", "log_normal") and self.std < 0:
-            raise ValueError(f"std must not be negative, got {self.std}")
+        if self.kind in ("normal", "log_normal") and not 0 <= self.std < math.inf:
+            raise ValueError("`std` must be finite and not negative")
         if self.kind == "log_normal" and self.mean <= 0:
-            raise ValueError(f"the median (`mean`) of a log_normal distribution must be positive, got {self.mean}")
+            raise ValueError("the median (`mean`) of a log_normal distribution must be positive")
         if self.kind == "choice" and not self.values:
             raise ValueError("a choice needs `values`")
         if self.weights and (len(self.weights) != len(self.values) or min(self.weights) < 0 or not sum(self.weights)):
             raise ValueError("`weights` must be as many as `values`, not negative and not all 0")
+
+    @classmethod
+    def from_yaml(cls, value: Any, about: Key) -> Any:
+        """Short forms as the mapping they stand for, and names as the codes of `about.choices`.
+
+        A number or a name is a constant; a mapping of names, or of numbers, to shares is a choice.
+        Raises ValueError for a name that is none of the choices.
+        """
+
+        def code(each: Any) -> Any:
+            return about.code(each) if isinstance(each, str) and about.choices else each
+
+        if not isinstance(value, Mapping):
+            return {"kind": "constant", "mean": code(value)} if isinstance(value, (str, int, float)) else value
+        if value and not set(value) & set(cls.__dataclass_fields__):
+            if about.choices or all(isinstance(name, (int, float)) for name in value):
+                return {"kind": "choice", "values": [code(k) for k in value], "weights": list(value.values())}
+            return value
+        given = dict(value)
+        if isinstance(given.get("mean"), str):
+            given = {"kind": "constant"} | given | {"mean": code(given["mean"])}
+        if isinstance(given.get("values"), (list, tuple)):
+            given = {"kind": "choice", "weights": []} | given | {"values": [code(each) for each in given["values"]]}
+        return given
+
+    @classmethod
+    def scaled(cls, mapping: Mapping[str, Any], factor: float) -> dict[str, Any]:
+        """The mapping in another unit, to nine digits: all but weights, and the spread of a logarithm, times `factor`."""
+        fixed = ("kind", "weights", *(("std",) if mapping.get("kind") == "log_normal" else ()))
+
+        def times(value: Any) -> Any:
+            if isinstance(value, (list, tuple)):
+                return [times(each) for each in value]
+            return float(f"{value * factor:.9g}") if isinstance(value, (int, float)) else value
+
+        return {name: each if name in fixed else times(each) for name, each in mapping.items()}
+
+    def problem(self, about: Key) -> str:
+        """What is wrong with it as the distribution of a factor, or an empty text: every value must be in range."""
+        ends = tuple(self.values) if self.kind == "choice" else self.bounds
+        if self.kind in ("normal", "log_normal"):
+            ends = (*ends, self.mean)
+        if about.choices and (self.kind not in ("choice", "constant") or any(end % 1 for end in ends)):
+            return f"it is a `choice` among, or constantly one of, {about.range}"
+        return next(filter(None, map(about.problem, ends)), "")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -78,38 +123,26 @@ class Distribution:
         return min(max(value, self.low), self.high)
 
 
-def uniform(low: float, high: float) -> Any:
-    """A dataclass field: uniform on [low, high]."""
-    return field(default_factory=lambda: Distribution("uniform", low=low, high=high))
+def uniform(low: float, high: float) -> Distribution:
+    """Uniform on [low, high]."""
+    return Distribution("uniform", low=low, high=high)
 
 
-def normal(mean: float, std: float, low: float, high: float) -> Any:
-    """A dataclass field: normal, kept within [low, high]."""
-    return field(default_factory=lambda: Distribution("normal", mean=mean, std=std, low=low, high=high))
+def normal(mean: float, std: float, low: float, high: float) -> Distribution:
+    """Normal, kept within [low, high]."""
+    return Distribution("normal", mean=mean, std=std, low=low, high=high)
 
 
-def log_normal(median: float, std: float, low: float, high: float) -> Any:
-    """A dataclass field: log-normal, kept within [low, high]."""
-    return field(default_factory=lambda: Distribution("log_normal", mean=median, std=std, low=low, high=high))
+def log_normal(median: float, std: float, low: float, high: float) -> Distribution:
+    """Log-normal, kept within [low, high]."""
+    return Distribution("log_normal", mean=median, std=std, low=low, high=high)
 
 
-def choice(weights: dict[float, float]) -> Any:
-    """A dataclass field: one of the keys, weighted by the values."""
-    return field(default_factory=lambda: Distribution("choice", values=list(weights), weights=list(weights.values())))
+def choice(weights: Mapping[float, float]) -> Distribution:
+    """One of the keys, weighted by the values."""
+    return Distribution("choice", values=list(weights), weights=list(weights.values()))
 
 
-def constant(value: float) -> Any:
-    """A dataclass field: always `value`."""
-    return field(default_factory=lambda: Distribution("constant", mean=value))
-
-
-def draw(group: Any, rng: np.random.Generator) -> dict[str, float]:
-    """One value for every Distribution in a dataclass, by name.
-
-    Every factor takes the same amount of randomness whatever its kind, so that changing one factor's distribution
-    leaves the others of its group as they were.
-    """
-    factors = [(name, value) for name, value in vars(group).items() if isinstance(value, Distribution)]
-    uniforms = rng.random(len(factors)).tolist()
-    normals = rng.standard_normal((len(factors), TRIES)).tolist()
-    return {name: factor.pick(u, z) for (name, factor), u, z in zip(factors, uniforms, normals, strict=True)}
+def constant(value: float) -> Distribution:
+    """Always `value`."""
+    return Distribution("constant", mean=value)

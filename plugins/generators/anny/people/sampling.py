@@ -8,21 +8,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from synthforge.core.nearby import Origin
 from synthforge.geometry.cameras import orbit_direction
-from synthforge.heads.anny.sampling import AnnyDistribution, sample_parameters
+from synthforge.heads.anny.sampling import sample_parameters
 
 from ..backdrops.shapes import draw_background
-from ..factors.config import BACKGROUNDS, BEARD_STYLES, HAIR_STYLES, AnnyConfig
-from ..factors.distributions import draw
+from ..factors.config import AnnyConfig
+from ..factors.person import (
+    BEARD_STYLES,
+    HAIR_STYLES,
+    BeardConfig,
+    BrowsConfig,
+    ClothesConfig,
+    EyesConfig,
+    GlassesConfig,
+    HairConfig,
+    SkinConfig,
+)
+from ..factors.picture import BACKGROUNDS, LightConfig
+from ..factors.table import draw, groups, kept
 from ..light.environment import NAMES as ENVIRONMENTS
 from ..light.palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
 from .plausibility import TEENAGER, plausible
-from .worn import GROUPS as ACCESSORIES
 from .worn import adapt_hair, sample_accessories
 
 YOUNG_ADULT = 2 / 3  # in the phenotypes' unit of age
@@ -31,7 +43,6 @@ _LINES = ("forehead", "folds", "crow", "bags")
 
 def sample_scene(
     config: AnnyConfig,
-    distribution: AnnyDistribution,
     local_names: tuple[str, ...],
     expression_names: tuple[str, ...],
     seed: int,
@@ -42,25 +53,21 @@ def sample_scene(
 
     origin: take the streams of this one instead.
     """
-    return sample_with_factors(config, distribution, local_names, expression_names, origin or Origin(seed, index))[0]
+    return sample_with_factors(config, local_names, expression_names, origin or Origin(seed, index))[0]
 
 
 def sample_with_factors(
-    config: AnnyConfig,
-    distribution: AnnyDistribution,
-    local_names: tuple[str, ...],
-    expression_names: tuple[str, ...],
-    origin: Origin,
+    config: AnnyConfig, local_names: tuple[str, ...], expression_names: tuple[str, ...], origin: Origin
 ) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
     """The same, and what was drawn of every declared factor by group, before it is fitted to the person."""
 
     def stream(name: str) -> np.random.Generator:
         return origin.stream(f"anny/{name}")
 
-    streams = {name: stream(name) for name in _GROUPS}
-    factors = {name: draw(getattr(config, name), rng) for name, rng in streams.items()}
+    streams = {name: stream(name) for name in groups(config)}
+    factors = {name: draw(getattr(config, name), rng, partial(_own, origin, name)) for name, rng in streams.items()}
     camera = orbit_direction(factors["camera"]["azimuth"], factors["camera"]["elevation"])
-    head = sample_parameters(stream("head"), distribution, local_names, expression_names, camera)
+    head = sample_parameters(stream("head"), config.head, local_names, expression_names, camera)
     gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
     drawn = factors
     facts = {"gender": gender, "age": age}
@@ -87,23 +94,13 @@ def sample_with_factors(
         ),
         "film": _film(factors["film"], config.film.monochrome, streams["film"]),
     }
+    for name, kind in groups(config).items():  # factors added to a group reach the parameters as they were drawn
+        parameters[name] |= kept(kind, factors[name], kind.SHARED)
     return parameters, drawn
 
 
-_GROUPS = (
-    "camera",
-    "light",
-    "skin",
-    "eyes",
-    "brows",
-    "hair",
-    "beard",
-    "clothes",
-    "glasses",
-    "background",
-    "film",
-    *ACCESSORIES,
-)
+def _own(origin: Origin, group: str, factor: str) -> np.random.Generator:
+    return origin.stream(f"anny/{group}/{factor}")
 
 
 def recorded(drawn: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -113,7 +110,8 @@ def recorded(drawn: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, fl
 
 def drawn_factors(config: AnnyConfig, origin: Origin) -> dict[str, dict[str, float]]:
     """The values that `sample_scene` draws of every declared factor, by group, to seven digits."""
-    return recorded({name: draw(getattr(config, name), origin.stream(f"anny/{name}")) for name in _GROUPS})
+    names = groups(config)
+    return recorded({n: draw(getattr(config, n), origin.stream(f"anny/{n}"), partial(_own, origin, n)) for n in names})
 
 
 def _lights(f: Mapping[str, float]) -> dict[str, Any]:
@@ -133,10 +131,7 @@ def _lights(f: Mapping[str, float]) -> dict[str, Any]:
         "casting": int(f["casting"]),
         "softness": f["softness"],
         "ambient": ambient,
-        "ambient_sky": f["ambient_sky"],
-        "ambient_side": f["ambient_side"],
-        "ambient_turn": f["ambient_turn"],
-        "occlusion": f["occlusion"],
+        **kept(LightConfig, f),
         "environment": environment,
         "environment_share": 0.0 if environment == "gradient" else share,
         "environment_level": f["ambient_level"] * f["environment_gain"],
@@ -155,12 +150,11 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     if f["lipstick"] > 0:
         paint = from_hsv(0.97 + 0.06 * f["hue"] / 0.1, 0.75, 0.45 - 0.3 * dark)
         lips = lips * (1 - f["lipstick"]) + paint * f["lipstick"]
-    keep = ("mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness", "scatter", "lip_gloss", "moles")
     painted = float(phenotype[0] > 0.5 and age > TEENAGER)
     aged = {n: f[n] * ((0.1 if n == "forehead" else 0.3) * float(age > TEENAGER) + f["wrinkled"] * old) for n in _LINES}
     shadow = from_hsv(f["eyeshadow_hue"], 0.5, 0.5) * tone
     relief = f["relief"] + f["ageing"] * old
-    return {name: f[name] for name in keep} | {
+    return kept(SkinConfig, f) | {
         "melanin": melanin,
         "tone": tone,
         "lips": lips,
@@ -180,7 +174,7 @@ def _eyes(f: Mapping[str, float]) -> dict[str, Any]:
         "iris": np.clip(IRIS[kind] * f["iris_shade"], 0, 1),
         "liner": f["liner"],
         "lashes": f["lashes"],
-        **{name: f[name] for name in ("iris_radius", "pupil", "sclera", "veins", "lid_shadow", "gloss")},
+        **kept(EyesConfig, f),
     }
 
 
@@ -201,13 +195,7 @@ def _hair(
         "hairline": f["hairline"] + (0.0 if female else 9.0 * old),
         "fringe": float(f["fringe"] < (0.5 if female else 0.35)) * f["fringe_length"],
         "offset": rng.random(4),
-        **{
-            name: f[name]
-            for name in (
-                *("thickness", "lumps", "length", "parting", "ragged", "contrast", "gloss", "density", "wave"),
-                *("cover_ears", "tips"),
-            )
-        },
+        **kept(HairConfig, f),
     }
 
 
@@ -217,8 +205,7 @@ def _brows(
     # brows are darker than blond or grey hair, and clearly darker than the skin
     colour = np.minimum(np.minimum(hair["colour"], 0.12) * f["shade"], skin["tone"] * 0.42)
     thickness = f["thickness"] * (1.0 + men * (gender < 0.5))
-    keep = ("density", "taper", "strands", "edge", "arch")
-    return {"colour": colour, "thickness": thickness, **{name: f[name] for name in keep}}
+    return {"colour": colour, "thickness": thickness, **kept(BrowsConfig, f)}
 
 
 def _beard(f: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,14 +213,14 @@ def _beard(f: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "style": style,
         "colour": np.minimum(hair["colour"] * f["shade"], 0.5),
-        **{name: f[name] for name in ("density", "reach", "patchiness", "length")},
+        **kept(BeardConfig, f),
     }
 
 
 def _clothes(f: Mapping[str, float]) -> dict[str, Any]:
     return {
         "colour": from_hsv(f["hue"], f["saturation"], f["value"]),
-        **{name: f[name] for name in ("neckline", "vee", "pattern", "pattern_scale")},
+        **kept(ClothesConfig, f),
     }
 
 
@@ -244,7 +231,7 @@ def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.
         "sun": bool(dark < sun),
         "tint": f["tint"] if dark < sun else 0.08,
         "colour": from_hsv(f["hue"], 0.35, f["value"]),
-        **{name: f[name] for name in ("width", "height", "roundness", "rim", "drop")},
+        **kept(GlassesConfig, f),
     }
 
 

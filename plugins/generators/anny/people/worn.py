@@ -7,7 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ..factors.worn import BORDERS, EARRING_KINDS, HAND_PLACES, HAT_KINDS, THINGS
+from ..factors.table import kept
+from ..factors.worn import (
+    BORDERS,
+    EARRING_KINDS,
+    HAND_PLACES,
+    HAT_KINDS,
+    THINGS,
+    HandConfig,
+    HatConfig,
+    JewelleryConfig,
+    MaskConfig,
+    OccluderConfig,
+    ScarfConfig,
+)
 from ..light.palette import from_hsv
 from ..mesh.worn.headwear import rim_terms
 from ..mesh.worn.jewellery import METALS
@@ -65,37 +78,34 @@ def _hat(f: Mapping[str, float], chance: np.ndarray, present: float, woman: bool
         kind, f["side"]
     )
     back = f["back"] + {"brimmed": 22.0, "beanie": -8.0}.get(kind, 0.0)
-    keep = ("turn", "peak", "droop", "brim", "curl", "crown", "slouch", "cuff", "band", "knit")
     return {
         "present": bool(chance[0] < present),
         "kind": kind,
         "rim": rim_terms(reach, side, back),
         "colour": from_hsv(f["hue"], f["saturation"], f["value"]),
         "ribs": float(round(f["ribs"])),
-        **{name: f[name] for name in keep},
+        **kept(HatConfig, f),
     }
 
 
 def _mask(f: Mapping[str, float], chance: np.ndarray, config: Any) -> dict[str, Any]:
     tint = int(f["tint"])
     colour = COLOURS[tint] if tint < len(COLOURS) - 1 else from_hsv(f["hue"], 0.5, 0.3)
-    keep = ("top", "chin", "slack", "folds")
     return {
         "present": bool(chance[0] < config.present),
         "under_nose": bool(chance[1] < config.under_nose),
         "colour": np.clip(colour * f["value"], 0, 1),
-        **{name: f[name] for name in keep},
+        **kept(MaskConfig, f),
     }
 
 
 def _scarf(f: Mapping[str, float], chance: np.ndarray, present: float, hat: Mapping[str, Any]) -> dict[str, Any]:
-    keep = ("bulk", "tall", "rise", "loose", "folds", "knit")
     scarf: dict[str, Any] = {
         "present": bool(chance[0] < present),
         "label": "cloth",
         "colour": from_hsv(f["hue"], f["saturation"], f["value"]),
         "phase": float(2 * np.pi * chance[1]),
-        **{name: f[name] for name in keep},
+        **kept(ScarfConfig, f),
     }
     if hat["present"] and hat["kind"] == "headscarf":  # its lower part goes around the neck
         scarf |= {"present": True, "label": "hat", "colour": hat["colour"], "knit": 0.5 * hat["knit"]}
@@ -116,7 +126,7 @@ def _hand(
         "place": HAND_PLACES[int(f["place"])],
         "tone": tone,
         "sleeve": cloth,
-        **{name: f[name] for name in ("size", "x", "y", "turn", "spread", "curl", "lift")},
+        **kept(HandConfig, f),
     }
 
 
@@ -140,7 +150,7 @@ def _thing(
         "band": 0.6 + 0.8 * float(chance[1]),
         "tone": tone,
         "sleeve": cloth,
-        **{name: f[name] for name in ("size", "x", "y", "turn", "near")},
+        **kept(OccluderConfig, f),
     }
 
 
@@ -150,13 +160,12 @@ def _jewellery(f: Mapping[str, float], chance: np.ndarray, config: Any, woman: b
     both = chance[1] >= config.single * (1.0 if woman else 8.0)
     metal = int(f["metal"])
     kind = EARRING_KINDS[int(f["kind"])] if woman else "stud"
-    keep = ("stud", "hoop", "wire", "drop", "swing", "chain", "droop")
     return {
         "worn": [worn, worn and bool(both)],
         "kind": kind,
         "necklace": bool(chance[2] < (config.necklace if woman else 0.2 * config.necklace)),
         "colour": METALS[metal] if metal < len(METALS) - 1 else from_hsv(f["hue"], 0.7, 0.35),
-        **{name: f[name] for name in keep},
+        **kept(JewelleryConfig, f),
     }
 
 

@@ -30,6 +30,39 @@ class Head:
 
 
 @wp.struct
+class Marks:
+    """Static numbers of the head's vertices (V,), see `mesh.anatomy.Anatomy`; lips: share of the area around one."""
+
+    azimuth: wp.array(dtype=wp.float32)
+    inside: wp.array(dtype=wp.float32)
+    moustache: wp.array(dtype=wp.float32)
+    chin: wp.array(dtype=wp.float32)
+    jaw: wp.array(dtype=wp.float32)
+    jaw_height: wp.array(dtype=wp.float32)
+    blush: wp.array(dtype=wp.float32)
+    socket: wp.array(dtype=wp.float32)
+    oily: wp.array(dtype=wp.float32)
+    lips: wp.array(dtype=wp.float32)
+    collar: wp.array(dtype=wp.float32)
+    shadow: wp.array(dtype=wp.float32)
+    bag: wp.array(dtype=wp.float32)
+
+
+MARKS = tuple(Marks.vars)
+
+
+@wp.struct
+class Stains:
+    """Pigments that factors add to the skin, see `factors.table.Stain`. where (stains, V), colour (stains,), amount
+    (B, stains)."""
+
+    count: int
+    where: wp.array2d(dtype=wp.float32)
+    colour: wp.array(dtype=wp.vec3)
+    amount: wp.array2d(dtype=wp.float32)
+
+
+@wp.struct
 class Posed:
     """Per-image arrays of the scene's mesh, see `dress_kernels` and `Renderer`; flat, since an index of one dimension
     costs a third of one of three. count, head_count, hair_count, worn_count: vertices an image; worn_first: the first

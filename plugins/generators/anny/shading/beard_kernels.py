@@ -9,6 +9,7 @@ No `from __future__ import annotations` here: warp reads the annotations of kern
 import warp as wp
 
 from ..mesh.worn.slots import ABSENT as _ABSENT
+from .arrays import Marks
 from .look import Look
 from .tiles import CLOUD_START, square_at, step_between
 
@@ -22,24 +23,26 @@ LIFTED = wp.constant(0.7)  # density from which hair stands off the skin altoget
 def beard_density(
     looks: wp.array(dtype=Look),
     tiles: wp.array(dtype=wp.vec4),
-    marks: wp.array2d(dtype=wp.float32),
+    marks: Marks,
     uv: wp.vec2,
     b: int,
     i: int,
 ) -> float:
-    """Density of facial hair at vertex i of the head; its outline wanders a little. marks: see `paint_kernel`; uv:
-    the vertex in texels of the skin."""
+    """Density of facial hair at vertex i of the head; its outline wanders a little. uv: the vertex in texels of
+    the skin."""
     wander = square_at(tiles, CLOUD_START, uv[0] * 0.35 + looks[b].hair_u, uv[1] * 0.35 + looks[b].hair_v)
-    cheek = step_between(-3.0, 9.0, marks[i, 5] + looks[b].beard_reach + 5.0 * wander[1])
-    sides = looks[b].jaw * cheek * marks[i, 4]
-    return wp.max(wp.max(sides, looks[b].chin * marks[i, 3]), looks[b].moustache * marks[i, 2]) * (1.0 - marks[i, 9])
+    cheek = step_between(-3.0, 9.0, marks.jaw_height[i] + looks[b].beard_reach + 5.0 * wander[1])
+    sides = looks[b].jaw * cheek * marks.jaw[i]
+    return wp.max(wp.max(sides, looks[b].chin * marks.chin[i]), looks[b].moustache * marks.moustache[i]) * (
+        1.0 - marks.lips[i]
+    )
 
 
 @wp.kernel
 def beard_kernel(
     looks: wp.array(dtype=Look),
     tiles: wp.array(dtype=wp.vec4),
-    marks: wp.array2d(dtype=wp.float32),
+    marks: Marks,
     skin_uv: wp.array(dtype=wp.vec2),
     source: wp.array(dtype=wp.int32),
     across: wp.array(dtype=wp.vec2),

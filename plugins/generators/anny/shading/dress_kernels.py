@@ -16,6 +16,7 @@ import warp as wp
 from ..mesh.hair import BOUND_ROWS, HANG_ROWS, ROWS
 from ..mesh.materials import BODY, HAIR, UNUSED
 from ..mesh.worn.slots import ABSENT as _ABSENT
+from .arrays import Marks, Stains
 from .beard_kernels import beard_density
 from .look import Look
 from .surfaces import highlight, sky_light, strand_highlight, wrapped
@@ -251,7 +252,8 @@ def paint_kernel(
     tiles: wp.array(dtype=wp.vec4),
     mm: wp.array(dtype=wp.vec3),
     skin_uv: wp.array(dtype=wp.vec2),
-    marks: wp.array2d(dtype=wp.float32),
+    marks: Marks,
+    stains: Stains,
     count: wp.int32,
     span: wp.int32,
     paint: wp.array2d(dtype=wp.vec4),
@@ -259,28 +261,31 @@ def paint_kernel(
     """What varies slowly over the skin, per vertex of the head: two vec4 each.
 
     0: albedo, beard. 1: lips, mm inside the hairline, mm above the collar, socket.
-    marks (V,13): azimuth, inside, moustache, chin, jaw, jaw_height, blush, socket, oily, lips, collar, shadow, bag.
     """
     b, chunk = wp.tid()
     tone = looks[b].tone
     for i in range(chunk * span, wp.min((chunk + 1) * span, count)):
         uv = skin_uv[i]
         blotch = square_at(tiles, CLOUD_START, uv[0] * 0.35 + looks[b].offset_u, uv[1] * 0.35 + looks[b].offset_v)
-        red = looks[b].blush * (marks[i, 6] + 0.4 * blotch[1]) + looks[b].rouge * marks[i, 6]
-        dark = looks[b].sockets * marks[i, 7] + looks[b].bags * marks[i, 12]
+        red = looks[b].blush * (marks.blush[i] + 0.4 * blotch[1]) + looks[b].rouge * marks.blush[i]
+        dark = looks[b].sockets * marks.socket[i] + looks[b].bags * marks.bag[i]
         shade = (1.0 + 0.5 * looks[b].mottle * blotch[0]) * (1.0 - 0.55 * dark)
-        lid = looks[b].eyeshadow * marks[i, 11]
+        lid = looks[b].eyeshadow * marks.shadow[i]
         made_up = looks[b].shadow_colour
-        paint[b, i * 2] = wp.vec4(
+        albedo = wp.vec3(
             tone[0] * shade * (1.0 + 0.12 * red) * (1.0 - lid) + made_up[0] * lid,
             tone[1] * shade * (1.0 - 0.75 * red) * (1.0 - 0.1 * dark) * (1.0 - lid) + made_up[1] * lid,
             tone[2] * shade * (1.0 - 0.6 * red) * (1.0 - lid) + made_up[2] * lid,
-            beard_density(looks, tiles, marks, uv, b, i),
         )
-        inside = marks[i, 1] - line_shift(looks, b, wp.abs(marks[i, 0]))
+        for k in range(stains.count):
+            part = stains.amount[b, k] * stains.where[k, i]
+            albedo = wp.cw_mul(albedo, wp.vec3(1.0 - part, 1.0 - part, 1.0 - part) + stains.colour[k] * part)
+        beard = beard_density(looks, tiles, marks, uv, b, i)
+        paint[b, i * 2] = wp.vec4(albedo[0], albedo[1], albedo[2], beard)
+        inside = marks.inside[i] - line_shift(looks, b, wp.abs(marks.azimuth[i]))
         point = mm[i]
-        collar = marks[i, 10] - looks[b].neckline
+        collar = marks.collar[i] - looks[b].neckline
         if point[2] > -60.0:
             # a v-neck opens in front, widest at the neck
             collar = collar + looks[b].vee * wp.max(45.0 - wp.abs(point[0]), 0.0)
-        paint[b, i * 2 + 1] = wp.vec4(marks[i, 9], inside, collar, dark)
+        paint[b, i * 2 + 1] = wp.vec4(marks.lips[i], inside, collar, dark)

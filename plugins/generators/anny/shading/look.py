@@ -15,13 +15,27 @@ import warp as wp
 from synthforge.core.camera import Camera
 
 from ..backdrops.shapes import SHAPES
+from ..factors.config import AnnyConfig
+from ..factors.table import looks
 from ..light.environment import FROM_THE_CAMERA, at, gradient, irradiance, unit
 from ..light.palette import luminance
 
+_FROM_FACTORS = looks(AnnyConfig())  # group, parameter, number
+
+
+def _with_factors(record: type) -> type:
+    """The record with a number for every factor whose row in the table names one."""
+    record.__annotations__.update({number: float for _, _, number in _FROM_FACTORS})
+    return record
+
 
 @wp.struct
+@_with_factors
 class Look:
-    """Appearance of one image. Names follow the scene's parameters."""
+    """Appearance of one image: what follows from several of the scene's parameters, or is no plain number.
+
+    The rest are factors, added by the table: `mottle`, `freckles` ... (`look=` in `factors`).
+    """
 
     # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient: polynomial
     # of the normal, see `environment`
@@ -40,7 +54,6 @@ class Look:
     ambient_xy: wp.vec3
     ambient_yz: wp.vec3
     ambient_zx: wp.vec3
-    occlusion: float
     casting: int
     emboss_u: float
     emboss_v: float
@@ -57,52 +70,19 @@ class Look:
     # skin
     tone: wp.vec3
     lips: wp.vec3
-    mottle: float
-    grain: float
-    freckles: float
-    blush: float
-    sockets: float
-    sebum: float
-    roughness: float
-    scatter: float
-    lip_gloss: float
-    relief: float
-    forehead: float
-    folds: float
-    crow: float
-    bags: float
-    moles: float
-    pores: float
-    eyeshadow: float
     shadow_colour: wp.vec3
-    rouge: float
     offset_u: float
     offset_v: float
     # eyes
     iris: wp.vec3
     iris_sine: float
-    pupil: float
-    sclera: float
-    veins: float
-    lid_shadow: float
-    eye_gloss: float
-    lashes: float
-    liner: float
     # brows
     brow: wp.vec3
-    brow_thickness: float
-    brow_density: float
-    brow_taper: float
-    brow_strands: float
-    brow_edge: float
-    brow_arch: float
     # hair: style as in HAIR_STYLES
     style: int
     hair: wp.vec3
-    hairline: float
     recess: float
     fringe: float
-    parting: float
     top: float
     side: float
     length: float
@@ -111,9 +91,7 @@ class Look:
     ragged: float
     hair_contrast: float
     hair_depth: float
-    hair_tips: float
     curl: float
-    hair_gloss: float
     roots: float
     wave: float
     sweep: float
@@ -124,15 +102,9 @@ class Look:
     moustache: float
     chin: float
     jaw: float
-    beard_reach: float
-    patchiness: float
     beard_length: float
     # clothes
     cloth: wp.vec3
-    neckline: float
-    vee: float
-    cloth_pattern: float
-    cloth_scale: float
     # glasses; the rim of a hat, see `mesh.worn.headwear.rim_height`
     frame: wp.vec3
     lens: wp.vec3
@@ -145,14 +117,12 @@ class Look:
     back_turn_y: float
     back_horizon: float
     back_steep: float
-    back_texture: float
     back_scale: float
     back_u: float
     back_v: float
     shapes: int
     # film (see `film.develop`, which reads the rest from the scene's parameters)
     gain: wp.vec3
-    vignette: float
 
 
 # thickness of the hair above the skin, mm: (top thin, top thick, side thin, side thick); opening: azimuth at which long
@@ -201,39 +171,23 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
         for name, value in values.items():
             record[name] = value
 
-    skin, eyes, brows, hair = (parameters[k] for k in ("skin", "eyes", "brows", "hair"))
-    put(**_light(parameters["light"], parameters["camera"]["azimuth"]))
-    put(**_camera(camera))
-    for name in ("tone", "lips", "mottle", "grain", "freckles", "blush", "sockets", "sebum", "roughness"):
-        record[name] = skin[name]
-    for name in ("scatter", "lip_gloss", "relief", "forehead", "folds", "crow", "bags", "moles", "pores"):
-        record[name] = skin[name]
-    put(eyeshadow=skin["eyeshadow"], shadow_colour=skin["shadow_colour"], rouge=skin["rouge"])
+    for group, name, number in _FROM_FACTORS:
+        record[number] = parameters[group][name]
+    skin, hair, beard, glasses = (parameters[k] for k in ("skin", "hair", "beard", "glasses"))
+    put(**_light(parameters["light"], parameters["camera"]["azimuth"]), **_camera(camera), **_hair(hair))
+    put(tone=skin["tone"], lips=skin["lips"], shadow_colour=skin["shadow_colour"])
     offset = hair["offset"] * 256.0
     put(offset_u=offset[0], offset_v=offset[1], hair_u=offset[2], hair_v=offset[3])
-    for name in ("iris", "pupil", "sclera", "veins", "lid_shadow", "lashes", "liner"):
-        record[name] = eyes[name]
-    put(eye_gloss=eyes["gloss"], iris_sine=iris_sine)
-    put(brow=brows["colour"])
-    for name in ("thickness", "density", "taper", "strands", "edge", "arch"):
-        record[f"brow_{name}"] = brows[name]
-    put(**_hair(hair))
-    beard = parameters["beard"]
+    put(iris=parameters["eyes"]["iris"], iris_sine=iris_sine, brow=parameters["brows"]["colour"])
     parts = np.array(_BEARDS[beard["style"]]) * beard["density"]
     put(beard=beard["colour"], moustache=parts[0], chin=parts[1], jaw=parts[2])
     share, most = _GROWN.get(beard["style"], (0.0, 0.0))
     pressed = 1.0 if parameters["mask"]["present"] else most  # under a mask
-    put(beard_reach=beard["reach"], patchiness=beard["patchiness"])
-    put(beard_length=min(share * beard["length"], pressed))
-    clothes = parameters["clothes"]
-    put(cloth=clothes["colour"], neckline=clothes["neckline"], vee=clothes["vee"])
-    put(cloth_pattern=clothes["pattern"], cloth_scale=clothes["pattern_scale"])
-    glasses = parameters["glasses"]
+    put(beard_length=min(share * beard["length"], pressed), cloth=parameters["clothes"]["colour"])
     put(frame=glasses["colour"], lens=glasses["colour"] * 0.3, tint=glasses["tint"])
     hat = parameters["hat"]
     put(hat_rim=hat["rim"] if hat["present"] else _NO_HAT)
-    put(**_background(parameters["background"]))
-    put(**_film(parameters))
+    put(**_background(parameters["background"]), gain=_gain(parameters))
     return record
 
 
@@ -262,7 +216,6 @@ def _light(light: Mapping[str, Any], camera_azimuth: float) -> dict[str, Any]:
     result = {f"light{i}": directions[i] for i in range(3)} | {f"colour{i}": colours[i] for i in range(3)}
     result |= {f"ambient{name}": value for name, value in zip(_AMBIENT, ambient, strict=True)}
     return result | {
-        "occlusion": light["occlusion"],
         "casting": light["casting"],
         "emboss_u": directions[0][0],
         "emboss_v": directions[0][1],
@@ -298,10 +251,8 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "style": STYLE_NUMBER[style],
         "hair": hair["colour"],
-        "hairline": hair["hairline"],
         "recess": hair["recess"] * (0.0 if style == "bald" else 0.25 if hair["fringe"] > 0 or long else 1.0),
         "fringe": hair["fringe"] * (1.0 if grown else 0.0),
-        "parting": hair["parting"],
         "top": top_low + (top_high - top_low) * amount,
         "side": side_low + (side_high - side_low) * amount,
         "length": least + share * hair["length"],
@@ -310,9 +261,7 @@ def _hair(hair: Mapping[str, Any]) -> dict[str, Any]:
         "ragged": hair["ragged"] if grown else 4.0,
         "hair_contrast": hair["contrast"] * pale,
         "hair_depth": pale,
-        "hair_tips": hair["tips"],
         "curl": _CURL.get(style, 0.0) * (0.5 + 0.5 * hair["wave"]),
-        "hair_gloss": hair["gloss"],
         "roots": 0.0 if style == "bald" else hair["density"],
         "wave": hair["wave"] * (1.0 if style == "full" else 0.5),
         "sweep": 0.6 * hair["parting"] if hair["fringe"] > 0 else 0.0,
@@ -328,7 +277,6 @@ def _background(back: Mapping[str, Any]) -> dict[str, Any]:
         "back_turn_y": math.sin(back["turn"]),
         "back_horizon": back["horizon"],
         "back_steep": back["steep"],
-        "back_texture": back["texture"],
         "back_scale": scale,
         "back_u": back["offset"][0] * 128.0,
         "back_v": back["offset"][1] * 128.0,
@@ -336,7 +284,8 @@ def _background(back: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _film(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _gain(parameters: Mapping[str, Any]) -> np.ndarray:
+    """By which light is multiplied (3,): exposure and white balance."""
     film, light = parameters["film"], parameters["light"]
     # What a camera's automatic exposure sees: light on the face, weighted down for light coming from the side.
     weights = np.maximum(np.cos(light["azimuth"]) * np.cos(light["elevation"]), 0.12) * [0.75, 0.75, 0.1]
@@ -350,4 +299,4 @@ def _film(parameters: Mapping[str, Any]) -> dict[str, Any]:
     mean = around + sum(w * c for w, c in zip(weights, light["colour"], strict=True))
     balance = (np.maximum(mean / max(luminance(mean), 1e-6), 0.2)) ** -film["adaptation"]
     warmth = np.exp(np.array([1.0, 0.0, -1.0]) * film["warmth"] + np.array([-0.5, 1.0, -0.5]) * film["tint"])
-    return {"vignette": film["vignette"], "gain": exposure * balance * warmth}
+    return np.asarray(exposure * balance * warmth)

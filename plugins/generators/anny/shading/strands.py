@@ -23,7 +23,7 @@ def grow_beards(
     source, across, hang, frame = static.beard_arrays
     count = len(source)
     size = span(count, vertices.device)
-    inputs = [looks, as_warp(static.tiles, wp.vec4), as_warp(static.marks), as_warp(static.skin_uv, wp.vec2)]
+    inputs = [looks, as_warp(static.tiles, wp.vec4), static.marks, as_warp(static.skin_uv, wp.vec2)]
     inputs += [as_warp(source), as_warp(across, wp.vec2), as_warp(hang), as_warp(frame)]
     inputs += [static.beard_first, static.beard_first - static.hair_first, count, size]
     inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]

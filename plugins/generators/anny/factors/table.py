@@ -1,0 +1,155 @@
+"""A factor is one field of a group of the configuration: distribution, meaning, unit, range, source, and where it goes.
+
+    @dataclass
+    class SkinConfig:
+        SHARED: ClassVar[int] = 29
+        moles: Distribution = factor(choice({0.0: 0.5, 0.05: 0.5}), "Chance of a mole.", low=0, high=1, look="moles")
+
+The first SHARED factors of a group share its random stream `anny/<group>`, in their order. Every further one has a
+stream of its own, `anny/<group>/<factor>`: adding it, in a subclass too, moves no other number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from synthforge.core.keys import Key, default_of, key, told
+
+from .distributions import TRIES, Distribution
+
+OURS = "a choice of ours, by looking at renders"
+_PLACE = "anny"
+
+
+@dataclass(frozen=True)
+class Stain:
+    """A pigment on the skin, without any code in a kernel: albedo times 1 + value * where * (colour - 1).
+
+    where: from `mesh.anatomy.Anatomy` to (V,), a share in [0, 1] of every vertex of the head; colour: linear RGB.
+    """
+
+    where: Callable[[Any], np.ndarray]
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a drawn value goes. By default a scene's parameters hold it as it was drawn, under its own name.
+
+    derived: the parameters hold what `people` makes of it instead; look: the number of `shading.look.Look` that takes
+    the parameter of its name; stain: it colours the skin. Of a chance: seen: the parameter that says whether it came
+    true; entangled: others have a say in that as well (a headscarf brings a scarf), so no share is declared.
+    """
+
+    derived: bool = False
+    look: str = ""
+    stain: Stain | None = None
+    seen: str = ""
+    entangled: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One factor, or one chance, as the table has it."""
+
+    name: str
+    key: Key
+    place: Place
+    drawn: bool
+
+
+def factor(
+    default: Distribution,
+    doc: str,
+    low: float = 0.0,
+    high: float = 1.0,
+    unit: str = "",
+    *,
+    choices: tuple[str, ...] = (),
+    source: str = OURS,
+    derived: bool = False,
+    look: str = "",
+    stain: Stain | None = None,
+) -> Any:
+    """The field of a factor. low, high: what its distribution must stay within; choices: names of the codes 0, 1 ..."""
+    if choices:
+        low, high = 0, len(choices) - 1
+    item = key(default, doc, unit=unit, low=low, high=high, choices=choices, source=source)
+    return _placed(item, Place(derived, look, stain))
+
+
+cause = partial(factor, derived=True)
+
+
+def chance(default: float, doc: str, seen: str = "", *, source: str = OURS, entangled: bool = False) -> Any:
+    """The field of a probability."""
+    return _placed(key(default, doc, low=0, high=1, source=source), Place(seen=seen, entangled=entangled))
+
+
+def _placed(item: Any, place: Place) -> Any:
+    item.metadata = MappingProxyType({**item.metadata, _PLACE: place})
+    return item
+
+
+def rows(group: Any) -> tuple[Row, ...]:
+    """The factors and chances of a group's class, in the order of its fields."""
+    return _rows(group)
+
+
+@cache
+def _rows(group: Any) -> tuple[Row, ...]:
+    return tuple(
+        Row(item.name, told(item), item.metadata[_PLACE], isinstance(default_of(item), Distribution))
+        for item in dataclasses.fields(group)
+        if _PLACE in item.metadata
+    )
+
+
+def factors(group: Any) -> tuple[Row, ...]:
+    """What is drawn of a group's class: the factors that share its stream first."""
+    return tuple(row for row in rows(group) if row.drawn)
+
+
+def groups(config: Any) -> dict[str, Any]:
+    """The classes of a configuration's groups of factors, by name."""
+    return {name: type(group) for name, group in vars(config).items() if hasattr(group, "SHARED")}
+
+
+def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Generator]) -> dict[str, float]:
+    """One value for every factor of a group. rng: its shared stream; own: the stream of a further factor, by name.
+
+    Every factor takes the same amount of randomness whatever its kind, so that changing one factor's distribution
+    leaves the others of its group as they were.
+    """
+    names = [row.name for row in factors(type(group))]
+    shared, further = names[: group.SHARED], names[group.SHARED :]
+    uniforms, normals = rng.random(len(shared)).tolist(), rng.standard_normal((len(shared), TRIES)).tolist()
+    values = {n: getattr(group, n).pick(u, z) for n, u, z in zip(shared, uniforms, normals, strict=True)}
+    for name in further:
+        alone = own(name)
+        values[name] = getattr(group, name).pick(alone.random(), alone.standard_normal(TRIES).tolist())
+    return values
+
+
+def kept(group: Any, values: Mapping[str, float], first: int = 0) -> dict[str, float]:
+    """The drawn values that a scene's parameters hold as they are, from the first-th factor of a group on."""
+    return {row.name: values[row.name] for row in factors(group)[first:] if not row.place.derived}
+
+
+def looks(config: Any) -> list[tuple[str, str, str]]:
+    """(group, parameter, number of `Look`) of every factor that goes there."""
+    every = ((name, row) for name, group in groups(config).items() for row in factors(group))
+    return [(name, row.name, row.place.look) for name, row in every if row.place.look]
+
+
+def stains(config: Any) -> list[tuple[str, str, Stain]]:
+    """(group, parameter, stain) of every factor that colours the skin."""
+    every = ((name, row) for name, group in groups(config).items() for row in factors(group))
+    return [(name, row.name, row.place.stain) for name, row in every if row.place.stain is not None]
