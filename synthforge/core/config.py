@@ -139,10 +139,8 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = 
         if name not in fields and say:
             told_so = f"write '{written_name(item)}'"
             if name in radians:
-                scale = (
-                    getattr(group_of(hints[item.name]), "scaled", _scaled) if isinstance(value, Mapping) else _scaled
-                )
-                degrees = _shown(scale(value, math.degrees(1)))
+                own = group_of(hints[item.name]) if isinstance(value, Mapping) else None
+                degrees = _shown(getattr(own, "scaled", _scaled)(value, math.degrees(1)))
                 told_so = f"{_shown(value)} radians: write '{written_name(item)}: {degrees}'"
             _warn(f"{place}: {told_so}")
         hint, about = hints[item.name], told(item)

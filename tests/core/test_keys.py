@@ -93,7 +93,11 @@ def build(**values: Any) -> Config:
         ({"limits": {"afw": 0}}, "limits", "0 is out of range, which is at least 1"),
         ({"mode": "fats"}, "mode", "'fats' is none of slow, fast"),
         ({"steps": 0}, "steps", "0 is out of range"),
-        ({"group": {"tilt_degrees": 90}}, "group.tilt_degrees", "1.570796327 radians (90 degrees) is out of range"),
+        (
+            {"group": {"tilt_degrees": 90}},
+            "group.tilt_degrees",
+            "90 degrees is out of range, which is -85.9437 to 85.9437 degrees",
+        ),
         ({"group": {"style": "fulll"}}, "group.style", "'fulll' is none of none, stubble, full"),
         ({"group": {"style": 17}}, "group.style", "17 is out of range"),
         ({"group": {"style": {"kind": "dice"}}}, "group.style", "'dice' is no distribution"),

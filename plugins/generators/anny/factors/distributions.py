@@ -71,7 +71,7 @@ class Distribution:
 
     @classmethod
     def scaled(cls, mapping: Mapping[str, Any], factor: float) -> dict[str, Any]:
-        """The mapping in another unit, to nine digits: all but weights, and the spread of a logarithm, times `factor`."""
+        """The mapping in another unit, to nine digits: all but weights, and a logarithm's spread, times `factor`."""
         fixed = ("kind", "weights", *(("std",) if mapping.get("kind") == "log_normal" else ()))
 
         def times(value: Any) -> Any:
