@@ -1,40 +1,80 @@
 """The contract suite: what every plugin of each kind must keep, first-party or not.
 
-    from synthforge.testing import check_generator
+    from synthforge.core.plugins import load_plugins
+    from synthforge.testing import check_plugin
     def test_contract():
-        check_generator(load_plugins().build("generator", "mine"))
+        check_plugin(load_plugins(strict=True), "generator", "mine")
 
-Each check raises AssertionError with what is wrong. `check_plugin(plugins, kind, name)` finds the right one.
+Whatever a plugin does wrong is an AssertionError that names it and the method. What a check needs besides the plugin it
+makes itself: renderings and annotations of the registered plugins, made-up files in place of licensed ones.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+import os
+import tempfile
+import unittest
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from omegaconf import OmegaConf
 
+from ..assets.registry import VARIABLE, add_asset, find_asset
+from ..core.boundary import who
 from ..core.catalogue import Entry
+from ..core.errors import AnnotationError, AssetError, PluginError, SynthForgeError, UserError
 from ..core.frames import CropFrame
+from ..core.handover import check_annotations, check_renderings, check_scene, check_verdict
 from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
 from ..core.plugins import Plugins
-from ..core.records import Rendering, Verdict
-from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
+from ..core.records import FieldKind, RealSample, Rendering, Scores, Verdict
+from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 
-FIELD_KINDS: dict[str, Callable[[Any, Rendering], bool]] = {
-    "image": lambda v, r: v.dtype == np.uint8 and v.shape == r.image.shape,
-    "label": lambda v, r: v.dtype == np.uint8 and v.shape == r.image.shape[:2],
-    "depth": lambda v, r: v.dtype == np.float32 and v.shape == r.image.shape[:2] and bool((v >= 0).all()),
-    "normals": lambda v, r: v.dtype == np.float32 and v.shape == r.image.shape and bool(np.isfinite(v).all()),
-    "points2d": lambda v, r: v.dtype == np.float32 and v.ndim == 2 and v.shape[1] == 2,
-    "points3d": lambda v, r: v.dtype == np.float32 and v.ndim == 2 and v.shape[1] == 3,
-    "flags": lambda v, r: v.dtype == np.bool_ and v.ndim == 1,
-    "json": lambda v, r: json.dumps(v) is not None,
-}
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+@contextmanager
+def _blamed(what: str) -> Iterator[None]:
+    """Whatever is raised as an AssertionError about `what`."""
+    try:
+        yield
+    except unittest.SkipTest:
+        raise
+    except Exception as error:  # a plugin can make any line of a check fail
+        ours = isinstance(error, (AssertionError, SynthForgeError))
+        said = str(error) if ours else f"{type(error).__name__}: {error}"
+        raise AssertionError(said if what in said else f"{what}: {said}") from error
+
+
+def _check(check: C) -> C:
+    """A check whose every failure is an AssertionError that names the plugin, its first argument."""
+
+    @functools.wraps(check)
+    def checked(plugin: Any, *given: Any, **named: Any) -> Any:
+        with _blamed(who(plugin)):
+            return check(plugin, *given, **named)
+
+    return checked  # type: ignore[return-value]
+
+
+def _name(plugin: Any) -> str:
+    return getattr(plugin, "registered", "") or type(plugin).__name__
+
+
+def _call(plugin: Any, method: str, type_: type, *arguments: Any) -> Any:
+    """What a method returns, which must be of that type."""
+    result = getattr(plugin, method)(*arguments)
+    assert isinstance(result, type_), (
+        f"{who(plugin)}.{method} returned {type(result).__name__}, not {type_.__name__}: is a `return` missing?"
+    )
+    return result
 
 
 def check_entry(entry: Entry) -> None:
@@ -50,6 +90,7 @@ def check_entry(entry: Entry) -> None:
     OmegaConf.structured(entry.config)
 
 
+@_check
 def check_head(head: HeadModel) -> None:
     """A head: consistent topology, a known region and point schema, regions that answer for any surface point."""
     faces = head.faces
@@ -66,46 +107,42 @@ def check_head(head: HeadModel) -> None:
     assert regions.max() < len(CLASS_SCHEMAS[head.region_schema]), "a region id lies outside the schema"
 
 
+@_check
 def check_generator(generator: Generator, *, resolution: int = 64, seed: int = 5) -> list[Rendering]:
     """A generator: pure in (seed, index), whatever the batch; parameters JSON can hold; images as they should be."""
     scenes = [generator.sample(seed, index) for index in (0, 1)]
+    for index, scene in enumerate(scenes):
+        check_scene(_name(generator), scene, seed, index)
     again = generator.sample(seed, 1)
-    assert (scenes[1].seed, scenes[1].index) == (seed, 1), "a scene carries its own seed and index"
+    assert scenes[1].seed == seed, "a scene carries its own seed"
     assert _plain(scenes[1].parameters) == _plain(again.parameters), "the same (seed, index) gave another scene"
     different = _plain(scenes[0].parameters) != _plain(scenes[1].parameters)
     assert different, "two indices gave the same scene"
     json.dumps(_plain(scenes[0].parameters))
     renderings = generator.render(scenes, resolution)
-    assert len(renderings) == 2, "one rendering for each scene"
+    check_renderings(_name(generator), scenes, renderings, resolution)
     repeated = generator.render(scenes, resolution)
-    for first, second, scene in zip(renderings, repeated, scenes, strict=True):
-        assert first.scene.index == scene.index, "renderings come in the order of the scenes"
-        assert first.image.dtype == np.uint8, f"images are uint8, got {first.image.dtype}"
-        assert first.image.shape == (resolution, resolution, 3), f"images are (H,W,3), got {first.image.shape}"
+    for first, second in zip(renderings, repeated, strict=True):
         assert first.image.std() > 1, "the image is blank"
         assert np.array_equal(first.image, second.image), "rendering twice gave other pixels"
         _check_rendering(first, resolution)
     alone = generator.render(scenes[1:], resolution)[0].image.astype(int)
     difference = np.abs(alone - renderings[1].image).mean()
     assert difference < 0.5, f"a rendering depends on its batch: mean difference {difference:.2f} of 255"
-    json.dumps(generator.provenance())
+    json.dumps(_call(generator, "provenance", dict))
     return renderings
 
 
 def _check_rendering(rendering: Rendering, resolution: int) -> None:
     assert rendering.camera.width == rendering.camera.height == resolution, "the camera is that of the image"
-    for schema, label in rendering.labels.items():
+    for schema in rendering.labels:
         assert schema in CLASS_SCHEMAS, f"unknown class schema '{schema}'"
-        assert label.shape == (resolution, resolution), f"labels are (H,W), got {label.shape}"
-        valid = (label < len(CLASS_SCHEMAS[schema])) | (label == IGNORE)
-        assert valid.all(), f"a label id lies outside the schema '{schema}'"
     surface = rendering.surface
     if surface is None:
         return
     assert surface.faces.max() < len(surface.vertices), "a face names a vertex that is not there"
     covered = surface.face_id >= 0
     assert covered.any(), "the mesh covers no pixel"
-    assert surface.face_id.max() < len(surface.faces), "a pixel names a face that is not there"
     assert (surface.z[covered] > 0).all(), "z is positive where a face is seen"
     assert (surface.z[~covered] == 0).all(), "z is 0 where there is none"
     assert np.allclose(surface.barycentric[covered].sum(-1), 1, atol=1e-3), "barycentrics sum to 1"
@@ -113,23 +150,22 @@ def _check_rendering(rendering: Rendering, resolution: int) -> None:
         assert np.array_equal(surface.faces[: surface.head_faces], rendering.head.faces), "the head's faces come first"
 
 
+@_check
 def check_annotator(annotator: Annotator, rendering: Rendering) -> None:
     """An annotator: exactly the fields it declares, of the declared kind, twice the same, the rendering untouched."""
     before = rendering.image.copy()
     values = annotator.annotate(rendering)
-    names = [item.name for item in annotator.fields]
-    assert sorted(values) == sorted(names), f"declared {sorted(names)}, gave {sorted(values)}"
+    check_annotations(_name(annotator), annotator.fields, values, rendering)
     again = annotator.annotate(rendering)
     for item in annotator.fields:
-        value = values[item.name]
-        assert FIELD_KINDS[item.kind](value, rendering), f"{item.name} is not a {item.kind}"
-        assert np.array_equal(value, again[item.name]), f"{item.name} differs when asked twice"
-        if item.kind == "label":
-            schema = CLASS_SCHEMAS[item.schema]
-            assert ((value < len(schema)) | (value == IGNORE)).all(), f"{item.name} leaves its schema"
+        assert item.kind in get_args(FieldKind), f"{item.name}: there is no kind '{item.kind}' of field"
+        assert _same(values[item.name], again[item.name]), f"{item.name} differs when asked twice"
+        if item.kind == "json":
+            json.dumps(_plain(values[item.name]))
     assert np.array_equal(before, rendering.image), "the annotator changed the image"
 
 
+@_check
 def check_filter(judge: Filter, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
     """A filter: a verdict with a reason where it rejects and finite figures, twice the same, the sample untouched."""
     missing = [name for name in judge.fields if name not in annotations]
@@ -137,17 +173,15 @@ def check_filter(judge: Filter, rendering: Rendering, annotations: Mapping[str, 
     image = rendering.image.copy()
     before = copy.deepcopy(dict(annotations))
     verdict = judge.judge(rendering, annotations)
-    assert isinstance(verdict, Verdict), f"a verdict is a core.records.Verdict, got {type(verdict).__name__}"
-    assert verdict.accepted or verdict.reason, "a rejection needs a reason"
-    for name, value in verdict.figures.items():
-        assert np.isfinite(value), f"the figure '{name}' is not finite"
+    check_verdict(_name(judge), verdict, rendering.scene)
+    assert verdict.accepted or verdict.reason, "`judge`: a rejection needs a reason"
     json.dumps(_plain(verdict.figures))
     assert judge.judge(rendering, annotations) == verdict, "the same sample was judged otherwise the second time"
     assert np.array_equal(image, rendering.image), "the filter changed the image"
     assert set(before) == set(annotations), "the filter added or removed annotations"
     for name, value in before.items():
         assert _same(value, annotations[name]), f"the filter changed the annotation '{name}'"
-    json.dumps(judge.provenance())
+    json.dumps(_call(judge, "provenance", dict))
     return verdict
 
 
@@ -157,18 +191,19 @@ def _same(first: Any, second: Any) -> bool:
     return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f"))
 
 
+@_check
 def check_task(task: Task, *, channels: int = 8, size: int = 32) -> None:
     """A task: a head that predicts, a finite loss that falls when its gradient is followed, metrics as sums, values."""
     import torch
 
     torch.manual_seed(0)
-    head = task.build_head(channels)
+    head = _call(task, "build_head", torch.nn.Module, channels)
     features = torch.randn(2, channels, size, size)
     target = task.example_target(2, size)
     optimiser = torch.optim.Adam(head.parameters(), 1e-2)
     losses = []
     for _ in range(8):
-        loss = task.loss(head(features), target)
+        loss = _call(task, "loss", torch.Tensor, head(features), target)
         assert loss.ndim == 0, "the loss is a scalar"
         assert torch.isfinite(loss), "the loss is not finite"
         optimiser.zero_grad()
@@ -178,7 +213,7 @@ def check_task(task: Task, *, channels: int = 8, size: int = 32) -> None:
     assert min(losses[1:]) < losses[0], f"following its gradient does not lower the loss: {losses}"
     head.eval()
     with torch.no_grad():
-        figures = task.metrics(head(features), target)
+        figures = _call(task, "metrics", dict, head(features), target)
     assert figures, "at least one metric"
     for name, pair in figures.items():
         assert pair.shape == (2,), f"the metric {name} is a (sum, weight) pair"
@@ -212,25 +247,39 @@ def _check_values(task: Task, prediction: Mapping[str, Any], size: int) -> None:
     assert not undeclared, f"it writes {sorted(undeclared)}, which `suffixes` does not name"
 
 
-def check_benchmark(benchmark: Benchmark, split: str) -> None:
-    """A benchmark on data in its own format: stable items, readable samples, a perfect prediction scores best."""
+@_check
+def check_benchmark(benchmark: Benchmark, split: str = "") -> None:
+    """A benchmark on data in its own format: stable items, readable samples, a perfect prediction scores best.
+
+    split: by default the first that has data.
+    """
+    unknown = set(benchmark.test_splits) - set(benchmark.splits)
+    assert not unknown, f"test_splits names {sorted(unknown)}, which `splits` lacks"
+    if not split:
+        split = next((each for each in benchmark.splits if _has_items(benchmark, each)), benchmark.splits[0])
     assert split in benchmark.splits, f"'{split}' is none of {benchmark.splits}"
-    items = benchmark.items(split)
+    items = _call(benchmark, "items", list, split)
     assert items, f"the split '{split}' is empty"
     assert [item.key for item in items] == [item.key for item in benchmark.items(split)], "items change their order"
     assert len({item.key for item in items}) == len(items), "keys must differ"
-    samples = [benchmark.load(item) for item in items[:3]]
+    samples = [_call(benchmark, "load", RealSample, item) for item in items[:3]]
     for sample in samples:
         assert sample.image.dtype == np.uint8, f"images are uint8, got {sample.image.dtype}"
         assert sample.image.ndim == 3, f"images are (H,W,3), got {sample.image.shape}"
         x0, y0, x1, y1 = sample.box
         assert x1 > x0, "the face box is empty"
         assert y1 > y0, "the face box is empty"
-    scores = benchmark.score([(sample, sample.target) for sample in samples])
+    scores = _call(benchmark, "score", Scores, [(sample, sample.target) for sample in samples])
     assert scores.primary in scores.values, f"the primary metric '{scores.primary}' is not among the values"
     assert set(scores.units) == set(scores.values), "every value needs a unit"
     assert set(scores.per_item) == {sample.item.key for sample in samples}, "one error for each face"
     assert max(scores.per_item.values()) <= 1e-6, "a perfect prediction has an error"
+
+
+def _has_items(benchmark: Benchmark, split: str) -> bool:
+    with suppress(SynthForgeError):
+        return bool(benchmark.items(split))
+    return False
 
 
 CHECKS: dict[str, Callable[..., Any]] = {
@@ -244,10 +293,97 @@ CHECKS: dict[str, Callable[..., Any]] = {
 
 
 def check_plugin(plugins: Plugins, kind: str, reference: str | Mapping[str, Any], **arguments: Any) -> None:
-    """Check a plugin by its reference: how it is registered, then what it does."""
-    name = reference if isinstance(reference, str) else str(reference["name"])
-    check_entry(plugins.entry(kind, name))
-    CHECKS[kind](plugins.build(kind, reference), **arguments)
+    """Check a plugin by its reference: how it is registered, then what it does.
+
+    arguments: for the check of its kind, in place of what is made here. Raises AssertionError for whatever is wrong,
+    and `unittest.SkipTest`, which pytest shows as skipped, where a package, a licensed file or data is missing.
+    """
+    name = reference if isinstance(reference, str) else str(reference.get("name"))
+    with _blamed(f"{kind} '{name}'"):
+        assert kind in CHECKS, f"there is no kind '{kind}'; known: {', '.join(CHECKS)}"
+        entry = plugins.entry(kind, name)
+        check_entry(entry)
+        with _made_up_files(entry):
+            plugin = _build(plugins, kind, reference)
+            if kind == "annotator" and not arguments:
+                arguments = {"rendering": _rendering(plugins, plugin)}
+            if kind == "filter" and not arguments:
+                rendering, annotations = _annotated(plugins, plugin)
+                arguments = {"rendering": rendering, "annotations": annotations}
+            CHECKS[kind](plugin, **arguments)
+
+
+@contextmanager
+def _made_up_files(entry: Entry) -> Iterator[None]:
+    """Licensed files that the plugin can fake, in a folder of their own."""
+    if entry.fake is None:
+        yield
+        return
+    before = os.environ.get(VARIABLE)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[VARIABLE] = f"{folder}/assets"
+        try:
+            for name, path in entry.fake(Path(folder)).items():
+                add_asset(name, path)
+            yield
+        finally:
+            del os.environ[VARIABLE]
+            if before is not None:
+                os.environ[VARIABLE] = before
+
+
+def _build(plugins: Plugins, kind: str, reference: str | Mapping[str, Any]) -> Any:
+    """The plugin; SkipTest where something of the user's is missing."""
+    try:
+        bound = plugins.bind(kind, reference, where=kind)
+        for need in bound.files:
+            if need.asset and not (need.path or need.optional or need.fields):
+                find_asset(need.asset)
+        return bound.built
+    except PluginError as error:
+        if isinstance(error.__cause__, ImportError) or "is not installed" in error.message:
+            raise unittest.SkipTest(error.message) from error
+        raise
+    except UserError as error:  # at its defaults it asks for data or a licensed file; given keys must be right
+        if isinstance(reference, str) or isinstance(error, AssetError):
+            raise unittest.SkipTest(f"{error.message}: give `reference` as a mapping with its keys") from error
+        raise
+
+
+def _renderings(plugins: Plugins) -> Iterator[Rendering]:
+    """One rendering of each registered generator that can be built here; those that need no files first."""
+    for entry in sorted(plugins.catalogues["generator"], key=lambda entry: entry.files is not None):
+        with suppress(Exception), _made_up_files(entry):  # what another plugin does wrong is not this one's fault
+            generator = _build(plugins, "generator", entry.name)
+            yield generator.render([generator.sample(3, 1)], 96)[0]
+
+
+def _rendering(plugins: Plugins, annotator: Annotator) -> Rendering:
+    """The first rendering that has what the annotator reads."""
+    for rendering in _known_renderings(plugins):
+        with suppress(AnnotationError):
+            annotator.annotate(rendering)
+            return rendering
+    raise unittest.SkipTest(f"no registered generator makes what {who(annotator)} reads; give `rendering`")
+
+
+@functools.lru_cache(maxsize=2)
+def _known_renderings(plugins: Plugins) -> list[Rendering]:
+    return list(_renderings(plugins))
+
+
+def _annotated(plugins: Plugins, judge: Filter) -> tuple[Rendering, dict[str, Any]]:
+    """A rendering with the annotations that the filter reads, by registered annotators at their defaults."""
+    for rendering in _known_renderings(plugins):
+        annotations: dict[str, Any] = {}
+        for entry in plugins.catalogues["annotator"]:
+            with suppress(Exception):
+                annotator = plugins.build("annotator", entry.name)
+                if {item.name for item in annotator.fields} & set(judge.fields):
+                    annotations |= annotator.annotate(rendering)
+        if set(judge.fields) <= set(annotations):
+            return rendering, annotations
+    raise unittest.SkipTest(f"no registered annotator writes what {who(judge)} reads: {', '.join(judge.fields)}")
 
 
 def _plain(value: Any) -> Any:

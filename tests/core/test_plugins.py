@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from pathlib import Path
 
@@ -128,3 +129,14 @@ def test_hooks_are_short_documented_and_named_after_the_kinds() -> None:
     assert set(hooks) == {f"register_{name}" for name in (*(f"{kind}s" for kind in KINDS), *tables.HOOKS)}
     assert all(hook.__doc__ and len(hook.__doc__.splitlines()) == 1 for hook in hooks.values())
     assert len(Path(hookspecs.__file__).read_text().splitlines()) < 90
+
+
+def test_the_manual_explains_every_hook_and_every_argument_of_register() -> None:
+    from synthforge.core import hookspecs
+    from synthforge.core.catalogue import Register
+
+    manual = (Path(__file__).parents[2] / "docs/plugins.md").read_text()
+    for name in hookspecs.HOOKS:
+        assert f"| `register_{name}` |" in manual, name
+    for name in list(inspect.signature(Register.__call__).parameters)[1:]:
+        assert f"| `{name}` |" in manual, name
