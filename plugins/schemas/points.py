@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from synthforge.core.schemas import PointSchema
+from synthforge.core.schemas import PointClasses, PointSchema
 
 __all__ = ["IBUG68"]
 
@@ -53,4 +53,17 @@ IBUG68 = PointSchema(
         "eyes": _span(36, 47),
         "mouth": _span(48, 67),
     },
+    classes=PointClasses(
+        "synthforge",
+        {
+            "right_brow": (_span(17, 21), ("right_brow", "skin", "right_lid")),
+            "left_brow": (_span(22, 26), ("left_brow", "skin", "left_lid")),
+            "nose": (_span(27, 35), ("nose",)),
+            "right_eye": (_span(36, 41), ("right_eye", "right_lid")),
+            "left_eye": (_span(42, 47), ("left_eye", "left_lid")),
+            "mouth": (_span(48, 67), ("upper_lip", "lower_lip", "inner_mouth", "teeth", "tongue")),
+        },
+        covers=("hair", "facial_hair", "glasses", "lens", "hat", "face_mask", "occluder"),
+        everywhere="skin",
+    ),
 )

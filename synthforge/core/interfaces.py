@@ -370,6 +370,19 @@ class Benchmark(Guarded, ABC):
     def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
         """Score predictions, each in the form and pixels of its sample's `target`."""
 
+    def for_learning(self, *splits: str) -> None:
+        """Raises ConfigError unless every split is there and something may learn from it."""
+        for split in splits:
+            if split not in self.splits:
+                raise ConfigError(
+                    f"there is no split '{split}' in this benchmark", hint=f"It has: {', '.join(self.splits)}."
+                )
+            if split in self.test_splits:
+                raise ConfigError(
+                    f"fine-tuning does not touch the test split '{split}'",
+                    hint=f"Only for the final figures: {', '.join(self.test_splits)}.",
+                )
+
     def files(self, item: RealItem) -> Sequence[Path]:
         """The files `load` reads for an item."""
         return (item.image, item.annotation)

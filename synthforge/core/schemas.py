@@ -59,10 +59,24 @@ class ClassSchema:
 
 
 @dataclass(frozen=True)
+class PointClasses:
+    """Which classes of the class schema `schema` points lie on or beside, so that labels and points check each other.
+
+    regions: by name, points and their classes; covers: classes that may hide a point without hiding the surface the
+    labels speak of; everywhere: a class that proves nothing for points it is not named for, empty for none.
+    """
+
+    schema: str
+    regions: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]]
+    covers: tuple[str, ...] = ()
+    everywhere: str = ""
+
+
+@dataclass(frozen=True)
 class PointSchema:
     """Named points: mirror[i] is the point that i becomes in the mirrored image; edges for drawing; regions by name.
 
-    `eye_corners`: the two outer eye corners, whose distance normalises errors.
+    `eye_corners`: the two outer eye corners, whose distance normalises errors. classes: None where nothing is known.
     """
 
     name: str
@@ -70,6 +84,7 @@ class PointSchema:
     edges: tuple[tuple[int, int], ...]
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     eye_corners: tuple[int, int] = (36, 45)
+    classes: PointClasses | None = None
 
     def __len__(self) -> int:
         return len(self.mirror)

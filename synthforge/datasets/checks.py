@@ -17,18 +17,6 @@ from .codecs import CODECS
 
 REPROJECTION = 0.05  # pixels; float32 pixels are exact to about 1e-4
 
-# Landmarks (iBUG-68) and the classes of schema `synthforge` they lie on or beside; left and right are the subject's.
-LANDMARK_CLASSES: dict[str, tuple[Sequence[int], tuple[str, ...]]] = {
-    "right_brow": (range(17, 22), ("right_brow", "skin", "right_lid")),
-    "left_brow": (range(22, 27), ("left_brow", "skin", "left_lid")),
-    "nose": (range(27, 36), ("nose",)),
-    "right_eye": (range(36, 42), ("right_eye", "right_lid")),
-    "left_eye": (range(42, 48), ("left_eye", "left_lid")),
-    "mouth": (range(48, 68), ("upper_lip", "lower_lip", "inner_mouth", "teeth", "tongue")),
-}
-# What may cover a landmark without hiding the surface the labels of a generator speak of.
-COVERS = ("hair", "facial_hair", "glasses", "lens", "hat", "face_mask", "occluder")
-
 
 def check_sample(sample: Mapping[str, Any], fields: Sequence[Field]) -> Iterator[str]:
     """What is wrong with a decoded sample, one sentence each. Values themselves were checked by their codecs."""
@@ -65,21 +53,23 @@ def _reprojection(sample: Mapping[str, Any], fields: Sequence[Field], camera: Ca
         yield f"landmarks3d project up to {error.max():.2f} px away from landmarks2d"
 
 
-def landmark_agreement(sample: Mapping[str, Any], schema: str, radius: int) -> tuple[Counter[str], Counter[str]]:
+def landmark_agreement(
+    sample: Mapping[str, Any], points: str, schema: str, radius: int
+) -> tuple[Counter[str], Counter[str]]:
     """How many visible landmarks have one of their classes within `radius` pixels: (checked, agreeing) by region.
 
-    sample: with landmarks2d, landmark_visibility and segmentation in class schema `schema`; both counters are empty
-    when the schema has no relation to `synthforge`.
+    sample: landmarks2d and landmark_visibility in point schema `points`, segmentation in class schema `schema`; both
+    counters are empty when no relation between the two is known (`schemas.PointClasses`).
     """
     checked: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
     labels = sample["segmentation"]
-    expected = _expected(schema)
+    expected = _expected(points, schema)
     if expected is None:
         return checked, agreed
     height, width = labels.shape
-    for region, (points, allowed, covers) in expected.items():
-        for point in points:
+    for region, (members, allowed, covers) in expected.items():
+        for point in members:
             if not sample["landmark_visibility"][point]:
                 continue
             column, row = (int(v) for v in sample["landmarks2d"][point])
@@ -95,31 +85,34 @@ def landmark_agreement(sample: Mapping[str, Any], schema: str, radius: int) -> t
 
 
 @functools.cache
-def _expected(schema: str) -> dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]] | None:
-    """LANDMARK_CLASSES as look-up tables (256,) bool for ids of `schema`: allowed classes and covers."""
-    own = CLASS_SCHEMAS["synthforge"]
+def _expected(points: str, schema: str) -> dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]] | None:
+    """By region, its points, and allowed classes and covers as look-up tables (256,) bool for ids of `schema`."""
+    known = POINT_SCHEMAS.get(points)
+    if known is None or known.classes is None:
+        return None
+    relation, own = known.classes, CLASS_SCHEMAS[known.classes.schema]
 
     def table(names: Sequence[str]) -> np.ndarray:
         wanted = np.zeros(256, np.bool_)
         ids = [own.id(name) for name in names]
         if forward is not None:
             wanted[forward[ids]] = True
-            if "skin" not in names:  # where lids, say, are skin: skin is everywhere and proves nothing
-                wanted[forward[own.id("skin")]] = False
+            if relation.everywhere and relation.everywhere not in names:  # where lids, say, are skin
+                wanted[forward[own.id(relation.everywhere)]] = False
         elif backward is not None:
             wanted[np.isin(backward, ids)] = True
         wanted[0] = False
         return wanted
 
-    forward, backward = _mapping("synthforge", schema), _mapping(schema, "synthforge")
+    forward, backward = _mapping(own.name, schema), _mapping(schema, own.name)
     if forward is None and backward is None:
         return None
-    result = {}
-    for region, (points, names) in LANDMARK_CLASSES.items():
+    result: dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]] = {}
+    for region, (members, names) in relation.regions.items():
         allowed = table(names)
-        covers = table(COVERS) & ~allowed
+        covers = table(relation.covers) & ~allowed
         covers[IGNORE] = True
-        result[region] = (points, allowed, covers)
+        result[region] = (members, allowed, covers)
     return result
 
 

@@ -188,14 +188,15 @@ class _Agreement:
 
     def __init__(self, dataset: ShardDataset) -> None:
         names = {item.name: item for item in dataset.fields}
-        self.schema = names["segmentation"].schema if all(name in names for name in _LANDMARKS) else ""
+        there = all(name in names for name in _LANDMARKS)
+        self.schemas = (names["landmarks2d"].schema, names["segmentation"].schema) if there else None
         self.checked: Counter[str] = Counter()
         self.agreed: Counter[str] = Counter()
 
     def add(self, sample: dict[str, Any]) -> None:
-        if self.schema:
+        if self.schemas:
             radius = max(2, round(0.02 * sample["segmentation"].shape[1]))
-            checked, agreed = landmark_agreement(sample, self.schema, radius)
+            checked, agreed = landmark_agreement(sample, *self.schemas, radius)
             self.checked += checked
             self.agreed += agreed
 

@@ -98,16 +98,7 @@ def finetune(
     learns. name: what `model.json` calls the real data. Raises ConfigError
     for a split or task that is not there, or a test split; DataError for files that are not what they should be.
     """
-    for split in (train_split, val_split):
-        if split not in benchmark.splits:
-            raise ConfigError(
-                f"there is no split '{split}' in this benchmark", hint=f"It has: {', '.join(benchmark.splits)}."
-            )
-        if split in benchmark.test_splits:
-            raise ConfigError(
-                f"fine-tuning does not touch the test split '{split}'",
-                hint=f"These are for the final figures alone: {', '.join(benchmark.test_splits)}.",
-            )
+    benchmark.for_learning(train_split, val_split)
     if train_split == val_split:
         raise ConfigError(f"the split '{train_split}' cannot both train and validate")
     job = _FinetuneJob(

@@ -27,7 +27,10 @@ class FinetuneStage(FinetuneConfig):
 
 def check(context: StageContext, config: FinetuneStage) -> None:
     """Answer what can be answered before the first stage starts."""
-    benchmarks.check(context, config.benchmark, (config.train_split, config.val_split))
+    splits = (config.train_split, config.val_split)
+    benchmarks.check(context, config.benchmark, splits)
+    if "benchmark_root" not in context.inputs:  # which an earlier stage makes
+        benchmarks.bound(context, config.benchmark).built.for_learning(*splits)
 
 
 def outside(context: StageContext, config: FinetuneStage) -> Any:

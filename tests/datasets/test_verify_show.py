@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from made_samples import FIELDS, make_sample, make_samples
 from PIL import Image
-from synthforge_plugins.schemas import SYNTHFORGE
+from synthforge_plugins.schemas import IBUG68, SYNTHFORGE
 
 from synthforge.core.errors import DataError
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, class_mapping
-from synthforge.datasets.checks import LANDMARK_CLASSES, landmark_agreement
+from synthforge.datasets.checks import landmark_agreement
 from synthforge.datasets.layout import digest, to_bytes
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.show import contact_sheet
@@ -73,7 +73,7 @@ def face(schema: str = "synthforge", *, mirrored: bool = False) -> dict[str, Any
     """Landmarks in rows by region, on label stripes of the classes they name."""
     labels = np.ones((64, 64), np.uint8)
     points = np.full((68, 2), 2.5, np.float32)
-    for row, (region, (ids, names)) in enumerate(LANDMARK_CLASSES.items()):
+    for row, (region, (ids, names)) in enumerate(IBUG68.classes.regions.items()):
         named = next((n for n in names if n.startswith(region.split("_")[0])), names[0])
         twin = {"right_": "left_", "left_": "right_"}
         if mirrored:
@@ -89,7 +89,7 @@ def face(schema: str = "synthforge", *, mirrored: bool = False) -> dict[str, Any
 
 @pytest.mark.parametrize("schema", ["synthforge", "lapa11", "celebamask19"])
 def test_landmarks_agree_with_the_labels_they_lie_on(schema: str) -> None:
-    checked, agreed = landmark_agreement(face(schema), schema, radius=2)
+    checked, agreed = landmark_agreement(face(schema), "ibug68", schema, radius=2)
     assert checked == agreed
     assert checked["nose"] == 9
     assert checked["mouth"] == 20
@@ -97,7 +97,7 @@ def test_landmarks_agree_with_the_labels_they_lie_on(schema: str) -> None:
 
 @pytest.mark.parametrize("schema", ["synthforge", "lapa11"])
 def test_swapped_sides_are_noticed(schema: str) -> None:
-    _, agreed = landmark_agreement(face(schema, mirrored=True), schema, radius=2)
+    _, agreed = landmark_agreement(face(schema, mirrored=True), "ibug68", schema, radius=2)
     assert agreed["left_eye"] == agreed["right_eye"] == 0
     assert agreed["nose"] == 9
 
@@ -106,13 +106,14 @@ def test_hidden_and_covered_landmarks_are_not_judged() -> None:
     sample = face()
     sample["landmark_visibility"][27:36] = False
     sample["segmentation"][sample["segmentation"] == SYNTHFORGE.id("right_eye")] = SYNTHFORGE.id("glasses")
-    checked, _ = landmark_agreement(sample, "synthforge", radius=2)
+    checked, _ = landmark_agreement(sample, "ibug68", "synthforge", radius=2)
     assert checked["nose"] == checked["right_eye"] == 0
     assert checked["left_eye"] == 6
 
 
 def test_a_schema_without_relation_is_not_judged() -> None:
-    assert landmark_agreement(face(), "flame20", radius=2) == ({}, {})
+    assert landmark_agreement(face(), "somebody's points", "synthforge", radius=2) == ({}, {})
+    assert landmark_agreement(face(), "ibug68", "flame20", radius=2) == ({}, {})
 
 
 def test_agreement_is_summed_over_a_dataset(tmp_path: Path) -> None:
