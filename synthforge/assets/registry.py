@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthforge.core.boundary import call
 from synthforge.core.errors import AssetError, did_you_mean
 from synthforge.core.files import sha256_of
 from synthforge.core.foreign import read_text
@@ -108,7 +109,7 @@ def add_asset(name: str, path: str | Path) -> Path:
     digest = sha256_of(source)
     if asset.sha256 and digest != asset.sha256:
         raise AssetError(f"{source}: its checksum is {digest}, that of {name} is {asset.sha256}")
-    asset.check(source)
+    call(f"{source}: the check of the asset '{name}'", asset.check, source)
     target = next((p for p in candidates(asset) if p.suffix == source.suffix), assets_folder() / asset.file)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")

@@ -1,6 +1,7 @@
 """The one place where an exception of a plugin becomes a message: which plugin, which method, which line, which sample.
 
-Every public method that a plugin overrides is wrapped when its class is made (`Guarded`), so no caller needs a `try`.
+Every public method that a plugin overrides is wrapped when its class is made (`Guarded`), so no caller needs a `try`;
+functions that it registers are called through `call`.
 Our own errors (`core.errors`) pass: a plugin raises them to say what the user should do.
 """
 
@@ -12,12 +13,13 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import PluginError, SynthForgeError
 from .nearby import Origin
 from .records import RealItem, RealSample, Rendering, Scene
 
+T = TypeVar("T")
 #: what a plugin may raise; Ctrl-C passes
 FAILURES = (Exception, SystemExit)
 _ENGINE = Path(__file__).resolve().parents[1]
@@ -66,7 +68,7 @@ def _guard(function: Callable[..., Any], returns: bool) -> Callable[..., Any]:
             raise
         except FAILURES as error:
             arguments = dict(zip(inspect.signature(function).parameters, (self, *given), strict=False)) | named
-            raise fault(error, f"{who(self)}.{function.__name__}", function, _sample(arguments)) from error
+            raise _fault(error, f"{who(self)}.{function.__name__}", function, _sample(arguments)) from error
         if result is None and returns:
             raise PluginFault(
                 f"{who(self)}.{function.__name__} returned nothing ({_defined_at(function)})",
@@ -84,7 +86,17 @@ def who(plugin: Any) -> str:
     return f"the {kind} {f'{name!r}: ' if name else ''}{type(plugin).__name__}"
 
 
-def fault(error: BaseException, what: str, code: Callable[..., Any], sample: str = "") -> PluginFault:
+def call(what: str, function: Callable[..., T], *given: Any) -> T:
+    """Call a function of a plugin that is no method of an interface; `what` names it in the message."""
+    try:
+        return function(*given)
+    except (SynthForgeError, ImportError):
+        raise
+    except FAILURES as error:
+        raise _fault(error, what, function) from error
+
+
+def _fault(error: BaseException, what: str, code: Callable[..., Any], sample: str = "") -> PluginFault:
     """An exception of a plugin as one message: what raised it, the line of the plugin, and on which sample.
 
     code: what was called; its own line stands in where the exception has none in the plugin.

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from . import tables
-from .boundary import FAILURES, Guarded, fault
+from .boundary import FAILURES, Guarded, call
 from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed, Preset
 from .config import build_config, split_reference
 from .discovery import Source, from_file, installed, offers, reason
-from .errors import ConfigError, PluginError, SynthForgeError, did_you_mean
+from .errors import ConfigError, PluginError, did_you_mean
 from .interfaces import INTERFACES
 from .references import Bound
 
@@ -100,17 +100,13 @@ class Plugins:
     def build_entry(self, entry: Entry, config: Any, where: str = "") -> Any:
         """Build a plugin with its checked configuration; see `build`."""
         kind, name = entry.kind, entry.name
+        place = f"{where}: " if where else ""
         try:
-            built = entry.factory(config)
-        except SynthForgeError:
-            raise
+            built = call(f"{place}building the {kind} '{name}' of {entry.distribution}", entry.factory, config)
         except ImportError as error:
             raise PluginError(
                 f"the {kind} '{name}' of {entry.distribution} needs something that is not installed: {error}"
             ) from error
-        except FAILURES as error:
-            what = f"{where}: " if where else ""
-            raise fault(error, f"{what}building the {kind} '{name}' of {entry.distribution}", entry.factory) from error
         if not isinstance(built, INTERFACES[kind]):
             raise PluginError(
                 f"the {kind} '{name}' of {entry.distribution} ({entry.origin}) is a {type(built).__name__}, "

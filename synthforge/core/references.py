@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .boundary import call
 from .catalogue import Entry, FileNeed
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Bound:
     @cached_property
     def files(self) -> tuple[FileNeed, ...]:
         """The files that it reads with this configuration; known without building it."""
-        return tuple(self.entry.files(self.config)) if self.entry.files else ()
+        what = f"{self.where}: the function `files` of the {self.kind} '{self.name}'"
+        return tuple(call(what, self.entry.files, self.config)) if self.entry.files else ()
 
     def having(self, **values: Any) -> Bound:
         """The same plugin with values in place of some of its keys; `reference` stays what stands in the YAML."""

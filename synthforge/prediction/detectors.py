@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from ..core.boundary import call
 from ..core.errors import PluginError
 from ..core.frames import Box
 from ..core.tables import Table
@@ -94,7 +95,7 @@ class Detector:
     def build(self, device: str = "cpu", *, faces: bool = True, points: bool = False) -> Detect:
         """It, with its weights. Raises PluginError without its package, AssetError without a licensed file."""
         try:
-            return self.load(device, faces, points)
+            return call(f"building the face detector '{self.name}'", self.load, device, faces, points)
         except ImportError as error:
             raise self._missing(f"cannot be imported: {error}") from error
 
@@ -142,7 +143,7 @@ def find_faces(image: np.ndarray, detector: str = "") -> list[Found]:
         small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
     sx, sy = width / small.shape[1], height / small.shape[0]
     with _lock:  # the libraries do not promise that one detector may run in two threads
-        found = find(np.ascontiguousarray(small), None)
+        found = call(f"the face detector '{chosen.name}'", find, np.ascontiguousarray(small), None)
     scaled = []
     for face in found:
         x0, y0, x1, y1 = face.box

@@ -123,6 +123,18 @@ def test_a_method_that_may_return_nothing_may(tmp_path: Path) -> None:
     assert _build(tmp_path, "generator", "broken").prepare() is None
 
 
+def test_a_function_that_a_plugin_registers_is_named_too(tmp_path: Path) -> None:
+    from synthforge.assets.registry import Asset
+    from synthforge.core.boundary import call
+
+    def check(path: Path) -> None:
+        raise OverflowError("too much")
+
+    asset = Asset("key", "key.bin", "tests", "nowhere", "CC0-1.0", True, check)
+    with pytest.raises(PluginFault, match=r"of 'key' raised OverflowError: too much \(.*test_boundary\.py:\d+\)"):
+        call("the check of 'key'", asset.check, tmp_path)
+
+
 def test_a_missing_method_is_named_with_its_class(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match=r"p\.yaml: x: building the generator 'half'.*Half.*render.*\.py:40"):
         _build(tmp_path, "generator", "half")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ...core.boundary import call
 from ...core.tables import Table
 
 if TYPE_CHECKING:
@@ -34,4 +35,4 @@ BACKBONES = Table("backbones", "backbone", Backbone)
 
 def build_backbone(config: NetworkConfig) -> nn.Module:
     """The encoder of a configuration. Raises PluginError with the nearest name for one that no plugin registers."""
-    return BACKBONES[config.backbone].build(config)
+    return call(f"building the backbone '{config.backbone}'", BACKBONES[config.backbone].build, config)
