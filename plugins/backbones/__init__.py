@@ -53,4 +53,5 @@ def register_backbones(register: Callable[[Backbone], None]) -> None:
     register(Backbone("unet", unet, "the paper's: features at full resolution"))
     register(Backbone("residual", residual, "a dense residual encoder with a feature pyramid; ResNet-18 at width 1"))
     summary = "any timm model that gives features, with the same pyramid and random weights"
-    register(Backbone("timm", timm, summary, TIMM_OPTIONS))
+    # Some count their channels with numbers, which `meta` has not.
+    register(Backbone("timm", timm, summary, TIMM_OPTIONS, on_meta=False))

@@ -24,7 +24,7 @@ from ..core.shipped import DESCRIPTION
 from .config import NetworkConfig
 from .hardware import native_bf16
 from .losses import EVERY, resized_logits
-from .networks.backbone import build_backbone
+from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
 from .networks.pyramid import Pyramid
 from .weights import read_weights, write_weights
@@ -310,7 +310,7 @@ def load_model(
         tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
         weights = read_weights(folder / WEIGHTS, of_weights)
-        if network.backbone != "timm":  # some of timm's count their channels with numbers, which `meta` has not
+        if BACKBONES[network.backbone].on_meta:
             with torch.device("meta"):
                 count = sum(p.numel() for p in FaceModel(network, tasks, references, adapters=adapters).parameters())
             if count > len(weights):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,20 @@ def test_a_table_fills_itself_in_a_process_that_loads_no_plugins() -> None:
     code = "from synthforge.core.schemas import POINT_SCHEMAS; print(len(POINT_SCHEMAS['ibug68']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "68"
+
+
+def test_the_engine_names_none_of_what_plugins_register() -> None:
+    """Heads are libraries for one mesh each, and `convert` reads layouts of other people by their names."""
+    kinds = ("schemas", "mappings", "assets", "detectors")
+    names = {row["name"] for row in tables.describe() if row["kind"] in kinds} - {"synthforge"}  # the package's, too
+    names |= set(load_plugins().catalogues["benchmark"].names())
+    root = Path(tables.__file__).parents[1]
+    exempt = (root / "heads", root / "testing", root / "datasets/convert.py")
+    named = [
+        f"{path.relative_to(root)}:{node.lineno}: {node.value}"
+        for path in root.rglob("*.py")
+        if not any(path.is_relative_to(each) for each in exempt)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert not named

@@ -161,10 +161,10 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     ("change", "answer"),
     [
         ({"network": {"backbone": "timm", "options": {"checkpoint_path": "evil.pth"}}}, "checkpoint_path: only these"),
-        ({"network": {"backbone": "${oc.env:HOME}"}}, r"backbone is one of .*got '\$\{oc.env:HOME\}'"),
-        ({"network": {"channels": 10**9}}, "channels lies between 1 and 4096"),
+        ({"network": {"backbone": "${oc.env:HOME}"}}, r"backbone: there is no '\$\{oc.env:HOME\}'"),
+        ({"network": {"channels": 10**9}}, "channels: 1000000000 is out of range"),
         ({"network": 3}, "is not the description of a model"),
-        ({"tasks": [{"name": "keypoints", "head": "light", "width": 10**8}]}, "it asks for [0-9,]+ parameters"),
+        ({"tasks": [{"name": "keypoints", "head": "light", "width": 4096}]}, "it asks for [0-9,]+ parameters"),
         ({"adapters": {"hair": {"schema": "ibug68", "with_features": True}}}, "'hair' is missing"),
         ({"adapters": 7}, "is not the description of a model"),
         ({"sha256": [1]}, None),

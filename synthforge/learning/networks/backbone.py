@@ -21,13 +21,15 @@ class Backbone:
 
     build: normalised images (B,3,H,W) -> features (B,config.channels,h,w), full resolution or a whole stride. options:
     keys of its own in `network.options`, with the values allowed (`core.foreign.check_arguments`); model folders of
-    anyone hold them, so no path and no name of code.
+    anyone hold them, so no path and no name of code. on_meta: whether it can be built on torch's device `meta`, where
+    the weights of a model folder are counted before memory is asked for.
     """
 
     name: str
     build: Callable[[NetworkConfig], nn.Module]
     summary: str = ""
     options: Mapping[str, type | tuple[Any, ...]] = field(default_factory=dict)
+    on_meta: bool = True
 
 
 BACKBONES = Table("backbones", "backbone", Backbone)
