@@ -21,7 +21,8 @@ class Face:
 
     box: the tight box of the landmarks that the first crop was made from; crop: the square the model saw last; region
     (left, top, right, bottom): the whole pixels that maps cover. values: by task, see `Task.to_photograph`; tasks,
-    schemas: the tasks, and the schemas of their values; image: the photograph (H,W,3) uint8.
+    schemas: the tasks, and the schemas of their values; image: the photograph (H,W,3) uint8; score: the detector's, in
+    its own scale, None where it gives none or the box was given.
     """
 
     box: Box
@@ -31,6 +32,7 @@ class Face:
     tasks: Mapping[str, Task] = field(repr=False)
     schemas: Mapping[str, str]
     image: np.ndarray = field(repr=False)
+    score: float | None = None
 
     @property
     def points(self) -> np.ndarray | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
 from ..learning.model import load_model
-from .detectors import detect_faces, to_crop_box
+from .detectors import find_faces, to_crop_box
 from .faces import Face
 from .photographs import decode, read_bytes
 
@@ -163,9 +163,11 @@ class Predictor:
         """
         if isinstance(image, (str, Path)):
             image = decode(read_bytes(Path(image)), Path(image))
-        if boxes is None:
-            boxes = [to_crop_box(box, self.detector) for box in detect_faces(image, self.detector)]
-        return self.faces([image] * len(boxes), boxes)
+        if boxes is not None:
+            return self.faces([image] * len(boxes), boxes)
+        found = find_faces(image, self.detector)
+        faces = self.faces([image] * len(found), [to_crop_box(each.box, self.detector) for each in found])
+        return [replace(face, score=each.score) for face, each in zip(faces, found, strict=True)]
 
     def size_of(self, task: str) -> int:
         """Pixels of the crop that a task sees."""
