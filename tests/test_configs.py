@@ -16,7 +16,7 @@ from synthforge.cli.common import run_folder, shipped_configs
 from synthforge.core import pipeline as engine
 from synthforge.core.config import read_yaml
 from synthforge.core.errors import ConfigError
-from synthforge.core.pipeline import Pipeline, StageResult, load_pipeline, run_pipeline
+from synthforge.core.pipeline import StageResult, load_pipeline, run_pipeline
 from synthforge.core.plugins import load_plugins
 from synthforge.stages import KINDS
 
@@ -47,23 +47,18 @@ def stages_of(name: str, *kinds: str) -> list[str]:
 
 
 @pytest.fixture
-def no_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages are checked, not run; licensed files are another test's."""
-
-    def nothing(pipeline: Pipeline, stage: engine.Stage, context: engine.StageContext, *_: object) -> StageResult:
-        return StageResult(stage.name, stage.kind.name, "done", context.out, "")
-
-    monkeypatch.setattr(engine, "_run_stage", nothing)
+def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Licensed files are another test's."""
     monkeypatch.setattr(engine, "_check_lacking", lambda *_: None, raising=False)
 
 
-@pytest.mark.usefixtures("no_runs")
+@pytest.mark.usefixtures("no_files")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_key_and_reference_is_right(name: str, trees: Mapping[str, Path], tmp_path: Path) -> None:
     for model in BACKBONES["paper"]:
         (tmp_path / "backbones" / model).mkdir(parents=True)
     pipeline = load_pipeline(CONFIGS[name], KINDS, overrides=settings_for(name, trees, tmp_path / "backbones"))
-    results = run_pipeline(pipeline, tmp_path / "out", say=lambda _: None)
+    results = run_pipeline(pipeline, tmp_path / "out", say=lambda _: None, dry=True)
     assert [result.name for result in results] == list(read_yaml(CONFIGS[name])["stages"])
     assert pipeline.description
     reports = [stage.config for stage in pipeline.stages if stage.kind.name == "report"]
@@ -77,20 +72,18 @@ def test_every_key_and_reference_is_right(name: str, trees: Mapping[str, Path], 
     assert not idle
 
 
-@pytest.mark.usefixtures("no_runs")
+@pytest.mark.usefixtures("no_files")
 @pytest.mark.parametrize("name", [name for name in CONFIGS if stages_of(name, "train")])
 def test_what_a_network_learns_from_is_in_its_dataset(name: str, trees: Mapping[str, Path], tmp_path: Path) -> None:
     pipeline = load_pipeline(CONFIGS[name], KINDS, overrides=settings_for(name, trees, tmp_path))
-    plugins = load_plugins()
     stages = {stage.name: stage.config for stage in pipeline.stages}
     for trained in stages_of(name, "train"):
         config = stages[trained]
         for dataset in config.dataset if isinstance(config.dataset, list) else [config.dataset]:
             made = stages[dataset] if hasattr(stages[dataset], "annotators") else stages[stages[dataset].dataset]
-            annotators = [plugins.build("annotator", each) for each in made.annotators]
-            held = {field.name: field.schema for annotator in annotators for field in annotator.fields}
+            held = {field.name: field.schema for annotator in made.annotators for field in annotator.built.fields}
             for reference in config.tasks:
-                task = plugins.build("task", reference)
+                task = reference.built
                 assert task.fields[0] in held
                 if name.startswith("paper/"):
                     assert held[task.fields[0]] == task.schema
@@ -127,9 +120,8 @@ def test_the_papers_numbers() -> None:
     stages = load_pipeline(CONFIGS["paper/backbones"], KINDS).stages
     dataset, sb, rs, deca = (stage.config for stage in stages)
     assert (dataset.samples, dataset.resolution) == (100_000, 512)
-    generator = dict(dataset.generator)
-    assert generator["field_of_view"] == [12, 27]
-    made = load_plugins().config("generator", generator)
+    made = dataset.generator.config
+    assert list(made.field_of_view) == [12, 27]
     assert (made.azimuth, made.elevation, made.radius) == (0.8, 0.8, 2.7)
     for model in (sb, rs, deca):
         assert (model.network.backbone, model.network.channels, model.network.input_size) == ("unet", 64, 256)
