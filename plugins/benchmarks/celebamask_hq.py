@@ -19,6 +19,7 @@ from omegaconf import MISSING
 
 from synthforge.core.config import key
 from synthforge.core.errors import DataError
+from synthforge.core.foreign import read_text
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
@@ -155,7 +156,7 @@ class CelebAMaskHQ(Benchmark):
         if not path.is_file():
             raise DataError(f"{path} is not there", hint="It comes with CelebAMask-HQ and makes its splits.")
         pairs = []
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text(path).splitlines(), start=1):
             words = line.split()
             if not words or words[0] == "idx":
                 continue

@@ -19,6 +19,7 @@ from omegaconf import MISSING
 
 from synthforge.core.config import key
 from synthforge.core.errors import DataError
+from synthforge.core.foreign import read_text
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import RealItem, RealSample, Scores
@@ -108,7 +109,7 @@ class LapaD(Benchmark):
         path = self.root / f"{split}_list.txt"
         if not path.is_file():
             raise DataError(f"{path} is not there", hint="LaPa-D comes with a list of names for each split.")
-        words = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        words = [line.split() for line in read_text(path).splitlines()]
         names = [Path(word[0]).stem for word in words if word]
         if not names:
             raise DataError(f"{path} is empty")

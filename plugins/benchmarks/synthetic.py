@@ -8,7 +8,6 @@ it was trained on.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from omegaconf import MISSING
 from synthforge.core.camera import Camera
 from synthforge.core.config import key
 from synthforge.core.errors import DataError
+from synthforge.core.files import sha256_of
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import Field, RealItem, RealSample, Scores
@@ -150,7 +150,7 @@ class Synthetic(Benchmark):
         path = self.root / MANIFEST
         if not path.is_file():
             raise DataError(f"synthetic: {self.root} holds no finished dataset: there is no {MANIFEST}")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
 
     def notes(self, split: str) -> Sequence[str]:
         """That these are no photographs."""

@@ -83,6 +83,7 @@ def _table(records: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
 
     from ..core.progress import console
+    from ..datasets.distributions import words
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("factor", "kind", "declared", "realised", "distance"):
@@ -90,10 +91,6 @@ def _table(records: Sequence[Mapping[str, Any]]) -> None:
     for record in records:
         found = record["realised"]["realised"]
         far = f"{found['distance']:.3f}" if "distance" in found else ""
-        row = (record["name"], record["kind"], _words(record["declared"]), _words(found), far)
+        row = (record["name"], record["kind"], words(record["declared"]), words(found), far)
         table.add_row(*row, style="yellow" if found.get("beyond_chance") else "")
     console().print(table)
-
-
-def _words(found: Mapping[str, Any] | None) -> str:
-    return "-" if found is None or found["mean"] is None else f"{found['mean']:.4g} ± {found['std']:.3g}"

@@ -199,15 +199,21 @@ def _panel(record: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
         "bars": bars,
         "lines": [outline(lines[name]) for name in groups],
         "labels": labels,
-        "declared": _words(record["declared"]),
+        "declared": words(record["declared"]),
         "realised": [
-            (name, _words(found), found.get("beyond_chance", False)) for name, found in record["realised"].items()
+            (name, _with_distance(found), found.get("beyond_chance", False))
+            for name, found in record["realised"].items()
         ],
     }
 
 
-def _words(found: Mapping[str, Any] | None) -> str:
+def words(found: Mapping[str, Any] | None) -> str:
+    """Mean and standard deviation of a summary; a mean that is only what rounding leaves of 0 is 0."""
     if found is None or found["mean"] is None:
         return "–"
-    words = f"{found['mean']:.4g} ± {found['std']:.3g}"
-    return words + (f", distance {found['distance']:.3f}" if "distance" in found else "")
+    mean = 0.0 if abs(found["mean"]) < 1e-9 * found["std"] else found["mean"]
+    return f"{mean:.4g} ± {found['std']:.3g}"
+
+
+def _with_distance(found: Mapping[str, Any]) -> str:
+    return words(found) + (f", distance {found['distance']:.3f}" if "distance" in found else "")

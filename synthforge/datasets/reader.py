@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.errors import DataError
+from synthforge.core.factors import Factor
 from synthforge.core.files import sha256_of
 from synthforge.core.foreign import boundary, parse_json
 from synthforge.core.records import Field
@@ -34,6 +35,7 @@ from .layout import (
     read_record,
     tar_path,
 )
+from .rejections import acceptance
 
 log = logging.getLogger(__name__)
 
@@ -258,6 +260,9 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
         for name, kind in (_PARTS | _OPTIONAL).items():
             if not isinstance(record[name] if name in _PARTS else record.get(name, kind()), kind):
                 raise ValueError(f"'{name}' is not of the kind it should be")
+        for factor in record.get("factors", ()):
+            Factor.from_json(factor)
+        acceptance(record)
         for number, entry in enumerate(record["shards"]):
             if integer(entry["shard"]) != number or not isinstance(entry.get("notes", {}), dict):
                 raise ValueError("its shards are not numbered one by one")

@@ -61,14 +61,21 @@ def contact_sheet(
 
 
 def _columns(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field]:
-    known = {item.name: item for item in dataset.fields}
+    drawable = [item for item in dataset.fields if item.kind in _DRAW]
     if names is None:
-        return [item for item in dataset.fields if item.kind in _DRAW]
+        return drawable
+    chosen = []
     for name in names:
-        if name not in known or known[name].kind not in _DRAW:
-            drawable = ", ".join(item.name for item in dataset.fields if item.kind in _DRAW)
-            raise DataError(f"'{name}' cannot be drawn", hint=f"Columns of this dataset: {drawable}.")
-    return [known[name] for name in names]
+        meant = [item for item in drawable if item.name == name] or [
+            item
+            for item in drawable
+            if item.name.startswith(name)  # `landmarks` for `landmarks2d`
+        ]
+        if len(meant) != 1:
+            have = ", ".join(item.name for item in drawable)
+            raise DataError(f"'{name}' cannot be drawn", hint=f"Columns of this dataset: {have}.")
+        chosen += meant
+    return chosen
 
 
 def _draw_image(sample: dict[str, Any], item: Field, tile: int) -> tuple[np.ndarray, str]:

@@ -44,6 +44,15 @@ def test_depth_is_read_with_its_polarity(tree: Path) -> None:
     assert bright.image.shape == (20, 24, 3)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_lists_may_begin_with_a_byte_order_mark_and_are_utf8(tree: Path, encoding: str) -> None:
+    (tree / "test_list.txt").write_text("b_0.png\na_0\n", encoding=encoding)
+    assert [item.key for item in bench(tree).items("test")] == ["test/b_0", "test/a_0"]
+    (tree / "test_list.txt").write_bytes(b"b_0\xff.png\n")
+    with pytest.raises(DataError, match=r"test_list\.txt is not a text file in UTF-8"):
+        bench(tree).items("test")
+
+
 def test_scores_are_free_of_scale_and_shift_but_not_of_sign(tree: Path) -> None:
     it = bench(tree)
     samples = [it.load(item) for item in it.items("test")]

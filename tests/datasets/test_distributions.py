@@ -14,7 +14,7 @@ from synthforge.cli.show import command
 from synthforge.core.camera import Camera
 from synthforge.core.factors import Factor, chance
 from synthforge.core.records import Rendering, Scene
-from synthforge.datasets.distributions import Values, compare, distance, write_page
+from synthforge.datasets.distributions import Values, compare, distance, words, write_page
 from synthforge.datasets.writer import finish, to_sample, write_shard
 
 FACTORS = (
@@ -121,3 +121,10 @@ def test_json_on_stdout_is_json_alone(folder: Path, tmp_path: Path) -> None:
 def test_a_page_without_values_is_still_a_page(tmp_path: Path) -> None:
     records = compare(FACTORS, {"new": Values({factor.name: [] for factor in FACTORS}, 0)})
     assert "camera.roll" in write_page(tmp_path / "p.html", records, title="none").read_text()
+
+
+def test_a_mean_that_rounding_leaves_of_zero_is_written_as_zero() -> None:
+    assert words({"mean": -3.553e-18, "std": 0.1}) == "0 ± 0.1"
+    assert words({"mean": -3.553e-5, "std": 0.1}) == "-3.553e-05 ± 0.1"
+    assert words({"mean": 0.25, "std": 0.0}) == "0.25 ± 0"
+    assert words(None) == words({"mean": None, "std": None}) == "–"

@@ -152,6 +152,10 @@ def test_sheets_take_columns_and_refuse_what_has_no_picture(tmp_path: Path, make
     dataset = ShardDataset(make_dataset(shards=1, count=1))
     with Image.open(contact_sheet(dataset, [0], tmp_path / "a.png", ["depth", "image"], tile=32)) as sheet:
         assert sheet.width == 4 + 2 * 36
+    one, other = (
+        contact_sheet(dataset, [0], tmp_path / f"{name}.png", [name]) for name in ("landmarks", "landmarks2d")
+    )
+    assert one.read_bytes() == other.read_bytes()
     for name in ("words", "nothing"):
         with pytest.raises(DataError, match=f"'{name}' cannot be drawn"):
             contact_sheet(dataset, [0], tmp_path / "b.png", [name])
