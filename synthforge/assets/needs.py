@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from synthforge.core.catalogue import FileNeed
+from synthforge.core.checksums import checksum
 
-from .checksums import checksum
 from .registry import find_asset, get_asset, missing, present
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthforge.core.boundary import call
+from synthforge.core.checksums import checksum
 from synthforge.core.errors import AssetError, did_you_mean
 from synthforge.core.files import sha256_of
 from synthforge.core.foreign import read_text
 from synthforge.core.tables import Table
-
-from .checksums import checksum
 
 VARIABLE = "SYNTHFORGE_ASSETS"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from .boundary import Guarded
+from .checksums import checksums
 from .errors import ConfigError, UserError
 from .frames import Box, CropFrame
 from .nearby import Origin
@@ -388,7 +389,16 @@ class Benchmark(Guarded, ABC):
         return (item.image, item.annotation)
 
     def fingerprint(self, split: str) -> str:
-        """A cheap digest of a split: keys, and names, sizes and modification times of its files."""
+        """A digest of a split: keys, and names and contents of its files (remembered: `core.checksums`)."""
+        items = self.items(split)
+        paths = [path for item in items for path in self.files(item)]
+        rows = [f"{path.name}\0{content}" for path, content in zip(paths, checksums(paths), strict=True)]
+        return hashlib.sha256(
+            "\n".join([*(f"{item.key}\0{item.subset}" for item in items), *rows]).encode()
+        ).hexdigest()
+
+    def times(self, split: str) -> str:
+        """What `fingerprint` was in earlier releases, whose results keep fitting: with sizes and times for contents."""
         digest = hashlib.sha256()
         for item in self.items(split):
             digest.update(f"{item.key}\0{item.subset}\n".encode())

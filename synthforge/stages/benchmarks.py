@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.pipeline import StageContext
+from ..core.provenance import read_state
 from ..core.references import Bound
 
 
@@ -41,8 +43,13 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[str])
 
 
 def outside(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> Any:
-    """A digest of the files read, unless another stage makes them."""
+    """A digest of the files read, unless another stage makes them; of an earlier release where its result still fits."""
     if "benchmark_root" in context.inputs:
         return None
     built = bound(context, benchmark).built
-    return {split: built.fingerprint(split) for split in splits}
+    before = ((read_state(context.out) or {}).get("facts") or {}).get("outside")
+    found = {split: built.fingerprint(split) for split in splits}
+    with suppress(OSError):  # a benchmark may have no files of its own
+        if before and before != found and before == {split: built.times(split) for split in splits}:
+            return before
+    return found

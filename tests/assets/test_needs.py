@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from synthforge.assets import checksums, registry
+from synthforge.assets import registry
 from synthforge.assets.needs import Use, contents, lacking, licensed_files
+from synthforge.core import checksums
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.errors import AssetError
 

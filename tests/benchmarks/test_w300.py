@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +169,15 @@ def test_fingerprint_changes_with_the_files(tmp_path: Path) -> None:
     face(tmp_path, "ibug/b")
     after = benchmark(tmp_path).fingerprint("challenge")
     write_pts(tmp_path / "ibug/b.pts", POINTS[:67])
-    assert len({before, after, benchmark(tmp_path).fingerprint("challenge")}) == 3
+    changed = benchmark(tmp_path).fingerprint("challenge")
+    assert len({before, after, changed}) == 3
+    path = tmp_path / "ibug/b.pts"
+    stat = path.stat()
+    os.utime(path, (0, 0))
+    assert benchmark(tmp_path).fingerprint("challenge") == changed, "touched, and the same"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))  # as long, and made to look as old
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert benchmark(tmp_path).fingerprint("challenge") != changed
 
 
 def test_published_rows() -> None:

@@ -105,3 +105,27 @@ def test_killing_all_leaves_no_semaphore(pipeline_file: Path, tmp_path: Path) ->
     process.wait()
     left = {name for name in os.listdir("/dev/shm") if name.startswith("sem.")} - before
     assert not left
+
+
+@pytest.mark.usefixtures("here")
+def test_lost_and_damaged_shards_are_made_again_alone(pipeline_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out/dataset"
+    run_pipeline(_pipeline(pipeline_file), tmp_path / "out")
+    whole = _bytes(folder)
+    times = {name: (folder / name).stat().st_mtime_ns for name in whole}
+    tar, marker = folder / "shard-00001.tar", folder / "shard-00001.json"
+    for damage in ("lost", "cut", "flipped", "marker lost", "manifest lost"):
+        data = bytearray(whole[tar.name])
+        data[600] ^= 1
+        if damage == "flipped":
+            tar.write_bytes(data)
+        elif damage == "cut":
+            tar.write_bytes(data[:1000])
+        else:
+            {"lost": tar, "marker lost": marker, "manifest lost": folder / "manifest.json"}[damage].unlink()
+        (result,) = run_pipeline(_pipeline(pipeline_file), tmp_path / "out", check=damage == "flipped")
+        assert (result.status, damage) == ("done", damage)
+        assert _bytes(folder) == whole
+        assert (folder / "shard-00000.tar").stat().st_mtime_ns == times["shard-00000.tar"], damage
+    (result,) = run_pipeline(_pipeline(pipeline_file), tmp_path / "out", check=True)
+    assert result.status == "up to date"

@@ -1,0 +1,55 @@
+"""Checksums of files, remembered: a file is read again only when its size or one of its times has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import AssetError, DataError
+from .files import sha256_of, write_json
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file; see `checksums`."""
+    return checksums([path])[0]
+
+
+def checksums(paths: Iterable[Path]) -> list[str]:
+    """SHA-256 of files, from the cache where size, modification and change time are those of last time.
+
+    The change time cannot be set by hand, so a file put in place of another is noticed even when it brings along the
+    size and the modification time of the old one. A cache that cannot be read or written costs time and nothing else.
+    Raises: AssetError when a file cannot be read.
+    """
+    known, new, found = _read(), {}, []
+    for path in map(Path.absolute, paths):
+        try:
+            stat = path.stat()
+            row = known.get(str(path))
+            marks = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+            if not (isinstance(row, list) and len(row) == 4 and row[:3] == marks):
+                row = new[str(path)] = [*marks, sha256_of(path)]
+        except OSError as error:
+            raise AssetError(f"{path} cannot be read: {error.strerror}") from error
+        found.append(str(row[3]))
+    if new:
+        with suppress(OSError, DataError):
+            write_json(cache_file(), {**_read(), **new})
+    return found
+
+
+def cache_file() -> Path:
+    """Where checksums are remembered: below `$SYNTHFORGE_CACHE`, else below `~/.cache/synthforge`."""
+    return Path(os.environ.get("SYNTHFORGE_CACHE") or Path.home() / ".cache" / "synthforge") / "checksums.json"
+
+
+def _read() -> dict[str, Any]:
+    try:
+        found = json.loads(cache_file().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
