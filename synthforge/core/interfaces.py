@@ -392,10 +392,9 @@ class Benchmark(Guarded, ABC):
         """A digest of a split: keys, and names and contents of its files (remembered: `core.checksums`)."""
         items = self.items(split)
         paths = [path for item in items for path in self.files(item)]
-        rows = [f"{path.name}\0{content}" for path, content in zip(paths, checksums(paths), strict=True)]
-        return hashlib.sha256(
-            "\n".join([*(f"{item.key}\0{item.subset}" for item in items), *rows]).encode()
-        ).hexdigest()
+        rows = [f"{item.key}\0{item.subset}" for item in items]
+        rows += [f"{path.name}\0{content}" for path, content in zip(paths, checksums(paths), strict=True)]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def times(self, split: str) -> str:
         """What `fingerprint` was in earlier releases, whose results keep fitting: with sizes and times for contents."""

@@ -43,7 +43,7 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[str])
 
 
 def outside(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> Any:
-    """A digest of the files read, unless another stage makes them; of an earlier release where its result still fits."""
+    """A digest of the files read, unless another stage makes them; as on record, where an earlier release made it."""
     if "benchmark_root" in context.inputs:
         return None
     built = bound(context, benchmark).built

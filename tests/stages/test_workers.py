@@ -86,7 +86,7 @@ def test_a_rendering_too_few_is_no_dataset(
     plugin = tmp_path / "ballkit.py"
     less = "\n_all = Ball.render\nBall.render = lambda self, scenes, resolution: _all(self, scenes, resolution)[:-1]\n"
     plugin.write_text(plugin.read_text() + less)
-    with pytest.raises(PluginError, match="seed 11, index [04]: `render` returned [13] renderings for [24]"):
+    with pytest.raises(PluginError, match=r"seed 11, index [04]: `render` returned [13] renderings for [24]"):
         run_pipeline(_pipeline(pipeline_file), tmp_path / "out")
     assert not (tmp_path / "out/dataset/manifest.json").exists()
 
