@@ -29,7 +29,7 @@ def _rendering() -> Rendering:
 
 ENTRIES = [(kind, name) for kind in KINDS for name in load_plugins().catalogues[kind].names()]
 #: the user's own data, a licensed file that none can fake, or a package that not everybody has
-ASKS = {"benchmark", "eg3d", "recorded", "stored", "detector"}
+ASKS = {"lapa", "celebamask-hq", "lapa-d", "synthetic", "eg3d", "recorded", "stored", "detector"}
 
 
 @pytest.mark.parametrize(("kind", "name"), ENTRIES)

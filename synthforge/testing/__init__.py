@@ -15,27 +15,25 @@ import copy
 import dataclasses
 import functools
 import json
-import os
 import tempfile
 import unittest
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import numpy as np
 from omegaconf import OmegaConf
 
-from ..assets.registry import VARIABLE, add_asset, find_asset
 from ..core.boundary import who
 from ..core.catalogue import Entry
-from ..core.errors import AnnotationError, AssetError, PluginError, SynthForgeError, UserError
+from ..core.errors import SynthForgeError
 from ..core.frames import CropFrame
 from ..core.handover import check_annotations, check_renderings, check_scene, check_verdict
 from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
 from ..core.plugins import Plugins
 from ..core.records import FieldKind, RealSample, Rendering, Scores, Verdict
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from .provided import annotated, build, made_up_files, rendering_for, stood_in
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -303,87 +301,15 @@ def check_plugin(plugins: Plugins, kind: str, reference: str | Mapping[str, Any]
         assert kind in CHECKS, f"there is no kind '{kind}'; known: {', '.join(CHECKS)}"
         entry = plugins.entry(kind, name)
         check_entry(entry)
-        with _made_up_files(entry):
-            plugin = _build(plugins, kind, reference)
+        with made_up_files(entry), tempfile.TemporaryDirectory() as root:
+            found = stood_in(plugins, name, root) if kind == "benchmark" and isinstance(reference, str) else None
+            plugin: Any = found or build(plugins, kind, reference)
             if kind == "annotator" and not arguments:
-                arguments = {"rendering": _rendering(plugins, plugin)}
+                arguments = {"rendering": rendering_for(plugins, plugin)}
             if kind == "filter" and not arguments:
-                rendering, annotations = _annotated(plugins, plugin)
+                rendering, annotations = annotated(plugins, plugin)
                 arguments = {"rendering": rendering, "annotations": annotations}
             CHECKS[kind](plugin, **arguments)
-
-
-@contextmanager
-def _made_up_files(entry: Entry) -> Iterator[None]:
-    """Licensed files that the plugin can fake, in a folder of their own."""
-    if entry.fake is None:
-        yield
-        return
-    before = os.environ.get(VARIABLE)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[VARIABLE] = f"{folder}/assets"
-        try:
-            for name, path in entry.fake(Path(folder)).items():
-                add_asset(name, path)
-            yield
-        finally:
-            del os.environ[VARIABLE]
-            if before is not None:
-                os.environ[VARIABLE] = before
-
-
-def _build(plugins: Plugins, kind: str, reference: str | Mapping[str, Any]) -> Any:
-    """The plugin; SkipTest where something of the user's is missing."""
-    try:
-        bound = plugins.bind(kind, reference, where=kind)
-        for need in bound.files:
-            if need.asset and not (need.path or need.optional or need.fields):
-                find_asset(need.asset)
-        return bound.built
-    except PluginError as error:
-        if isinstance(error.__cause__, ImportError) or "is not installed" in error.message:
-            raise unittest.SkipTest(error.message) from error
-        raise
-    except UserError as error:  # at its defaults it asks for data or a licensed file; given keys must be right
-        if isinstance(reference, str) or isinstance(error, AssetError):
-            raise unittest.SkipTest(f"{error.message}: give `reference` as a mapping with its keys") from error
-        raise
-
-
-def _renderings(plugins: Plugins) -> Iterator[Rendering]:
-    """One rendering of each registered generator that can be built here; those that need no files first."""
-    for entry in sorted(plugins.catalogues["generator"], key=lambda entry: entry.files is not None):
-        with suppress(Exception), _made_up_files(entry):  # what another plugin does wrong is not this one's fault
-            generator = _build(plugins, "generator", entry.name)
-            yield generator.render([generator.sample(3, 1)], 96)[0]
-
-
-def _rendering(plugins: Plugins, annotator: Annotator) -> Rendering:
-    """The first rendering that has what the annotator reads."""
-    for rendering in _known_renderings(plugins):
-        with suppress(AnnotationError):
-            annotator.annotate(rendering)
-            return rendering
-    raise unittest.SkipTest(f"no registered generator makes what {who(annotator)} reads; give `rendering`")
-
-
-@functools.lru_cache(maxsize=2)
-def _known_renderings(plugins: Plugins) -> list[Rendering]:
-    return list(_renderings(plugins))
-
-
-def _annotated(plugins: Plugins, judge: Filter) -> tuple[Rendering, dict[str, Any]]:
-    """A rendering with the annotations that the filter reads, by registered annotators at their defaults."""
-    for rendering in _known_renderings(plugins):
-        annotations: dict[str, Any] = {}
-        for entry in plugins.catalogues["annotator"]:
-            with suppress(Exception):
-                annotator = plugins.build("annotator", entry.name)
-                if {item.name for item in annotator.fields} & set(judge.fields):
-                    annotations |= annotator.annotate(rendering)
-        if set(judge.fields) <= set(annotations):
-            return rendering, annotations
-    raise unittest.SkipTest(f"no registered annotator writes what {who(judge)} reads: {', '.join(judge.fields)}")
 
 
 def _plain(value: Any) -> Any:

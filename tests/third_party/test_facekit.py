@@ -106,6 +106,20 @@ def test_its_data_is_listed_with_its_distribution(site: Path, tmp_path: Path) ->
         assert listed[kind, name] == "facekit 0.3"
 
 
+def test_its_plugins_keep_the_contract_without_being_told_how(site: Path, tmp_path: Path) -> None:
+    code = """
+from synthforge.core.plugins import load_plugins
+from synthforge.testing import check_plugin
+plugins = load_plugins(strict=True)
+for kind, name in (("generator", "discs"), ("benchmark", "rings")):
+    check_plugin(plugins, kind, name)
+print("kept")
+"""
+    (tmp_path / "contract.py").write_text(code)
+    checked = _run(site, "contract.py", cwd=tmp_path)
+    assert "kept" in checked.stdout, checked.stderr
+
+
 def test_its_licensed_file_is_asked_for_checked_and_found(site: Path, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text(
         "seed: 1\nstages:\n"
