@@ -244,7 +244,7 @@ def compare(options: argparse.Namespace, root: Path, scratch: Path) -> None:
         return options.batch
 
     ours = network_of()
-    job = loop.Job(
+    job = loop.TrainingJob(
         module=ours,
         averaged=ours.model,
         optimiser=hardware.adamw([{"params": list(ours.parameters()), "lr": 1e-4}], fabric),
@@ -259,7 +259,7 @@ def compare(options: argparse.Namespace, root: Path, scratch: Path) -> None:
         ema=0.999,
         checkpoint_seconds=0,
     )
-    whole = loop.Job(**{**vars(job), "module": network_of()})
+    whole = loop.TrainingJob(**{**vars(job), "module": network_of()})
     whole.averaged = whole.module.model  # type: ignore[assignment]
     whole.optimiser = hardware.adamw([{"params": list(whole.module.parameters()), "lr": 1e-4}], fabric)
 

@@ -29,7 +29,7 @@ Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Face:
+class Example:
     """An image (H,W,3) uint8, the face box (x0, y0, x1, y1) in its pixels, and its fields by name."""
 
     image: np.ndarray
@@ -42,7 +42,7 @@ class Faces(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Face: ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 class SyntheticFaces:
@@ -57,7 +57,7 @@ class SyntheticFaces:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> Face:
+    def __getitem__(self, index: int) -> Example:
         sample = self.dataset[index]
         image = sample["image"]
         box: tuple[float, float, float, float] = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
@@ -71,7 +71,7 @@ class SyntheticFaces:
                     hint="Leave the sample out, or generate it again.",
                 )
             box = crops.tight_box(points)
-        return Face(image, box, {name: sample[name] for name in self.names})
+        return Example(image, box, {name: sample[name] for name in self.names})
 
 
 def needed_fields(tasks: Iterable[Task]) -> set[str]:
@@ -110,14 +110,14 @@ class RealFaces:
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Face:
+    def __getitem__(self, index: int) -> Example:
         sample = self.benchmark.load(self.items[index])
         target = sample.target
         if sample.mask is not None and target.shape[:2] == sample.mask.shape:
             outside = IGNORE if target.dtype == np.uint8 else 0
             mask = sample.mask.reshape(*sample.mask.shape, *(1,) * (target.ndim - 2))
             target = np.where(mask, target, np.asarray(outside, target.dtype))
-        return Face(sample.image, sample.box, {"target": target})
+        return Example(sample.image, sample.box, {"target": target})
 
 
 def real_field(benchmark: Benchmark, task: Task) -> Field:

@@ -192,7 +192,7 @@ class _FinetuneJob:
             best.offer(adapter, figures)
             return figures
 
-        job = loop.Job(
+        job = loop.TrainingJob(
             module=module,
             averaged=module.adapter,
             optimiser=optimiser,

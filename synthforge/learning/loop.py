@@ -73,7 +73,7 @@ class State:
 
 
 @dataclass
-class Job:
+class TrainingJob:
     """What the loop needs to know of a stage.
 
     forward: called with the module, a batch on its device and the state; returns `loss` and figures to log. parts
@@ -105,7 +105,7 @@ class Job:
     parts: Mapping[str, tuple[Callable[[], Any], Callable[[Any], None]]] = field(default_factory=dict)
 
 
-def run(fabric: Fabric, job: Job, out: Path, *, title: str) -> tuple[nn.Module, State]:
+def run(fabric: Fabric, job: TrainingJob, out: Path, *, title: str) -> tuple[nn.Module, State]:
     """Train to the end, from the checkpoint in `out` where there is one; the averaged model and the final state.
 
     Raises SynthForgeError when a loss, a gradient or a weight is not finite any more, before anything of it is saved;
@@ -117,7 +117,7 @@ def run(fabric: Fabric, job: Job, out: Path, *, title: str) -> tuple[nn.Module, 
 class Loop:
     """One run of a job: everything `run` keeps between steps."""
 
-    def __init__(self, fabric: Fabric, job: Job, out: Path, title: str) -> None:
+    def __init__(self, fabric: Fabric, job: TrainingJob, out: Path, title: str) -> None:
         self.fabric, self.job, self.out, self.title = fabric, job, out, title
         self.state = State()
         self.ema = averaged_model(job.averaged, job.ema) if job.ema else None

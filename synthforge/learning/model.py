@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,9 @@ def load_model(
             if count > len(weights):
                 raise ValueError(f"it asks for {count:,} parameters, {WEIGHTS} has {len(weights):,} bytes")
         model = FaceModel(network, tasks, references, adapters=adapters, info=description)
+        numbers = [model.crop_scale, *map(model.size_of, tasks), *(x for a in adapters.values() for x in a.lean)]
+        if not all(map(math.isfinite, numbers)) or not set(model.mirrored) <= set(tasks):
+            raise ValueError("crop_scale, task_sizes and lean are finite numbers, and mirrored names tasks")
     try:
         model.load_state_dict(safetensors.torch.load(weights))
     except (RuntimeError, safetensors.SafetensorError) as error:

@@ -197,7 +197,7 @@ class _TrainJob:
                 head.compile()
         sampling = Sampling(config.sampling, learn.tolist(), self.seed)
         feed = SyntheticFeed(fabric, config, faces, plans, members, sampling, self.seed)
-        job = loop.Job(
+        job = loop.TrainingJob(
             module=module,
             averaged=model,
             optimiser=_optimiser(config, module, fabric),

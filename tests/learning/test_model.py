@@ -167,6 +167,10 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
         ({"tasks": [{"name": "keypoints", "head": "light", "width": 4096}]}, "it asks for [0-9,]+ parameters"),
         ({"adapters": {"hair": {"schema": "ibug68", "with_features": True}}}, "'hair' is missing"),
         ({"adapters": 7}, "is not the description of a model"),
+        ({"crop_scale": "wide"}, "could not convert"),
+        ({"crop_scale": [1]}, "is not the description of a model"),
+        ({"mirrored": ["hair"]}, "mirrored names tasks"),
+        ({"task_sizes": {"keypoints": "x"}}, "invalid literal"),
         ({"sha256": [1]}, None),
     ],
 )

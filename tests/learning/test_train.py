@@ -257,7 +257,7 @@ class Line(nn.Module):
         return {"loss": (self.w * x - 2 * x).square().mean()}
 
 
-def line_job(data: torch.Tensor, batch: int, **changes: Any) -> loop.Job:
+def line_job(data: torch.Tensor, batch: int, **changes: Any) -> loop.TrainingJob:
     module = Line()
 
     def batches(epoch: int, position: int) -> Iterator[torch.Tensor]:
@@ -276,7 +276,7 @@ def line_job(data: torch.Tensor, batch: int, **changes: Any) -> loop.Job:
         "seed": 0,
         "fingerprint": "x",
     }
-    return loop.Job(**(values | changes))
+    return loop.TrainingJob(**(values | changes))
 
 
 def run_line(tmp_path: Path, name: str, *args: Any, **changes: Any) -> tuple[float, loop.State]:
@@ -340,7 +340,7 @@ def test_a_gradient_that_is_not_finite_stops_training(tmp_path: Path) -> None:
 
 
 def test_weights_that_overflow_in_the_last_step_are_not_given_out(tmp_path: Path) -> None:
-    def job(**changes: Any) -> loop.Job:
+    def job(**changes: Any) -> loop.TrainingJob:
         job = line_job(torch.ones(2), 2, **changes)
         job.optimiser.param_groups[0]["lr"] = 3e38
         return job
