@@ -83,14 +83,29 @@ class Table(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """The record. Raises PluginError with the nearest name for one that nobody, or more than one, registers."""
+        row = self._row(name)
+        if row is not None:
+            record: T = row.record
+            return record
+        unusable = "".join(f" Not usable: {each}." for each in _broken)
+        raise UnknownNameError(f"there is no {self.what} '{name}'", hint=did_you_mean(name, self) + unusable)
+
+    def _row(self, name: object) -> Row | None:
         _fill()
+        if not isinstance(name, str):
+            return None
         if (self.hook, name) in _conflicts:
             raise PluginError(_conflicts[self.hook, name], hint="Uninstall one of them or rename it.")
         row = _rows[self.hook].get(name)
-        if row is not None and isinstance(row.record, self.type):
-            return row.record
-        unusable = "".join(f" Not usable: {each}." for each in _broken)
-        raise UnknownNameError(f"there is no {self.what} '{name}'", hint=did_you_mean(name, self) + unusable)
+        return row if row is not None and isinstance(row.record, self.type) else None
+
+    def __contains__(self, name: object) -> bool:
+        return self._row(name) is not None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The record, or `default` for a name that nobody registers: without the search for the nearest."""
+        row = self._row(name)
+        return default if row is None else row.record
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(row.record.name for row in self.rows()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,18 @@ def test_the_engine_names_none_of_what_plugins_register() -> None:
         if isinstance(node, ast.Constant) and node.value in names
     ]
     assert not named
+
+
+def test_two_files_of_a_pipeline_that_disagree_are_both_named(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(SCHEMAS)
+    (tmp_path / "two.py").write_text(SCHEMAS.replace('"upper", "lower")', '"lower", "upper")'))
+    with pytest.raises(PluginError, match=r"two plugins register 'halves' in schemas: .*one\.py.* and .*two\.py"):
+        load_plugins(["./one.py", "./two.py"], base=tmp_path)
+
+
+def test_asking_whether_a_name_is_there_is_cheap() -> None:
+    start = time.perf_counter()
+    for _ in range(10_000):
+        assert "" not in POINT_SCHEMAS
+        assert POINT_SCHEMAS.get("lapa11") is None
+    assert time.perf_counter() - start < 1.0, "20,000 misses: a search for the nearest name would take a minute"
