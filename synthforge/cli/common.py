@@ -76,6 +76,7 @@ def write_results(results: Sequence[StageResult], json_file: Path | None) -> Non
             "stage": r.name,
             "kind": r.kind,
             "status": r.status,
+            "reason": r.reason,
             "folder": str(r.out),
             "fingerprint": r.fingerprint,
             "seconds": round(r.seconds, 3),

@@ -14,6 +14,7 @@ from .. import __version__
 # name -> (module, one line for the list). The module's own `command` is the whole truth.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run", "Run a pipeline: every stage that is not up to date."),
+    "check": ("check", "Say what is wrong with a configuration, and what would run."),
     "generate": ("generate", "Generate an annotated dataset."),
     "train": ("train", "Train a multi-task model on a dataset."),
     "finetune": ("finetune", "Fine-tune the labels of a model on real data."),

@@ -215,7 +215,10 @@ def _build(cls: type, plain: Mapping[str, Any], where: str) -> Any:
             raise ConfigError(f"{place}: {problem}", hint=told(item).doc or None)
     try:
         return cls(**given)
-    except (ValueError, TypeError) as error:  # raised by a dataclass's own checks
+    except (ValueError, TypeError) as error:  # raised by a dataclass's own checks, which name the key first
+        name, colon, told_so = _one_line(error).partition(": ")
+        if colon and re.split(r"[.\[]", name)[0] in given:
+            raise ConfigError(f"{_join(where, name)}: {told_so}") from None
         raise ConfigError(f"{where}: {_one_line(error)}") from None
 
 

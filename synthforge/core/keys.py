@@ -57,9 +57,9 @@ class Key:
         if self.choices:
             return ", ".join(name or "''" for name in self.choices)
         if self.low is not None and self.high is not None:
-            return f"{self.low:g} to {self.high:g}"
+            return f"{self.low:,.10g} to {self.high:,.10g}"
         named = ("at least", self.low), ("above", self.above), ("at most", self.high), ("below", self.below)
-        return " and ".join(f"{word} {end:g}" for word, end in named if end is not None)
+        return " and ".join(f"{word} {end:,.10g}" for word, end in named if end is not None)
 
     def holds(self, value: float) -> bool:
         """Whether a number is finite and within the range."""
@@ -106,7 +106,7 @@ class Key:
                 round(math.degrees(value), 6)
             )
         unit = f" {words(self.unit)}" if self.unit else ""
-        return f"{value:.10g}{unit} is out of range, which is {self.range}{unit}"
+        return f"{value:,.10g}{unit} is out of range, which is {self.range}{unit}"
 
 
 def key(

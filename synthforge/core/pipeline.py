@@ -39,6 +39,7 @@ from .provenance import (
     set_aside,
     write_state,
 )
+from .records import Field
 from .references import bind_keys
 from .shipped import given_folder
 from .versions import versions
@@ -47,12 +48,26 @@ TOP_KEYS = ("description", "seed", "plugins", "benchmark", "benchmarks", "defaul
 
 
 @dataclass(frozen=True)
+class Promise:
+    """What a stage will make, known before it runs.
+
+    what: `dataset`, `model`, `benchmark`, `evaluation` or `report`; fields and samples of a dataset, samples None where
+    filters decide; tasks of a model, by name as they stand in the YAML.
+    """
+
+    what: str
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    samples: int | None = None
+    tasks: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class StageContext:
     """What a stage is given besides its configuration.
 
     out: its own folder; previous: where older results of it are set aside; inputs: folders of the stages (or of the
-    user's) it reads, by configuration key, a list key as `key.0`, `key.1` ...; seed: the pipeline's; where: file and
-    YAML path for messages; base: the pipeline's folder.
+    user's) it reads, by configuration key, a list key as `key.0`, `key.1` ...; promised: what those that are stages
+    will make; seed: the pipeline's; where: file and YAML path for messages; base: the pipeline's folder.
     """
 
     name: str
@@ -65,6 +80,7 @@ class StageContext:
     seed: int
     where: str
     say: Callable[[str], None]
+    promised: Mapping[str, Promise] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,10 +89,10 @@ class StageKind:
 
     inputs: configuration keys that name an earlier stage or a folder. plugins: keys that name a plugin, or a list of
     them, with its kind; they are bound when the pipeline is read (`core.references.bind_keys`). check: called for every
-    stage before the first one runs. lacks: then called for every stage, says what is missing on this machine, so that
-    all of it can be named at once. outside: a digest of what the stage reads outside the run. mends: the stage can make
-    single missing files again; else a damaged result is made anew as a whole. loose: patterns of files that nobody
-    misses (logs).
+    stage, in order, before the first one runs. promise: then says what the stage will make. lacks: then called for
+    every stage, says what is missing on this machine, so that all of it can be named at once. outside: a digest of what
+    the stage reads outside the run. mends: the stage can make single missing files again; else a damaged result is made
+    anew as a whole. loose: patterns of files that nobody misses (logs).
     """
 
     name: str
@@ -85,6 +101,7 @@ class StageKind:
     inputs: tuple[str, ...] = ()
     plugins: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[StageContext, Any], None] | None = None
+    promise: Callable[[StageContext, Any], Promise] | None = None
     outside: Callable[[StageContext, Any], Any] | None = None
     lacks: Callable[[StageContext, Any], Sequence[str]] | None = None
     mends: bool = False
@@ -199,6 +216,8 @@ def _check_references(stages: Sequence[Stage]) -> None:
         for key, reference in _references(stage).items():
             if reference in names[:position] or given_folder(reference):
                 continue
+            if reference == stage.name:
+                raise ConfigError(f"{stage.where}.{key}: the stage names itself; name an earlier one or a folder")
             if reference in names:
                 raise ConfigError(f"{stage.where}.{key}: the stage '{reference}' comes later; move it before this one")
             raise ConfigError(
@@ -221,11 +240,17 @@ def run_pipeline(
     Everything that can be checked beforehand is checked before the first stage starts. check: hold finished files
     against their checksums, not their sizes alone. dry: only say what would run and why; nothing is written.
     """
-    contexts = {stage.name: _context(pipeline, stage, out, folders or {}, say) for stage in pipeline.stages}
+    contexts: dict[str, StageContext] = {}
+    promises: dict[str, Promise] = {}
     for stage in pipeline.stages:
-        _check_free(contexts[stage.name].out)
+        known = {key: promises[name] for key, name in _references(stage).items() if name in promises}
+        context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known)
+        contexts[stage.name] = context
+        _check_free(context.out)
         if stage.kind.check is not None:
-            stage.kind.check(contexts[stage.name], stage.config)
+            stage.kind.check(context, stage.config)
+        if stage.kind.promise is not None:
+            promises[stage.name] = stage.kind.promise(context, stage.config)
     _check_lacking(pipeline, contexts)
     fingerprints: dict[str, str] = {}
     results = []

@@ -7,6 +7,7 @@ declared range; a declared share is drawn afresh. What came of it stands in `dis
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from ..core.config import build_config, key
 from ..core.errors import ConfigError, DataError, SynthForgeError
 from ..core.interfaces import OriginGenerator
 from ..core.nearby import Origin
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest
 from ..core.references import Bound, bind_keys
-from . import generate
+from . import generate, promises
 from .generate import LAST, MANY, GenerateConfig
 
 if TYPE_CHECKING:
@@ -51,12 +52,18 @@ class AdaptConfig:
 
 
 def check(context: StageContext, config: AdaptConfig) -> None:
-    """Where the dataset is there already, that its generator can do this."""
+    """Answer inputs of the wrong kind and, where the dataset is there already, a generator that cannot do this."""
     from ..datasets.layout import MANIFEST
     from ..datasets.reader import read_manifest
 
     if (context.inputs["dataset"] / MANIFEST).exists():
         _generator(context, read_manifest(context.inputs["dataset"]))
+
+
+def promise(context: StageContext, config: AdaptConfig) -> Promise:
+    """A dataset like the one that is scored. Answers inputs of the wrong kind."""
+    promises.of_input(context, "model", "model")
+    return dataclasses.replace(promises.of_input(context, "dataset", "dataset"), samples=config.samples)
 
 
 def run(context: StageContext, config: AdaptConfig) -> None:
@@ -173,4 +180,4 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
     return {**record, "hardness": np.asarray(record["hardness"])}
 
 
-KIND = StageKind("adapt", AdaptConfig, run, inputs=("dataset", "model"), check=check, mends=True)
+KIND = StageKind("adapt", AdaptConfig, run, inputs=("dataset", "model"), check=check, promise=promise, mends=True)

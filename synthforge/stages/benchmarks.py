@@ -7,10 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, did_you_mean
+from ..core.interfaces import Benchmark
 from ..core.pipeline import StageContext
 from ..core.provenance import read_state
 from ..core.references import Bound
+from . import promises
 
 
 def bound(context: StageContext, benchmark: Bound | None) -> Bound:
@@ -23,23 +25,25 @@ def bound(context: StageContext, benchmark: Bound | None) -> Bound:
     return benchmark.having(root=str(root)) if root else benchmark
 
 
-def check(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> None:
-    """Answer splits and folders that are not there before the first stage starts."""
+def check(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> Benchmark:
+    """The benchmark. Answers splits and folders that are not there before the first stage starts."""
     found = bound(context, benchmark)
-    if "benchmark_root" in context.inputs:
-        return  # another stage makes it
+    made = "benchmark_root" in context.promised  # by another stage: its folder is not there yet
+    if made:
+        promises.of_input(context, "benchmark_root", "benchmark", "dataset")
     root = getattr(found.config, "root", None)
-    if isinstance(root, str) and not Path(root).expanduser().is_dir():
+    if not made and isinstance(root, str) and not Path(root).expanduser().is_dir():
         raise ConfigError(
             f"{found.where}.root: there is no folder {root}",
             hint="Point it at the dataset's official tree, e.g. --set benchmark.root=DIR.",
         )
+    built: Benchmark = found.built
     for split in splits:
-        if split not in found.built.splits:
-            raise ConfigError(
-                f"{context.where}: there is no split '{split}'", hint=f"Known: {', '.join(found.built.splits)}."
-            )
-        found.built.items(split)
+        if split not in built.splits:
+            raise ConfigError(f"{context.where}: there is no split '{split}'", hint=did_you_mean(split, built.splits))
+        if not made:
+            built.items(split)
+    return built
 
 
 def outside(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> Any:

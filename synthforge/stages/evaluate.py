@@ -9,12 +9,12 @@ from omegaconf import MISSING
 
 from ..core.config import key
 from ..core.errors import ConfigError
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import Promise, StageContext, StageKind
 
 # Neither of these imports torch, so that `--help` and the check of a configuration stay quick.
 from ..evaluation import alignment
 from ..evaluation.boxes import MODES
-from . import benchmarks
+from . import benchmarks, promises
 
 if TYPE_CHECKING:
     from ..evaluation.analysis import Analysis
@@ -68,7 +68,10 @@ class EvaluateConfig:
 
 def check(context: StageContext, config: EvaluateConfig) -> None:
     """Answer what can be answered before the first stage starts."""
-    benchmarks.check(context, config.benchmark, config.splits)
+    more = [config.align.split] if config.align.fit and config.align.split else []
+    benchmark = benchmarks.check(context, config.benchmark, [*config.splits, *more])
+    model = promises.of_input(context, "model", "model")
+    promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
     _look(context, config)
     if config.box == "detector":
         from ..prediction.detectors import calibration
@@ -130,5 +133,6 @@ KIND = StageKind(
     inputs=("model", "benchmark_root"),
     plugins={"benchmark": "benchmark"},
     check=check,
+    promise=lambda *_: Promise("evaluation"),
     outside=outside,
 )

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.plugins import load_plugins
+from . import promises
 from .report import collect
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ class ExportConfig:
     title: str = key("SynthForge face model", "Title of the card.")
     summary: str = key("", "First paragraph of the card.")
     limits: list[str] = key([], "What the model cannot do, for the card.")
+
+
+def promise(context: StageContext, config: ExportConfig) -> Promise:
+    """The same model; answers inputs of the wrong kind."""
+    for name in set(context.promised) - {"model"}:
+        promises.of_input(context, name, "evaluation")
+    return promises.of_input(context, "model", "model")
 
 
 def run(context: StageContext, config: ExportConfig) -> None:
@@ -71,4 +79,4 @@ def write(
     return facts
 
 
-KIND = StageKind("export", ExportConfig, run, inputs=("model", "evaluations"))
+KIND = StageKind("export", ExportConfig, run, inputs=("model", "evaluations"), promise=promise)

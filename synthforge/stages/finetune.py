@@ -8,9 +8,11 @@ from typing import Any
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.pipeline import StageContext, StageKind
+from ..core.errors import ConfigError
+from ..core.pipeline import Promise, StageContext, StageKind
 from ..learning.config import FinetuneConfig
-from . import benchmarks
+from ..learning.policies import policy_of
+from . import benchmarks, promises
 
 
 @dataclass
@@ -27,10 +29,22 @@ class FinetuneStage(FinetuneConfig):
 
 def check(context: StageContext, config: FinetuneStage) -> None:
     """Answer what can be answered before the first stage starts."""
-    splits = (config.train_split, config.val_split)
-    benchmarks.check(context, config.benchmark, splits)
-    if "benchmark_root" not in context.inputs:  # which an earlier stage makes
-        benchmarks.bound(context, config.benchmark).built.for_learning(*splits)
+    splits = config.train_split, config.val_split
+    benchmark = benchmarks.check(context, config.benchmark, splits)
+    with promises.at(context.where):
+        benchmark.for_learning(*splits)
+        policy_of(config.augmentation)
+    model = promises.of_input(context, "model", "model")
+    task = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
+    values = {"name": task} if isinstance(task, str) else dict(task)
+    context.plugins.config("task", {**values, **config.adapter}, where=f"{context.where}.adapter")
+    if config.train_split == config.val_split:
+        raise ConfigError(f"{context.where}.val_split: the split '{config.val_split}' cannot both train and validate")
+
+
+def promise(context: StageContext, config: FinetuneStage) -> Promise:
+    """The model with other labels."""
+    return promises.of_input(context, "model", "model")
 
 
 def outside(context: StageContext, config: FinetuneStage) -> Any:
@@ -63,6 +77,7 @@ KIND = StageKind(
     inputs=("model", "benchmark_root"),
     plugins={"benchmark": "benchmark"},
     loose=("tensorboard/*",),
+    promise=promise,
     check=check,
     outside=outside,
 )

@@ -15,7 +15,7 @@ from ..core.config import key
 from ..core.cores import available_cores
 from ..core.errors import DataError, UserError
 from ..core.files import sha256_of
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest, plain, set_aside
 from ..core.versions import versions
 from .recipe import Recipe
@@ -84,6 +84,12 @@ def check(context: StageContext, config: GenerateConfig) -> None:
     """Answer annotators and filters that do not fit; building the generator may take minutes, so not that."""
     made = recipe(context, config)
     _ = made.fields, made.named_filters
+
+
+def promise(context: StageContext, config: GenerateConfig) -> Promise:
+    """A dataset with the fields of its annotators."""
+    fields = {item.name: item for item in recipe(context, config).fields}
+    return Promise("dataset", fields, None if config.filters else config.samples)
 
 
 def run(context: StageContext, config: GenerateConfig) -> None:
@@ -202,6 +208,7 @@ KIND = StageKind(
     run,
     plugins={"generator": "generator", "annotators": "annotator", "filters": "filter"},
     check=check,
+    promise=promise,
     outside=outside,
     lacks=lacks,
     mends=True,

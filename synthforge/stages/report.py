@@ -11,8 +11,9 @@ from omegaconf import MISSING
 
 from ..core.config import key
 from ..core.errors import DataError
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import PREVIOUS
+from . import promises
 
 if TYPE_CHECKING:
     from ..core.plugins import Plugins
@@ -29,6 +30,12 @@ class ReportConfig:
     def __post_init__(self) -> None:
         if not self.evaluations:
             raise ValueError("evaluations: at least one evaluate stage is needed")
+
+
+def check(context: StageContext, config: ReportConfig) -> None:
+    """Answer a stage that evaluates nothing; folders of runs are looked through when the report is written."""
+    for name in context.promised:
+        promises.of_input(context, name, "evaluation")
 
 
 def run(context: StageContext, config: ReportConfig) -> None:
@@ -61,4 +68,6 @@ def collect(folders: Sequence[Path], plugins: Plugins, *, where: str) -> list[tu
     return [load_evaluation(path, plugins) for path in found]
 
 
-KIND = StageKind("report", ReportConfig, run, inputs=("evaluations",))
+KIND = StageKind(
+    "report", ReportConfig, run, inputs=("evaluations",), promise=lambda *_: Promise("report"), check=check
+)

@@ -10,7 +10,8 @@ from omegaconf import MISSING
 from ..core.config import key
 from ..core.errors import ConfigError
 from ..core.interfaces import Benchmark
-from ..core.pipeline import StageContext, StageKind
+from ..core.pipeline import Promise, StageContext, StageKind
+from . import promises
 from .generate import MANY
 
 
@@ -58,8 +59,16 @@ def _format(context: StageContext, config: StandinConfig) -> str:
 
 
 def check(context: StageContext, config: StandinConfig) -> None:
-    """A wrong benchmark is answered before the first stage."""
-    _format(context, config)
+    """Answer a wrong benchmark, and a dataset without labels of the kind that its task has."""
+    name = _format(context, config)
+    entry = context.plugins.entry("benchmark", name)
+    task = context.plugins.entry("task", getattr(entry.factory, "task", ""))
+    wanted = getattr(task.factory, "kind", "")
+    kinds = {item.kind for item in promises.of_input(context, "dataset", "dataset").fields.values()}
+    if wanted and wanted not in kinds:
+        raise ConfigError(f"{context.where}.dataset: it has no {wanted} field, which faces of {name} need")
 
 
-KIND = StageKind("standin", StandinConfig, run, inputs=("dataset",), check=check)
+KIND = StageKind(
+    "standin", StandinConfig, run, inputs=("dataset",), check=check, promise=lambda *_: Promise("benchmark")
+)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.errors import ConfigError
-from ..core.pipeline import StageContext, StageKind
+from ..core.errors import ConfigError, did_you_mean
+from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import plain
 from ..learning.config import TrainConfig
+from ..learning.policies import policy_of
+from . import promises
 
 if TYPE_CHECKING:
     from ..core.interfaces import Task
@@ -30,11 +32,46 @@ class TrainStage(TrainConfig):
 
 
 def check(context: StageContext, config: TrainStage) -> None:
-    """Answer a task that stands twice before the first stage starts."""
+    """Answer what cannot be trained: unknown names, tasks without their annotation, batches larger than the dataset."""
+    import torch
+
+    from ..learning.fields import plan_tasks
+    from ..learning.networks.backbone import build_backbone
+
     names = [task.name for task in config.tasks]
-    for task in config.tasks:
-        if names.count(task.name) > 1:
+    for index, task in enumerate(config.tasks):
+        if task.name in names[:index]:
             raise ConfigError(f"{task.where}: the task '{task.name}' stands twice")
+    for name in ("task_weights", "task_sizes", "mirrored"):
+        for each in getattr(config, name):
+            if each not in names:
+                raise ConfigError(f"{context.where}.{name}: there is no task '{each}'", hint=did_you_mean(each, names))
+    with promises.at(context.where):
+        policy_of(config.augmentation)
+        with torch.device("meta"):  # shapes alone: nothing is computed
+            build_backbone(config.network)
+    if "initial" in context.inputs:
+        promises.of_input(context, "initial", "model")
+    found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}
+    if not found:
+        raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
+    for name, dataset in found.items():
+        plan_tasks(dataset.fields, {task.name: task.built for task in config.tasks}, where=f"{context.where}.{name}")
+    counts = [dataset.samples for dataset in found.values()]
+    if None not in counts:
+        total = sum(filter(None, counts))
+        left = total - int(total * config.val_fraction)
+        for name, asked in (("batch_size", config.batch_size), ("sampling.budget", config.sampling.budget)):
+            if asked > left:
+                raise ConfigError(
+                    f"{context.where}.{name}: {asked:,} samples are asked for; {left:,} are there to learn from",
+                    hint="Make it smaller, or generate more samples.",
+                )
+
+
+def promise(context: StageContext, config: TrainStage) -> Promise:
+    """A model with its tasks."""
+    return Promise("model", tasks={task.name: task.reference for task in config.tasks})
 
 
 def run(context: StageContext, config: TrainStage) -> None:
@@ -44,9 +81,7 @@ def run(context: StageContext, config: TrainStage) -> None:
     from ..learning.train import train
 
     tasks: dict[str, Task] = {task.name: task.built for task in config.tasks}
-    roots = [folder for key, folder in context.inputs.items() if key.partition(".")[0] == "dataset"]
-    if not roots:
-        raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
+    roots = [folder for name, folder in context.inputs.items() if name.partition(".")[0] == "dataset"]
     joint = None
     if len(roots) > 1:
         joint = JointDataset(roots, sorted(needed_fields(tasks.values())))
@@ -68,5 +103,6 @@ KIND = StageKind(
     inputs=("dataset", "initial"),
     plugins={"tasks": "task"},
     check=check,
+    promise=promise,
     loose=("tensorboard/*",),
 )

@@ -87,7 +87,7 @@ def build(**values: Any) -> Config:
         ({"decay": 1.0}, "decay", "1 is out of range, which is at least 0 and below 1"),
         ({"width": 0}, "width", "0 is out of range, which is above 0"),
         ({"width": math.inf}, "width", "inf is not a finite number"),
-        ({"size": 8}, "size", "8 px is out of range, which is 16 to 4096 px"),
+        ({"size": 8}, "size", "8 px is out of range, which is 16 to 4,096 px"),
         ({"sizes": [64, 2]}, "sizes", "2 is out of range"),
         ({"pair": [1]}, "pair", "2 values are needed, got 1"),
         ({"limits": {"afw": 0}}, "limits", "0 is out of range, which is at least 1"),
@@ -173,12 +173,12 @@ def test_keys_describe_themselves() -> None:
         "type": "whole number",
         "default": 0,
         "unit": "px",
-        "range": "16 to 4096",
+        "range": "16 to 4,096",
         "doc": "Side of the crop, 0 for the model's own.",
         "source": "",
     }
     angle = rows["group.tilt_degrees"]
-    assert (angle["unit"], angle["range"]) == ("degrees", "-85.9437 to 85.9437")
+    assert (angle["unit"], angle["range"]) == ("degrees", "-85.94366927 to 85.94366927")
     assert angle["default"] == pytest.approx(5.729578)
     assert rows["group.turn_degrees"]["default"]["mean"] == pytest.approx(math.degrees(0.2))
     assert rows["group.style"]["range"] == "none, stubble, full"

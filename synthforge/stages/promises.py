@@ -1,0 +1,65 @@
+"""What the inputs of a stage will be, known before the first stage runs: from earlier stages, or from folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ConfigError, UserError, did_you_mean
+from ..core.pipeline import Promise, StageContext
+from ..core.records import Field
+
+
+def of_input(context: StageContext, name: str, *wanted: str) -> Promise:
+    """What the input `name` is. Raises ConfigError when it is none of the `wanted` kinds."""
+    promise, where = context.promised.get(name), f"{context.where}.{name}"
+    folder = context.inputs[name]
+    if promise is None:
+        promise = _of_folder(folder)
+    if promise.what not in wanted:
+        found = f" but a {promise.what}" if promise.what else ""
+        raise ConfigError(f"{where}: {folder} is no {' or '.join(wanted)}{found}")
+    return promise
+
+
+def _of_folder(folder: Path) -> Promise:
+    from ..core.foreign import read_json
+    from ..core.shipped import DESCRIPTION
+    from ..datasets.layout import MANIFEST
+    from ..datasets.reader import read_manifest
+
+    if (folder / MANIFEST).is_file():
+        manifest = read_manifest(folder)
+        fields = [Field(**{k: v for k, v in item.items() if k in _FIELD}) for item in manifest["fields"]]
+        return Promise("dataset", {item.name: item for item in fields}, int(manifest["count"]))
+    if (folder / DESCRIPTION).is_file():
+        description = read_json(folder / DESCRIPTION)
+        tasks = description.get("tasks", []) if isinstance(description, dict) else []
+        rows = tasks.values() if isinstance(tasks, Mapping) else tasks
+        return Promise(
+            "model", tasks={str(row["name"]): row for row in rows if isinstance(row, Mapping) and "name" in row}
+        )
+    return Promise("")
+
+
+_FIELD = ("name", "kind", "unit", "frame", "schema", "description")
+
+
+def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str, Any]:
+    """The reference of a task that a model has. Raises ConfigError for one that it has not."""
+    if task not in promise.tasks:
+        raise ConfigError(
+            f"{where}: it has no task '{task}', which {why}", hint=did_you_mean(task, promise.tasks, "It has")
+        )
+    return promise.tasks[task]
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Put file and YAML path before the messages of checks that know only their own key."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{where}.{error.message}", hint=error.hint) from None

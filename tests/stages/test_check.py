@@ -1,0 +1,84 @@
+"""What a configuration gets wrong is said before the first stage, by `check` and by `run`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synthforge.cli.common import find_config
+from synthforge.core.errors import UserError
+from synthforge.core.pipeline import StageResult, load_pipeline, run_pipeline
+from synthforge.stages import KINDS
+
+
+def check(out: Path, *overrides: str) -> list[StageResult]:
+    pipeline = load_pipeline(find_config("quickstart"), KINDS, overrides=overrides)
+    return run_pipeline(pipeline, out, say=lambda _: None, dry=True)
+
+
+@pytest.mark.parametrize(
+    ("override", "where", "told"),
+    [
+        (
+            "stages.dataset.samples=1e11",
+            "dataset.samples",
+            "1e+11 is out of range, which is 1 to 100,000,000",
+        ),
+        ("stages.dataset.resolution=100000", "dataset.resolution", "16 to 4,096 px"),
+        ("stages.dataset.annotators=[landmarks, depth]", "model.dataset", "learns from the field 'segmentation'"),
+        ("stages.dataset.annotators=[landmarks, landmraks]", "dataset.annotators[1]", "Did you mean 'landmarks'"),
+        ("stages.unseen.annotators=[depth]", "standin.dataset", "no points2d field, which faces of 300w need"),
+        ("stages.model.dataset=standin", "model.dataset", "standin is no dataset but a benchmark"),
+        ("stages.model.dataset=[]", "model.dataset", "at least one dataset"),
+        ("stages.model.dataset=datset", "model.dataset", "neither an earlier stage nor a folder"),
+        ("stages.model.dataset=model", "model.dataset", "the stage names itself"),
+        ("stages.model.epochs=0", "model.epochs", "0 is out of range"),
+        ("stages.model.batch_size=801", "model.batch_size", "801 samples are asked for; 784 are there"),
+        ("stages.model.sampling={policy: random, budget: 785}", "model.sampling.budget", "785 samples"),
+        ("stages.model.mirrored=[keypoint]", "model.mirrored", "Did you mean 'keypoints'"),
+        ("stages.model.task_weights={dpeth: 2}", "model.task_weights", "Did you mean 'depth'"),
+        ("stages.model.tasks=[keypoints, keypoints]", "model.tasks[1]", "stands twice"),
+        ("stages.model.tasks=[{name: depth, heads: light}]", "model.tasks[0].heads", "Did you mean 'head'"),
+        ("stages.model.augmentation=lihgt", "model.augmentation", "Did you mean 'light'"),
+        ("stages.model.augmentation={policy: light, rotate: 7}", "model.augmentation.rotate", "no key 'rotate'"),
+        ("stages.model.network.backbone=vgg", "model.network.backbone", "vgg"),
+        ("stages.zero_shot.splits=[tset]", "zero_shot", "there is no split 'tset'"),
+        ("stages.zero_shot.align={fit: 3, split: trian}", "zero_shot", "there is no split 'trian'"),
+        ("stages.zero_shot.model=dataset", "zero_shot.model", "dataset is no model but a dataset"),
+        (
+            "stages.zero_shot.benchmark_root=model",
+            "zero_shot.benchmark_root",
+            "model is no benchmark or dataset but a model",
+        ),
+        ("stages.model.tasks=[segmentation]", "zero_shot.model", "no task 'keypoints', which the benchmark scores"),
+        ("stages.adapted.train_split=common", "adapted", "common"),
+        ("stages.adapted.val_split=train", "adapted.val_split", "cannot both train and validate"),
+        ("stages.adapted.adapter={sise: 28}", "adapted.adapter.sise", "Did you mean 'size'"),
+        ("stages.adapted.augmentation=none2", "adapted.augmentation", "no policy"),
+        ("stages.report.evaluations=[zero_shot, model]", "report.evaluations.1", "model is no evaluation but a model"),
+    ],
+)
+def test_it_is_named_with_its_place(tmp_path: Path, override: str, where: str, told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check(tmp_path / "out", override)
+    assert f"stages.{where}" in caught.value.message
+    assert told in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_would_run_and_why(tmp_path: Path) -> None:
+    assert {(r.status, r.reason) for r in check(tmp_path / "out")} == {("would run", "starting")}
+
+
+def test_folders_are_held_to_the_same(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.dataset: .*face is no dataset but a model"):
+        check(tmp_path / "out", "stages.model.dataset=face")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"model\.dataset: .*empty is no dataset"):
+        check(tmp_path / "out", f"stages.model.dataset={tmp_path / 'empty'}")
+    described = {"format": 1, "tasks": [{"name": "depth"}]}
+    (tmp_path / "empty" / "model.json").write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"zero_shot\.model: it has no task 'keypoints'"):
+        check(tmp_path / "out", f"stages.zero_shot.model={tmp_path / 'empty'}")
