@@ -175,9 +175,9 @@ def test_workers_and_kills_change_no_byte(made: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("share: 0.8", "share: 1.8"), "share lies between 0 and 1"),
+        (("share: 0.8", "share: 1.8"), "share: 1.8 is out of range, which is 0 to 1"),
         (("temperature: 2.0", "temperatur: 2.0"), "Did you mean 'temperature'?"),
-        (("samples: 40", "samples: 0"), "samples must be at least 1"),
+        (("samples: 40", "samples: 0"), "samples: 0 is out of range"),
         (("model: model", "model: modle"), "Did you mean 'model'?"),
     ],
 )
