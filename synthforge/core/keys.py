@@ -57,9 +57,9 @@ class Key:
         if self.choices:
             return ", ".join(name or "''" for name in self.choices)
         if self.low is not None and self.high is not None:
-            return f"{self.low:,.10g} to {self.high:,.10g}"
+            return f"{shown(self.low)} to {shown(self.high)}"
         named = ("at least", self.low), ("above", self.above), ("at most", self.high), ("below", self.below)
-        return " and ".join(f"{word} {end:,.10g}" for word, end in named if end is not None)
+        return " and ".join(f"{word} {shown(end)}" for word, end in named if end is not None)
 
     def holds(self, value: float) -> bool:
         """Whether a number is finite and within the range."""
@@ -106,7 +106,7 @@ class Key:
                 round(math.degrees(value), 6)
             )
         unit = f" {words(self.unit)}" if self.unit else ""
-        return f"{value:,.10g}{unit} is out of range, which is {self.range}{unit}"
+        return f"{shown(value)}{unit} is out of range, which is {self.range}{unit}"
 
 
 def key(
@@ -149,6 +149,11 @@ def default_of(item: dataclasses.Field[Any]) -> Any:
 def written_name(item: dataclasses.Field[Any]) -> str:
     """The name of a key in YAML: the field's, with `_degrees` after it for an angle."""
     return item.name + DEGREES if told(item).unit == "rad" else item.name
+
+
+def shown(number: float) -> str:
+    """A number for people: whole ones in full, others with six digits."""
+    return f"{number:,}" if isinstance(number, int) else f"{number:,.6g}"
 
 
 def words(unit: str) -> str:

@@ -178,7 +178,7 @@ def test_keys_describe_themselves() -> None:
         "source": "",
     }
     angle = rows["group.tilt_degrees"]
-    assert (angle["unit"], angle["range"]) == ("degrees", "-85.94366927 to 85.94366927")
+    assert (angle["unit"], angle["range"]) == ("degrees", "-85.9437 to 85.9437")
     assert angle["default"] == pytest.approx(5.729578)
     assert rows["group.turn_degrees"]["default"]["mean"] == pytest.approx(math.degrees(0.2))
     assert rows["group.style"]["range"] == "none, stubble, full"

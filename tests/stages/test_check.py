@@ -24,7 +24,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         (
             "stages.dataset.samples=1e11",
             "dataset.samples",
-            "1e+11 is out of range, which is 1 to 100,000,000",
+            "100,000,000,000 is out of range, which is 1 to 100,000,000",
         ),
         ("stages.dataset.resolution=100000", "dataset.resolution", "16 to 4,096 px"),
         ("stages.dataset.annotators=[landmarks, depth]", "model.dataset", "learns from the field 'segmentation'"),
