@@ -57,6 +57,8 @@ def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_key_and_reference_is_right(name: str, trees: Mapping[str, Path], tmp_path: Path) -> None:
     for model in BACKBONES["paper"]:
         (tmp_path / "backbones" / model).mkdir(parents=True)
+        tasks = [{"name": task} for task in ("keypoints", "segmentation", "depth")]
+        (tmp_path / "backbones" / model / "model.json").write_text(json.dumps({"tasks": tasks}))
     pipeline = load_pipeline(CONFIGS[name], KINDS, overrides=settings_for(name, trees, tmp_path / "backbones"))
     results = run_pipeline(pipeline, tmp_path / "out", say=lambda _: None, dry=True)
     assert [result.name for result in results] == list(read_yaml(CONFIGS[name])["stages"])
