@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from synthforge.core.cores import one_thread
+
+# As the commands do, and before anything loads torch.
+one_thread()
 # A busy machine is no failure: whatever is slow is seen by the suite's own time limits.
 settings.register_profile("synthforge", deadline=None)
 settings.load_profile("synthforge")

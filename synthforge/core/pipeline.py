@@ -165,25 +165,32 @@ def load_pipeline(path: Path, kinds: Mapping[str, StageKind], *, overrides: Sequ
     """Read a pipeline and check every key of every stage. Raises ConfigError or PluginError, with the YAML path."""
     raw = read_yaml(path)
     data = resolve(apply_overrides(raw, overrides), source=str(path))
+    return make_pipeline(data, kinds, source=str(path), base=path.resolve().parent)
+
+
+def make_pipeline(data: Mapping[str, Any], kinds: Mapping[str, StageKind], *, source: str, base: Path) -> Pipeline:
+    """A pipeline from what stands in its file. source: what messages call it; base: where plugin files are looked for.
+
+    Raises as `load_pipeline` does.
+    """
     for key in data:
         if key not in TOP_KEYS:
-            raise unknown_key(key, TOP_KEYS, f"{path}:")
+            raise unknown_key(key, TOP_KEYS, f"{source}:")
     stages_data = data.get("stages")
     if not isinstance(stages_data, dict) or not stages_data:
-        raise ConfigError(f"{path}: stages: a pipeline needs at least one stage, as a mapping of names")
+        raise ConfigError(f"{source}: stages: a pipeline needs at least one stage, as a mapping of names")
     seed = data.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"{path}: seed: a whole number from 0 on, got {seed!r}")
+        raise ConfigError(f"{source}: seed: a whole number from 0 on, got {seed!r}")
     files = data.get("plugins") or []
     if not isinstance(files, list) or not all(isinstance(item, str) for item in files):
-        raise ConfigError(f"{path}: plugins: a list of files or modules, got {files!r}")
-    base = path.resolve().parent
+        raise ConfigError(f"{source}: plugins: a list of files or modules, got {files!r}")
     plugins = load_plugins(files, base=base)
-    stages = tuple(_read_stage(str(n), v, kinds, f"{path}: stages.{n}") for n, v in stages_data.items())
+    stages = tuple(_read_stage(str(n), v, kinds, f"{source}: stages.{n}") for n, v in stages_data.items())
     _check_references(stages)
     for stage in stages:
         bind_keys(stage.config, stage.kind.plugins, plugins, stage.where)
-    return Pipeline(str(path), base, str(data.get("description", "")), seed, tuple(files), plugins, stages)
+    return Pipeline(source, base, str(data.get("description", "")), seed, tuple(files), plugins, stages)
 
 
 def _read_stage(name: str, data: Any, kinds: Mapping[str, StageKind], where: str) -> Stage:

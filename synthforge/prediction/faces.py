@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,24 @@ class Face:
         for name, value in self.values.items():
             record |= self.tasks[name].record(value, self.schemas[name], index)
         return record
+
+
+class Faces(list[Face]):
+    """The faces of one photograph, `image` (H,W,3) uint8: a list, drawn and written as a whole."""
+
+    def __init__(self, faces: Iterable[Face], image: np.ndarray) -> None:
+        super().__init__(faces)
+        self.image = image
+
+    def draw(self, tile: int = 320) -> Image.Image:
+        """The photograph with numbered boxes and landmarks; below, a row a face with pictures of `tile` pixels."""
+        from .overlay import draw
+
+        return Image.fromarray(draw(self.image, self, tile=tile))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """`Face.to_json` of each."""
+        return [face.to_json(index) for index, face in enumerate(self)]
 
 
 def _rounded(values: Box) -> list[float]:

@@ -27,7 +27,7 @@ from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
 from ..learning.model import load_model
 from .detectors import find_faces, to_crop_box
-from .faces import Face
+from .faces import Face, Faces
 from .photographs import decode, read_bytes
 
 #: how often a face is looked at unless told otherwise, by `predict` and `evaluate` alike
@@ -154,7 +154,7 @@ class Predictor:
         size = int(options.get("input_size", 0))
         return cls(load_model(folder, plugins=plugins, device=device, input_size=size), **options)
 
-    def __call__(self, image: np.ndarray | Path | str, boxes: Sequence[Box] | None = None) -> list[Face]:
+    def __call__(self, image: np.ndarray | Path | str, boxes: Sequence[Box] | None = None) -> Faces:
         """The faces of a photograph, (H,W,3) uint8 sRGB or a file: those in `boxes`, or those the detector finds.
 
         boxes: tight boxes (x0, y0, x1, y1) of the landmarks, brows to chin, in pixels of the upright photograph.
@@ -164,10 +164,10 @@ class Predictor:
         if isinstance(image, (str, Path)):
             image = decode(read_bytes(Path(image)), Path(image))
         if boxes is not None:
-            return self.faces([image] * len(boxes), boxes)
+            return Faces(self.faces([image] * len(boxes), boxes), image)
         found = find_faces(image, self.detector)
         faces = self.faces([image] * len(found), [to_crop_box(each.box, self.detector) for each in found])
-        return [replace(face, score=each.score) for face, each in zip(faces, found, strict=True)]
+        return Faces([replace(face, score=each.score) for face, each in zip(faces, found, strict=True)], image)
 
     def size_of(self, task: str) -> int:
         """Pixels of the crop that a task sees."""

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core import handover
@@ -164,13 +166,18 @@ class _Pool:
     def __init__(self, job: Job, workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy the threads of libraries in an unknown state
         parcel = pickle.dumps(job)  # read by the worker in its own time, where an exception can be told
+        # Hidden from the workers, which would run it again: the caller's script need not guard its main part.
+        script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
         self.processes: dict[Connection, BaseProcess] = {}
-        for number in range(workers):
-            here, there = context.Pipe()
-            process = context.Process(target=_work, args=(parcel, there, os.getpid(), number == 0), daemon=True)
-            process.start()
-            there.close()
-            self.processes[here] = process
+        try:
+            for number in range(workers):
+                here, there = context.Pipe()
+                process = context.Process(target=_work, args=(parcel, there, os.getpid(), number == 0), daemon=True)
+                process.start()
+                there.close()
+                self.processes[here] = process
+        finally:
+            sys.modules["__main__"] = script
         self.first = next(iter(self.processes))
 
     def run(self, shards: Sequence[int], advance: Callable[[int], Any]) -> Made:

@@ -1,0 +1,253 @@
+"""The front door: what `import synthforge` offers, each a line of use. Commands and stages run the same code.
+
+`generate`, `train` and `finetune` run one stage of a pipeline into a folder: what is there and fits is kept, an
+interrupted call goes on, and a result of other arguments is set aside (see docs/pipelines.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .core.camera import Camera
+from .core.errors import UserError
+from .core.pipeline import Pipeline, make_pipeline, run_pipeline
+from .core.plugins import load_plugins
+from .core.shipped import find_model
+from .datasets.tensors import Dataset
+from .prediction.faces import Face, Faces
+from .prediction.predictor import PASSES, Predictor
+from .stages import KINDS
+from .stages.generate import DEFAULT_ANNOTATORS
+
+if TYPE_CHECKING:
+    from .evaluation.protocol import Evaluation
+
+#: a plugin by name, or with keys of its own: `"anny"`, `{"name": "anny", "preset": "frontal"}`
+Reference = str | Mapping[str, Any]
+
+__all__ = [
+    "Dataset",
+    "Face",
+    "Faces",
+    "Predictor",
+    "Sample",
+    "Trained",
+    "UserError",
+    "evaluate",
+    "finetune",
+    "generate",
+    "load_model",
+    "open_dataset",
+    "sample",
+    "train",
+]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One rendered face. image: (H,W,3) uint8 sRGB; annotations: arrays by field name; camera: in metres and pixels.
+
+    scene: seed, index and every parameter it was made from.
+    """
+
+    image: np.ndarray
+    annotations: Mapping[str, Any]
+    camera: Camera
+    scene: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained or fine-tuned. folder: where it lies; metrics: of its last validation, by name."""
+
+    folder: Path
+    metrics: Mapping[str, float]
+
+    def load(self, **options: Any) -> Predictor:
+        """The model; options as of `load_model`."""
+        return load_model(self.folder, **options)
+
+
+def load_model(
+    model: str | Path,
+    *,
+    tasks: Sequence[str] | None = None,
+    passes: int = PASSES,
+    input_size: int = 0,
+    flip: bool | None = None,
+    detector: str = "dlib",
+    device: str = "cpu",
+    plugins: Sequence[str] = (),
+) -> Predictor:
+    """A model that predicts the faces of photographs: `load_model("face")("photo.jpg")[0].points`.
+
+    model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
+    passes: how often to look; input_size: pixels of a crop, 0 for those each task is best at; flip: mean with the
+    mirrored crop, None as the model says; detector: finds the faces; plugins: files or modules to load as well.
+
+    Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
+    """
+    return Predictor.load(
+        find_model(str(model)),
+        plugins=load_plugins(plugins),
+        device=device,
+        tasks=tasks,
+        passes=passes,
+        input_size=input_size,
+        flip=flip,
+        detector=detector,
+    )
+
+
+def sample(
+    generator: Reference = "anny",
+    *,
+    seed: int = 0,
+    index: int = 0,
+    resolution: int = 256,
+    annotators: Sequence[Reference] = DEFAULT_ANNOTATORS,
+    plugins: Sequence[str] = (),
+) -> Sample:
+    """One sample of a generator: the same bytes as sample `index` of a dataset of that seed and resolution.
+
+    resolution: pixels a side. Raises ConfigError and PluginError for a wrong name or key.
+    """
+    from .stages.recipe import Recipe
+    from .stages.workers import Job, samples
+
+    values = {"generator": generator, "annotators": list(annotators), "resolution": resolution, "start": index}
+    config = _pipeline("generate", values, seed, plugins).stages[0].config
+    recipe = Recipe(config.generator, tuple(config.annotators), ())
+    job = Job(Path(), recipe, config.encoding(), "", seed, index, samples=1, resolution=resolution, shard_size=1)
+    made, _ = next(samples(job, [index]))
+    annotations = {item.name: made[item.name] for item in recipe.fields}
+    return Sample(made["image"], annotations, Camera.from_json(made["camera"]), made["scene"])
+
+
+def open_dataset(folder: str | Path, fields: Sequence[str] | None = None, *, skip_damaged: bool = False) -> Dataset:
+    """A finished dataset as a torch `Dataset`, see `datasets.tensors.Dataset`. Raises DataError when it is none."""
+    return Dataset(folder, fields, skip_damaged=skip_damaged)
+
+
+def generate(
+    out: str | Path,
+    generator: Reference = "anny",
+    *,
+    samples: int = 1000,
+    resolution: int = 256,
+    seed: int = 0,
+    annotators: Sequence[Reference] = DEFAULT_ANNOTATORS,
+    plugins: Sequence[str] = (),
+    **options: Any,
+) -> Dataset:
+    """Render and annotate a dataset into the folder `out`, and open it.
+
+    options: further keys of the stage, such as `filters`, `workers`, `shard_size`. Raises ConfigError and PluginError
+    for a wrong name or key, DataError for a folder that something else made.
+    """
+    values = {"generator": generator, "samples": samples, "resolution": resolution, "annotators": list(annotators)}
+    return Dataset(_run("generate", out, {**values, **options}, seed, plugins))
+
+
+def train(
+    dataset: str | Path | Dataset | Sequence[str | Path | Dataset],
+    out: str | Path,
+    *,
+    tasks: Sequence[Reference] = ("keypoints", "segmentation", "depth"),
+    seed: int = 0,
+    plugins: Sequence[str] = (),
+    **options: Any,
+) -> Trained:
+    """Train one model for all tasks on a dataset, or on several, into the folder `out`.
+
+    options: further keys of the stage, such as `epochs`, `network={"backbone": ...}`. Raises as `generate` does.
+    """
+    many = [dataset] if isinstance(dataset, (str, Path, Dataset)) else list(dataset)
+    places = [str(item.root if isinstance(item, Dataset) else item) for item in many]
+    return _trained("train", out, {"dataset": places, "tasks": list(tasks), **options}, seed, plugins)
+
+
+def finetune(
+    model: str | Path | Trained,
+    benchmark: Reference,
+    out: str | Path,
+    *,
+    root: str | Path = "",
+    seed: int = 0,
+    plugins: Sequence[str] = (),
+    **options: Any,
+) -> Trained:
+    """Fine-tune the labels of a model on a benchmark's photographs into the folder `out`; the model stays as it is.
+
+    root: the benchmark's folder. options: further keys of the stage, such as `with_features`, `train_split`. Raises as
+    `generate` does.
+    """
+    values = {"model": _folder(model), "benchmark": _benchmark(benchmark, root), **options}
+    return _trained("finetune", out, values, seed, plugins)
+
+
+def evaluate(
+    model: str | Path | Trained,
+    benchmark: Reference,
+    split: str,
+    *,
+    root: str | Path = "",
+    passes: int | None = None,
+    box: str = "truth",
+    limit: int | None = None,
+    plugins: Sequence[str] = (),
+) -> Evaluation:
+    """Score a model on a split of a benchmark: `evaluate("face", "300w", "common", root=DIR).scores.values["nme"]`.
+
+    root: the benchmark's folder; passes: how often to look, None as `predict` does where the task locates the face;
+    box: `truth`, `jitter` or `detector`; limit: the first faces only. Raises UserError for a split or task that is not
+    there, DataError for damaged files.
+    """
+    from .evaluation.protocol import Options
+    from .stages.predictor import evaluate_model
+
+    found = load_plugins(plugins)
+    reference = _benchmark(benchmark, root)
+    built = found.build("benchmark", reference, where="benchmark")
+    return evaluate_model(
+        Path(_folder(model)),
+        built,
+        split,
+        Options(box=box, limit=limit, progress=False),
+        plugins=found,
+        name=str(reference["name"]),
+        passes=passes,
+    )
+
+
+def _folder(model: str | Path | Trained) -> str:
+    return str(model.folder if isinstance(model, Trained) else find_model(str(model)))
+
+
+def _benchmark(benchmark: Reference, root: str | Path) -> dict[str, Any]:
+    named = {"name": benchmark} if isinstance(benchmark, str) else dict(benchmark)
+    return {**named, **({"root": str(root)} if str(root) else {})}
+
+
+def _pipeline(kind: str, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Pipeline:
+    """One stage as a pipeline, checked."""
+    data = {"seed": seed, "plugins": list(plugins), "stages": {kind: {"run": kind, **values}}}
+    return make_pipeline(data, KINDS, source="synthforge", base=Path.cwd())
+
+
+def _run(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Path:
+    """Run one stage into a folder; what it says goes nowhere, its progress bar to stderr."""
+    pipeline = _pipeline(kind, values, seed, plugins)
+    run_pipeline(pipeline, Path(out), say=lambda text: None, folders={kind: Path(out)})
+    return Path(out)
+
+
+def _trained(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Trained:
+    folder = _run(kind, out, values, seed, plugins)
+    return Trained(folder, json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["final"])
