@@ -81,7 +81,7 @@ def load_model(
     passes: int = PASSES,
     input_size: int = 0,
     flip: bool | None = None,
-    detector: str = "dlib",
+    detector: str = "",
     device: str = "cpu",
     plugins: Sequence[str] = (),
 ) -> Predictor:
@@ -89,7 +89,8 @@ def load_model(
 
     model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
     passes: how often to look; input_size: pixels of a crop, 0 for those each task is best at; flip: mean with the
-    mirrored crop, None as the model says; detector: finds the faces; plugins: files or modules to load as well.
+    mirrored crop, None as the model says; detector: finds the faces, empty for the default one; plugins: files or
+    modules to load as well.
 
     Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
     """
@@ -106,7 +107,7 @@ def load_model(
 
 
 def sample(
-    generator: Reference = "anny",
+    generator: Reference,
     *,
     seed: int = 0,
     index: int = 0,
@@ -137,7 +138,7 @@ def open_dataset(folder: str | Path, fields: Sequence[str] | None = None, *, ski
 
 def generate(
     out: str | Path,
-    generator: Reference = "anny",
+    generator: Reference,
     *,
     samples: int = 1000,
     resolution: int = 256,
@@ -159,18 +160,20 @@ def train(
     dataset: str | Path | Dataset | Sequence[str | Path | Dataset],
     out: str | Path,
     *,
-    tasks: Sequence[Reference] = ("keypoints", "segmentation", "depth"),
+    tasks: Sequence[Reference] | None = None,
     seed: int = 0,
     plugins: Sequence[str] = (),
     **options: Any,
 ) -> Trained:
     """Train one model for all tasks on a dataset, or on several, into the folder `out`.
 
-    options: further keys of the stage, such as `epochs`, `network={"backbone": ...}`. Raises as `generate` does.
+    tasks: None for those the stage has by default. options: further keys of the stage, such as `epochs`. Raises as
+    `generate` does.
     """
     many = [dataset] if isinstance(dataset, (str, Path, Dataset)) else list(dataset)
     places = [str(item.root if isinstance(item, Dataset) else item) for item in many]
-    return _trained("train", out, {"dataset": places, "tasks": list(tasks), **options}, seed, plugins)
+    chosen = {} if tasks is None else {"tasks": list(tasks)}
+    return _trained("train", out, {"dataset": places, **chosen, **options}, seed, plugins)
 
 
 def finetune(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from synthforge import testing
-from synthforge.core.catalogue import KINDS
+from synthforge.core.catalogue import PLUGIN_KINDS
 from synthforge.core.plugins import Plugins, load_plugins
 from synthforge.core.records import Rendering
 
@@ -27,7 +27,7 @@ def _rendering() -> Rendering:
     return generator.render([generator.sample(3, 1)], 96)[0]
 
 
-ENTRIES = [(kind, name) for kind in KINDS for name in load_plugins().catalogues[kind].names()]
+ENTRIES = [(kind, name) for kind in PLUGIN_KINDS for name in load_plugins().catalogues[kind].names()]
 #: the user's own data, a licensed file that none can fake, or a package that not everybody has
 ASKS = {"lapa", "celebamask-hq", "lapa-d", "synthetic", "eg3d", "recorded", "stored", "detector"}
 

@@ -116,7 +116,7 @@ def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> sf.Dataset:
-    return sf.generate(tmp_path_factory.mktemp("api") / "faces", samples=4, resolution=48, seed=7, workers=1)
+    return sf.generate(tmp_path_factory.mktemp("api") / "faces", "anny", samples=4, resolution=48, seed=7, workers=1)
 
 
 def test_a_sample_is_that_of_the_dataset(data: sf.Dataset) -> None:
@@ -152,9 +152,9 @@ def test_a_dataset_becomes_a_model_and_a_figure(data: sf.Dataset, tmp_path: Path
 
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:
     with pytest.raises(sf.UserError, match=r"stages\.generate\.smaples: there is no key"):
-        sf.generate(tmp_path / "faces", smaples=3)
+        sf.generate(tmp_path / "faces", "anny", smaples=3)
     with pytest.raises(sf.UserError, match=r"stages\.generate\.resolution"):
-        sf.sample(resolution=5)
+        sf.sample("anny", resolution=5)
     with pytest.raises(sf.UserError, match="there is no model"):
         sf.load_model("fcae")
     assert not (tmp_path / "faces").exists()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
 # task -> kind of the field it is scored on
-KINDS = {"keypoints": "points2d", "segmentation": "label", "depth": "depth", "normals": "normals"}
+SCORED = {"keypoints": "points2d", "segmentation": "label", "depth": "depth", "normals": "normals"}
 
 
 @dataclass
@@ -45,7 +45,7 @@ class SyntheticConfig:
     """A generated dataset as a benchmark."""
 
     root: str = key(MISSING, "Folder of a generated dataset.")
-    task: str = key("keypoints", "What is scored.", choices=tuple(KINDS))
+    task: str = key("keypoints", "What is scored.", choices=tuple(SCORED))
     field: str = key("", "Annotation that holds the truth, empty for the first of its kind.")
     crop_scale: float = key(1.3, "Side of the crop over the larger side of the landmarks' box.", above=0, high=10)
 
@@ -64,11 +64,11 @@ class Synthetic(Benchmark):
     def _fields(self) -> tuple[Field, Field | None, Field | None]:
         """The field scored, the points the box is drawn around, and the points the pose is read from."""
         fields = ShardDataset(self.root, []).all_fields
-        of_kind = [each for each in fields if each.kind == KINDS[self.task]]
+        of_kind = [each for each in fields if each.kind == SCORED[self.task]]
         truth = next((each for each in of_kind if self._wanted in ("", each.name)), None)
         if truth is None:
             raise DataError(
-                f"synthetic: {self.root} has no {self._wanted or KINDS[self.task]} field to score {self.task} on",
+                f"synthetic: {self.root} has no {self._wanted or SCORED[self.task]} field to score {self.task} on",
                 hint=f"It has: {', '.join(each.name for each in fields)}.",
             )
         box = next((each for each in fields if each.kind == "points2d"), None)

@@ -87,12 +87,12 @@ def fake(kind: str, plugin: str, out: Path) -> None:
     import tempfile
 
     from ..assets.registry import VARIABLE, add_asset
-    from ..core.catalogue import KINDS
+    from ..core.catalogue import PLUGIN_KINDS
     from ..core.errors import UserError
     from ..core.plugins import load_plugins
 
-    if kind not in KINDS:
-        raise UserError(f"'{kind}' is no kind of plugin", hint=f"Kinds: {', '.join(KINDS)}.")
+    if kind not in PLUGIN_KINDS:
+        raise UserError(f"'{kind}' is no kind of plugin", hint=f"Kinds: {', '.join(PLUGIN_KINDS)}.")
     entry = load_plugins().entry(kind, plugin)
     if entry.fake is None:
         raise UserError(f"the {kind} '{plugin}' needs no licensed files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import click
@@ -85,11 +86,12 @@ def command(
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
     from ..prediction.boxes import read_boxes
+    from ..prediction.outcomes import check, summary, unreadable
     from ..prediction.photographs import list_photographs, told_counts
-    from ..prediction.run import Options, check, predict_photographs, summary
 
     if boxes is not None and min_score is not None:
         raise click.UsageError("--min-score is for a detector's faces: those of --boxes have no score")
+    warnings.filterwarnings("ignore", message="Image size")  # our own limit answers, by name
     folder = find_model(model)
     listing = list_photographs(images, out)
     photographs = listing.photographs
@@ -99,11 +101,16 @@ def command(
     if given is not None and given.others:
         named = ", ".join(given.others[:5]) + (" ..." if len(given.others) > 5 else "")
         say(f"{boxes} names {len(given.others)} files that are not among the photographs: {named}")
+    more = {"passed_over": dict(listing.passed_over), "boxes_of_others": list(given.others) if given else []}
+    if outcomes := unreadable(photographs):
+        write_json_to({**summary(outcomes), **more}, json_file)
+        check(outcomes)
+    from ..prediction.run import Options, predict_photographs
+
     chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
     options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip, min_score)
     found = given.found if given is not None else None
     outcomes = predict_photographs(folder, photographs, out, options, boxes=found, plugins=load_plugins(extra))
-    more = {"passed_over": dict(listing.passed_over), "boxes_of_others": list(given.others) if given else []}
     write_json_to({**summary(outcomes), **more}, json_file)
     fine = [o for o in outcomes if o.status != "failed"]
     kept, empty = sum(o.status == "kept" for o in fine), sum(o.faces == 0 for o in fine)

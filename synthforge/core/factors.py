@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("uniform", "normal", "log_normal", "choice", "constant", "beta", "pieces", "observed")
+DISTRIBUTIONS = ("uniform", "normal", "log_normal", "choice", "constant", "beta", "pieces", "observed")
 _STEPS = 64  # bisections of a quantile: beyond double precision for any range here
 _TAIL = 9.0  # standard deviations within which an unbounded distribution is looked for
 
@@ -48,8 +48,8 @@ class Factor:
     source: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"{self.name}: a factor is one of {', '.join(KINDS)}, not '{self.kind}'")
+        if self.kind not in DISTRIBUTIONS:
+            raise ValueError(f"{self.name}: a factor is one of {', '.join(DISTRIBUTIONS)}, not '{self.kind}'")
 
     @property
     def discrete(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import tables
 from .boundary import FAILURES, Guarded, call
-from .catalogue import KINDS, Broken, Catalogue, Entry, FileNeed, Preset
+from .catalogue import PLUGIN_KINDS, Broken, Catalogue, Entry, FileNeed, Preset
 from .config import build_config, split_reference
 from .discovery import Source, from_file, installed, offers, reason
 from .errors import ConfigError, PluginError, did_you_mean
@@ -27,7 +27,7 @@ class Plugins:
     """The catalogues of one run, what is broken, and how to build a plugin from its reference in YAML."""
 
     def __init__(self, *, strict: bool = False) -> None:
-        self.catalogues: dict[str, Catalogue] = {kind: Catalogue(kind) for kind in KINDS}
+        self.catalogues: dict[str, Catalogue] = {kind: Catalogue(kind) for kind in PLUGIN_KINDS}
         self._broken: list[Broken] = []
         self._conflicts: dict[tuple[str, str], str] = {}
         self._strict = strict

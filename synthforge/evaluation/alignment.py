@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core.errors import UserError
 
-KINDS = ("offset", "affine")
+MAP_KINDS = ("offset", "affine")
 #: fewest faces an affine map of three unknowns an axis is fitted on
 LEAST_FACES = 20
 _ROUNDS = 5
@@ -57,8 +57,8 @@ def fit(
     predictions: Sequence[np.ndarray], targets: Sequence[np.ndarray], corners: tuple[int, int], kind: str
 ) -> PointMaps:
     """Fit one map for each landmark on faces (F of (N,2)); corners: the outer eye corners. Raises UserError."""
-    if kind not in KINDS:
-        raise UserError(f"align: kind is one of {', '.join(KINDS)}; got '{kind}'")
+    if kind not in MAP_KINDS:
+        raise UserError(f"align: kind is one of {', '.join(MAP_KINDS)}; got '{kind}'")
     if len(predictions) < LEAST_FACES:
         raise UserError(f"align: {len(predictions)} faces are too few to fit on; at least {LEAST_FACES} are needed")
     shape = _mean_shape(predictions, corners)

@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from ..datasets.crops import Box
 from ..learning.model import model_digest
 from .detectors import WORKING_SIDE, calibration, detect_faces, find_detector, find_faces, to_crop_box
 from .faces import Face
+from .outcomes import Outcome
 from .overlay import draw
 from .photographs import Photograph, decode, other_name, read_bytes, shown
 from .predictor import PASSES, Predictor
@@ -62,17 +63,6 @@ class Options:
     input_size: int = 0
     flip: bool | None = None
     min_score: float | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one photograph: `done`, `kept` from an earlier call, or `failed` with the reason."""
-
-    file: Path
-    status: Literal["done", "kept", "failed"]
-    faces: int = 0
-    record: Path | None = None
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -328,28 +318,3 @@ def _rounded(values: Any) -> list[float]:
 
 def _fingerprint(facts: Mapping[str, Any]) -> str:
     return digest(facts)[:16]
-
-
-def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The outcomes as plain data, for JSON."""
-    return {
-        "images": [
-            {
-                "file": shown(o.file),
-                "status": o.status,
-                "faces": o.faces,
-                "record": str(o.record) if o.record is not None else None,
-                "error": o.error or None,
-            }
-            for o in outcomes
-        ]
-    }
-
-
-def check(outcomes: Sequence[Outcome]) -> None:
-    """Raise DataError naming every photograph that failed; nothing when none did."""
-    failed = [o for o in outcomes if o.status == "failed"]
-    if failed:
-        told = "\n  ".join(o.error for o in failed[:20]) + ("\n  ..." if len(failed) > 20 else "")
-        hint = "The others are done." if len(failed) < len(outcomes) else None
-        raise DataError(f"{len(failed)} of {len(outcomes)} photographs failed:\n  {told}", hint=hint)

@@ -25,7 +25,7 @@ class AlignConfig:
     """One map for each landmark, fitted on some faces, for constant differences between labelling conventions."""
 
     fit: int = key(0, "Faces to fit on, 0 for no map.", low=0)
-    kind: str = key("affine", "Kind of map.", choices=alignment.KINDS)
+    kind: str = key("affine", "Kind of map.", choices=alignment.MAP_KINDS)
     split: str = key("", "Split of those faces; empty for the evaluated one, whose other faces are then reported.")
 
 

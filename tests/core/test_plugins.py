@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from synthforge.core import tables
-from synthforge.core.catalogue import KINDS
+from synthforge.core.catalogue import PLUGIN_KINDS
 from synthforge.core.discovery import Source, module_from_file
 from synthforge.core.errors import PluginError
 from synthforge.core.plugins import Plugins, load_plugins
@@ -119,14 +119,14 @@ def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
 def test_every_first_party_plugin_loads() -> None:
     plugins = load_plugins(strict=True)
     assert not plugins.broken
-    assert all(plugins.catalogues[kind].names() for kind in KINDS)
+    assert all(plugins.catalogues[kind].names() for kind in PLUGIN_KINDS)
 
 
 def test_hooks_are_short_documented_and_named_after_the_kinds() -> None:
     from synthforge.core import hookspecs
 
     hooks = {name: value for name, value in vars(hookspecs).items() if name.startswith("register_")}
-    assert set(hooks) == {f"register_{name}" for name in (*(f"{kind}s" for kind in KINDS), *tables.HOOKS)}
+    assert set(hooks) == {f"register_{name}" for name in (*(f"{kind}s" for kind in PLUGIN_KINDS), *tables.HOOKS)}
     assert all(hook.__doc__ and len(hook.__doc__.splitlines()) == 1 for hook in hooks.values())
     assert len(Path(hookspecs.__file__).read_text().splitlines()) < 90
 

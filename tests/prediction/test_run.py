@@ -22,8 +22,9 @@ from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks
 from synthforge.prediction.boxes import read_boxes
 from synthforge.prediction.detectors import Found
+from synthforge.prediction.outcomes import Outcome, check, summary, unreadable
 from synthforge.prediction.photographs import list_photographs
-from synthforge.prediction.run import Options, Outcome, check, predict_photographs, summary
+from synthforge.prediction.run import Options, predict_photographs
 
 TASKS = [
     {"name": "keypoints", "head": "light"},
@@ -243,6 +244,22 @@ def test_a_killed_call_goes_on(model: Path, photos: Path, tmp_path: Path, monkey
             predict(model, photos, out)
     assert not list(out.glob("*.json"))  # what has no record is not done
     assert status(predict(model, photos, out)) == ["done"] * 3
+
+
+def test_where_nothing_can_be_read_no_model_is_loaded(photos: Path, tmp_path: Path) -> None:
+    listed = list_photographs([str(photos)]).photographs
+    assert unreadable(listed) == []
+    (photos / "a.jpg").write_bytes(b"no picture")
+    assert unreadable(listed) == []  # one of them can
+    code = (
+        "import sys; from synthforge.cli.main import main\n"
+        f"sys.argv = ['synthforge', 'predict', 'face', {str(photos / 'a.jpg')!r}, '--out', {str(tmp_path / 'out')!r}]\n"
+        "try: main()\nfinally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["False"], done.stderr
+    assert done.returncode == 2
+    assert "a.jpg is not a whole" in done.stderr
 
 
 def test_boxes_in_a_detectors_convention(model: Path, photos: Path, tmp_path: Path) -> None:

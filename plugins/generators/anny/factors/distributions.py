@@ -9,7 +9,7 @@ from typing import Any
 
 from synthforge.core.keys import Key
 
-KINDS = ("uniform", "normal", "log_normal", "choice", "constant")
+DISTRIBUTIONS = ("uniform", "normal", "log_normal", "choice", "constant")
 TRIES = 4  # normal draws kept in reserve for one factor; the first one within its bounds counts
 
 
@@ -30,8 +30,8 @@ class Distribution:
     weights: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"a distribution is one of {', '.join(KINDS)}, not '{self.kind}'")
+        if self.kind not in DISTRIBUTIONS:
+            raise ValueError(f"a distribution is one of {', '.join(DISTRIBUTIONS)}, not '{self.kind}'")
         if self.low > self.high:
             raise ValueError("a distribution needs low <= high")
         if self.kind == "uniform" and not (math.isfinite(self.low) and math.isfinite(self.high)):
