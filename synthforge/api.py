@@ -115,9 +115,10 @@ def sample(
     annotators: Sequence[Reference] = DEFAULT_ANNOTATORS,
     plugins: Sequence[str] = (),
 ) -> Sample:
-    """One sample of a generator: the same bytes as sample `index` of a dataset of that seed and resolution.
+    """One sample of a generator, as sample `index` of a dataset of that seed and resolution.
 
-    resolution: pixels a side. Raises ConfigError and PluginError for a wrong name or key.
+    The same bytes where a picture does not depend on those rendered with it; else (batches of a network) equal up to
+    rounding. resolution: pixels a side. Raises ConfigError and PluginError for a wrong name or key.
     """
     from .stages.recipe import Recipe
     from .stages.workers import Job, samples

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_trees
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -148,6 +149,10 @@ def test_a_dataset_becomes_a_model_and_a_figure(data: sf.Dataset, tmp_path: Path
     found = sf.evaluate(made, "synthetic", "all", root=data.root)
     assert found.count == 4
     assert 0 < found.scores.values["nme"] < 1000
+    trees = tiny_trees.write_trees(tmp_path / "trees")
+    tuned = sf.finetune(made, "300w", tmp_path / "tuned", root=trees["300w"], epochs=1)
+    assert sf.evaluate(tuned, "300w", "common", root=trees["300w"]).count == 4
+    assert tuned.metrics["nme"] > 0
 
 
 def test_wrong_arguments_are_named(tmp_path: Path) -> None:
