@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ast
 import math
+from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,10 +13,11 @@ from synthforge_plugins.tasks.keypoints import Keypoints, KeypointsConfig
 from synthforge_plugins.tasks.normals import Normals, NormalsConfig
 from synthforge_plugins.tasks.segmentation import Segmentation, SegmentationConfig
 
+import synthforge
 from synthforge.core.errors import ConfigError
 from synthforge.core.interfaces import Task
 from synthforge.core.plugins import load_plugins
-from synthforge.core.records import Field
+from synthforge.core.records import Field, FieldKind
 from synthforge.core.schemas import IGNORE
 from synthforge.learning.augment import sampling_grid
 from synthforge.learning.fields import Moved, plan_field
@@ -209,3 +213,19 @@ def test_normals_move_with_the_picture() -> None:
     assert torch.equal(found["mask"][:, 0], found["normals"].any(1))
     answer = Normals(NormalsConfig()).mirror({"normals": value[:1].movedim(-1, 1)}, "")["normals"]
     assert torch.equal(answer[0], flipped)
+
+
+def test_the_engine_calls_no_task_by_name() -> None:
+    """Their names stand in the default of `tasks:` and nowhere else where values are learned, predicted or scored."""
+    package = Path(synthforge.__file__).parent
+    # A task called like the kind of its field (`depth`, `normals`) cannot be told from the kind.
+    names = set(load_plugins().catalogues["task"].names()) - set(get_args(FieldKind))
+    assert {"keypoints", "segmentation"} <= names
+    found = [
+        str(path.relative_to(package))
+        for room in ("core", "learning", "prediction", "evaluation", "cli", "testing")
+        for path in sorted((package / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    ]
+    assert set(found) == {"learning/config.py"}
