@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from synthforge.assets.inert import Record
 from synthforge.assets.unpickle import load_persistence_pickle
 from synthforge.core.errors import AssetError
+from synthforge.core.foreign import boundary, parse_json
 
 _PLANE_AXES = "renderer.plane_axes"  # beside the state dict: a plain attribute in the published networks
 _MAX_DEPTH = 16
@@ -152,12 +153,12 @@ def write_safetensors(checkpoint: StyleGANCheckpoint, path: str | Path) -> Path:
 
 
 def _read_safetensors(path: str | Path) -> StyleGANCheckpoint:
-    try:
+    with boundary(path, "a readable safetensors file", error=AssetError):
         with safe_open(path, framework="pt") as archive:
             metadata = archive.metadata() or {}
             state = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-        settings = {key: json.loads(metadata.get(key, "{}")) for key in ("init_kwargs", "rendering_kwargs")}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise AssetError(f"{path}: not a readable safetensors file ({error})") from error
+        settings = {
+            key: parse_json(metadata.get(key, "{}").encode(), key) for key in ("init_kwargs", "rendering_kwargs")
+        }
     axes = state.pop(_PLANE_AXES, None)
     return StyleGANCheckpoint(metadata.get("class_name", ""), state, plane_axes=axes, **settings)

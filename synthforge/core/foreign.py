@@ -32,9 +32,9 @@ class Limits:
     image_bytes: int = 512 << 20
     image_pixels: int = 100_000_000
     #: Pictures of up to so many pixels are decoded however small the file is;
-    free_pixels: int = 4096 * 4096
-    #: larger ones need a byte for so many pixels. Photographs have a byte for 2 to 40.
-    pixels_per_byte: int = 200
+    free_pixels: int = 10_000_000
+    #: larger ones need a byte for so many pixels. Photographs have a byte for 2 to 80.
+    pixels_per_byte: int = 100
     #: Progressive JPEG has about ten scans; each further one costs time over the whole picture.
     jpeg_scans: int = 100
     png_chunks: int = 50_000

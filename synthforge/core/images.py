@@ -161,7 +161,7 @@ def _rgb8(image: Image.Image, scale: tuple[int, bool]) -> np.ndarray:
         grey = table[values]
         return np.repeat((255 - grey if inverted else grey)[..., None], 3, axis=2)
     if image.has_transparency_data:
-        above = image.convert("RGBA")
+        above = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.new("RGB", above.size, BEHIND)
         image.paste(above, mask=above.getchannel("A"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))

@@ -26,6 +26,7 @@ from synthforge.core.schemas import CLASS_SCHEMAS
 from .png import decode_png, encode_png
 
 JSON_MEMBER = "json"
+LARGEST = 4096 * 4096  # pixels of the largest images that `generate` makes; their maps may be tiny files
 IMAGE = Field("image", "image", unit="sRGB", description="the picture")
 
 
@@ -64,7 +65,7 @@ def open_image(data: bytes, mode: str | None = None) -> np.ndarray:
 
     Raises ValueError for another format, for more pixels than `foreign.LIMITS` allow and for damaged data.
     """
-    plain = decode_png(data, LIMITS.pixels(len(data)))
+    plain = decode_png(data, max(LARGEST, LIMITS.pixels(len(data))))
     if plain is not None and (mode is None or plain.ndim == 3):
         return plain
     if mode == "RGB":

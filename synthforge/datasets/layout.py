@@ -25,6 +25,9 @@ FORMAT = "synthforge-dataset"
 VERSION = 1
 MANIFEST = "manifest.json"
 SEAL = "check"  # key of a marker's digest of everything else in it
+_NAMELESS = tarfile.TarInfo()
+_NAMELESS.mode = 0o644
+_HEADER = _NAMELESS.tobuf(tarfile.USTAR_FORMAT)  # of no name and no bytes
 BLOCK = 512  # bytes; what a tar consists of
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -82,9 +85,10 @@ class ShardInfo:
 
 def header(name: str, size: int) -> bytes:
     """The block in front of a member of `size` bytes: USTAR, no times, no owners."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
-    return info.tobuf(tarfile.USTAR_FORMAT)
+    known, digits = name.encode("ascii"), b"%011o" % size
+    checksum = int(_HEADER[148:154], 8) + sum(known) + sum(digits) - 11 * ord("0")
+    front = known.ljust(100, b"\0") + _HEADER[100:124] + digits + _HEADER[135:148]
+    return front + b"%06o" % checksum + _HEADER[154:]
 
 
 def tar_size(end: int) -> int:

@@ -128,6 +128,9 @@ def test_encodings_are_checked(wrong: dict) -> None:
 def test_images_above_the_cap_and_other_formats_are_refused() -> None:
     with pytest.raises(ValueError, match="more than the 100,000,000 allowed"):
         open_image(encode_png(np.zeros((10_001, 10_000), np.uint8)))
+    flat = encode_png(np.zeros((4096, 4096), np.uint8), filter="none", runs=True)
+    assert len(flat) < 20_000
+    assert open_image(flat).shape == (4096, 4096)  # the largest that is generated
     other = io.BytesIO()
     Image.new("RGB", (4, 4)).save(other, "BMP")
     for mode in ("RGB", None):

@@ -24,7 +24,7 @@ from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.files import clean_stale
 from synthforge.core.records import Field, Rendering, Scene
 from synthforge.datasets.codecs import CODECS, Encoding
-from synthforge.datasets.layout import marker_path, tar_path
+from synthforge.datasets.layout import header, marker_path, tar_path
 from synthforge.datasets.reader import ShardDataset, read_samples
 from synthforge.datasets.writer import finish, shard_done, to_sample, write_shard
 
@@ -129,6 +129,13 @@ def test_the_tar_is_ustar_and_members_lie_where_the_marker_says(make_dataset: Ca
         for member, offset, size in zip(marker["members"], offsets, sizes, strict=True)
     ]
     assert tar_path(root, 0).stat().st_size % tarfile.RECORDSIZE == 0
+
+
+@given(st.from_regex(r"\A[A-Za-z0-9_.-]{1,100}\Z"), st.integers(0, 8**11 - 1))
+def test_headers_are_those_of_the_tar_module(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    assert header(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
 
 
 def test_webdataset_streams_the_shards(make_dataset: Callable[..., Path]) -> None:
