@@ -57,13 +57,13 @@ def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str], *, source
     return config
 
 
-def resolve(config: DictConfig, *, source: str, environment: Sequence[str] = ()) -> dict[str, Any]:
-    """Plain data with every interpolation resolved; of the environment, only the variables named in `environment`.
+def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
+    """Plain data with every interpolation resolved. Raises ConfigError naming the key that cannot be.
 
-    Raises ConfigError naming the key that cannot be resolved.
+    The environment is not read: its values would land in manifests and state files.
     """
     try:
-        with _environment(environment):
+        with _no_environment():
             data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except Exception as error:  # a grammar error, a cycle, an unknown resolver, a variable that is not listed
         raise _explained(error, f"{source}:") from None
@@ -72,13 +72,11 @@ def resolve(config: DictConfig, *, source: str, environment: Sequence[str] = ())
 
 
 @contextmanager
-def _environment(names: Sequence[str]) -> Iterator[None]:
-    def look_up(name: str, *default: str | None) -> str | None:
-        if name not in names:
-            raise ConfigError(f"the environment variable {name} is read, but `environment: [{name}]` does not allow it")
-        return oc.env(name, *default)
+def _no_environment() -> Iterator[None]:
+    def refuse(name: str, *default: str | None) -> str | None:
+        raise ConfigError(f"environment variables are not read here; give it by --set KEY=${name}")
 
-    _register("oc.env", look_up, replace=True)
+    _register("oc.env", refuse, replace=True)
     try:
         yield
     finally:
@@ -230,7 +228,9 @@ def _warn(text: str) -> None:
 def _explained(error: Exception, where: str) -> ConfigError:
     name = str(getattr(error, "full_key", None) or "")
     if isinstance(error, MissingMandatoryValue):
-        return ConfigError(f"{_join(where, name)}: this key must be given", hint=f"Add it, or --set {name}=VALUE.")
+        place = _join(where, name)
+        path = place.rpartition(": ")[2]
+        return ConfigError(f"{place}: this key must be given", hint=f"Add it, or --set {path}=VALUE.")
     return ConfigError(f"{_join(where, name)}: {_one_line(error)}")
 
 

@@ -157,12 +157,18 @@ def test_nothing_is_looked_up_in_values_of_a_foreign_file(monkeypatch: pytest.Mo
     assert build(root="${oc.env:SECRET_TOKEN}").root == "${oc.env:SECRET_TOKEN}"
 
 
-def test_the_environment_is_read_by_listed_names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_DATA", "/data")
-    config = apply_overrides({"root": "${oc.env:MY_DATA}/x"}, [])
-    assert resolve(config, source="p.yaml", environment=["MY_DATA"]) == {"root": "/data/x"}
-    with pytest.raises(ConfigError, match=r"MY_DATA.*environment: \[MY_DATA\]"):
-        resolve(config, source="p.yaml")
+    for text in ("${oc.env:MY_DATA}/x", "${oc.env:NONE,other}", '${oc.decode:"${oc.env:MY_DATA}"}'):
+        with pytest.raises(ConfigError, match=r"give it by --set KEY=\$"):
+            resolve(apply_overrides({"root": text}, []), source="p.yaml")
+
+
+def test_a_key_that_must_be_given_is_named_as_it_is_set() -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_config(Config, {}, where="p.yaml: stages.x")
+    assert caught.value.message == "p.yaml: stages.x.root: this key must be given"
+    assert caught.value.hint == "Add it, or --set stages.x.root=VALUE."
 
 
 def test_keys_describe_themselves() -> None:
