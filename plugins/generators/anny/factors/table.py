@@ -117,6 +117,12 @@ def factors(group: Any) -> tuple[Row, ...]:
     return tuple(row for row in rows(group) if row.drawn)
 
 
+@cache
+def _names(group: Any, all_of_them: bool, first: int = 0) -> list[str]:
+    """Names of what is drawn, or of what parameters hold as it was drawn."""
+    return [row.name for row in factors(group)[first:] if all_of_them or not row.place.derived]
+
+
 def groups(config: Any) -> dict[str, Any]:
     """The classes of a configuration's groups of factors, by name."""
     return {name: type(group) for name, group in vars(config).items() if hasattr(group, "SHARED")}
@@ -128,7 +134,7 @@ def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Ge
     Every factor takes the same amount of randomness whatever its kind, so that changing one factor's distribution
     leaves the others of its group as they were.
     """
-    names = [row.name for row in factors(type(group))]
+    names = _names(type(group), True)
     shared, further = names[: group.SHARED], names[group.SHARED :]
     uniforms, normals = rng.random(len(shared)).tolist(), rng.standard_normal((len(shared), TRIES)).tolist()
     values = {n: getattr(group, n).pick(u, z) for n, u, z in zip(shared, uniforms, normals, strict=True)}
@@ -140,7 +146,7 @@ def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Ge
 
 def kept(group: Any, values: Mapping[str, float], first: int = 0) -> dict[str, float]:
     """The drawn values that a scene's parameters hold as they are, from the first-th factor of a group on."""
-    return {row.name: values[row.name] for row in factors(group)[first:] if not row.place.derived}
+    return {name: values[name] for name in _names(group, False, first)}
 
 
 def looks(config: Any) -> list[tuple[str, str, str]]:
