@@ -40,7 +40,6 @@ def build(**values: Any) -> AnnyConfig:
         ({"head": {"children": -0.1}}, r"head\.children: -0\.1 .* 0 to 1"),
         ({"head": {"gender_beta": [0.2, 2]}}, r"head\.gender_beta: .*\[0\.2, 2\]"),
         ({"head": {"gender_beta": 0}}, r"head\.gender_beta: 0 .* above 0"),
-        ({"head": {"neutral": 0.7, "few": 0.7}}, "neutral .* few"),
         ({"beard": {"style": 17}}, r"beard\.style: 17 .* none, stubble, full"),
         ({"beard": {"style": "fool"}}, r"beard\.style: 'fool' is none of none, stubble, full"),
         ({"beard": {"style": {"kind": "uniform", "low": 0, "high": 4}}}, r"beard\.style: .*`choice`"),

@@ -45,5 +45,3 @@ class AnnyDistribution:
                 f"ages must not cross: age_child ({self.age_child:g}) <= age_low ({self.age_low:g}) "
                 f"<= age_high ({self.age_high:g})"
             )
-        if self.neutral + self.few > 1 + 1e-9:
-            raise ValueError(f"neutral ({self.neutral:g}) and few ({self.few:g}) are shares: their sum is at most 1")

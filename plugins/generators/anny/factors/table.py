@@ -134,7 +134,8 @@ def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Ge
     Every factor takes the same amount of randomness whatever its kind, so that changing one factor's distribution
     leaves the others of its group as they were.
     """
-    names = _names(type(group), True)
+    kind: Any = type(group)
+    names = _names(kind, True)
     shared, further = names[: group.SHARED], names[group.SHARED :]
     uniforms, normals = rng.random(len(shared)).tolist(), rng.standard_normal((len(shared), TRIES)).tolist()
     values = {n: getattr(group, n).pick(u, z) for n, u, z in zip(shared, uniforms, normals, strict=True)}

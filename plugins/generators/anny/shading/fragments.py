@@ -13,6 +13,8 @@ No `from __future__ import annotations` here: warp reads the annotations of its 
 # mypy: ignore-errors
 # These are written in warp's language, whose types mypy cannot follow.
 
+from typing import Any
+
 import warp as wp
 
 from synthforge.heads.anny.regions import CELLS as _CELLS
@@ -48,6 +50,12 @@ C_LEFT_LID, C_RIGHT_LID = classes("left_lid", "right_lid")
 
 
 @wp.func
+def between(values: wp.array(dtype=Any), start: wp.int32, c: wp.vec3i, w: wp.vec3):
+    """The value at barycentrics w of a triangle whose corners' values lie at `start` + c."""
+    return values[start + c[0]] * w[0] + values[start + c[1]] * w[1] + values[start + c[2]] * w[2]
+
+
+@wp.func
 def shade_body(
     looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, f: wp.int32, c: wp.vec3i, w: wp.vec3
 ) -> wp.vec4:
@@ -57,11 +65,7 @@ def shade_body(
         last = CELLS - 1
         cell = float(CELLS)
         label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * cell), last), wp.min(wp.int32(w[1] * cell), last)])
-    glow = (
-        posed.glow[b * posed.count + c[0]] * w[0]
-        + posed.glow[b * posed.count + c[1]] * w[1]
-        + posed.glow[b * posed.count + c[2]] * w[2]
-    )
+    glow = between(posed.glow, b * posed.count, c, w)
     base = (
         posed.paint[(b * posed.head_count + c[0]) * 2] * w[0]
         + posed.paint[(b * posed.head_count + c[1]) * 2] * w[1]
@@ -72,9 +76,9 @@ def shade_body(
         + posed.paint[(b * posed.head_count + c[1]) * 2 + 1] * w[1]
         + posed.paint[(b * posed.head_count + c[2]) * 2 + 1] * w[2]
     )
-    uv = head.uv[c[0]] * w[0] + head.uv[c[1]] * w[1] + head.uv[c[2]] * w[2]
+    uv = between(head.uv, 0, c, w)
     if mark[2] < 0.0:
-        mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
+        mm = between(head.mm, 0, c, w)
         scale = looks[b].cloth_scale
         weave = square_at(head.tiles, CLOUD_START, mm[0] * scale, (mm[1] + 0.4 * mm[2]) * scale)
         cloth = cloth_colour(looks, b, weave) * (1.0 - 0.35 * step_between(-5.0, 0.0, mark[2]))
@@ -115,7 +119,7 @@ def shade_body(
         albedo = albedo * (1.0 - lips) + looks[b].lips * (lips * (1.0 + 0.15 * noise[0] + 0.1 * noise[1]))
         gloss = gloss * (1.0 + lips * looks[b].lip_gloss)
     if head.brow_face[f] != wp.uint8(0):
-        st = head.brow[c[0]] * w[0] + head.brow[c[1]] * w[1] + head.brow[c[2]] * w[2]
+        st = between(head.brow, 0, c, w)
         # hairs stand up at the inner end and lie along the brow towards the outer one
         lean = st[0] * 64.0 + st[1] * (4.0 + 14.0 * wp.clamp(st[0], 0.0, 1.0))
         hairs = strands_at(head.tiles, lean + looks[b].hair_v, st[1] * 9.0 + looks[b].hair_u)
@@ -174,23 +178,11 @@ def shade_eye(
     view: wp.vec3,
 ) -> wp.vec3:
     """The eyeball: its colour by direction from its centre, darker under the upper lid and in the corners."""
-    d = wp.normalize(head.axis[c[0]] * w[0] + head.axis[c[1]] * w[1] + head.axis[c[2]] * w[2])
-    n = (
-        posed.normals[b * posed.count + c[0]] * w[0]
-        + posed.normals[b * posed.count + c[1]] * w[1]
-        + posed.normals[b * posed.count + c[2]] * w[2]
-    )
+    d = wp.normalize(between(head.axis, 0, c, w))
+    n = between(posed.normals, b * posed.count, c, w)
     n = wp.normalize(n)
-    p = (
-        posed.vertices[b * posed.count + c[0]] * w[0]
-        + posed.vertices[b * posed.count + c[1]] * w[1]
-        + posed.vertices[b * posed.count + c[2]] * w[2]
-    )
-    glow = (
-        posed.glow[b * posed.count + c[0]] * w[0]
-        + posed.glow[b * posed.count + c[1]] * w[1]
-        + posed.glow[b * posed.count + c[2]] * w[2]
-    )
+    p = between(posed.vertices, b * posed.count, c, w)
+    glow = between(posed.glow, b * posed.count, c, w)
     noise = square_at(head.tiles, SKIN_START, d[0] * 70.0 + looks[b].offset_v, d[1] * 70.0 + looks[b].offset_u)
     colour = eye_colour(looks, b, d, noise)
     from_middle = p - posed.eyes[(b * 2 + side) * 4 + 0]
@@ -217,14 +209,7 @@ def shade_eye(
 @wp.func
 def hair_sample(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
     """Light reflected by a hair fragment, and its opacity."""
-    i = c[0] - head.hair_first
-    j = c[1] - head.hair_first
-    k = c[2] - head.hair_first
-    h = (
-        posed.strand[b * posed.hair_count + i] * w[0]
-        + posed.strand[b * posed.hair_count + j] * w[1]
-        + posed.strand[b * posed.hair_count + k] * w[2]
-    )
+    h = between(posed.strand, b * posed.hair_count - head.hair_first, c, w)
     v = h[1]
     wave = looks[b].wave
     curl = wp.sin(v * (0.03 + 0.06 * wave) + looks[b].hair_v)
@@ -239,11 +224,7 @@ def hair_sample(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int
     cover = step_between(0.0, 0.4, left + 0.5 - noise[2]) * step_between(0.3, 0.7, h[3])
     if cover <= 0.0:
         return wp.vec4(0.0, 0.0, 0.0, 0.0)
-    glow = (
-        posed.glow[b * posed.count + c[0]] * w[0]
-        + posed.glow[b * posed.count + c[1]] * w[1]
-        + posed.glow[b * posed.count + c[2]] * w[2]
-    )
+    glow = between(posed.glow, b * posed.count, c, w)
     depth = wp.clamp(0.9 + looks[b].hair_depth * (0.4 * noise[1] + 0.2 * noise[0]) + 0.8 * clump, 0.25, 1.4)
     depth = depth * (1.0 + looks[b].hair_tips * step_between(-20.0, 160.0, v))
     shade = 1.0 + looks[b].hair_contrast * (0.8 * noise[0] + 0.7 * noise[3])
@@ -262,10 +243,10 @@ def beard_sample(
 ) -> wp.vec4:
     """Light reflected by hair that stands off the face, and its opacity."""
     start = b * posed.hair_count - head.hair_first
-    h = posed.strand[start + c[0]] * w[0] + posed.strand[start + c[1]] * w[1] + posed.strand[start + c[2]] * w[2]
+    h = between(posed.strand, start, c, w)
     base = b * posed.count
-    n = posed.normals[base + c[0]] * w[0] + posed.normals[base + c[1]] * w[1] + posed.normals[base + c[2]] * w[2]
-    p = posed.vertices[base + c[0]] * w[0] + posed.vertices[base + c[1]] * w[1] + posed.vertices[base + c[2]] * w[2]
+    n = between(posed.normals, base, c, w)
+    p = between(posed.vertices, base, c, w)
     noise = strands_at(head.tiles, h[0] + looks[b].hair_u, 2.0 * h[1] + looks[b].hair_v)
     fine = strands_at(head.tiles, 1.7 * h[0] + looks[b].hair_v, 3.0 * h[1] + looks[b].hair_u)
     rank = 0.5 * (noise[2] + fine[2])
@@ -276,7 +257,7 @@ def beard_sample(
     cover = step_between(-0.15, 0.15, full - rank) * step_between(-0.15, 0.15, facing / layer - rank)
     if cover <= 0.0:
         return wp.vec4(0.0, 0.0, 0.0, 0.0)
-    glow = posed.glow[base + c[0]] * w[0] + posed.glow[base + c[1]] * w[1] + posed.glow[base + c[2]] * w[2]
+    glow = between(posed.glow, base, c, w)
     shade = 1.0 + looks[b].hair_contrast * (0.7 * noise[0] + 0.6 * fine[0] + 0.5 * noise[3])
     depth = wp.clamp(0.9 + looks[b].hair_depth * (0.35 * noise[1] + 0.25 * fine[0]), 0.3, 1.3)
     colour = looks[b].beard * (wp.max(shade, 0.15) * depth)
@@ -297,17 +278,13 @@ def shade_thin(
     if material == IS_BEARD:
         return beard_sample(looks, head, posed, b, c, w)
     if material == IS_LASHES:
-        place = head.axis[c[0]] * w[0] + head.axis[c[1]] * w[1] + head.axis[c[2]] * w[2]
+        place = between(head.axis, 0, c, w)
         away = wp.length(looks[b].eye - posed.vertices[b * posed.count + c[0]])
         dark = looks[b].brow * 0.06
         return wp.vec4(
             dark[0], dark[1], dark[2], lash_cover(looks, head.tiles, b, place, 1000.0 * away / looks[b].focal)
         )
-    glow = (
-        posed.glow[b * posed.count + c[0]] * w[0]
-        + posed.glow[b * posed.count + c[1]] * w[1]
-        + posed.glow[b * posed.count + c[2]] * w[2]
-    )
+    glow = between(posed.glow, b * posed.count, c, w)
     gleam = lit(glow, looks[b].lens, 1.0)
     return wp.vec4(gleam[0], gleam[1], gleam[2], looks[b].tint)
 
@@ -317,14 +294,10 @@ def shade_other(
     looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3
 ) -> wp.vec3:
     """Teeth, tongue, frames."""
-    glow = (
-        posed.glow[b * posed.count + c[0]] * w[0]
-        + posed.glow[b * posed.count + c[1]] * w[1]
-        + posed.glow[b * posed.count + c[2]] * w[2]
-    )
+    glow = between(posed.glow, b * posed.count, c, w)
     if material == IS_FRAME:
         return lit(glow, looks[b].frame, 1.2)
-    mm = head.mm[c[0]] * w[0] + head.mm[c[1]] * w[1] + head.mm[c[2]] * w[2]
+    mm = between(head.mm, 0, c, w)
     if material == IS_TONGUE:
         return tongue_light(head, glow, mm)
     return tooth_light(glow, mm)
@@ -333,11 +306,7 @@ def shade_other(
 @wp.func
 def shade_worn(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
     """What is worn or held, by the paint of its vertices: reflected light and class."""
-    glow = (
-        posed.glow[b * posed.count + c[0]] * w[0]
-        + posed.glow[b * posed.count + c[1]] * w[1]
-        + posed.glow[b * posed.count + c[2]] * w[2]
-    )
+    glow = between(posed.glow, b * posed.count, c, w)
     i = (b * posed.worn_count + c[0] - posed.worn_first) * 2
     j = (b * posed.worn_count + c[1] - posed.worn_first) * 2
     k = (b * posed.worn_count + c[2] - posed.worn_first) * 2
