@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from .shading.arrays import Picture, Posed
 from .shading.draw_kernels import draw_kernel, project_kernel
 from .shading.dress_kernels import hair_kernel, light_kernel, paint_kernel
 from .shading.look import MAX_SHAPES, Look, light_directions, pack_look
-from .shading.scenery import backdrop_kernel
+from .shading.scenery import Shape, backdrop_kernel
 from .shading.shade_kernel import shade_kernel
 from .shading.shadows import cast_shadows
 from .shading.strands import grow_beards, tangents
@@ -256,11 +257,11 @@ class Renderer:
     ) -> tuple[Any, list[torch.Tensor]]:
         """The per-image arrays as the struct kernels read, and the tensors that own its memory."""
         static, batch, count = self.static, len(vertices), self.static.head.num_vertices
-        paint = torch.empty(batch, count * 2, 4, device=self.device)
+        albedo, marks = (torch.empty(batch, count, 4, device=self.device) for _ in range(2))
         size = span(count, self.device)
         inputs = [looks, as_warp(static.tiles, wp.vec4), as_warp(static.mm_tensor, wp.vec3)]
         inputs += [as_warp(static.skin_uv, wp.vec2), static.marks, static.stains(parameters), count, size]
-        inputs += [as_warp(paint, wp.vec4)]
+        inputs += [as_warp(albedo, wp.vec4), as_warp(marks, wp.vec4)]
         launch(paint_kernel, (batch, chunks(count, size)), inputs, self.device)
         glow = torch.empty(batch, static.num_vertices, 4, device=self.device)
         size = span(static.num_vertices, self.device)
@@ -273,17 +274,20 @@ class Renderer:
         eyes = self._eye_frames(vertices[:, :count])
         posed = Posed()
         posed.count, posed.head_count, posed.hair_count = static.num_vertices, count, strand.shape[1]
-        posed.glow, posed.paint = _flat(glow, wp.vec4), _flat(paint, wp.vec4)
+        posed.glow, posed.albedo, posed.marks = (_flat(t, wp.vec4) for t in (glow, albedo, marks))
         posed.vertices, posed.normals = _flat(vertices, wp.vec3), _flat(normals, wp.vec3)
         posed.strand = _flat(strand, wp.vec4)
         posed.worn_first, posed.worn_count = static.worn_first, static.wardrobe.num_vertices
-        posed.worn = _flat(worn[0], wp.vec4)
-        posed.eyes, posed.screen = _flat(eyes, wp.vec3), _flat(screen, wp.vec3)
-        return posed, [glow, paint, vertices, normals, strand, eyes, worn[0]]
+        colour, cloth = (worn[0][:, :, k].contiguous() for k in range(2))
+        posed.worn_colour, posed.worn_cloth = _flat(colour, wp.vec4), _flat(cloth, wp.vec4)
+        for name, tensor in eyes.items():
+            setattr(posed, f"eye_{name}", _flat(tensor, wp.vec3))
+        posed.screen = _flat(screen, wp.vec3)
+        return posed, [glow, albedo, marks, vertices, normals, strand, *eyes.values(), colour, cloth]
 
-    def _eye_frames(self, head: torch.Tensor) -> torch.Tensor:
-        """Opening of the lids (B,2,4,3), left eye first: middle of the corners (m), the line between them over half
-        its length (1/m), up (unit), and (height of the upper rim, of the lower rim, 0) above the corners in mm."""
+    def _eye_frames(self, head: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Opening of the lids, each (B,2,3), left eye first. middle of the corners (m); across: the line between them
+        over half its length (1/m); up (unit); rims: heights of the upper and the lower one above the corners (mm)."""
         embedding = self.static.head.embedding
         p = surface_points(head, embedding.vertices, embedding.barycentric)
         frames = []
@@ -294,8 +298,9 @@ class Renderer:
             up = (p[:, 27] - p[:, 8]) - line / width * ((p[:, 27] - p[:, 8]) * line / width).sum(-1, keepdim=True)
             up = up / up.norm(dim=-1, keepdim=True)
             rims = [((p[:, list(r)].mean(1) - middle) * up).sum(-1, keepdim=True) * 1150.0 for r in (upper, lower)]
-            frames.append(torch.stack([middle, line / width**2, up, torch.cat([*rims, rims[0] * 0], -1)], dim=1))
-        return torch.stack(frames, dim=1).contiguous()
+            frames.append((middle, line / width**2, up, torch.cat([*rims, rims[0] * 0], -1)))
+        names = ("middle", "across", "up", "rims")
+        return {n: torch.stack(sides, dim=1).contiguous() for n, *sides in zip(names, *frames, strict=True)}
 
     # -- pixels -------------------------------------------------------------------------------------------------
 
@@ -324,10 +329,11 @@ class Renderer:
         """The background (B,h,h,3) at half resolution. gains (B,3): by which light will be multiplied."""
         batch, size = solid.shape[:2]
         small = (size + 1) // 2
-        shapes = torch.as_tensor(np.stack([_pack_shapes(p["background"]) for p in parameters]), device=self.device)
+        packed = np.stack([_pack_shapes(p["background"]) for p in parameters])
+        shapes: Any = wp.array(packed, dtype=Shape, device=wp.device_from_torch(self.device))
         out = torch.zeros(batch, small, small, 3, device=self.device)
         step = span(small, self.device)
-        inputs = [looks, as_warp(self.static.tiles, wp.vec4), as_warp(shapes), _flat(solid), size, small, step]
+        inputs = [looks, as_warp(self.static.tiles, wp.vec4), shapes, _flat(solid), size, small, step]
         launch(backdrop_kernel, (batch, small, chunks(small, step)), [*inputs, _flat(out, wp.vec3)], self.device)
         for i, p in enumerate(parameters):
             if p["background"]["file"] and self.folder is not None:
@@ -378,16 +384,19 @@ def _flat(tensor: torch.Tensor, dtype: Any = None) -> Any:
 
 
 def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
-    """Shapes (MAX_SHAPES,12) as `scenery.backdrop_kernel` reads them."""
+    """Records (MAX_SHAPES,) of `scenery.Shape`."""
     raw = background["shapes"]
-    filled = np.zeros((MAX_SHAPES, 12), np.float32)
-    packed = filled[: len(raw)]
-    half = np.maximum(raw[:, 2:4], 0.005)
-    packed[:, 0:2] = raw[:, 0:2]
-    packed[:, 2], packed[:, 3] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
-    packed[:, 4:6] = 1 / half
-    packed[:, 6] = half.min(1) / np.maximum(raw[:, 5], 0.002)
-    packed[:, 7] = raw[:, 6]
-    packed[:, 8:11] = raw[:, 7:]
-    packed[:, 11] = np.linalg.norm(half, axis=1) + raw[:, 5]
+    filled = np.zeros(MAX_SHAPES, _shape_type())
+    packed, half = filled[: len(raw)], np.maximum(raw[:, 2:4], 0.005)
+    packed["x"], packed["y"] = raw[:, 0], raw[:, 1]
+    packed["cosine"], packed["sine"] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
+    packed["narrow_x"], packed["narrow_y"] = 1 / half[:, 0], 1 / half[:, 1]
+    packed["steep"] = half.min(1) / np.maximum(raw[:, 5], 0.002)
+    packed["roundness"], packed["colour"] = raw[:, 6], raw[:, 7:]
+    packed["reach"] = np.linalg.norm(half, axis=1) + raw[:, 5]
     return filled
+
+
+@cache
+def _shape_type() -> np.dtype:
+    return np.dtype(Shape.numpy_dtype())  # type: ignore[attr-defined]

@@ -66,20 +66,26 @@ class Stains:
 class Posed:
     """Per-image arrays of the scene's mesh, see `dress_kernels` and `Renderer`; flat, since an index of one dimension
     costs a third of one of three. count, head_count, hair_count, worn_count: vertices an image; worn_first: the first
-    of what is worn; worn: its paint, two a vertex, see `mesh.worn.wardrobe.Wardrobe.dress`."""
+    of what is worn; worn_colour, worn_cloth: see `mesh.worn.wardrobe.Wardrobe.dress`; albedo, marks: see
+    `paint_kernel`; eye_*: two an image, see `Renderer`."""
 
     count: int
     head_count: int
     hair_count: int
     worn_count: int
     worn_first: int
-    worn: wp.array(dtype=wp.vec4)
+    worn_colour: wp.array(dtype=wp.vec4)
+    worn_cloth: wp.array(dtype=wp.vec4)
     glow: wp.array(dtype=wp.vec4)
-    paint: wp.array(dtype=wp.vec4)
+    albedo: wp.array(dtype=wp.vec4)
+    marks: wp.array(dtype=wp.vec4)
     vertices: wp.array(dtype=wp.vec3)
     normals: wp.array(dtype=wp.vec3)
     strand: wp.array(dtype=wp.vec4)
-    eyes: wp.array(dtype=wp.vec3)
+    eye_middle: wp.array(dtype=wp.vec3)
+    eye_across: wp.array(dtype=wp.vec3)
+    eye_up: wp.array(dtype=wp.vec3)
+    eye_rims: wp.array(dtype=wp.vec3)
     screen: wp.array(dtype=wp.vec3)
     backdrop: wp.array(dtype=wp.vec3)
 

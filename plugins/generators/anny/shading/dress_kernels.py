@@ -256,11 +256,12 @@ def paint_kernel(
     stains: Stains,
     count: wp.int32,
     span: wp.int32,
-    paint: wp.array2d(dtype=wp.vec4),
+    albedos: wp.array2d(dtype=wp.vec4),
+    painted: wp.array2d(dtype=wp.vec4),
 ):
-    """What varies slowly over the skin, per vertex of the head: two vec4 each.
+    """What varies slowly over the skin, per vertex of the head.
 
-    0: albedo, beard. 1: lips, mm inside the hairline, mm above the collar, socket.
+    albedos: albedo, beard; painted: lips, mm inside the hairline, mm above the collar, socket.
     """
     b, chunk = wp.tid()
     tone = looks[b].tone
@@ -281,11 +282,11 @@ def paint_kernel(
             part = stains.amount[b, k] * stains.where[k, i]
             albedo = wp.cw_mul(albedo, wp.vec3(1.0 - part, 1.0 - part, 1.0 - part) + stains.colour[k] * part)
         beard = beard_density(looks, tiles, marks, uv, b, i)
-        paint[b, i * 2] = wp.vec4(albedo[0], albedo[1], albedo[2], beard)
+        albedos[b, i] = wp.vec4(albedo[0], albedo[1], albedo[2], beard)
         inside = marks.inside[i] - line_shift(looks, b, wp.abs(marks.azimuth[i]))
         point = mm[i]
         collar = marks.collar[i] - looks[b].neckline
         if point[2] > -60.0:
             # a v-neck opens in front, widest at the neck
             collar = collar + looks[b].vee * wp.max(45.0 - wp.abs(point[0]), 0.0)
-        paint[b, i * 2 + 1] = wp.vec4(marks.lips[i], inside, collar, dark)
+        painted[b, i] = wp.vec4(marks.lips[i], inside, collar, dark)

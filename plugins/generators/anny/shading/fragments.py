@@ -66,16 +66,8 @@ def shade_body(
         cell = float(CELLS)
         label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * cell), last), wp.min(wp.int32(w[1] * cell), last)])
     glow = between(posed.glow, b * posed.count, c, w)
-    base = (
-        posed.paint[(b * posed.head_count + c[0]) * 2] * w[0]
-        + posed.paint[(b * posed.head_count + c[1]) * 2] * w[1]
-        + posed.paint[(b * posed.head_count + c[2]) * 2] * w[2]
-    )
-    mark = (
-        posed.paint[(b * posed.head_count + c[0]) * 2 + 1] * w[0]
-        + posed.paint[(b * posed.head_count + c[1]) * 2 + 1] * w[1]
-        + posed.paint[(b * posed.head_count + c[2]) * 2 + 1] * w[2]
-    )
+    base = between(posed.albedo, b * posed.head_count, c, w)
+    mark = between(posed.marks, b * posed.head_count, c, w)
     uv = between(head.uv, 0, c, w)
     if mark[2] < 0.0:
         mm = between(head.mm, 0, c, w)
@@ -185,10 +177,10 @@ def shade_eye(
     glow = between(posed.glow, b * posed.count, c, w)
     noise = square_at(head.tiles, SKIN_START, d[0] * 70.0 + looks[b].offset_v, d[1] * 70.0 + looks[b].offset_u)
     colour = eye_colour(looks, b, d, noise)
-    from_middle = p - posed.eyes[(b * 2 + side) * 4 + 0]
-    across = wp.dot(from_middle, posed.eyes[(b * 2 + side) * 4 + 1])
-    height = wp.dot(from_middle, posed.eyes[(b * 2 + side) * 4 + 2]) * 1000.0
-    rims = posed.eyes[(b * 2 + side) * 4 + 3]
+    from_middle = p - posed.eye_middle[b * 2 + side]
+    across = wp.dot(from_middle, posed.eye_across[b * 2 + side])
+    height = wp.dot(from_middle, posed.eye_up[b * 2 + side]) * 1000.0
+    rims = posed.eye_rims[b * 2 + side]
     arch = wp.max(1.0 - across * across, 0.0)
     lid = lid_shadow(rims[0] * arch - height, looks[b].lid_shadow)
     lower = 1.0 - 0.25 * step_between(1.5, -0.5, height - rims[1] * arch)
@@ -307,12 +299,10 @@ def shade_other(
 def shade_worn(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
     """What is worn or held, by the paint of its vertices: reflected light and class."""
     glow = between(posed.glow, b * posed.count, c, w)
-    i = (b * posed.worn_count + c[0] - posed.worn_first) * 2
-    j = (b * posed.worn_count + c[1] - posed.worn_first) * 2
-    k = (b * posed.worn_count + c[2] - posed.worn_first) * 2
-    base = posed.worn[i] * w[0] + posed.worn[j] * w[1] + posed.worn[k] * w[2]
-    cloth = posed.worn[i + 1] * w[0] + posed.worn[j + 1] * w[1] + posed.worn[k + 1] * w[2]
-    kind = wp.int32(posed.worn[i + 1][3])
+    start = b * posed.worn_count - posed.worn_first
+    base = between(posed.worn_colour, start, c, w)
+    cloth = between(posed.worn_cloth, start, c, w)
+    kind = wp.int32(posed.worn_cloth[start + c[0]][3])
     weave = kind / WEAVES
     pattern = cloth[2]
     shade = float(1.0)

@@ -17,6 +17,23 @@ wp.set_module_options({"enable_backward": False})
 NOTHING = wp.constant(wp.int64(0))
 
 
+@wp.struct
+class Shape:
+    """A shape of a background, in image sizes. cosine, sine: of its turn; narrow_*: reciprocal half sizes; steep: of
+    its edge; roundness: 0 box, 1 ellipse; reach: the radius beyond which there is nothing."""
+
+    x: float
+    y: float
+    cosine: float
+    sine: float
+    narrow_x: float
+    narrow_y: float
+    steep: float
+    roundness: float
+    colour: wp.vec3
+    reach: float
+
+
 @wp.func
 def backdrop(
     looks: wp.array(dtype=Look), tiles: wp.array(dtype=wp.vec4), b: wp.int32, x: wp.float32, y: float
@@ -52,7 +69,7 @@ def needed(solid: wp.array(dtype=wp.int64), size: wp.int32, b: wp.int32, row: wp
 def backdrop_kernel(
     looks: wp.array(dtype=Look),
     tiles: wp.array(dtype=wp.vec4),
-    shapes: wp.array3d(dtype=wp.float32),
+    shapes: wp.array2d(dtype=Shape),
     solid: wp.array(dtype=wp.int64),
     full: wp.int32,
     width: wp.int32,
@@ -61,9 +78,8 @@ def backdrop_kernel(
 ):
     """The background at half the picture's resolution: what is behind a face is usually out of focus.
 
-    A gradient with a pattern, then shapes with soft edges, far ones first. shapes (B,N,12): centre x, y, cosine and
-    sine of the turn, reciprocal half sizes, steepness of the edge, roundness (0 box, 1 ellipse), colour, radius beyond
-    which there is nothing; in image sizes. Cells all of whose pixels see a face stay as they are.
+    A gradient with a pattern, then shapes (B,N) with soft edges, far ones first. Cells all of whose pixels see the
+    mesh stay as they are.
     """
     b, y, chunk = wp.tid()
     start = (b * width + y) * width
@@ -77,26 +93,20 @@ def backdrop_kernel(
         if needed(solid, full, b, row, column):
             out[start + x] = backdrop(looks, tiles, b, (float(x) + 0.5) / size, py)
     for i in range(looks[b].shapes):
-        reach = shapes[b, i, 11]
-        dy = py - shapes[b, i, 1]
+        shape = shapes[b, i]
+        reach = shape.reach
+        dy = py - shape.y
         if wp.abs(dy) < reach:
-            centre = shapes[b, i, 0]
-            c = shapes[b, i, 2]
-            s = shapes[b, i, 3]
-            rx = shapes[b, i, 4]
-            ry = shapes[b, i, 5]
-            steep = shapes[b, i, 6]
-            roundness = shapes[b, i, 7]
-            fill = wp.vec3(shapes[b, i, 8], shapes[b, i, 9], shapes[b, i, 10])
-            low = wp.max(first, wp.int32((centre - reach) * size))
-            high = wp.min(last, wp.int32((centre + reach) * size) + 1)
+            fill = shape.colour
+            low = wp.max(first, wp.int32((shape.x - reach) * size))
+            high = wp.min(last, wp.int32((shape.x + reach) * size) + 1)
             for x in range(low, high):
-                dx = (float(x) + 0.5) / size - centre
-                u = wp.abs((c * dx + s * dy) * rx)
-                v = wp.abs((c * dy - s * dx) * ry)
+                dx = (float(x) + 0.5) / size - shape.x
+                u = wp.abs((shape.cosine * dx + shape.sine * dy) * shape.narrow_x)
+                v = wp.abs((shape.cosine * dy - shape.sine * dx) * shape.narrow_y)
                 box = wp.max(u, v)
-                inside = 1.0 - (box + (wp.sqrt(u * u + v * v) - box) * roundness)
-                alpha = inside * steep + 0.5
+                inside = 1.0 - (box + (wp.sqrt(u * u + v * v) - box) * shape.roundness)
+                alpha = inside * shape.steep + 0.5
                 if alpha >= 1.0:
                     out[start + x] = fill
                 elif alpha > 0.0:
