@@ -162,7 +162,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
     [
         ({"network": {"backbone": "timm", "options": {"checkpoint_path": "evil.pth"}}}, "checkpoint_path: only these"),
         ({"network": {"backbone": "${oc.env:HOME}"}}, r"backbone: there is no '\$\{oc.env:HOME\}'"),
-        ({"network": {"channels": 10**9}}, "channels: 1000000000 is out of range"),
+        ({"network": {"channels": 10**9}}, "channels: [0-9,]+ is out of range"),
         ({"network": 3}, "is not the description of a model"),
         ({"tasks": [{"name": "keypoints", "head": "light", "width": 4096}]}, "it asks for [0-9,]+ parameters"),
         ({"adapters": {"hair": {"schema": "ibug68", "with_features": True}}}, "'hair' is missing"),
