@@ -54,7 +54,7 @@ class Guarded:
 
 
 def _is_interface(cls: type) -> bool:
-    return issubclass(cls, Guarded) and cls.__module__ == f"{__package__}.interfaces"
+    return issubclass(cls, Guarded) and cls.__module__.rpartition(".")[0] == __package__
 
 
 def _guard(function: Callable[..., Any], returns: bool) -> Callable[..., Any]:

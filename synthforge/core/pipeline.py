@@ -10,10 +10,9 @@ there (`core.provenance`).
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,100 +21,17 @@ from .errors import AssetError, ConfigError, DataError, did_you_mean
 from .files import sha256_of
 from .locks import locked
 from .plugins import Plugins, load_plugins
-from .provenance import (
-    PREVIOUS,
-    STATE_FILE,
-    bring_back,
-    changes,
-    counted,
-    damaged,
-    digest,
-    entries,
-    fits,
-    folder_digest,
-    kept_results,
-    outputs,
-    read_state,
-    set_aside,
-    write_state,
-)
-from .records import Field
+from .provenance import PREVIOUS, counted, damaged, entries, folder_digest, read_state
 from .references import bind_keys
 from .shipped import given_folder
+from .stage import Promise as Promise
+from .stage import Stage, StageRun
+from .stage import StageContext as StageContext
+from .stage import StageKind as StageKind
+from .stage import StageResult as StageResult
 from .versions import versions
 
 TOP_KEYS = ("description", "seed", "plugins", "benchmark", "benchmarks", "defaults", "stages")
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What a stage will make, known before it runs.
-
-    what: `dataset`, `model`, `benchmark`, `evaluation` or `report`; fields and samples of a dataset, samples None where
-    filters decide; tasks of a model, by name as they stand in the YAML.
-    """
-
-    what: str
-    fields: Mapping[str, Field] = field(default_factory=dict)
-    samples: int | None = None
-    tasks: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """What a stage is given besides its configuration.
-
-    out: its own folder; previous: where older results of it are set aside; inputs: folders of the stages (or of the
-    user's) it reads, by configuration key, a list key as `key.0`, `key.1` ...; promised: what those that are stages
-    will make; seed: the pipeline's; where: file and YAML path for messages; base: the pipeline's folder.
-    """
-
-    name: str
-    out: Path
-    previous: Path
-    inputs: Mapping[str, Path]
-    plugins: Plugins
-    plugin_files: tuple[str, ...]
-    base: Path
-    seed: int
-    where: str
-    say: Callable[[str], None]
-    promised: Mapping[str, Promise] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StageKind:
-    """A kind of stage.
-
-    inputs: configuration keys that name an earlier stage or a folder. plugins: keys that name a plugin, or a list of
-    them, with its kind; they are bound when the pipeline is read (`core.references.bind_keys`). check: called for every
-    stage, in order, before the first one runs. promise: then says what the stage will make. lacks: then called for
-    every stage, says what is missing on this machine, so that all of it can be named at once. outside: a digest of what
-    the stage reads outside the run. mends: the stage can make single missing files again; else a damaged result is made
-    anew as a whole. loose: patterns of files that nobody misses (logs).
-    """
-
-    name: str
-    config: type
-    run: Callable[[StageContext, Any], None]
-    inputs: tuple[str, ...] = ()
-    plugins: Mapping[str, str] = field(default_factory=dict)
-    check: Callable[[StageContext, Any], None] | None = None
-    promise: Callable[[StageContext, Any], Promise] | None = None
-    outside: Callable[[StageContext, Any], Any] | None = None
-    lacks: Callable[[StageContext, Any], Sequence[str]] | None = None
-    mends: bool = False
-    loose: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a pipeline, checked."""
-
-    name: str
-    kind: StageKind
-    config: Any
-    where: str
 
 
 @dataclass(frozen=True)
@@ -141,24 +57,8 @@ class Pipeline:
             name = wanted.pop()
             if name not in keep:
                 keep.add(name)
-                wanted += [ref for ref in _references(by_name[name]).values() if ref in by_name]
+                wanted += [ref for ref in by_name[name].references.values() if ref in by_name]
         return dataclasses.replace(self, stages=tuple(s for s in self.stages if s.name in keep))
-
-
-@dataclass
-class StageResult:
-    """What became of a stage: `done` (ran now), `up to date` or `would run`, its folder, fingerprint and seconds.
-
-    reason: why it ran or would run.
-    """
-
-    name: str
-    kind: str
-    status: str
-    out: Path
-    fingerprint: str
-    seconds: float = 0.0
-    reason: str = field(default="")
 
 
 def load_pipeline(path: Path, kinds: Mapping[str, StageKind], *, overrides: Sequence[str] = ()) -> Pipeline:
@@ -205,22 +105,10 @@ def _read_stage(name: str, data: Any, kinds: Mapping[str, StageKind], where: str
     return Stage(name, kind, build_config(kind.config, values, where=where), where)
 
 
-def _references(stage: Stage) -> dict[str, str]:
-    """Input references of a stage: {key or key.index: stage name or path}."""
-    found: dict[str, str] = {}
-    for key in stage.kind.inputs:
-        value = getattr(stage.config, key)
-        if isinstance(value, (list, tuple)):
-            found.update({f"{key}.{index}": str(item) for index, item in enumerate(value)})
-        elif value:
-            found[key] = str(value)
-    return found
-
-
 def _check_references(stages: Sequence[Stage]) -> None:
     names = [stage.name for stage in stages]
     for position, stage in enumerate(stages):
-        for key, reference in _references(stage).items():
+        for key, reference in stage.references.items():
             if reference in names[:position] or given_folder(reference):
                 continue
             if reference == stage.name:
@@ -250,7 +138,7 @@ def run_pipeline(
     contexts: dict[str, StageContext] = {}
     promises: dict[str, Promise] = {}
     for stage in pipeline.stages:
-        known = {key: promises[name] for key, name in _references(stage).items() if name in promises}
+        known = {key: promises[name] for key, name in stage.references.items() if name in promises}
         context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known)
         contexts[stage.name] = context
         _check_free(context.out)
@@ -265,8 +153,8 @@ def run_pipeline(
         for stage in pipeline.stages:
             context = contexts[stage.name]
             with nullcontext() if dry or context.out == out else locked(context.out):
-                job = _Job.of(stage, context, _facts(pipeline, stage, context, fingerprints), check)
-                result = job.planned() if dry else job.run()
+                ready = StageRun.of(stage, context, _facts(pipeline, stage, context, fingerprints), check)
+                result = ready.planned() if dry else ready.run()
             fingerprints[stage.name] = result.fingerprint
             results.append(result)
     return results
@@ -300,7 +188,7 @@ def _context(
     names = {other.name for other in pipeline.stages}
     inputs = {
         key: folders.get(ref, out / ref) if ref in names else given_folder(ref) or Path(ref)
-        for key, ref in _references(stage).items()
+        for key, ref in stage.references.items()
     }
     return StageContext(
         name=stage.name,
@@ -314,120 +202,6 @@ def _context(
         where=stage.where,
         say=say,
     )
-
-
-@dataclass
-class _Job:
-    """One stage and its folder: what lies there, whether it fits, and what to do about it.
-
-    state: of the result in the folder; gone: which of its files are missing or damaged; check: by their checksums.
-    """
-
-    stage: Stage
-    context: StageContext
-    facts: dict[str, Any]
-    state: dict[str, Any] | None
-    gone: list[str]
-    check: bool
-
-    @staticmethod
-    def of(stage: Stage, context: StageContext, facts: dict[str, Any], check: bool) -> _Job:
-        job = _Job(stage, context, facts, None, [], check)
-        job.look()
-        return job
-
-    def look(self) -> None:
-        """Read what lies in the folder."""
-        self.state = state = read_state(self.context.out)
-        done = state is not None and state["state"] == "done"
-        self.gone = damaged(self.context.out, state.get("outputs", {}), content=self.check) if state and done else []
-
-    @property
-    def fits(self) -> bool:
-        return fits(self.state, self.facts, self.stage.config)
-
-    @property
-    def fingerprint(self) -> str:
-        """The one on record where the result fits, so that later stages made from it fit as well."""
-        return str(self.state["fingerprint"]) if self.state and self.fits else digest(self.facts)
-
-    def planned(self) -> StageResult:
-        """What a run would do, and why."""
-        name, kind, state = self.stage.name, self.stage.kind.name, self.state
-        result = StageResult(name, kind, "would run", self.context.out, self.fingerprint)
-        if state is None:
-            result.reason = "starting"
-        elif not self.fits:
-            result.reason = f"running again ({changes(state.get('facts') or {}, self.facts)} changed)"
-        elif state["state"] != "done":
-            result.reason = "going on where it stopped"
-        elif self.gone:
-            more = f" and {len(self.gone) - 3} more" if len(self.gone) > 3 else ""
-            result.reason = f"missing or damaged: {', '.join(self.gone[:3])}{more}; making that again"
-        else:
-            result.status = "up to date"
-        return result
-
-    def run(self) -> StageResult:
-        """Make room, run the stage where it is not up to date, and record the result."""
-        context = self.context
-        if self.state is not None and self.fits:
-            for place in self._kept():  # a killed run left a part of this very result there
-                if not (place / STATE_FILE).exists() and place.name.startswith(self._aside("").name):
-                    bring_back(place, context.out)
-            self.look()
-        result = self.planned()
-        if result.status != "up to date":
-            result.reason += self._make_room()
-            result.status = self.planned().status
-        context.say(f"{result.name} ({result.kind}): {result.reason or result.status}")
-        if result.status == "up to date":
-            return result
-        record = {"stage": result.name, "kind": result.kind, "fingerprint": result.fingerprint, "facts": self.facts}
-        write_state(context.out, {**record, "state": "running"})
-        begin = time.monotonic()
-        self.stage.kind.run(context, self.stage.config)
-        result.seconds = time.monotonic() - begin
-        result.status = "done"
-        made = outputs(context.out, loose=self.stage.kind.loose)
-        seconds = round(result.seconds, 3)
-        write_state(context.out, {**record, "state": "done", "seconds": seconds, "outputs": made})
-        context.say(f"{result.name}: done in {result.seconds:.1f} s -> {context.out}")
-        return result
-
-    def _make_room(self) -> str:
-        """Set aside what does not fit or is damaged, bring back a result that fits; what to say of it."""
-        out, text = self.context.out, ""
-        if self.gone and self.stage.kind.mends:
-            set_aside(out, self.gone, self._aside("damaged."), last=self.gone[-1])
-            return text
-        if self.state is not None and (self.gone or not self.fits):
-            place = set_aside(out, entries(out), self._aside("damaged." if self.fits else ""))
-            text = f"; the old result is in {place}, {len(self._kept())} kept there"
-            self.look()
-        if self.state is None:
-            for place in self._kept():
-                if not place.name.startswith(f"{out.name}.damaged.") and self._suits(place):
-                    bring_back(place, out)
-                    self.look()
-                    return f"{text}; an earlier result of this configuration is back"
-        return text
-
-    def _aside(self, what: str) -> Path:
-        """Where the result in the folder goes when it makes room."""
-        assert self.state is not None
-        return self.context.previous / f"{self.context.out.name}.{what}{self.state['fingerprint'][:8]}"
-
-    def _kept(self) -> list[Path]:
-        return kept_results(self.context.out, self.context.previous)
-
-    def _suits(self, place: Path) -> bool:
-        with suppress(DataError):
-            state = read_state(place)
-            if state is not None and state.get("stage", self.stage.name) == self.stage.name:
-                whole = not damaged(place, state.get("outputs", {}), content=self.check)
-                return whole and fits(state, self.facts, self.stage.config)
-        return False
 
 
 def _given(folder: Path, where: str) -> str:
@@ -447,7 +221,7 @@ def _given(folder: Path, where: str) -> str:
 def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints: Mapping[str, str]) -> dict[str, Any]:
     config = {key: value for key, value in counted(stage.config).items() if key not in stage.kind.inputs}
     inputs = {}
-    for key, reference in _references(stage).items():
+    for key, reference in stage.references.items():
         if reference in fingerprints:
             inputs[key] = fingerprints[reference]
         else:
