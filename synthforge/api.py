@@ -23,7 +23,6 @@ from .datasets.tensors import Dataset
 from .prediction.faces import Face, Faces
 from .prediction.predictor import PASSES, Predictor
 from .stages import KINDS
-from .stages.generate import DEFAULT_ANNOTATORS
 
 if TYPE_CHECKING:
     from .evaluation.protocol import Evaluation
@@ -112,18 +111,19 @@ def sample(
     seed: int = 0,
     index: int = 0,
     resolution: int = 256,
-    annotators: Sequence[Reference] = DEFAULT_ANNOTATORS,
+    annotators: Sequence[Reference] | None = None,
     plugins: Sequence[str] = (),
 ) -> Sample:
     """One sample of a generator, as sample `index` of a dataset of that seed and resolution.
 
     The same bytes where a picture does not depend on those rendered with it; else (batches of a network) equal up to
-    rounding. resolution: pixels a side. Raises ConfigError and PluginError for a wrong name or key.
+    rounding. resolution: pixels a side; annotators: None for those the stage has by default.
+    Raises ConfigError and PluginError for a wrong name or key.
     """
     from .stages.recipe import Recipe
     from .stages.workers import Job, samples
 
-    values = {"generator": generator, "annotators": list(annotators), "resolution": resolution, "start": index}
+    values = {"generator": generator, **_chosen(annotators=annotators), "resolution": resolution, "start": index}
     config = _pipeline("generate", values, seed, plugins).stages[0].config
     recipe = Recipe(config.generator, tuple(config.annotators), ())
     job = Job(Path(), recipe, config.encoding(), "", seed, index, samples=1, resolution=resolution, shard_size=1)
@@ -144,16 +144,17 @@ def generate(
     samples: int = 1000,
     resolution: int = 256,
     seed: int = 0,
-    annotators: Sequence[Reference] = DEFAULT_ANNOTATORS,
+    annotators: Sequence[Reference] | None = None,
     plugins: Sequence[str] = (),
     **options: Any,
 ) -> Dataset:
     """Render and annotate a dataset into the folder `out`, and open it.
 
-    options: further keys of the stage, such as `filters`, `workers`, `shard_size`. Raises ConfigError and PluginError
+    annotators: None for those the stage has by default; options: further keys of the stage, such as `filters`,
+    `workers`, `shard_size`. Raises ConfigError and PluginError
     for a wrong name or key, DataError for a folder that something else made.
     """
-    values = {"generator": generator, "samples": samples, "resolution": resolution, "annotators": list(annotators)}
+    values = {"generator": generator, "samples": samples, "resolution": resolution, **_chosen(annotators=annotators)}
     return Dataset(_run("generate", out, {**values, **options}, seed, plugins))
 
 
@@ -173,8 +174,7 @@ def train(
     """
     many = [dataset] if isinstance(dataset, (str, Path, Dataset)) else list(dataset)
     places = [str(item.root if isinstance(item, Dataset) else item) for item in many]
-    chosen = {} if tasks is None else {"tasks": list(tasks)}
-    return _trained("train", out, {"dataset": places, **chosen, **options}, seed, plugins)
+    return _trained("train", out, {"dataset": places, **_chosen(tasks=tasks), **options}, seed, plugins)
 
 
 def finetune(
@@ -237,6 +237,11 @@ def _folder(model: str | Path | Trained) -> str:
 def _benchmark(benchmark: Reference, root: str | Path) -> dict[str, Any]:
     named = {"name": benchmark} if isinstance(benchmark, str) else dict(benchmark)
     return {**named, **({"root": str(root)} if str(root) else {})}
+
+
+def _chosen(**lists: Sequence[Reference] | None) -> dict[str, list[Reference]]:
+    """Lists of plugins that were given; the others stay the defaults of the stage."""
+    return {name: list(values) for name, values in lists.items() if values is not None}
 
 
 def _pipeline(kind: str, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Pipeline:

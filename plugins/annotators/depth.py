@@ -70,4 +70,5 @@ def register_annotators(register: Register) -> None:
         DepthAnnotator,
         config=DepthConfig,
         summary="camera z in metres from the mesh or the volume, optionally the ray distance",
+        default=3,
     )

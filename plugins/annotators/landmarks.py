@@ -129,4 +129,5 @@ def register_annotators(register: Register) -> None:
         LandmarksAnnotator,
         config=LandmarksConfig,
         summary="68 iBUG landmarks of the parametric head in pixels and world metres, with visibility",
+        default=1,
     )

@@ -67,4 +67,5 @@ def register_annotators(register: Register) -> None:
         NormalsAnnotator,
         config=NormalsConfig,
         summary="unit surface normals in the camera frame, interpolated over the mesh",
+        default=4,
     )

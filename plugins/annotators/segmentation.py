@@ -97,4 +97,5 @@ def register_annotators(register: Register) -> None:
         SegmentationAnnotator,
         config=SegmentationConfig,
         summary="class of each pixel from the generator's labels or the head's regions, in a schema of choice",
+        default=2,
     )

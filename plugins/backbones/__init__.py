@@ -50,7 +50,7 @@ def timm(config: NetworkConfig) -> nn.Module:
 @hookimpl
 def register_backbones(register: Callable[[Backbone], None]) -> None:
     """Offer `unet`, `residual` and `timm`."""
-    register(Backbone("unet", unet, "the paper's: features at full resolution"))
+    register(Backbone("unet", unet, "the paper's: features at full resolution", default=1))
     register(Backbone("residual", residual, "a dense residual encoder with a feature pyramid; ResNet-18 at width 1"))
     summary = "any timm model that gives features, with the same pyramid and random weights"
     # Some count their channels with numbers, which `meta` has not.

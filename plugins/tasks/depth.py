@@ -162,4 +162,4 @@ def masked_median(depth: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 @hookimpl
 def register_tasks(register: Register) -> None:
     """Offer `depth`."""
-    register("depth", Depth, config=DepthConfig, summary="camera z for every pixel of a head, metres")
+    register("depth", Depth, config=DepthConfig, summary="camera z for every pixel of a head, metres", default=3)

@@ -246,4 +246,10 @@ def _penalty(difference: torch.Tensor, kind: str) -> torch.Tensor:
 @hookimpl
 def register_tasks(register: Register) -> None:
     """Offer `keypoints`."""
-    register("keypoints", Keypoints, config=KeypointsConfig, summary="facial landmarks by heatmaps and soft-argmax")
+    register(
+        "keypoints",
+        Keypoints,
+        config=KeypointsConfig,
+        summary="facial landmarks by heatmaps and soft-argmax",
+        default=1,
+    )

@@ -279,4 +279,6 @@ def _class_names(schema: str, classes: int) -> list[str]:
 @hookimpl
 def register_tasks(register: Register) -> None:
     """Offer `segmentation`."""
-    register("segmentation", Segmentation, config=SegmentationConfig, summary="a class for every pixel of a face")
+    register(
+        "segmentation", Segmentation, config=SegmentationConfig, summary="a class for every pixel of a face", default=2
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..core.boundary import call
 from .common import write_json_to
 
 
@@ -70,20 +71,16 @@ def _rasterisers() -> Iterator[Finding]:
         yield Finding("note", "pytorch3d rasteriser", "not installed; optional", "pip install 'synthforge[pytorch3d]'")
 
 
-def _head() -> Iterator[Finding]:
-    from ..heads.anny.build import cache_path
-
-    path = cache_path()
-    if path.is_file():
-        yield Finding("ok", "head anny", f"built: {path}")
-    else:
-        yield Finding("note", "head anny", "not built yet; the first use takes about a minute")
-
-
 def _plugins() -> Iterator[Finding]:
     from ..core.plugins import load_plugins
 
     plugins = load_plugins()
+    for entry in (entry for catalogue in plugins.catalogues.values() for entry in catalogue if entry.built):
+        path = call(f"`built` of the {entry.kind} '{entry.name}'", entry.built)  # type: ignore[arg-type]
+        if path.is_file():
+            yield Finding("ok", f"{entry.kind} {entry.name}", f"built: {path}")
+        else:
+            yield Finding("note", f"{entry.kind} {entry.name}", "not built yet; the first use takes about a minute")
     for kind, catalogue in plugins.catalogues.items():
         yield Finding("ok", f"{kind}s", ", ".join(catalogue.names()) or "none")
     for item in plugins.broken:
@@ -102,7 +99,6 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("Python", _python),
     ("torch", _torch),
     ("rasterisers", _rasterisers),
-    ("head", _head),
     ("plugins", _plugins),
     ("disk", _disk),
 )

@@ -28,6 +28,8 @@ class Register(Protocol):
         fake: Callable[[Path], Mapping[str, Path]] | None = None,
         files: Callable[[Any], Sequence[FileNeed]] | None = None,
         presets: Mapping[str, Preset] | None = None,
+        default: int = 0,
+        built: Callable[[], Path] | None = None,
     ) -> None: ...
 
 
@@ -62,7 +64,9 @@ class Entry:
     who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs; `fake` writes
     made-up files in the formats of the licensed ones it needs into a folder and returns them by asset name;
     `files(config)` says which files it reads: they are looked for before a pipeline starts, stand in the manifest with
-    checksum and licence, and a changed one reruns the stage; `presets` are chosen by the key `preset`.
+    checksum and licence, and a changed one reruns the stage; `presets` are chosen by the key `preset`. `default`: its
+    place among the plugins of its kind that a configuration means when it names none, 0 for no such place; `built()` is
+    the file that its first use on a machine builds, where that takes long.
     """
 
     kind: str
@@ -76,6 +80,8 @@ class Entry:
     fake: Callable[[Path], Mapping[str, Path]] | None = None
     files: Callable[[Any], Sequence[FileNeed]] | None = None
     presets: Mapping[str, Preset] = dataclasses.field(default_factory=dict)
+    default: int = 0
+    built: Callable[[], Path] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from omegaconf.resolvers import oc
 
-from .errors import ConfigError, ConfigWarning, did_you_mean
+from .errors import ConfigError, ConfigWarning, PluginError, did_you_mean
 from .keys import Key, default_of, group_of, is_value, key, told, written_name
 from .yaml12 import Number, WholeNumber, parse_override, read_yaml
 
@@ -98,7 +98,7 @@ def build_config(
         typed = OmegaConf.merge(OmegaConf.structured(cls, flags={"allow_objects": True}), own)
         plain = OmegaConf.to_container(typed, throw_on_missing=True)
     except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
-        raise _explained(error, where) from None
+        raise _explained(error, where, cls) from None
     return typing.cast(T, _build(cls, typing.cast("dict[str, Any]", plain), where))
 
 
@@ -225,10 +225,17 @@ def _warn(text: str) -> None:
         warnings.warn(text, ConfigWarning, stacklevel=2)
 
 
-def _explained(error: Exception, where: str) -> ConfigError:
+def _explained(error: Exception, where: str, cls: type | None = None) -> ConfigError:
     name = str(getattr(error, "full_key", None) or "")
     if isinstance(error, MissingMandatoryValue):
         place = _join(where, name)
+        try:  # a default that plugins declare, and do not agree on
+            for part in name.split(".") if cls else ():
+                item = next(item for item in dataclasses.fields(cls) if item.name == part)  # type: ignore[arg-type]
+                cls = group_of(typing.get_type_hints(cls)[part])
+                getattr(item.default_factory, "found", str)()
+        except PluginError as reason:
+            return ConfigError(f"{place}: {reason.message}", hint=reason.hint)
         path = place.rpartition(": ")[2]
         return ConfigError(f"{place}: this key must be given", hint=f"Add it, or --set {path}=VALUE.")
     return ConfigError(f"{_join(where, name)}: {_one_line(error)}")

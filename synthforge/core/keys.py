@@ -125,9 +125,12 @@ def key(
     since: str = "",
     renamed_from: str = "",
 ) -> Any:
-    """A dataclass field with its documentation; see `Key`. default: a value, or a class for a group of keys."""
+    """A dataclass field with its documentation; see `Key`.
+
+    default: a value, a class for a group of keys, or a function that returns the default.
+    """
     metadata = vars(Key(doc, unit, low, high, above, below, choices, length, source, counts, since, renamed_from))
-    if isinstance(default, type):
+    if callable(default):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)

@@ -58,6 +58,8 @@ class Plugins:
         for offer in offered:
             if offer.hook in tables.HOOKS:
                 self._take(source, (), tables.add, offer, source)
+            else:
+                tables.declare(offer, source)
 
     def _take(self, source: Source, names: tuple[str, ...], add: Callable[..., None], *given: Any) -> None:
         try:
@@ -163,6 +165,8 @@ def _entry(
     fake: Callable[[Path], Mapping[str, Path]] | None = None,
     files: Callable[[Any], Sequence[FileNeed]] | None = None,
     presets: Mapping[str, Preset] | None = None,
+    default: int = 0,
+    built: Callable[[], Path] | None = None,
 ) -> Entry:
     """What `catalogue.Register` is called with, as an entry. Raises PluginError for arguments of the wrong type."""
     if not isinstance(name, str) or not name:
@@ -183,4 +187,6 @@ def _entry(
         fake,
         files,
         presets or {},
+        default,
+        built,
     )

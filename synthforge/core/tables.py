@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from omegaconf import MISSING
+
 from .boundary import FAILURES
 from .discovery import Offer, Source, installed, offers, reason
 from .errors import PluginError, did_you_mean
@@ -34,6 +36,8 @@ HOOKS = ("schemas", "mappings", "assets", "policies", "backbones", "detectors")
 _rows: dict[str, dict[str, Row]] = {hook: {} for hook in HOOKS}
 _types: dict[str, tuple[type, ...]] = dict.fromkeys(HOOKS, ())
 _conflicts: dict[tuple[str, str], str] = {}
+#: by hook and name, plugins that declare themselves a default: their place and who offers them
+_defaults: dict[str, dict[str, tuple[int, Source]]] = {}
 _broken: list[str] = []
 _filled = False
 
@@ -60,6 +64,47 @@ def add(offer: Offer, source: Source) -> None:
         _rows[offer.hook][record.name] = Row(record, source)
 
 
+def declare(offer: Offer, source: Source) -> None:
+    """Remember that a plugin declares itself a default (`catalogue.Entry.default`)."""
+    place = offer.options.get("default", 0)
+    if place:
+        _defaults.setdefault(offer.hook, {})[offer.arguments[0]] = (place, source)
+
+
+class Default:
+    """The default of a configuration key: what plugins declare by `default=PLACE`; several: all of them, by place.
+
+    A factory for `core.keys.key`. attribute: where a record of a table holds its place, 0 for none.
+    """
+
+    def __init__(self, hook: str, *, several: bool = False, attribute: str = "default") -> None:
+        self.hook, self.several, self.attribute = hook, several, attribute
+
+    def __call__(self) -> Any:
+        """The names; OmegaConf's "must be given" where there is no answer, so that a user's own value still counts."""
+        try:
+            return self.found()
+        except PluginError:
+            return MISSING
+
+    def found(self) -> str | list[str]:
+        """The name or names. Raises PluginError where none is declared, and for a place that two plugins claim."""
+        _fill()
+        claims = dict(_defaults.get(self.hook, {}))
+        for name, row in _rows.get(self.hook, {}).items():
+            claims[name] = (getattr(row.record, self.attribute, 0), row.source)
+        by_place: dict[int, str] = {}
+        for name, (place, source) in claims.items():
+            other = by_place.setdefault(place, name) if place else name
+            if other != name:
+                both = f"'{other}' of {claims[other][1]} and '{name}' of {source}"
+                raise PluginError(f"two of the {self.hook} claim to be the default: {both}", hint="Name one here.")
+        if not by_place:
+            raise PluginError(f"none of the {self.hook} is a default", hint="Name one here.")
+        names = [by_place[place] for place in sorted(by_place)]
+        return names if self.several else names[0]
+
+
 def _fill() -> None:
     global _filled
     if _filled:
@@ -70,6 +115,8 @@ def _fill() -> None:
             for offer in offers(source.load()):
                 if offer.hook in HOOKS:
                     add(offer, source)
+                else:
+                    declare(offer, source)
         except FAILURES as error:  # `load_plugins` lists it; what it would have offered is not there
             _broken.append(f"{source}: {reason(error)}")
 

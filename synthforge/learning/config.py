@@ -8,6 +8,7 @@ from typing import Any
 from ..core.config import key
 from ..core.errors import did_you_mean
 from ..core.foreign import check_arguments
+from ..core.tables import Default
 from .networks.backbone import BACKBONES
 
 SAMPLING = ("all", "random", "active")
@@ -27,7 +28,7 @@ class NetworkConfig:
     """The feature encoder."""
 
     backbone: str = key(
-        "unet",
+        Default("backbones"),
         "A registered feature encoder: `unet` is the paper's (3 -> channels at full resolution), `residual` a dense "
         "residual encoder with a feature pyramid (ResNet-18 at width 1), `timm` any timm model that gives features "
         "with the same pyramid and random weights.",
@@ -157,7 +158,7 @@ class TrainConfig:
     """Stage B: one network on synthetic samples. It ends with the first of epochs, max_steps and max_minutes."""
 
     tasks: list[Any] = key(
-        ["keypoints", "segmentation", "depth"],
+        Default("tasks", several=True),
         "Task plugins: names, or mappings with `name` and the plugin's own keys.",
     )
     network: NetworkConfig = key(NetworkConfig, "The feature encoder.")
@@ -200,7 +201,8 @@ class TrainConfig:
         "auto", "Arithmetic; `auto` is bf16 where the device multiplies it natively, else 32 bit.", choices=PRECISIONS
     )
     augmentation: Any = key(
-        "paper", "A policy by name, or {policy: NAME, rotation: 7} to change some of its numbers (angles in degrees)."
+        Default("policies"),
+        "A policy by name, or {policy: NAME, rotation: 7} to change some of its numbers (angles in degrees).",
     )
     weighting: str = key(
         "fixed",
@@ -254,7 +256,10 @@ class FinetuneConfig:
     precision: str = key(
         "auto", "Arithmetic; `auto` is bf16 where the device multiplies it natively, else 32 bit.", choices=PRECISIONS
     )
-    augmentation: Any = key("light", "A policy by name, or {policy: NAME, rotation: 7} to change some of its numbers.")
+    augmentation: Any = key(
+        Default("policies", attribute="default_finetune"),
+        "A policy by name, or {policy: NAME, rotation: 7} to change some of its numbers.",
+    )
     jitter_shift: float = key(0.0, "Standard deviation of the box's shift, in sides of the crop.", low=0, high=1)
     jitter_scale: float = key(0.0, "Standard deviation of the logarithm of the box's size.", low=0, high=1)
     ema: float = key(0.99, "Decay of the averaged weights a step, 0 for none.", low=0, below=1)

@@ -21,6 +21,7 @@ class Policy:
     log). blur: sigma in pixels; noise: sigma in units of the range; erase: side of a patch in sides of the image;
     grey: probability; lowres: smallest factor of resolution; jpeg: lowest quality (these two come first, in `degrade`).
     shade: light that changes over the picture, slowly or as suddenly as a shadow's edge: sigma of the log.
+    default, default_finetune: 1 for the one that training or label fine-tuning uses where none is named, else 0.
     """
 
     name: str = field(default="", compare=False)
@@ -41,6 +42,8 @@ class Policy:
     lowres: tuple[float, float] = (0.0, 1.0)
     jpeg: tuple[float, float] = (0.0, 100.0)
     shade: tuple[float, float] = (0.0, 0.0)
+    default: int = field(default=0, compare=False)
+    default_finetune: int = field(default=0, compare=False)
 
 
 POLICIES = Table("policies", "augmentation policy", Policy)
@@ -49,11 +52,11 @@ POLICIES = Table("policies", "augmentation policy", Policy)
 def policy_of(reference: str | Mapping[str, Any]) -> Policy:
     """A policy by name, or `{policy: strong, rotation: 7}` to change some of its numbers. Raises ConfigError."""
     values = {} if isinstance(reference, str) else {str(k): v for k, v in reference.items()}
-    name = reference if isinstance(reference, str) else values.pop("policy", "none")
-    policy = POLICIES.get(str(name))
+    name = reference if isinstance(reference, str) else values.pop("policy", None)
+    policy = Policy() if name is None else POLICIES.get(str(name))
     if policy is None:
         raise ConfigError(f"augmentation: there is no policy '{name}'", hint=did_you_mean(name, POLICIES))
-    known = [item.name for item in dataclasses.fields(Policy) if item.name != "name"]
+    known = [item.name for item in dataclasses.fields(Policy) if item.compare]
     for key, value in values.items():
         if key not in known:
             raise unknown_key(key, known, "augmentation")

@@ -17,6 +17,7 @@ from ..core.errors import DataError, UserError
 from ..core.files import sha256_of
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest, plain, set_aside
+from ..core.tables import Default
 from ..core.versions import versions
 from .recipe import Recipe
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from ..datasets.codecs import Encoding
     from .workers import Job
 
-DEFAULT_ANNOTATORS = ("landmarks", "segmentation", "depth", "normals")
 # Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
 
@@ -37,8 +37,10 @@ MANY, LAST = 100_000_000, 2**63 - 1
 class GenerateConfig:
     """An annotated dataset. With filters, `samples` counts candidates: what they reject is left out, not replaced."""
 
-    generator: Any = key("anny", "Generator plugin: a name, or a mapping with `name` and the plugin's own keys.")
-    annotators: list[Any] = key(list(DEFAULT_ANNOTATORS), "Annotator plugins, written as the generator is.")
+    generator: Any = key(
+        Default("generators"), "Generator plugin: a name, or a mapping with `name` and the plugin's own keys."
+    )
+    annotators: list[Any] = key(Default("annotators", several=True), "Annotator plugins, written as the generator is.")
     filters: list[Any] = key(
         [], "Quality filters in the order they are asked; the first that rejects decides.", since="0.1"
     )

