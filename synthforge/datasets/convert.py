@@ -1,4 +1,4 @@
-"""Other people's dataset layouts: the paper's released one (read and write) and FaceSynthetics (read).
+"""Other people's dataset layouts: the paper's released one and FaceSynthetics, both read only.
 
 Foreign samples come back in the form `writer.write_shard` takes, so that they can be stored, shown and trained on like
 our own. What a layout does not hold is absent, never made up.
@@ -6,9 +6,6 @@ our own. What a layout does not hold is absent, never made up.
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +21,6 @@ from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
 
 from .codecs import check_label
-from .png import encode_png
-from .reader import ShardDataset
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class ReadOptions:
 
     schema: class schema of the label maps of the paper's layout; colours: RGB by class name, where they are not the
     schema's own. points: `px`, or `ndc` for coordinates in -1..1 over the image. metric_depth: turn 8-bit depth into
-    metres by the `depth_range` that `write_paper` stores, or by this one: (nearest, furthest) in metres.
+    metres by the `depth_range` in its annotation, or by this one: (nearest, furthest) in metres.
     """
 
     schema: str = "flame20"
@@ -72,12 +67,6 @@ def _points(value: Any, path: Path, options: ReadOptions, size: int) -> np.ndarr
 # --- the paper's released layout -------------------------------------------------------------------------------------
 
 _PAPER_NUMBERS = ("z", "flame_shape", "flame_exp", "flame_pose")
-_PARAMETER_NAMES: dict[str, tuple[str, ...]] = {
-    "z": ("z",),
-    "flame_shape": ("flame_shape", "shape"),
-    "flame_exp": ("flame_exp", "expression"),
-    "flame_pose": ("flame_pose", "pose"),
-}
 
 
 def _paper_keys(root: Path) -> list[str]:
@@ -158,83 +147,6 @@ def _metres(stored: np.ndarray, near: float, far: float) -> np.ndarray:
     """8 bits to metres: 255 nearest, 1 furthest, 0 none."""
     depth = far - (stored.astype(np.float32) - 1) / np.float32(254) * np.float32(far - near)
     return np.where(stored > 0, depth, 0).astype(np.float32)
-
-
-def write_paper(
-    dataset: ShardDataset,
-    out: Path | str,
-    *,
-    depth_range: tuple[float, float] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Write a dataset in the paper's layout: images/, depth/ (8 bit), seg/ (RGB), annotations/, numbered from 00000.
-
-    Lossy, as the layout is: depth has 254 steps between `depth_range` (nearest, furthest in metres; None takes the
-    dataset's own range), 255 nearest, 0 none. Keys the layout asks for and the dataset does not have (`fan_kps`,
-    `mse` come from a landmark detector) are null. `depth_range`, `schema`, `landmarks3d` and `key` are added.
-
-    The folder appears when it is complete. Raises DataError when it exists or when a field is missing.
-    """
-    out = Path(out)
-    names = {item.name: item for item in dataset.fields}
-    missing = [name for name in ("landmarks2d", "segmentation", "depth") if name not in names]
-    if missing:
-        raise DataError(f"{dataset.root} lacks {', '.join(missing)}, which the paper's layout holds")
-    if out.exists():
-        raise DataError(f"{out} exists already", hint="Name a folder that does not exist yet, or remove it.")
-    near, far = depth_range or _depth_range(dataset)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        for folder in ("images", "depth", "seg", "annotations"):
-            (partial / folder).mkdir(parents=True)
-        for index in range(len(dataset)):
-            sample = dataset[index]
-            for folder, content in _paper_files(sample, names["segmentation"].schema, near, far).items():
-                suffix = "json" if folder == "annotations" else "png"
-                (partial / folder / f"{index:05d}.{suffix}").write_bytes(content)
-            if progress is not None:
-                progress(index + 1, len(dataset))
-        partial.rename(out)
-    except BaseException as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise DataError(f"cannot write {out}: {error.strerror}", hint="Nothing was left behind.") from error
-        raise
-    return out
-
-
-def _depth_range(dataset: ShardDataset) -> tuple[float, float]:
-    only = ShardDataset(dataset.root, ["depth"])
-    positive = [depth[depth > 0] for depth in (sample["depth"] for sample in only)]
-    ends = [(float(values.min()), float(values.max())) for values in positive if values.size]
-    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 1.0)
-
-
-def _paper_files(sample: Mapping[str, Any], schema: str, near: float, far: float) -> dict[str, bytes]:
-    from synthforge.geometry.cameras import camera_to_eg3d
-
-    depth = sample["depth"]
-    steps = np.rint((far - depth.clip(near, far)) / max(far - near, 1e-9) * 254) + 1
-    parameters = (sample["scene"] or {}).get("parameters", {})
-    record: dict[str, Any] = {
-        name: next((parameters[p] for p in names if p in parameters), None) for name, names in _PARAMETER_NAMES.items()
-    }
-    record |= {
-        "camera_params": camera_to_eg3d(Camera.from_json(sample["camera"])).tolist(),
-        "2d_kps": sample["landmarks2d"].tolist(),
-        "fan_kps": None,
-        "mse": None,
-        "landmarks3d": sample["landmarks3d"].tolist() if "landmarks3d" in sample else None,
-        "depth_range": [near, far],
-        "schema": schema,
-        "key": sample["__key__"],
-    }
-    return {
-        "images": encode_png(sample["image"], runs=True),
-        "depth": encode_png(np.where(depth > 0, steps, 0).astype(np.uint8)),
-        "seg": encode_png(CLASS_SCHEMAS[schema].palette[sample["segmentation"]]),
-        "annotations": json.dumps(record).encode(),
-    }
 
 
 # --- FaceSynthetics, Wood et al., "Fake It Till You Make It" (ICCV 2021) ----------------------------------------------

@@ -7,7 +7,7 @@ import functools
 import logging
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,9 +273,3 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
         if digest(body) != record["sha256"]:
             raise ValueError("it was changed after it was written")
     return record
-
-
-def read_samples(root: Path | str, indices: Iterable[int]) -> list[dict[str, Any]]:
-    """Some samples, whole."""
-    dataset = ShardDataset(root)
-    return [dataset[index] for index in indices]

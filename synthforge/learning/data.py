@@ -74,12 +74,14 @@ class SyntheticFaces:
         return Example(image, box, {name: sample[name] for name in self.names})
 
 
-def needed_fields(tasks: Iterable[Task]) -> set[str]:
-    """Names of all fields that synthetic faces are read with: images, points for the face box, what tasks learn from.
+def needed_fields(tasks: Iterable[Task], *manifests: Mapping[str, Any]) -> list[str]:
+    """Names of the fields that synthetic faces are read with: images, points for the face box, what tasks learn from.
 
-    A dataset need not have all of them.
+    manifests: of the datasets, whose shared fields count. The points are the first of the first dataset.
     """
-    return {"image", "landmarks2d", *(name for task in tasks for name in task.fields)}
+    shared = set.intersection(*({item["name"] for item in manifest["fields"]} for manifest in manifests))
+    points = [f["name"] for f in manifests[0]["fields"] if f["kind"] == "points2d" and f["name"] in shared]
+    return sorted(shared & {"image", *points[:1], *(name for task in tasks for name in task.fields)})
 
 
 def fields_of(dataset: Any) -> dict[str, Field]:

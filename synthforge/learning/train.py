@@ -231,9 +231,8 @@ class _TrainJob:
             return self.dataset
         from ..datasets.reader import ShardDataset, read_manifest
 
-        there = {item["name"] for item in read_manifest(self.root)["fields"]}
-        wanted = needed_fields(task for task, _ in self.tasks.values())
-        return ShardDataset(self.root, fields=sorted(wanted & there))
+        tasks = (task for task, _ in self.tasks.values())
+        return ShardDataset(self.root, fields=needed_fields(tasks, read_manifest(self.root)))
 
     def _weights(self) -> TaskWeights:
         for key in ("task_weights", "mirrored"):

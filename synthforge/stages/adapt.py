@@ -168,8 +168,7 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {**kept, "hardness": np.asarray(kept["hardness"])}
     model = load_model(folder, plugins=context.plugins)
-    there = {item["name"] for item in manifest["fields"]}
-    dataset = ShardDataset(context.inputs["dataset"], fields=sorted(needed_fields(model.tasks.values()) & there))
+    dataset = ShardDataset(context.inputs["dataset"], fields=needed_fields(model.tasks.values(), manifest))
     losses = sample_losses(model, dataset)
     record: dict[str, Any] = {
         "keys": dataset.keys(),

@@ -77,6 +77,7 @@ def promise(context: StageContext, config: TrainStage) -> Promise:
 def run(context: StageContext, config: TrainStage) -> None:
     """Train, or go on from the last checkpoint."""
     from ..datasets.joint import JointDataset
+    from ..datasets.reader import read_manifest
     from ..learning.data import needed_fields
     from ..learning.train import train
 
@@ -84,7 +85,7 @@ def run(context: StageContext, config: TrainStage) -> None:
     roots = [folder for name, folder in context.inputs.items() if name.partition(".")[0] == "dataset"]
     joint = None
     if len(roots) > 1:
-        joint = JointDataset(roots, sorted(needed_fields(tasks.values())))
+        joint = JointDataset(roots, needed_fields(tasks.values(), *map(read_manifest, roots)))
     train(
         dataclasses.replace(config, tasks=plain(config.tasks)),
         roots[0],

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from made_samples import FIELDS, make_sample
+from paper_layout import write_paper
 from PIL import Image
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import AnnotationError, ConfigError, DataError, UserError
 from synthforge.core.plugins import Plugins, load_plugins
 from synthforge.core.schemas import CLASS_SCHEMAS
-from synthforge.datasets.convert import LAYOUTS, ReadOptions, layout_named, resized, write_paper
+from synthforge.datasets.convert import LAYOUTS, ReadOptions, layout_named, resized
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.writer import finish, to_sample, write_shard
 from synthforge.testing import check_annotator, check_generator
@@ -135,23 +136,6 @@ def test_broken_files_of_the_papers_layout_are_named(paper: Path, file: str, con
     path.unlink() if content is None else path.write_bytes(content)
     with pytest.raises(DataError, match=file.replace(".", r"\.")):
         LAYOUTS["paper"].read(paper, "00000", OURS)
-
-
-def test_writing_the_papers_layout_is_all_or_nothing(tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
-    root = make_dataset(shards=1, count=2)
-    dataset = ShardDataset(root)
-
-    def stop(done: int, total: int) -> None:
-        raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError):
-        write_paper(dataset, tmp_path / "out", progress=stop)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
-    write_paper(dataset, tmp_path / "out")
-    with pytest.raises(DataError, match="exists already"):
-        write_paper(dataset, tmp_path / "out")
-    with pytest.raises(DataError, match="lacks landmarks2d, segmentation"):
-        write_paper(ShardDataset(root, ["image", "depth"]), tmp_path / "other")
 
 
 def test_face_synthetics_is_read_as_documented(face_synthetics: Path) -> None:

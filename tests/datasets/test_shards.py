@@ -25,7 +25,7 @@ from synthforge.core.files import clean_stale
 from synthforge.core.records import Field, Rendering, Scene
 from synthforge.datasets.codecs import CODECS, Encoding
 from synthforge.datasets.layout import header, marker_path, tar_path
-from synthforge.datasets.reader import ShardDataset, read_samples
+from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.writer import finish, shard_done, to_sample, write_shard
 
 EXACT = {
@@ -165,7 +165,7 @@ def test_renderings_become_samples(tmp_path: Path) -> None:
     sample = to_sample(Rendering(scene, camera, np.zeros((24, 24, 3), np.uint8)), {"words": ["a"]})
     write_shard(tmp_path, 0, [sample], [Field("words", "json")], config_hash="x")
     finish(tmp_path, shards=1, config_hash="x", config={}, licences={})
-    (got,) = read_samples(tmp_path, [0])
+    (got,) = ShardDataset(tmp_path)
     assert got["__key__"] == "000000012"
     assert got["scene"] == {
         "seed": 5,

@@ -21,6 +21,7 @@ from synthforge.learning.data import (
     RealFaces,
     SyntheticFaces,
     make_loader,
+    needed_fields,
     prepare,
     read_batches,
 )
@@ -44,6 +45,17 @@ def crops_of(policy: str | None, *, cache: int = 0, count: int = 12, margin: flo
 def all_batches(dataset: CropDataset, workers: int) -> list[dict[str, torch.Tensor]]:
     order = EpochBatches(range(len(dataset)), 4, 0, last=2)
     return list(make_loader(dataset, order, workers=workers))
+
+
+def test_the_face_box_is_cut_by_points_of_any_name() -> None:
+    def manifest(*fields: tuple[str, str]) -> dict[str, Any]:
+        return {"fields": [{"name": name, "kind": kind} for name, kind in fields]}
+
+    one = manifest(("image", "image"), ("whole98", "points2d"), ("pupils", "points2d"), ("albedo", "image"))
+    assert needed_fields([], one) == ["image", "whole98"]
+    other = manifest(("image", "image"), ("pupils", "points2d"), ("landmarks2d", "points2d"))
+    assert needed_fields([], one, other) == ["image", "pupils"]  # what both have
+    assert needed_fields(TASKS.values(), other) == ["image", "landmarks2d", "pupils"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from synthforge.core.factors import Factor
 
-from .settings import Next3DConfig
+from .settings import Next3DConfig, VolumeConfig
 
 _PAPER = "the paper's range"
 
 
-class _Latent(Protocol):
-    azimuth: float
-    elevation: float
-    field_of_view: list[float]
-
-
-def latent_factors(config: _Latent) -> tuple[Factor, ...]:
+def latent_factors(config: VolumeConfig) -> tuple[Factor, ...]:
     """The latent code, all of its entries together, and the camera."""
     return (
         Factor("z", ("parameters.z",), "normal", source="what the published networks were trained with"),

@@ -9,28 +9,12 @@ from synthforge.core.config import key
 
 
 @dataclass
-class Next3DConfig:
-    """Next3D; the defaults are the paper's."""
+class VolumeConfig:
+    """What every generator has that marches a volume seen by a camera on a sphere around it."""
 
     checkpoint: str = key("", "An official .pkl or a converted .safetensors; empty for the added asset.")
-    edition: str = key("flame2020", "Edition of FLAME.", choices=("flame2020", "flame2023", "flame2023-open"))
-    painted: str = key("", "UV label map of the head `flame`; see there.")
-    alignment: str = key("", "JSON of a fitted map from FLAME to the volume, empty for the published one.")
-    variant: str = key(
-        "synthforge",
-        "`synthforge` is the paper's dataset script (only the front plane follows the mesh), `official` the published "
-        "model.",
-        choices=("official", "synthforge"),
-    )
-    condition: str = key(
-        "", "Camera that the mapping network sees, empty for the variant's own.", choices=("", "frontal", "sampled")
-    )
     psi: float = key(0.7, "Truncation: 1 is none, 0 the mean face.", low=0, high=2)
     cutoff: int = key(14, "Layers that are truncated, from the first.", low=0, high=100)
-    identity: int = key(100, "Components of FLAME's identity that are drawn.", low=0, high=300)
-    expression: int = key(50, "Components of FLAME's expression that are drawn.", low=0, high=100)
-    identity_range: float = key(2.0, "Identity is drawn uniformly in plus and minus this.", low=0, high=10)
-    expression_range: float = key(2.0, "Expression is drawn uniformly in plus and minus this.", low=0, high=10)
     azimuth: float = key(
         0.8, "Camera azimuth is drawn uniformly in plus and minus this.", unit="rad", low=0, high=math.pi
     )
@@ -54,10 +38,32 @@ class Next3DConfig:
         low=0,
         high=4096,
     )
-    refine: bool = key(False, "Fit the alignment to each sample's density, a second or two a sample.")
     batch_size: int = key(1, "Scenes rendered at a time.", low=1, high=1024)
     device: str = key("cpu", "Where torch computes: `cpu`, `cuda`, `cuda:1` ...")
 
     def __post_init__(self) -> None:
         if self.field_of_view[0] > self.field_of_view[1]:
             raise ValueError(f"field_of_view is [low, high], got {self.field_of_view}")
+
+
+@dataclass
+class Next3DConfig(VolumeConfig):
+    """Next3D; the defaults are the paper's."""
+
+    edition: str = key("flame2020", "Edition of FLAME.", choices=("flame2020", "flame2023", "flame2023-open"))
+    painted: str = key("", "UV label map of the head `flame`; see there.")
+    alignment: str = key("", "JSON of a fitted map from FLAME to the volume, empty for the published one.")
+    variant: str = key(
+        "synthforge",
+        "`synthforge` is the paper's dataset script (only the front plane follows the mesh), `official` the published "
+        "model.",
+        choices=("official", "synthforge"),
+    )
+    condition: str = key(
+        "", "Camera that the mapping network sees, empty for the variant's own.", choices=("", "frontal", "sampled")
+    )
+    identity: int = key(100, "Components of FLAME's identity that are drawn.", low=0, high=300)
+    expression: int = key(50, "Components of FLAME's expression that are drawn.", low=0, high=100)
+    identity_range: float = key(2.0, "Identity is drawn uniformly in plus and minus this.", low=0, high=10)
+    expression_range: float = key(2.0, "Expression is drawn uniformly in plus and minus this.", low=0, high=10)
+    refine: bool = key(False, "Fit the alignment to each sample's density, a second or two a sample.")
