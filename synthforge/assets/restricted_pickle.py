@@ -33,7 +33,7 @@ def plain_dict(*arguments: Any) -> dict[Any, Any]:
 
 
 class _Counted(dict[int, Any]):
-    """Instructions by code, of which only so many are given out."""
+    """Instructions by code. Raises Malformed after `_MAX_INSTRUCTIONS` look-ups."""
 
     given = 0
 

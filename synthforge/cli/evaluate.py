@@ -53,8 +53,10 @@ SHEET_FACES = 24
     default=None,
     help="Mean of the predictions of the crop and of its mirror image [default: as the model says].",
 )
-@click.option("--input-size", type=click.IntRange(min=16), help="Pixels of a crop, where not as the model was trained.")
-@click.option("--align", type=click.IntRange(min=0), default=0, help="Also with one map a landmark, fitted on so many.")
+@click.option(
+    "--input-size", type=click.IntRange(min=16), help="Pixels of a crop; default: the model's size for the task."
+)
+@click.option("--align", type=click.IntRange(min=0), default=0, help="Faces to fit one map per landmark on; 0: none.")
 @click.option("--align-kind", type=click.Choice(["affine", "offset"]), default="affine", show_default=True)
 @click.option("--align-split", default="", help="Split to fit the maps on; else a part of the scored faces.")
 @click.option(
@@ -67,7 +69,7 @@ SHEET_FACES = 24
 @click.option(
     "--worst", type=click.IntRange(min=0), default=20, show_default=True, help="How many of the worst to list."
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many faces.")
+@click.option("--limit", type=click.IntRange(min=1), help="Score the first N faces only.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write report.html and report.json here as well.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw the worst faces into this JPEG, one a split.")

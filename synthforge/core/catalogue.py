@@ -60,13 +60,15 @@ class FileNeed:
 class Entry:
     """One registered plugin.
 
-    `factory(config)` builds it; `config` is the dataclass OmegaConf merges and checks; `distribution` and `origin` say
-    who offers it (`synthforge 0.1.0`, `./my_generator.py`); `licence` is that of what it makes or needs; `fake` writes
-    made-up files in the formats of the licensed ones it needs into a folder and returns them by asset name;
-    `files(config)` says which files it reads: they are looked for before a pipeline starts, stand in the manifest with
-    checksum and licence, and a changed one reruns the stage; `presets` are chosen by the key `preset`. `default`: its
-    place among the plugins of its kind that a configuration means when it names none, 0 for no such place; `built()` is
-    the file that its first use on a machine builds, where that takes long.
+    - factory(config) builds it; config: the dataclass that OmegaConf merges and checks;
+    - distribution, origin: who offers it (`synthforge 0.1.0`, `./my_generator.py`);
+    - licence: of what it makes or needs;
+    - fake: writes made-up licensed files into a folder and returns them by asset name;
+    - files(config): the files it reads. They are looked for before a pipeline starts and listed in the manifest; a
+      changed one reruns the stage;
+    - presets: sets of keys, chosen by the key `preset`;
+    - default: rank among the plugins of its kind that are used where a configuration names none, 0 for never;
+    - built(): the file that its first use on a machine builds, where that takes long.
     """
 
     kind: str

@@ -31,9 +31,9 @@ class Limits:
 
     image_bytes: int = 512 << 20
     image_pixels: int = 100_000_000
-    #: Pictures of up to so many pixels are decoded however small the file is;
+    #: Pictures of up to this many pixels are decoded however small the file is.
     free_pixels: int = 10_000_000
-    #: larger ones need a byte for so many pixels. Photographs have a byte for 2 to 80.
+    #: Larger pictures need at least one byte per this many pixels. Photographs have one byte per 2 to 80.
     pixels_per_byte: int = 100
     #: Progressive JPEG has about ten scans; each further one costs time over the whole picture.
     jpeg_scans: int = 100

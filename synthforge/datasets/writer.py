@@ -87,7 +87,7 @@ def write_shard(
 
     samples: mappings with `__key__`, the fields by name, `scene` and `camera` (see `to_sample`); read one by one.
     fields: what to store; the image is added when it is not named. notes: read after the last sample, so that the
-    iterable may still fill it. threads: encode in so many threads while the iterable makes the next samples.
+    iterable may still fill it. threads: number of threads that encode while the iterable makes the next samples.
 
     Raises DataError naming shard, key and field; the temporary file is then removed and other shards are untouched.
     """

@@ -53,7 +53,7 @@ class Options:
 
     box: `truth`, `jitter` (see `boxes.jittered`) or `detector`, which asks `finder` for the boxes of a photograph; a
     face none of them belongs to is scored from the annotated box, and counted. look: what is analysed besides the
-    scores. limit: only the first so many faces. cases: how many faces are kept for pictures of
+    scores. limit: number of faces to score, from the first. cases: how many faces are kept for pictures of
     the best, the median and the worst ones. batch_size: photographs read and predicted at once. progress: whether a bar
     is shown.
     """

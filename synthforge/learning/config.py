@@ -174,15 +174,15 @@ class TrainConfig:
     accumulate: int = key(1, "Batches an optimiser step.", low=1, high=65536)
     dense_stride: int = key(
         1,
-        "Losses of maps look at every n-th row and column, from a random first one in each step: an unbiased estimate "
+        "Losses of maps use every n-th row and column, with a random offset in each step: an unbiased estimate "
         "of the loss over all pixels for a fraction of its cost.",
         low=1,
         high=256,
     )
     more_sizes: list[int] = key(
         [],
-        "Sides of a crop that take turns with network.input_size from step to step, so that the model can be used at "
-        "these as well.",
+        "Further sides of a crop: steps alternate between network.input_size and these, so that the model can be used "
+        "at all of them.",
         unit="px",
         low=16,
         high=MAX_SIDE,
@@ -195,7 +195,7 @@ class TrainConfig:
         high=MAX_SIDE,
     )
     mirrored: list[str] = key(
-        [], "Tasks that the trained model answers by the mean with the mirrored crop, at twice their cost."
+        [], "Tasks that the trained model predicts by the mean with the mirrored crop, at twice their cost."
     )
     precision: str = key(
         "auto", "Arithmetic; `auto` is bf16 where the device multiplies it natively, else 32 bit.", choices=PRECISIONS
@@ -264,8 +264,8 @@ class FinetuneConfig:
     jitter_scale: float = key(0.0, "Standard deviation of the logarithm of the box's size.", low=0, high=1)
     ema: float = key(0.99, "Decay of the averaged weights a step, 0 for none.", low=0, below=1)
     validate_every: int = key(1, "Epochs between validations.", low=1)
-    patience: int = key(0, "End after so many validations without a better one, 0 for never.", low=0)
-    limit: int = key(0, "Use only the first so many training faces, 0 for all.", low=0)
+    patience: int = key(0, "Number of validations without improvement after which training ends, 0 for never.", low=0)
+    limit: int = key(0, "Number of training faces to use, from the first; 0 for all.", low=0)
     cache: bool = key(
         True, "Compute the frozen network's answers to faces that are not augmented only once.", counts=False
     )

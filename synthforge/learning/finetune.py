@@ -93,9 +93,9 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune the task of `benchmark` on its train split; writes a complete model folder `out_dir`.
 
-    The weights kept are those of the best validation, on plain crops. Of points, what all annotations have in common to
-    one side is measured last, on the training faces (`AdapterInfo.lean`): mirrored faces hide it while the network
-    learns. name: what `model.json` calls the real data. Raises ConfigError
+    The weights kept are those of the best validation, on plain crops. The constant label offset of points
+    (`AdapterInfo.lean`) is measured last, on the training faces: a network that learns from flipped faces cannot learn
+    it. name: what `model.json` calls the real data. Raises ConfigError
     for a split or task that is not there, or a test split; DataError for files that are not what they should be.
     """
     benchmark.for_learning(train_split, val_split)

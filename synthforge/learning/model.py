@@ -43,8 +43,8 @@ class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
     options: keys of the task's configuration that it is built with where they differ from its head's. with_levels: it
-    reads the encoder's maps of every size as well. lean: the mean of `Task.offset` over the faces it learned from, of
-    points how far right and below annotations lie, in shares of the crop; `predict` adds it.
+    reads the encoder's maps of every size as well. lean: constant label offset, the mean of `Task.offset` over the
+    faces it learned from; for points how far right and below annotations lie, in sides of the crop. `predict` adds it.
     """
 
     schema: str

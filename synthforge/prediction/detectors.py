@@ -45,8 +45,8 @@ Detect = Callable[[np.ndarray, "Box | None"], "list[Found]"]
 class Calibration:
     """How a detector's box becomes the tight box of the landmarks, in units of the detector box's side.
 
-    side: sqrt(width * height) of the detector's box. The landmarks' box is a square of `scale` sides around the box's
-    centre moved `down` by so many sides (and not sideways, as a mirrored face would be moved the other way). spread:
+    side: sqrt(width * height) of the detector's box. The landmarks' box is a square with side `scale` * side.
+    Its centre is the box's, moved down by `down` * side; never sideways, since flips would reverse that. spread:
     median distance, over the faces it was measured on, between that square and the annotated one: of the centres, and
     of the sides, both in annotated sides.
     """

@@ -1,11 +1,11 @@
-"""The one way from a photograph and face boxes to a model's answers, for measuring and for serving alike.
+"""From a photograph and face boxes to a model's predictions: one implementation for `evaluate` and `predict`.
 
 1. The face box is made square, `crop_scale` times its larger side, cut out with anti-aliasing and resampled; what lies
    outside of the photograph is black.
 2. Each further pass cuts again around the face that was found. A box found that makes no crop (not finite, empty, too
    large, off the photograph) leaves the crop before as it is.
-3. Each task sees the last crop at the size its model is best at; tasks of one size share a look.
-4. The answers are brought back to the photograph's pixels by the tasks (`Task.to_photograph`).
+3. Each task sees the last crop at the size its model is best at; tasks of one size share a forward pass.
+4. Tasks map their predictions back to the photograph's pixels (`Task.to_photograph`).
 """
 
 from __future__ import annotations

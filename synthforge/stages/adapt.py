@@ -1,8 +1,8 @@
 """adapt: new scenes near those a model finds hard, within the distributions the generator declares.
 
-Every sample of a finished dataset is scored by the model's loss; parents are drawn by softmax(temperature * hardness);
-each new scene takes its parent's random numbers and moves them a little (`core.nearby`), so that no factor leaves its
-declared range; a declared share is drawn afresh. What came of it stands in `distributions.html`.
+Every sample of a finished dataset is scored by the model's loss. Parents are drawn by softmax(temperature * hardness).
+Each new scene moves its parent's random numbers a little (`core.nearby`), so that no factor leaves its declared range.
+The rest of the scenes are drawn independently. `distributions.html` compares the distributions.
 """
 
 from __future__ import annotations

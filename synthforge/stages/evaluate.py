@@ -61,7 +61,7 @@ class EvaluateConfig:
     groups: dict[str, Any] = key({}, "By attribute of a face: edges of its groups, or [] for one group a value.")
     worst: int = key(20, "How many of the worst faces to list.", low=0)
     sheet: int = key(0, "How many of the worst faces to draw.", low=0, high=10_000)
-    limit: int | None = key(None, "Score the first so many faces only.", low=1)
+    limit: int | None = key(None, "Number of faces to score, from the first; null for all.", low=1)
     batch_size: int = key(16, "Faces at a time; never changes a figure.", low=1, high=65536, counts=False)
     label: str = key("", "What the report calls this row, empty for the stage's name.")
 

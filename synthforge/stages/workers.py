@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..core.records import Rendering, Scene
     from ..datasets.codecs import Encoding
 
-# So many samples are rendered sooner here than by processes that must load everything first.
+# Up to this number of samples, rendering in this process is faster than starting workers.
 FEW = 16
 
 

@@ -268,8 +268,8 @@ class ConditionalSynthesis(Synthesis):
         return whole
 
 
-# After the first block, the edge of a part spoils at most 15 pixels of a four times finer image: each level has a
-# fusion and an upsampling convolution with a reach of one of its pixels and another convolution at twice its size.
+# After the first block, a part's border affects at most 15 pixels of an image four times as fine. Each level has a
+# fusion and an upsampling convolution, each with a reach of one of its pixels, and another one at twice its size.
 _MARGIN, _ALIGN = 4, 4
 
 

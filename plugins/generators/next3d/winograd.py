@@ -3,9 +3,8 @@
 F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity, about five times more accurate than the usual 0, +-1, +-2:
 the largest error is about 1e-5 for outputs of unit variance (the direct convolution has 2e-6). Images are (H,W,C), so
 that every step is a matrix product over runs of channels. Strips of tile rows are transformed, multiplied and
-transformed back one after the other, so that they stay in the cache, and are handed on from there; each thread works on
-strips of its own, because so many small products would spend their time waiting for each other if every one were
-divided among the threads.
+transformed back one after the other, so that they stay in the cache. Each thread works on strips of its own: dividing
+every small product among the threads would spend most of the time waiting.
 """
 
 from __future__ import annotations

@@ -5,11 +5,15 @@
 Every point is placed by anatomy on the canonical head (mean phenotypes, neutral face), the left side first and the
 right side as its mirror image; see the functions below for the reason behind each. The convention is that of the iBUG
 68-point mark-up (Sagonas et al., "300 Faces in-the-Wild Challenge", 2016): which tissue edge a point follows and how
-points are spaced along it. No coordinate is fitted to an annotation and no detector takes part. Where the convention
-leaves a choice it was settled by looking at annotated 300W training photographs and their mean shape: how high in the
-brow its points run (`BROW_LEVELS`), how far its head drops and its tail reaches (`anatomy`), how far above sellion
-and pronasale the ends of the bridge are marked, how far inside of the corners and borders of eyes and lips annotators
-click, how points are spread along lids and lips. The constants below say all of it, in round figures.
+points are spaced along it. No coordinate is fitted to an annotation and no detector takes part.
+
+The convention leaves choices. They were made by looking at annotated 300W training photographs and their mean
+differences, and are round figures, the constants below and in `anatomy`:
+
+- how high in the brow its points run (`BROW_LEVELS`), and where its ends are;
+- how far above sellion and pronasale the ends of the bridge are marked;
+- how far inside of the corners and borders of eyes and lips annotators click;
+- how points are spaced along lids and lips.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ BROW_LEVELS = (1.37, 1.0, 1.17, 1.35, 0.95)
 
 #: the brow's last point stands at this share of its length: the very tail turns out of sight at the temple
 BROW_REACH = 0.965
-#: 0 and 16 stand so many metres below the middle of the eyeball
+#: metres from the middle of the eyeball down to 0 and 16
 JAW_END_BELOW = 0.0005
 
 #: Eyes are marked where their white ends, inside of the skin's corners (m), and the lids' points frame the iris, which
@@ -43,27 +47,27 @@ JAW_END_BELOW = 0.0005
 INNER_CANTHUS, OUTER_CANTHUS = 0.0009, 0.0021
 LID_SHARES = (0.32, 0.585)
 
-#: the peaks of Cupid's bow are the part within so many metres of its highest place; 50 and 52 stand on their outer
-#: flanks, so much further out
+#: metres: the peaks of Cupid's bow are the part within PEAK_PLATEAU of its highest place; 50 and 52 lie on their outer
+#: flanks, PEAK_FLANK further out
 PEAK_PLATEAU, PEAK_FLANK = 0.0007, 0.0018
-#: 48 and 54 stand so many metres inside of the skin's corner
+#: metres from the skin's corner inwards to 48 and 54
 LIP_CORNER_INSIDE = 0.0015
-#: but for the peaks, lips are marked inside of the border of the red, the lower and the upper one by so many metres
+#: metres from the border of the red inwards to the points of the lower and the upper lip, except the peaks
 LIP_INSIDE = 0.0023, 0.0018
 #: 60 and 64 are where the red of both lips parts, a little inside of the corner of the skin: share of the half width
 INNER_CORNER = 0.88
-#: the upper lip's inner points stand so far above the line of contact, on what shows of it when lips part, metres
+#: metres from the line of contact up to the upper lip's inner points, on what is seen of it when lips part
 INNER_RIM = 0.001
-#: and so many metres nearer to the middle than the outer ones
+#: metres by which they are nearer to the middle than the outer points
 INNER_NEARER = 0.0007
 #: 31 and 35 lie below the rim of the wing, at this share of the way to its crease with the lip
 WING_BELOW = 0.5
-#: and so far out on the nose's half width
+#: and at this share of the nose's half width
 WING_OUT = 0.735
-#: 33 stands on the columella, so many metres above the subnasale
+#: metres from the subnasale up to 33, on the columella
 COLUMELLA = 0.0005
-#: 27 is the nasion, the suture above the deepest point of the root; 30 is marked where the bridge runs into the ball of
-#: the tip, above its foremost point: both by so many metres
+#: metres from the deepest point of the root (sellion) up to 27, the nasion; and from the foremost point of the tip up
+#: to 30, where the bridge meets the ball of the tip
 NASION_ABOVE_SELLION = 0.0015
 BRIDGE_ABOVE_TIP = 0.002
 
@@ -173,9 +177,9 @@ def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
 
 
 def _nose(anatomy: Anatomy) -> dict[int, Places]:
-    """27 the nasion above the sellion (deepest point of the root), 30 the end of the bridge just above the pronasale,
-    28 and 29 between them; 33 just above the subnasale, where columella and lip meet; 35 below the rim of the wing, at
-    almost three quarters of the nose's half width; 34 halfway between the two, below the nostril."""
+    """27: the nasion, above the sellion (deepest point of the root). 30: the end of the bridge, above the pronasale.
+    28 and 29: between them. 33: just above the subnasale, where columella and lip meet. 35: below the rim of the wing,
+    at almost three quarters of the nose's half width. 34: halfway between 33 and 35, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
     ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))

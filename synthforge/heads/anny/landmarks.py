@@ -17,22 +17,22 @@ from ...core.errors import DataError
 EMBEDDING_FILE = "anny_ibug68.json"
 # upper and lower lid points that face each other
 _LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
-#: from chin (0) to ear (1) the jaw's points lie so far short of even steps: annotators' stand closer at the chin
+#: jaw points at share s of the way from chin (0) to ear (1) lie at s - JAW_SHORT * sin(pi s): closer at the chin
 JAW_SHORT = 0.012
-#: heads nod, and the ends of the annotated jaw follow the ears only so far: by this share of the way they stay near the
-#: height of the eyes in the picture
+#: height of the ends of the jaw line in the picture: (1 - JAW_ENDS_STAY) * height of the ear + JAW_ENDS_STAY * `level`,
+#: because annotated ends follow nodding ears only part of the way
 JAW_ENDS_STAY = 0.4
-#: that height lies below the eyes by this share of what a face is longer, from eyes to chin, than `FACE_LENGTH` times
-#: the distance of its outer eye corners: on long faces the ends are marked lower
+#: level = height of the eyes - LONG_FACES * (height from chin to eyes - FACE_LENGTH * distance of the outer eye
+#: corners): on long faces the ends are marked lower
 LONG_FACES = 0.3
 FACE_LENGTH = 1.15
-#: on a turned face the points between the ends slide along the contour towards the far side: by this share of the
-#: distance of the outer eye corners, times the sine of the turn
+#: on a turned face the points between the ends move along the contour towards the far side, by
+#: JAW_SLIDES * distance of the outer eye corners * sin(yaw)
 JAW_SLIDES = 0.038
-_SLIDE_ENDS = 0.25  # over this last part of the way to the ear less and less, to nothing
-#: On a turned face annotators mark what stands out towards its far side: the ridge of the nose, the edge of the lips,
-#: the bend of the brow. In the picture a point lies sideways, and up or down as heads nod, as if it stood so many
-#: metres in front of the skin: for either.
+_SLIDE_ENDS = 0.25  # over this last share of the way to the ear that movement fades to zero
+#: On a turned face annotators mark the edge that is seen on its far side: the ridge of the nose, the rim of the lips,
+#: the bend of the brow. A point with (a, b), in metres, moves by a * sin(yaw) sideways and b * sin(pitch) upwards in
+#: the picture. Yaw and pitch are those of the head, seen from the camera.
 STANDS_OUT: dict[int, tuple[float, float]] = {
     **dict.fromkeys((0, 16), (0.004, -0.0015)),
     **dict.fromkeys((1, 15), (0.0015, -0.0015)),
@@ -55,7 +55,7 @@ STANDS_OUT: dict[int, tuple[float, float]] = {
 }
 # inner points of the upper and the lower lip that face each other
 _LIPS = ((61, 67), (62, 66), (63, 65))
-#: the lower lip rolls over the line of contact: of an open mouth its inner points are marked so many metres above it
+#: metres from the line of contact up to the lower lip's inner points on an open mouth, where the lip rolls inwards
 LIP_ROLLS = 0.0012
 
 

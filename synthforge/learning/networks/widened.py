@@ -1,4 +1,4 @@
-"""A trained network's weights for the same network with more channels, which answers the same before it goes on."""
+"""A trained network's weights for the same network with more channels, which starts with the same function."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import torch
 def widened(given: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """`given`, the weights of a network, in the shapes of `fresh`, those of an untrained one like it, equal or wider.
 
-    Old channels come first and do not listen to new ones, whose weights towards them are zero; new channels keep
-    their random weights and listen to all. So the wider network starts with the function of the narrow one, as Net2Net
-    does (Chen et al. 2016), but without twins that have to be torn apart by noise. Holds where channels are never
-    concatenated or split into groups.
+    Old channels come first. Weights from new channels to old ones are zero-initialised; all other weights of new
+    channels keep their random values. So the wider network starts with the function of the narrow one, as in Net2Net
+    (Chen et al. 2016), but without duplicated channels. Holds where channels are never concatenated or grouped.
 
     Raises ValueError for tensors that one of them lacks, and for shapes that are not those of a wider network.
     """
