@@ -87,9 +87,9 @@ def load_model(
     """A model that predicts the faces of photographs: `load_model("face")("photo.jpg")[0].points`.
 
     model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
-    passes: how often to look; input_size: pixels of a crop, 0 for those each task is best at; flip: mean with the
-    mirrored crop, None as the model says; detector: finds the faces, empty for the default one; plugins: files or
-    modules to load as well.
+    passes: number of crops, each further one around the face found; input_size: pixels of a crop, 0 for each task's
+    own; flip: mean with the mirrored crop, None as the model says; detector: name of a face detector, empty for the
+    default one; plugins: files or modules to load as well.
 
     Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
     """
@@ -209,7 +209,7 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on a split of a benchmark: `evaluate("face", "300w", "common", root=DIR).scores.values["nme"]`.
 
-    root: the benchmark's folder; passes: how often to look, None as `predict` does where the task locates the face;
+    root: the benchmark's folder; passes: number of crops, None as in `predict` for tasks that locate the face, else 1;
     box: `truth`, `jitter` or `detector`; limit: the first faces only. Raises UserError for a split or task that is not
     there, DataError for damaged files.
     """

@@ -45,8 +45,8 @@ SHEET_FACES = 24
 @click.option(
     "--passes",
     type=click.IntRange(1, 3),
-    help="How often to look: from the second on, the crop follows the face found [default: as predict; 1 for a "
-    "benchmark that says what the crop shows].",
+    help="Number of crops, each further one around the face found [default: as predict; 1 for a benchmark that defines "
+    "its own crop].",
 )
 @click.option(
     "--flip/--no-flip",

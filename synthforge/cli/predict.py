@@ -39,12 +39,12 @@ from .common import say, write_json_to
     type=click.IntRange(1, 3),
     default=2,
     show_default=True,
-    help="How often to look: from the second on, the crop follows the landmarks found.",
+    help="Number of crops, each further one around the landmarks found.",
 )
 @click.option(
     "--input-size",
     type=click.IntRange(min=16),
-    help="Pixels of a crop, where they are to be others than the model was trained on: more show small classes.",
+    help="Pixels of a crop for all tasks; default: each task's own size.",
 )
 @click.option(
     "--flip/--no-flip",

@@ -26,10 +26,14 @@ class Factor:
     "parameters.head.phenotype.1"); an array there counts every entry, several paths count their mean. source: where the
     numbers come from, in words.
 
-    kind: `uniform` on [low, high]; `normal` (mean, std) and `log_normal` (median `mean`, std of the natural logarithm):
-    the first of `tries` draws within [low, high], else the last one clipped to it; `choice` among `values` with
-    `weights`; `constant`: `mean`; `beta` (mean, std are its two parameters); `pieces`: uniform between neighbouring
-    `values` with the probability `weights` of each piece; `observed`: follows from others, nothing is declared.
+    kind is one of:
+
+    - `uniform` on [low, high];
+    - `normal` (mean, std), `log_normal` (median `mean`, std of the natural logarithm): the first of `tries` draws
+      within [low, high], else the last one clipped to it;
+    - `choice` among `values` with `weights`; `constant`: `mean`; `beta`: mean and std are its two parameters;
+    - `pieces`: uniform between neighbouring `values`, each piece with its probability in `weights`;
+    - `observed`: follows from other factors, nothing is declared.
     labels: names of `values`, for `choice`, or of the whole numbers from 0 on.
     """
 

@@ -137,9 +137,10 @@ class Filter(Guarded, ABC):
 class Benchmark(Guarded, ABC):
     """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
 
-    task: the name of the task it scores; schema: name of its point or class schema; test_splits: those of its splits
-    that nothing may learn from; crop_scale: side of the square crop given to a network, in units of the box's larger
-    side; stand_in: empty, or what lies there in place of the real photographs, which every report then repeats.
+    - task: name of the task it scores; schema: name of its point or class schema;
+    - test_splits: splits that nothing may learn from;
+    - crop_scale: side of the square crop given to a network, in units of the box's larger side;
+    - stand_in: empty, or what replaces the real photographs; every report repeats it.
     """
 
     task: str

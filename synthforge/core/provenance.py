@@ -1,8 +1,8 @@
 """Does a result still fit? What counts, its digest, the state file of a stage, and results that are set aside.
 
-What counts is marked on the keys of a configuration (`core.keys`): one with `counts=False` never changes a result (the
-number of workers); one with `since="0.2"` came with that release and counts only away from its default, so that older
-results keep fitting. Every other key counts.
+What counts is marked on the keys of a configuration (`core.keys`). One with `counts=False` never changes a result (the
+number of workers). One with `since="0.2"` came with that release and counts only if it is not at its default, so that
+older results keep fitting. Every other key counts.
 
 A result is set aside and brought back by renaming its entries one at a time. The state file moves last when a result
 leaves and first when it returns, so that after a kill at any point the same command goes on.

@@ -60,9 +60,11 @@ class Scene:
 class Surface:
     """The meshes of a rendering and what each pixel sees of them.
 
-    vertices (V,3) float32 world metres and normals (V,3) float32 unit, the head's own vertices first; faces (F,3)
-    int32, counter-clockwise seen from outside, the head's own faces first; face_id (H,W) int32, -1 where there is
-    none; barycentric (H,W,3) float32, perspective-correct; z (H,W) float32 camera z in metres, 0 where there is none.
+    - vertices (V,3) float32 world metres, normals (V,3) float32 unit vectors: the head's own vertices first;
+    - faces (F,3) int32: triangles, counter-clockwise seen from outside, the head's own first;
+    - face_id (H,W) int32: index of the triangle, -1 where there is none;
+    - barycentric (H,W,3) float32, perspective-correct;
+    - z (H,W) float32: camera z in metres, 0 where there is none.
     """
 
     vertices: np.ndarray
@@ -124,9 +126,11 @@ class RealItem:
 class RealSample:
     """One annotated photograph of a benchmark.
 
-    image (H,W,3) uint8 sRGB; box (x0, y0, x1, y1) in pixels of the image, the face box the crop protocol starts from;
-    target: points (N,2) float64 in pixels (centres at i + 0.5), a label map (H,W) uint8, depth (H,W) float32, or
-    whatever the values of the benchmark's task are; mask (H,W) bool, where a label counts, or None for everywhere.
+    - image: (H,W,3) uint8 sRGB;
+    - box: (x0, y0, x1, y1) in pixels of the image, the face box that the crop protocol starts from;
+    - target: points (N,2) float64 in pixels (centres at i + 0.5), a label map (H,W) uint8, depth (H,W) float32, or
+      another value of the benchmark's task;
+    - mask: (H,W) bool, where a label counts, or None for everywhere.
     """
 
     item: RealItem

@@ -62,8 +62,8 @@ class ClassSchema:
 class PointClasses:
     """Which classes of the class schema `schema` points lie on or beside, so that labels and points check each other.
 
-    regions: by name, points and their classes; covers: classes that may hide a point without hiding the surface the
-    labels speak of; everywhere: a class that proves nothing for points it is not named for, empty for none.
+    regions: by name, points and their classes. covers: classes that may hide a point without hiding the surface that is
+    labelled. everywhere: a class that is ignored for points whose region does not name it, empty for none.
     """
 
     schema: str

@@ -46,9 +46,10 @@ class Promise:
 class StageContext:
     """What a stage is given besides its configuration.
 
-    out: its own folder; previous: where older results of it are set aside; inputs: folders of the stages (or of the
-    user's) it reads, by configuration key, a list key as `key.0`, `key.1` ...; promised: what those that are stages
-    will make; seed: the pipeline's; where: file and YAML path for messages; base: the pipeline's folder.
+    - out: its own folder; previous: where its older results are set aside; base: the pipeline's folder;
+    - inputs: folders that it reads, by configuration key, those of a list as `key.0`, `key.1` ...;
+    - promised: what those inputs that are stages will make;
+    - seed: the pipeline's; where: file and YAML path for messages.
     """
 
     name: str

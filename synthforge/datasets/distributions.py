@@ -76,10 +76,9 @@ def read_values(dataset: ShardDataset, factors: Sequence[Factor]) -> Values:
 def compare(factors: Sequence[Factor], groups: Mapping[str, Values]) -> list[dict[str, Any]]:
     """One record a factor, as JSON holds it: what is declared, and what each group of samples realised.
 
-    Each has `mean`, `std`, `quantiles` (at `QUANTILES`) and, for choices, `shares`; groups also `count` and, where
-    something is declared, `distance`: Kolmogorov-Smirnov's, the largest difference in cumulative probability, and
-    `beyond_chance`: whether so large a one hardly ever comes about by chance. `histogram` has bins of equal width, or
-    one a choice, with shares for `declared` and each group.
+    Each has `mean`, `std`, `quantiles` (at `QUANTILES`) and, for choices, `shares`. Groups also have `count` and, if
+    something is declared, `distance` (Kolmogorov-Smirnov) and `beyond_chance` (whether it is larger than chance
+    explains). `histogram` has bins of equal width, or one per choice, with shares for `declared` and each group.
     """
     return [_compare(factor, {name: values.of(factor.name) for name, values in groups.items()}) for factor in factors]
 

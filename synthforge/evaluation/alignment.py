@@ -1,12 +1,14 @@
 """How much of an error is another labelling convention: one small map for each landmark, fitted on real faces.
 
-Points are brought into a face frame that depends on the prediction alone: the similarity (least squares, Umeyama 1991)
-that brings the predicted points onto the mean predicted shape of the fitting faces, in which the outer eye corners are
-one unit apart. There every landmark gets its own map, fitted by least squares from predicted to annotated places:
-`offset` adds a constant, `affine` is a (2,3) matrix. A map can move a point; it cannot see the photograph: what an
-offset takes away was a difference of convention. An affine map may also pull noisy predictions towards the mean face,
-as any least-squares fit does, so its gain is an upper bound of what convention costs; figures with it stand beside
-those with an offset and those without any map, never instead of them.
+Points are brought into a face frame that depends on the prediction alone. It is given by the similarity (least squares,
+Umeyama 1991) from the predicted points to the mean predicted shape of the fitting faces, outer eye corners one unit
+apart. In that frame every landmark gets its own map, fitted by least squares from predicted to annotated places:
+
+- `offset` adds a constant. It cannot see the photograph, so what it removes was a difference of convention.
+- `affine` is a (2,3) matrix. It may also pull noisy predictions towards the mean face, as any least-squares fit does,
+  so its gain is an upper bound of what convention costs.
+
+Figures with maps are reported beside those without, never instead of them.
 """
 
 from __future__ import annotations

@@ -94,9 +94,11 @@ def _point_row(kept: Kept, keys: Sequence[str], schema: PointSchema) -> dict[str
 def bias(kept: Kept, schema: PointSchema, input_size: int | None) -> dict[str, Any]:
     """The mean signed error, prediction minus annotation, along the photograph's x (right) and y (down).
 
-    `points` (N,2) and `mean` in percent of the distance of the outer eye corners; `mean_image_px` in pixels of the
-    photograph, where the annotation's convention of pixel centres would show as +-0.5; `mean_input_px` in pixels of
-    the network's input, where the network's own would. Each with the standard error of its mean over the faces.
+    Each has the standard error of its mean over the faces:
+
+    - `points` (N,2) and `mean`, in percent of the distance of the outer eye corners;
+    - `mean_image_px`, in pixels of the photograph: a wrong pixel centre in the annotations is +-0.5 here;
+    - `mean_input_px`, in pixels of the network's input: a wrong pixel centre in the network is +-0.5 here.
     """
     keys = list(kept.predictions)
     signed = np.array([kept.predictions[key] - kept.targets[key] for key in keys])

@@ -33,7 +33,7 @@ class Fragments:
     """What every pixel sees.
 
     Attributes:
-        face_id: (B, H, W) int32, index into the faces of its own image's mesh; -1 where nothing is seen.
+        face_id: (B, H, W) int32, index into the triangles of its own image's mesh; -1 where nothing is seen.
         barycentric: (B, H, W, 3) float32 weights of the face's three vertices in the order they are listed,
             perspective-correct, each in [0, 1], summing to 1; 0 where nothing is seen.
         z: (B, H, W) float32 z depth in metres (camera z, not ray distance); +inf where nothing is seen.

@@ -1,11 +1,11 @@
 """Warp kernels of the rasteriser: one source for CPU and CUDA.
 
-Coverage is decided in exact integer arithmetic: vertices are snapped to 1 / 2^14 of a pixel, edge functions are
-int64 (|coordinate| <= 2^29, so |edge| <= 2^61), and a pixel centre on an edge belongs to the triangle for which
-the edge is a top or a left one. A shared edge therefore covers every pixel exactly once.
+Coverage is decided in exact integer arithmetic. Vertices are snapped to 1 / 2^14 of a pixel; edge functions are int64
+(|coordinate| <= 2^29, so |edge| <= 2^61). A pixel centre on an edge belongs to the triangle for which the edge is a top
+or a left one. So triangles that share an edge cover every pixel exactly once.
 
-The z-buffer is a 64-bit key per pixel, depth in the high word and face id in the low one, and drawing takes the
-minimum: the outcome does not depend on the order of faces or threads, and equal depths go to the smaller id.
+The z-buffer is a 64-bit key per pixel: depth in the high word, triangle id in the low one. Drawing takes the minimum,
+so the result does not depend on the order of triangles or threads. Of equal depths the smaller id wins.
 
 A CPU launch runs its threads one after the other and pays about 30 ns for each, so every kernel handles `span`
 neighbouring items a thread: all of a row or an image on the CPU, one on CUDA.

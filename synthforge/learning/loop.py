@@ -1,7 +1,7 @@
 """The training loop both stages share: limits, schedule, accumulation, averaged weights, checkpoints, figures.
 
-Every random number of a step is a function of (seed, step), and a checkpoint holds the position in the data, so that a
-run that was killed ends with the weights of one that was not.
+Every random number of a step is a function of (seed, step), and a checkpoint holds the position in the data. So a
+resumed run ends with the weights of an uninterrupted one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Processes of a training: how they are started, and how Ctrl-C and SIGTERM end them.
 
-A signal is only noted; the loop finishes its step, writes its checkpoint and raises `Interrupted`, whose exit code is
-128 + the signal's number as a shell has it: 130 for Ctrl-C, 143 for SIGTERM. A second signal ends everything at once.
+A signal is only recorded. The loop finishes its step, writes its checkpoint and raises `Interrupted`. Its exit code is
+128 + the signal's number, as in a shell: 130 for Ctrl-C, 143 for SIGTERM. A second signal ends everything at once.
 """
 
 from __future__ import annotations

@@ -111,10 +111,10 @@ class Function:
 class Predictor:
     """A model on photographs: `predictor(image)` finds the faces and predicts them.
 
-    tasks: only these, by default all. schemas: the schema wanted of a task's values, by default what the model answers
-    in; its own output head answers where its label fine-tuning network speaks another. passes: how often to look.
+    tasks: only these, by default all. schemas: the schema wanted of a task's values, by default the model's. If the
+    label fine-tuning network has another schema, the model's own output head predicts. passes: number of crops.
     flip: the mean with the mirrored crop for every task or for none, None: as the model says. input_size: pixels of a
-    crop for every task, 0: those each task is best at, by the model's description. crop_scale: side of the crop in
+    crop for every task, 0: the size of each task, by the model's description. crop_scale: side of the crop in
     units of the box's larger side, 0: as the model was trained. detector: finds the faces where no boxes are given.
 
     Raises UserError for a task the model lacks, and ValueError for fewer than one pass. More than one pass needs a task

@@ -46,16 +46,14 @@ class EvaluateConfig:
     detector: str = key("", "Face detector, for the box `detector`; empty for the calibrated one that ranks highest.")
     passes: int | None = key(
         None,
-        "How often to look, from the second time on at the face found; null is as often as `predict`, and once for a "
-        "benchmark that says what the crop shows.",
+        "Number of crops, each further one around the face found; null: as in `predict`, but 1 for a benchmark that "
+        "defines its own crop.",
         low=1,
         high=10,
     )
-    input_size: int = key(
-        0, "Side of a crop, 0 for what the model says the task is best at.", unit="px", low=16, high=4096
-    )
+    input_size: int = key(0, "Side of a crop, 0 for the model's size of the task.", unit="px", low=16, high=4096)
     flip: bool | None = key(
-        None, "Take the mean with the prediction of the mirrored crop; null for what the model says of the task."
+        None, "Mean with the prediction for the mirrored crop; null: as the model says for the task."
     )
     align: AlignConfig = key(AlignConfig, "A map for each landmark, fitted on some of the faces.")
     groups: dict[str, Any] = key({}, "By attribute of a face: edges of its groups, or [] for one group a value.")

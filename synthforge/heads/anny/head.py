@@ -39,12 +39,13 @@ class AnnyHead(HeadModel):
     """A head with eyes, teeth, tongue, lashes, neck and shoulders, in the world frame of the house.
 
     The origin is the midpoint between the eyeball centres of the identity at rest, moved 6 cm back and 2.5 cm down
-    (`ORIGIN_OFFSET`): about the middle of the head, so that a camera that orbits the origin frames every identity.
-    Turning neck or head moves the face about it, as it would in front of a fixed camera.
+    (`ORIGIN_OFFSET`). It is about the middle of the head, so that a camera that orbits it frames every identity. Turns
+    of neck and head do not move it.
 
-    faces (F,3) int32 counter-clockwise from outside; face_group (F,) uint8 into `group_names`; uv (T,2) in [0,1]
-    (v upwards) with uv_faces (F,3); rest (V,3) the canonical head: mean phenotypes, neutral face, same origin, for
-    procedural textures; mirror (V,) the vertex that is each one's mirror image; source (V,) MakeHuman vertex ids.
+    - faces (F,3) int32: triangles, counter-clockwise from outside; face_group (F,) uint8: index into `group_names`;
+    - uv (T,2) in [0,1] (v upwards) with uv_faces (F,3);
+    - rest (V,3): the canonical head (mean phenotypes, neutral face, same origin), for procedural textures;
+    - mirror (V,): each vertex's mirror image; source (V,): MakeHuman vertex ids.
     """
 
     region_schema = "synthforge"
@@ -123,11 +124,13 @@ class AnnyHead(HeadModel):
     def forward(self, params: Mapping[str, torch.Tensor]) -> HeadMesh:
         """Pose a batch of heads. Differentiable; missing parameters are the canonical head's.
 
-        params, float32, batch first: `phenotype` (B,9) in [0,1] in the order of `phenotype_names` (gender 0 male,
-        1 female; age -1/3 newborn, 0 baby, 1/3 child, 2/3 young adult, 1 old; the three ancestries are normalised);
-        `local` (B,L) in [-1,1] by `local_names`; `expression` (B,52) in [0,1], ARKit names; `neck` and `head` (B,3)
-        axis-angle in radians, the neck's turn spread evenly over three vertebrae; `gaze` (B,2,2) yaw (towards the
-        subject's left) and pitch (up) in radians, left eye first.
+        params, float32, batch first:
+
+        - `phenotype` (B,9) in [0,1] in the order of `phenotype_names`: gender 0 male, 1 female; age -1/3 newborn,
+          0 baby, 1/3 child, 2/3 young adult, 1 old; the three ancestries are normalised;
+        - `local` (B,L) in [-1,1] by `local_names`; `expression` (B,52) in [0,1], ARKit names;
+        - `neck`, `head` (B,3): axis-angle in radians, the neck's turn spread evenly over three vertebrae;
+        - `gaze` (B,2,2): yaw (towards the subject's left) and pitch (up) in radians, left eye first.
 
         Raises UserError when a parameter is unknown or has the wrong shape.
         """

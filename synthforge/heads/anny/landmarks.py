@@ -133,12 +133,12 @@ def shut_lips(points: torch.Tensor) -> torch.Tensor:
 def visible_contour(
     points: torch.Tensor, vertices: torch.Tensor, camera_position: torch.Tensor, embedding: Embedding
 ) -> torch.Tensor:
-    """`points` (B,68,3) as annotators mark them in a picture from camera_position (B,3): above all the jaw line (0-16)
-    moved to the contour that is seen.
+    """`points` (B,68,3) as annotators mark them in a picture from camera_position (B,3): the jaw line (0-16) follows
+    the visible contour.
 
     Each jaw point has a curve of candidates that runs from its static place towards the middle of the face. Seen from
-    the side, the cheek hides the far jaw line and annotators follow the outline instead: of each curve the candidate
-    that lies most outward in the image; then the points are spread along the line they make (`_spread`). Outward is
+    the side, the cheek hides the far jaw line and annotators follow the outline instead. So each curve's outermost
+    candidate in the image is taken, and the points are spaced along the line they make (`_spread`). Outward is
     where the point lies on the face seen from the front: sideways for the upper points, more and more downwards
     towards the chin. Last, points move a little (`STANDS_OUT`).
     """

@@ -1,7 +1,7 @@
 """Label fine-tuning networks (paper, section 3.3): from the frozen model's predictions to a benchmark's labels.
 
-Each has its head's own architecture and starts at the identity, or at the known mapping between the two label
-schemas, because its last layer starts at zero; fine-tuning can therefore never begin worse than the model it adapts.
+Each has the architecture of its output head, with a zero-initialised last layer. So it starts at the identity, or at
+the known mapping between the two label schemas, and fine-tuning never begins worse than the model it adapts.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def _with_features(x: torch.Tensor, features: torch.Tensor | None, channels: int
 class PointAdapter(nn.Module):
     """Points and heatmaps of one schema to those of another.
 
-    A heatmap network corrects the logits of the heatmaps, and a perceptron on all coordinates corrects the points: one
-    sees the image, the other the shape of the whole face (labels of two data sets differ by shape and pose).
+    A heatmap network corrects the logits of the heatmaps; it sees the image. A perceptron on all coordinates corrects
+    the points; it sees the shape of the whole face, because labels of two data sets differ by shape and pose.
     """
 
     def __init__(

@@ -81,9 +81,9 @@ def develop(light: torch.Tensor, z: torch.Tensor, films: Sequence[Mapping[str, A
     """Images (B,H,H,3) uint8 sRGB from exposed light (B,H,H,3) float32, which is overwritten, and depth z
     (B,H,H) metres.
 
-    Pixels at edges in depth (a neighbour is background, or more than 8 mm nearer or farther) become the binomial mean
-    of their 3 x 3 neighbourhood, all others a share `blur` of it (negative: sharpened): a stand-in for the area a
-    camera's pixel collects light from.
+    Pixels at edges in depth become the binomial mean of their 3 x 3 neighbourhood, which imitates the area of a
+    camera's pixel. An edge: a neighbour is background, or more than 8 mm nearer or farther. All others are mixed with
+    that mean by the share `blur` (negative: sharpened).
     """
     batch, size, device = len(light), light.shape[1], light.device
     for i, film in enumerate(films):

@@ -24,9 +24,9 @@ _MOUSTACHE_ROOT = -166.0  # texels: skin coordinate v under the nose
 class BeardMesh:
     """Topology and binding.
 
-    faces (F,3) int32; source (N,) int32: the vertex of the head that each hangs from; strand (N,2) float32: texels
-    across the hair, mm along it; hang (N,) in [0,1]: how far long hair falls; frame (4,) int32: vertices of the head
-    left and right in the jaw, at the root of the nose and on the chin.
+    - faces (F,3) int32; source (N,) int32: the vertex of the head that each hangs from;
+    - strand (N,2) float32: texels across the hair, mm along it; hang (N,) in [0,1]: how far long hair falls;
+    - frame (4,) int32: vertices of the head left and right in the jaw, at the root of the nose and on the chin.
     """
 
     faces: np.ndarray

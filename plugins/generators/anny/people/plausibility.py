@@ -1,4 +1,4 @@
-"""What goes with what: rules about people, as data. A rule changes a drawn value that would not be believed.
+"""Rules about people, as data. A rule changes a drawn value that would be implausible.
 
 Continuous dependences (hair greys and recedes with age, brows follow the hair's colour, melanin follows ancestry) are
 formulas in `sampling`; what is worn by whom is in `people.worn`. The values before any rule are stored with

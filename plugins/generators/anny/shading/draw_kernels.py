@@ -1,13 +1,13 @@
-"""Which face does each pixel of a layer see: a rasteriser for a scene of small faces in front of one camera.
+"""The triangle that each pixel of a layer sees: a rasteriser for a scene of small triangles in front of one camera.
 
-`synthforge.geometry`'s rasteriser decides coverage in exact integers and serves any mesh; this one spends half the time
-on a head because it works in float32, knows that every vertex lies in front of the camera, skips what does not grow
-and leaves barycentrics to the shading of the pixels that need them. Pixels seen by both agree but for a few on edges
-(tests/generators/test_anny_render.py). A pixel centre on an edge belongs to both faces, so that there are no cracks;
-the nearer one wins, and of equals the smaller number.
+`synthforge.geometry`'s rasteriser decides coverage in exact integers and serves any mesh. This one needs half the time
+for a head. It works in float32, assumes that every vertex lies in front of the camera, skips triangles without area
+and leaves barycentrics to shading. Both agree in all but a few pixels on edges (tests/generators/test_anny_render.py).
+A pixel centre on an edge belongs to both triangles, so that there are no cracks. The nearer one wins, and of equals
+the smaller number.
 
-A layer is a buffer of 64-bit keys: closeness (a positive float, larger is nearer) in the high word, the face's number
-counted down from 2^31 - 1 in the low one; 0 where nothing is seen. Drawing takes the maximum: the order of faces and
+A layer is a buffer of 64-bit keys, 0 where nothing is seen. The high word is closeness (a positive float, larger is
+nearer), the low word 2^31 - 1 minus the triangle's number. Drawing takes the maximum, so the order of triangles and
 threads does not matter.
 
 No `from __future__ import annotations` here: warp reads the annotations of kernels.

@@ -1,8 +1,9 @@
 """Which vertices the lights reach: shadow maps of the head and its hair.
 
-Like `synthforge.geometry.visibility.light_visibility`, with what a picture of one head allows: maps of one fixed scale
-about the world's origin (so that an image's shadows do not depend on its batch), faces towards the light only, five
-taps a vertex, and a penumbra of choice.
+Like `synthforge.geometry.visibility.light_visibility`, but for a picture of one head. Maps have one fixed scale about
+the world's origin, so that an image's shadows do not depend on its batch. Triangles towards the light cast shadows.
+Five taps are read per vertex, and the width of the penumbra is a parameter.
+
 No `from __future__ import annotations` here: warp reads the annotations of kernels.
 """
 
