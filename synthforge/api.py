@@ -87,9 +87,9 @@ def load_model(
     """A model that predicts the faces of photographs: `load_model("face")("photo.jpg")[0].points`.
 
     model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
-    passes: number of crops, each further one around the face found; input_size: pixels of a crop, 0 for each task's
-    own; flip: mean with the mirrored crop, None as the model says; detector: name of a face detector, empty for the
-    default one; plugins: files or modules to load as well.
+    passes: number of crops, each further one around the face found. input_size: pixels of a crop, 0 for each task's
+    own. flip: mean with the mirrored crop, None as the model says. detector: name of a face detector, empty for the
+    default one. plugins: files or modules to load as well.
 
     Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
     """

@@ -28,7 +28,7 @@ class DepthConfig:
     """Depth maps."""
 
     head: str = key("paper", "Output head: the paper's U-Net, or a light one.", choices=("paper", "light"))
-    width: float = key(1.0, "Factor on the channels of the head.", above=0, high=64)
+    width: float = key(1.0, "Factor on the channels of the output head.", above=0, high=64)
     normalise: str = key(
         "median",
         "`median` learns z relative to the median of the head, since a crop does not tell the distance of the camera; "

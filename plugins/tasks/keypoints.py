@@ -34,9 +34,9 @@ class KeypointsConfig:
 
     schema: str = key("ibug68", "Point schema: which points in which order.")
     head: str = key("paper", "Output head: the paper's stacked hourglass, or a light one.", choices=("paper", "light"))
-    size: int = key(64, "Side of the heatmaps of the head `paper`.", unit="px", low=4, high=1024)
-    width: int = key(128, "Channels inside the head.", low=1, high=4096)
-    stacks: int = key(2, "Hourglasses in a row, for the head `paper`.", low=1, high=16)
+    size: int = key(64, "Side of the heatmaps of the output head `paper`.", unit="px", low=4, high=1024)
+    width: int = key(128, "Channels inside the output head.", low=1, high=4096)
+    stacks: int = key(2, "Hourglass stacks of the output head `paper`.", low=1, high=16)
     loss: str = key(
         "l2",
         "`l2` is the norm of the difference, summed over points (the paper's), `smooth` Huber's, `wing` that of Feng "

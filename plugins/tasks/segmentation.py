@@ -30,7 +30,7 @@ class SegmentationConfig:
 
     schema: str = key("synthforge", "Class schema: which classes in which order.")
     head: str = key("paper", "Output head: the paper's U-Net, or a light one.", choices=("paper", "light"))
-    width: float = key(1.0, "Factor on the channels of the head.", above=0, high=64)
+    width: float = key(1.0, "Factor on the channels of the output head.", above=0, high=64)
     weight: float = key(1.0, "Factor on the loss.", low=0)
     prefix: str = key("", "Prefix of the dataset's fields to learn from: `deca_` for what the annotator `deca` wrote.")
     dice: float = key(

@@ -26,8 +26,8 @@ VARIABLE = "SYNTHFORGE_ASSETS"
 class Asset:
     """One licensed file, registered by the plugin that reads it.
 
-    file: its path below the assets folder; check: reads a file and raises AssetError for one that is not it; sha256:
-    known checksum, or empty where it is recorded when the file is added; edition: which of several the file is;
+    file: its path below the assets folder. check: reads a file and raises AssetError for one that is not it; sha256:
+    known checksum, or empty where it is recorded when the file is added. edition: which of several the file is.
     forms: suffixes of what it may be converted to.
     """
 

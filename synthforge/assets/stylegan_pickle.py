@@ -27,8 +27,8 @@ _MAX_PARTS = 20_000  # modules, and entries of settings; shared ones count each 
 class StyleGANCheckpoint:
     """A network without its code.
 
-    state: tensors by their published names; init_kwargs, rendering_kwargs: what it was made and is rendered with, as
-    far as it is plain data; plane_axes: (3,3,3) axes of the triplanes, or None for a network without.
+    state: tensors by their published names. init_kwargs, rendering_kwargs: what it was made and is rendered with, as
+    far as it is plain data. plane_axes: (3,3,3) axes of the triplanes, or None for a network without.
     """
 
     class_name: str

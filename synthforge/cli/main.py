@@ -133,7 +133,7 @@ def _run() -> int:
 
 
 def _complain(error: BaseException, message: str, hint: str | None = None, code: int = 1) -> int:
-    """Say what went wrong, once; where it was raised is told on demand, for a plugin's fault in a file in any case."""
+    """Print an error once. `--traceback` shows where it was raised; a plugin's traceback is always kept in a file."""
     details = getattr(error, "details", "")
     if os.environ.get(TRACEBACK) == "1":
         import traceback

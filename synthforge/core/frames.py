@@ -44,7 +44,7 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 class CropFrame:
     """Where a square crop lies in its photograph, and for which pixels of the photograph it answers.
 
-    matrix (2,3): pixels of the photograph -> pixels of the crop, axes parallel; size: side of the crop in pixels;
+    matrix (2,3): pixels of the photograph -> pixels of the crop, axes parallel. size: side of the crop in pixels.
     region (left, top, right, bottom): whole pixels of the photograph, which maps are brought back to.
     """
 

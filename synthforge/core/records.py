@@ -103,7 +103,7 @@ class Rendering:
 class Verdict:
     """What a filter says of a sample.
 
-    reason: why it is rejected, the same words for the same cause, so that reasons can be counted; figures: the numbers
+    reason: why it is rejected, the same words for the same cause, so that reasons can be counted. figures: the numbers
     it rests on, finite, by name with the unit in the name where there is one (`distance_px_at_512`).
     """
 

@@ -49,8 +49,8 @@ def marker_path(root: Path | str, shard: int) -> Path:
 class ShardInfo:
     """A finished shard, as its marker has it.
 
-    members: what each sample consists of, in file order; offsets, sizes, crcs: of each sample's members in the tar, in
-    bytes, one list a sample, and their CRC-32 (empty for shards from before there were any); notes: what the run had
+    members: what each sample consists of, in file order. offsets, sizes, crcs: of each sample's members in the tar, in
+    bytes, one list a sample, and their CRC-32 (empty for shards from before there were any). notes: what the run had
     to say (rejected scenes ...).
     """
 

@@ -236,10 +236,10 @@ def finish(
 ) -> Path:
     """Write `manifest.json`, which makes the shards 0..shards-1 a dataset, and return its path.
 
-    config: the whole configuration; licences: of what made the pixels and the labels, by name; provenance: where
-    they come from; plugins: distribution and version by name; versions: beyond synthforge, Python, NumPy and torch;
-    files: licensed files that were read (`assets.needs.licensed_files`); filters: the quality filters in order, each
-    with its `name`; the shards' notes then hold what they rejected; factors: what the generator declares.
+    config: the whole configuration. licences: of what made the pixels and the labels, by name. provenance: where
+    they come from. plugins: distribution and version by name. versions: beyond synthforge, Python, NumPy and torch.
+    files: licensed files that were read (`assets.needs.licensed_files`). filters: the quality filters in order, each
+    with its `name`; the shards' notes then hold what they rejected. factors: what the generator declares.
     The manifest holds no time: the same run gives the same bytes. Raises DataError when a shard is missing or
     differs from the others, when samples are missing, or when the filters left nothing.
     """

@@ -24,7 +24,7 @@ from .metrics import point_errors
 class Analysis:
     """What is looked at besides the scores.
 
-    align: faces to fit one map for each landmark on, 0 for none (see `alignment`); align_kind: `affine` or `offset`;
+    align: faces to fit one map for each landmark on, 0 for none (see `alignment`). align_kind: `affine` or `offset`.
     align_split: the split they are taken from, empty for the evaluated one, which then reports on the others only.
     groups: attribute -> ascending edges, or [] for one group a value. worst: how many of the worst faces to list.
     sheet: how many of them to draw.

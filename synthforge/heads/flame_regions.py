@@ -57,7 +57,7 @@ class FlameRegions:
     """Classes by face, overridden by what is painted on the UV map.
 
     face_class (F,) uint8: class of each triangle; paint (S,S) uint8: class painted at a texel, 0 where nothing is
-    (row 0 is v = 1); layout: the UV coordinates, needed with paint.
+    (row 0 is v = 1). layout: the UV coordinates, needed with paint.
     """
 
     def __init__(

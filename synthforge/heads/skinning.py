@@ -63,7 +63,7 @@ def bone_transforms(rotations: torch.Tensor, joints: torch.Tensor, parents: Sequ
     """Transforms (B,J,3,4) that take points from the rest pose to the posed one, bone by bone.
 
     rotations (B,J,3,3): each bone's turn about its own joint, in axes parallel to the world's in the rest pose and
-    carried along by its parent; joints (B,J,3): rest positions; parents: index of each bone's parent, -1 for a root;
+    carried along by its parent. joints (B,J,3): rest positions. parents: index of each bone's parent, -1 for a root;
     parents come before their children (ValueError).
     """
     turns: list[torch.Tensor] = []

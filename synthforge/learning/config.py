@@ -29,9 +29,9 @@ class NetworkConfig:
 
     backbone: str = key(
         Default("backbones"),
-        "A registered feature encoder: `unet` is the paper's (3 -> channels at full resolution), `residual` a dense "
-        "residual encoder with a feature pyramid (ResNet-18 at width 1), `timm` any timm model that gives features "
-        "with the same pyramid and random weights.",
+        "A registered feature encoder. `unet` is the paper's (3 -> channels at full resolution). `residual` is a dense "
+        "residual encoder with a feature pyramid (ResNet-18 at width 1). `timm` is any timm model that gives features, "
+        "with random weights and the same pyramid.",
     )
     model: str = key("resnet18", "Name of the timm model, for the backbone `timm`.")
     width: float = key(1.0, "Factor on the channels of `unet` and `residual`.", above=0, high=16)
@@ -93,11 +93,11 @@ class FramingConfig:
 
 @dataclass
 class SelfSupervisionConfig:
-    """The affine term |f(A x) - A f(x)| (paper, section 3.2): answers must follow a transformation A of the image."""
+    """The affine term |f(A x) - A f(x)| (paper, section 3.2): predictions follow a transformation A of the image."""
 
     weight: float = key(0.1, "Weight of the term, 0 leaves it out.", low=0)
     on: str = key(
-        "features", "What must follow: the feature map, the answers of the tasks, or both.", choices=CONSISTENCY
+        "features", "What must follow: the feature map, the predictions of the tasks, or both.", choices=CONSISTENCY
     )
     rotation: float = key(18.0, "Standard deviation of A's rotation.", unit="degrees", low=0, high=180)
     scale: float = key(0.1, "Standard deviation of the logarithm of A's scale.", low=0, high=2)
@@ -236,16 +236,14 @@ class FinetuneConfig:
         True, "The label network also sees the model's feature map.", source='paper, "w/ features"'
     )
     with_levels: bool = key(
-        False, "It also sees what the feature map was merged from, for a backbone with a feature pyramid."
+        False, "It also sees the encoder's maps of every size, for a backbone with a feature pyramid."
     )
     adapter: dict[str, Any] = key(
         {},
-        "Keys of the task's configuration for this network where it is not to be like the task's output head, e.g. "
+        "Keys of the task's configuration in which this network differs from the task's output head, e.g. "
         "{head: paper, size: 28, width: 64}.",
     )
-    input_size: int = key(
-        0, "Side of a crop, 0 for what the model says the task is best at.", unit="px", low=16, high=MAX_SIDE
-    )
+    input_size: int = key(0, "Side of a crop, 0 for the model's size of the task.", unit="px", low=16, high=MAX_SIDE)
     epochs: int | None = key(30, "Passes over the faces, null for no limit.", low=1, high=MANY)
     max_steps: int | None = key(None, "Steps of the optimiser, null for no limit.", low=1)
     max_minutes: float | None = key(None, "Time, null for no limit.", unit="min", above=0)
@@ -267,7 +265,7 @@ class FinetuneConfig:
     patience: int = key(0, "Number of validations without improvement after which training ends, 0 for never.", low=0)
     limit: int = key(0, "Number of training faces to use, from the first; 0 for all.", low=0)
     cache: bool = key(
-        True, "Compute the frozen network's answers to faces that are not augmented only once.", counts=False
+        True, "Compute the frozen network's predictions only once for faces that are not augmented.", counts=False
     )
     hardware: HardwareConfig = key(HardwareConfig, "Devices and speed.", counts=False)
 

@@ -16,10 +16,10 @@ from ..core.tables import Table
 class Policy:
     """What is drawn. Plain numbers are sigmas, pairs are (probability, strongest).
 
-    rotation: degrees; scale: of the log; shift: in sides of the image; perspective: the projective terms in the unit
-    frame; flip: probability. brightness adds, contrast, saturation, colour (per channel) and gamma multiply (of the
-    log). blur: sigma in pixels; noise: sigma in units of the range; erase: side of a patch in sides of the image;
-    grey: probability; lowres: smallest factor of resolution; jpeg: lowest quality (these two come first, in `degrade`).
+    rotation: degrees. scale: of the log. shift: in sides of the image. perspective: the projective terms in the unit
+    frame. flip: probability. brightness adds, contrast, saturation, colour (per channel) and gamma multiply (of the
+    log). blur: sigma in pixels. noise: sigma in units of the range. erase: side of a patch in sides of the image.
+    grey: probability. lowres: smallest factor of resolution. jpeg: lowest quality (these two come first, in `degrade`).
     shade: light that changes over the picture, slowly or as suddenly as a shadow's edge: sigma of the log.
     default, default_finetune: 1 for the one that training or label fine-tuning uses where none is named, else 0.
     """

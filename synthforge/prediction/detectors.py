@@ -28,8 +28,8 @@ WORKING_SIDE = 1024
 class Found:
     """What a detector says of one face, in pixels of the picture it was shown.
 
-    box: in its own convention, (x0, y0, x1, y1), pixel i covering [i, i + 1); score: larger is surer, in its own scale,
-    None where it gives none; points: (P,2), centres at i + 0.5, None where it was not asked for them.
+    box: in its own convention, (x0, y0, x1, y1), pixel i covering [i, i + 1). score: larger is surer, in its own scale,
+    None where it gives none. points: (P,2), centres at i + 0.5, None where it was not asked for them.
     """
 
     box: Box

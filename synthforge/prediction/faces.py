@@ -19,9 +19,9 @@ from ..datasets import crops
 class Face:
     """One face of a photograph; coordinates are pixels of the photograph, pixel i covers [i, i + 1).
 
-    box: the tight box of the landmarks that the first crop was made from; crop: the square the model saw last; region
+    box: the tight box of the landmarks that the first crop was made from. crop: the square the model saw last; region
     (left, top, right, bottom): the whole pixels that maps cover. values: by task, see `Task.to_photograph`; tasks,
-    schemas: the tasks, and the schemas of their values; image: the photograph (H,W,3) uint8; score: the detector's, in
+    schemas: the tasks, and the schemas of their values. image: the photograph (H,W,3) uint8. score: the detector's, in
     its own scale, None where it gives none or the box was given.
     """
 

@@ -27,8 +27,8 @@ class DetectorConfig:
     )
     faces: str = key(
         "own",
-        "Where it looks: at faces it finds itself, or in the box of the sample's `labels`, which asks less of it and "
-        "tells no empty picture by itself (`fan` then needs no face detector).",
+        "Where it looks: at faces it finds itself (`own`), or in the box of the sample's `labels`. The latter needs no "
+        "face detector for `fan`, but notices no picture without a face.",
         choices=FACES,
     )
     device: str = key("cpu", "Where torch computes: `cpu`, `cuda`, `cuda:1` ...")

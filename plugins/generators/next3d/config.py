@@ -34,8 +34,8 @@ PLANE_AXES = (
 class NetworkConfig:
     """Sizes of the network; the defaults are the published ones.
 
-    channel_base / resolution, at most channel_max, features at each resolution; neural: side of the volume-rendered
-    image; superres_input: side of what super-resolution starts from (its output is four times that);
+    channel_base / resolution, at most channel_max, features at each resolution. neural: side of the volume-rendered
+    image. superres_input: side of what super-resolution starts from (its output is four times that).
     superres: its two widths.
     """
 

@@ -49,7 +49,7 @@ class Output:
 class Next3DNetwork(nn.Module):
     """The published generator; also holds, unrun, what its checkpoint carries and evaluation never reaches.
 
-    mask: the UV mask (S,S) in [0,1] of the face and eyes; variant: `official`, or `synthforge` for the paper's script
+    mask: the UV mask (S,S) in [0,1] of the face and eyes. variant: `official`, or `synthforge` for the paper's script
     (only the front plane is dynamic, and depth is rendered at twice the neural resolution).
     """
 

@@ -57,11 +57,11 @@ BROW_TAIL_BEYOND = 0.006
 class Anatomy:
     """Scalars at the vertices (V,) of the canonical head; each feature is where its scalar is negative.
 
-    lid (2,V): the opening between the lids, left side first; lid_skin (2,V): that and the skin of the lids; lips: the
-    vermilion and all inside it; mouth: inside of the contact line of the lips; lip_line: upper lip where positive;
-    jaw: what a camera in front and above cannot see; ear_rim: the ear with its root. brow_raise: how far (m) the left
-    frontalis lifts the skin. rest: (V,3); face: triangles of
-    the face and skull without mouth and eye cavities; cavity (F,): 1 left eye's, 2 right eye's, 3 the mouth's cavity.
+    lid (2,V): the opening between the lids, left side first. lid_skin (2,V): that and the skin of the lids. lips: the
+    vermilion and all inside it. mouth: inside of the contact line of the lips. lip_line: upper lip where positive.
+    jaw: what a camera in front and above cannot see. ear_rim: the ear with its root. brow_raise: how far (m) the left
+    frontalis lifts the skin. rest: (V,3). face: triangles of
+    the face and skull without mouth and eye cavities. cavity (F,): 1 left eye's, 2 right eye's, 3 the mouth's cavity.
     """
 
     rest: np.ndarray

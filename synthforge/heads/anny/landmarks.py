@@ -63,8 +63,8 @@ LIP_ROLLS = 0.0012
 class Embedding:
     """Surface points as vertex triples (…,3) int64 and barycentric weights (…,3) float32.
 
-    vertices, barycentric: the 68 points; curve_vertices, curve_barycentric (17,C,3): for each jaw point the surface
-    points from its static place towards the middle of the face; brow_vertices, brow_barycentric (2,2,N,3): brow bands,
+    vertices, barycentric: the 68 points. curve_vertices, curve_barycentric (17,C,3): for each jaw point the surface
+    points from its static place towards the middle of the face. brow_vertices, brow_barycentric (2,2,N,3): brow bands,
     left side first, lower edge then upper edge, from the inner to the outer end.
     """
 

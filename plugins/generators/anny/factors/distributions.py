@@ -18,7 +18,7 @@ class Distribution:
     """How one factor is distributed.
 
     kind: `uniform` on [low, high]; `normal` (mean, std) and `log_normal` (median `mean`, std of the natural logarithm),
-    both kept within [low, high]; `choice` among `values` with `weights` (equal ones when left out); `constant`: `mean`.
+    both kept within [low, high]; `choice` among `values` with `weights` (equal ones when left out). `constant`: `mean`.
     """
 
     kind: str = "uniform"

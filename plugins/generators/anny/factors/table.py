@@ -43,9 +43,9 @@ class Stain:
 class Place:
     """Where a drawn value goes. By default a scene's parameters hold it as it was drawn, under its own name.
 
-    derived: the parameters hold what `people` makes of it instead; look: the number of `shading.look.Look` that takes
-    the parameter of its name; stain: it colours the skin. Of a chance: seen: the parameter that says whether it came
-    true; entangled: others have a say in that as well (a headscarf brings a scarf), so no share is declared.
+    derived: the parameters hold what `people` makes of it instead. look: the number of `shading.look.Look` that takes
+    the parameter of its name. stain: it colours the skin. For chances: seen: the parameter that says whether it came
+    true. entangled: other factors decide it as well (a headscarf brings a scarf), so no share is declared.
     """
 
     derived: bool = False

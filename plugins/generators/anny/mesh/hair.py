@@ -27,7 +27,7 @@ _CAP = 0.06  # radians around the crown left open
 class HairMesh:
     """Topology and binding. Vertices are numbered column by column, row by row.
 
-    faces (F,3) int32; inner_faces: those behind the neck once more, seen from inside; azimuth (C,) radians; corners
+    faces (F,3) int32. inner_faces: those behind the neck once more, seen from inside; azimuth (C,) radians; corners
     (C,BOUND_ROWS,3) int32 and weights (C,BOUND_ROWS,3) float32: the point of the head each bound vertex rests on; along
     (C,BOUND_ROWS) float32: mm from it to the reference hairline on the canonical head (0 at the last row), negative.
     """

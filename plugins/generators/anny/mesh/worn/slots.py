@@ -71,8 +71,8 @@ WEAVES = 32  # a vertex's kind is its class plus this times its weave
 class Patch:
     """The contents of one slot.
 
-    points (C,R,3) world metres; colour (3,) or (C,R,3) linear; label: a class of the schema `synthforge`; gloss:
-    strength of highlights; weave: one of PLAIN, KNIT, SKIN with strength `pattern` at texture coordinates uv
+    points (C,R,3) world metres; colour (3,) or (C,R,3) linear. label: a class of the schema `synthforge`. gloss:
+    strength of highlights. weave: one of PLAIN, KNIT, SKIN with strength `pattern` at texture coordinates uv
     (C,R,2), texels or, for ribs, turns. Colours carry what light folds and hollows keep out.
     """
 

@@ -55,7 +55,7 @@ class Wardrobe:
 
         head (B,V,3) posed vertices, points (B,68,3) landmarks, frames: rows x, y, z of each face, eyes (B,2,3) centres;
         metres. Returns vertices (B,N,3), paint (B,N,2,4): colour and gloss, then texture u, v, its strength, and class
-        + WEAVES * weave; dead (B,N) uint8; open (B,V): share of the sky that what is worn leaves to the head.
+        + WEAVES * weave; dead (B,N) uint8. open (B,V): share of the sky that what is worn leaves to the head.
         """
         batch = len(parameters)
         vertices = np.zeros((batch, self.num_vertices, 3), np.float32)
