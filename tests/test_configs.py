@@ -67,7 +67,7 @@ def test_every_key_and_reference_is_right(name: str, trees: Mapping[str, Path], 
     listed = [each for report in reports for each in report.evaluations]
     if reports:
         assert sorted(listed) == sorted(stage.name for stage in pipeline.stages if stage.kind.name == "evaluate")
-    used = {value for stage in pipeline.stages for value in engine._references(stage).values()}
+    used = {value for stage in pipeline.stages for value in stage.references.values()}
     idle = [
         s.name for s in pipeline.stages if s.kind.name in ("generate", "finetune", "standin") and s.name not in used
     ]

@@ -102,6 +102,7 @@ class W300(Benchmark):
     splits = ("train", "val", ALL_TRAIN, *GROUPS)
     test_splits = tuple(GROUPS)
     published = PUBLISHED
+    stand_in_folders = tuple(SUBSETS)
 
     def __init__(self, config: W300Config) -> None:
         self.root = Path(config.root).expanduser()
@@ -153,7 +154,7 @@ class W300(Benchmark):
         """PNG images beside 1-based `.pts` files; samples hold `image` and `landmarks2d`, counts are by subset."""
         wanted = dict(counts) or STAND_IN
         for subset in wanted:
-            if subset not in SUBSETS:
+            if subset not in self.stand_in_folders:
                 raise UserError(f"300w has no folder '{subset}'", hint=did_you_mean(subset, SUBSETS))
         mark_stand_in(self.root, "300w", wanted)
         given = iter(samples)

@@ -10,10 +10,11 @@ import typing
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any, TypeVar
 
 import omegaconf
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from omegaconf.resolvers import oc
 
@@ -41,9 +42,17 @@ _register = getattr(
 )
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Sequence[str], *, source: str = "--set") -> DictConfig:
-    """Merge `a.b=c` overrides, read as YAML values, over the data. Raises ConfigError for one that is malformed."""
-    config = OmegaConf.create(dict(data), flags={"allow_objects": True})
+def apply_overrides(
+    data: Mapping[str, Any], overrides: Sequence[str], *, source: str = "--set", file: str = ""
+) -> DictConfig:
+    """Merge `a.b=c` overrides, read as YAML values, over the data. Raises ConfigError for one that is malformed.
+
+    source, file: what messages call the overrides and the data.
+    """
+    try:
+        config = OmegaConf.create(dict(data), flags={"allow_objects": True})
+    except Exception as error:  # a `${` that nothing closes
+        raise _explained(error, f"{file}:" if file else "") from None
     for override in overrides:
         name, separator, value = override.partition("=")
         place = f"{source} {override}"
@@ -95,11 +104,20 @@ def build_config(
     if under is not None:
         own = merged(_as_fields(cls, under, where, say=False), own)
     try:
-        typed = OmegaConf.merge(OmegaConf.structured(cls, flags={"allow_objects": True}), own)
+        typed = OmegaConf.merge(OmegaConf.structured(_given(cls, own), flags={"allow_objects": True}), own)
         plain = OmegaConf.to_container(typed, throw_on_missing=True)
     except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
-        raise _explained(error, where, cls) from None
+        raise _explained(error, where) from None
     return typing.cast(T, _build(cls, typing.cast("dict[str, Any]", plain), where))
+
+
+def _given(cls: type, own: Mapping[str, Any]) -> type:
+    """The dataclass with the keys that are given alone: OmegaConf takes a second for a hundred distributions."""
+    rows, hints = [], typing.get_type_hints(cls)
+    for name, value in own.items():
+        group = group_of(hints[name])
+        rows.append((name, _given(group, value) if group and isinstance(value, Mapping) else hints[name]))
+    return dataclasses.make_dataclass(cls.__name__, rows)
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,8 +167,13 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = 
         try:
             if group is not None and hasattr(group, "from_yaml"):
                 value = group.from_yaml(value, about)
+            if group is not None and not isinstance(value, (Mapping, group, NoneType)):
+                raise ValueError(f"a mapping of its keys is wanted, not {_written(value)}")
             if name in fields and name != item.name:
                 value = getattr(group, "scaled", _scaled)(value, math.radians(1))
+            if group is not None and isinstance(value, Mapping):
+                found[item.name] = _as_fields(group, value, place, say=say)
+                continue
             found[item.name] = _typed(hint, value)
         except ValueError as error:
             raise ConfigError(f"{place}: {_one_line(error)}", hint=about.doc or None) from None
@@ -163,21 +186,42 @@ def _typed(hint: Any, value: Any) -> Any:
     Raises ValueError for what would otherwise be taken silently for something else.
     """
     options = [one for one in (typing.get_args(hint) or (hint,)) if one is not type(None)]
-    if hint is Any:
+    if value is None and hint is not Any and NoneType not in typing.get_args(hint):
+        raise ValueError("a value is wanted, not null")
+    if hint is Any or value is None or value == MISSING:
         return value
+    wanted = next((words for kind, words in _WANTED.items() if kind in (typing.get_origin(hint), *options)), "")
+    kind = "a list" if isinstance(value, (list, tuple)) else "a mapping" if isinstance(value, Mapping) else ""
+    if wanted and kind != (wanted if wanted in ("a list", "a mapping") else ""):
+        raise ValueError(f"{wanted} is wanted, not {_written(value)}")
     if typing.get_origin(hint) in (list, tuple) and isinstance(value, (list, tuple)):
         return [_typed(options[0], each) for each in value]
     if typing.get_origin(hint) is dict and isinstance(value, Mapping):
         return {str(name): _typed(options[-1], each) for name, each in value.items()}
+    if bool in options and isinstance(value, (int, float)) and value not in (0, 1):
+        raise ValueError(f"true or false is wanted, not {value!r}")
     if str in options:
         if isinstance(value, bool):
             raise ValueError(f"a text is wanted; write '{str(value).lower()}' in quotes if it is one")
         return str(value) if isinstance(value, (int, float)) else value
     if isinstance(value, str) and "${" in value:
         raise ValueError(f"'{value}' cannot be looked up here")
+    text = str(value) if isinstance(value, (str, bool)) else ""
+    broken = float not in options and isinstance(value, float) and not value.is_integer()
+    if wanted.endswith(" number") and (broken or (text and not _NUMBER.fullmatch(text))):
+        raise ValueError(f"{wanted} is wanted, not {_written(value)}")
     if int in options and isinstance(value, float) and value.is_integer():
         return int(value)
     return int(value) if isinstance(value, WholeNumber) else float(value) if isinstance(value, Number) else value
+
+
+_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.?(inf|nan)")  # also as a text
+_WANTED: dict[Any, str] = {list: "a list", tuple: "a list", dict: "a mapping", str: "a text"}
+_WANTED |= {float: "a number", int: "a whole number", bool: "true or false"}
+
+
+def _written(value: Any) -> str:
+    return f"the mapping {dict(value)}" if isinstance(value, Mapping) else "null" if value is None else repr(value)
 
 
 def _scaled(value: Any, factor: float) -> Any:
@@ -204,13 +248,20 @@ def _build(cls: type, plain: Mapping[str, Any], where: str) -> Any:
     for item in dataclasses.fields(cls):
         if not item.init:
             continue
-        place, value, group = _join(where, written_name(item)), plain[item.name], group_of(hints[item.name])
+        place, default, group = _join(where, written_name(item)), default_of(item), group_of(hints[item.name])
+        if item.name not in plain:
+            if default == MISSING or (item.default is item.default_factory is dataclasses.MISSING):
+                raise _missing(place, item)
+            if group is not None and isinstance(default, group) and not is_value(group):
+                _build(group, {}, place)  # for what must be given there
+            continue
+        value = plain[item.name]
         if group is not None and isinstance(value, Mapping):
             value = _build(group, value, place)
         given[item.name] = value
-        problem = told(item).problem(value, default_of(item))
+        problem = _problem(told(item), value, default, place)
         if problem:
-            raise ConfigError(f"{place}: {problem}", hint=told(item).doc or None)
+            raise ConfigError(problem, hint=told(item).doc or None)
     try:
         return cls(**given)
     except (ValueError, TypeError) as error:  # raised by a dataclass's own checks, which name the key first
@@ -220,25 +271,34 @@ def _build(cls: type, plain: Mapping[str, Any], where: str) -> Any:
         raise ConfigError(f"{where}: {_one_line(error)}") from None
 
 
+def _problem(about: Key, value: Any, default: Any, place: str) -> str:
+    """What is wrong with a value, behind the place of the part that it is wrong with; an empty text for nothing."""
+    if value and value != default and isinstance(value, (list, dict)) and about.length in (None, len(value)):
+        inside = value.items() if isinstance(value, dict) else ((f"[{at}]", each) for at, each in enumerate(value))
+        parts = (_problem(about, each, None, _join(place, str(name)).replace(".[", "[")) for name, each in inside)
+        return next(filter(None, parts), "")
+    problem = about.problem(value, default)
+    return f"{place}: {problem}" if problem else ""
+
+
 def _warn(text: str) -> None:
     if multiprocessing.parent_process() is None:  # workers read the same keys again
         warnings.warn(text, ConfigWarning, stacklevel=2)
 
 
-def _explained(error: Exception, where: str, cls: type | None = None) -> ConfigError:
-    name = str(getattr(error, "full_key", None) or "")
-    if isinstance(error, MissingMandatoryValue):
-        place = _join(where, name)
-        try:  # a default that plugins declare, and do not agree on
-            for part in name.split(".") if cls else ():
-                item = next(item for item in dataclasses.fields(cls) if item.name == part)  # type: ignore[arg-type]
-                cls = group_of(typing.get_type_hints(cls)[part])
-                getattr(item.default_factory, "found", str)()
-        except PluginError as reason:
-            return ConfigError(f"{place}: {reason.message}", hint=reason.hint)
-        path = place.rpartition(": ")[2]
-        return ConfigError(f"{place}: this key must be given", hint=f"Add it, or --set {path}=VALUE.")
-    return ConfigError(f"{_join(where, name)}: {_one_line(error)}")
+def _explained(error: Exception, where: str) -> ConfigError:
+    place = _join(where, str(getattr(error, "full_key", None) or ""))
+    return _missing(place) if isinstance(error, MissingMandatoryValue) else ConfigError(f"{place}: {_one_line(error)}")
+
+
+def _missing(place: str, item: dataclasses.Field[Any] | None = None) -> ConfigError:
+    """The answer to a key that is not given, be it because plugins do not agree on its default."""
+    try:
+        getattr(item and item.default_factory, "found", str)()
+    except PluginError as reason:
+        return ConfigError(f"{place}: {reason.message}", hint=reason.hint)
+    path = place.rpartition(": ")[2]
+    return ConfigError(f"{place}: this key must be given", hint=f"Add it, or --set {path}=VALUE.")
 
 
 def unknown_key(name: str, known: Sequence[str], where: str) -> ConfigError:

@@ -140,7 +140,8 @@ class Benchmark(Guarded, ABC):
     - task: name of the task it scores; schema: name of its point or class schema;
     - test_splits: splits that nothing may learn from;
     - crop_scale: side of the square crop given to a network, in units of the box's larger side;
-    - stand_in: empty, or what replaces the real photographs; every report repeats it.
+    - stand_in: empty, or what replaces the real photographs; every report repeats it;
+    - stand_in_folders: folders that `write_stand_in` takes counts for.
     """
 
     task: str
@@ -150,6 +151,7 @@ class Benchmark(Guarded, ABC):
     crop_scale: float = 1.0
     published: tuple[PublishedRow, ...] = ()
     stand_in: str = ""
+    stand_in_folders: tuple[str, ...] = ()
 
     @abstractmethod
     def items(self, split: str) -> list[RealItem]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
-from .errors import AssetError, ConfigError, DataError, did_you_mean
+from .errors import AssetError, ConfigError, DataError, PluginError, did_you_mean
 from .files import sha256_of
 from .locks import locked
 from .plugins import Plugins, load_plugins
@@ -32,6 +32,7 @@ from .stage import StageResult as StageResult
 from .versions import versions
 
 TOP_KEYS = ("description", "seed", "plugins", "benchmark", "benchmarks", "defaults", "stages")
+LONGEST = 200  # bytes of a stage's name: what is set aside carries a suffix, and file systems allow 255
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Pipeline:
 def load_pipeline(path: Path, kinds: Mapping[str, StageKind], *, overrides: Sequence[str] = ()) -> Pipeline:
     """Read a pipeline and check every key of every stage. Raises ConfigError or PluginError, with the YAML path."""
     raw = read_yaml(path)
-    data = resolve(apply_overrides(raw, overrides), source=str(path))
+    data = resolve(apply_overrides(raw, overrides, file=str(path)), source=str(path))
     return make_pipeline(data, kinds, source=str(path), base=path.resolve().parent)
 
 
@@ -85,19 +86,25 @@ def make_pipeline(data: Mapping[str, Any], kinds: Mapping[str, StageKind], *, so
     files = data.get("plugins") or []
     if not isinstance(files, list) or not all(isinstance(item, str) for item in files):
         raise ConfigError(f"{source}: plugins: a list of files or modules, got {files!r}")
-    plugins = load_plugins(files, base=base)
+    description = data.get("description") or ""
+    if not isinstance(description, (str, int, float)):
+        raise ConfigError(f"{source}: description: a text, got {description!r}")
+    try:
+        plugins = load_plugins(files, base=base)
+    except PluginError as error:
+        raise PluginError(f"{source}: {error.message}", hint=error.hint) from None
     stages = tuple(_read_stage(str(n), v, kinds, f"{source}: stages.{n}") for n, v in stages_data.items())
     _check_references(stages)
     for stage in stages:
         bind_keys(stage.config, stage.kind.plugins, plugins, stage.where)
-    return Pipeline(source, base, str(data.get("description", "")), seed, tuple(files), plugins, stages)
+    return Pipeline(source, base, str(description), seed, tuple(files), plugins, stages)
 
 
 def _read_stage(name: str, data: Any, kinds: Mapping[str, StageKind], where: str) -> Stage:
     if not isinstance(data, dict) or "run" not in data:
         raise ConfigError(f"{where}: a stage is a mapping with the key 'run'", hint=f"One of: {', '.join(kinds)}.")
-    if name.startswith(".") or "/" in name:
-        raise ConfigError(f"{where}: a stage's name becomes a folder: no '/' and no leading '.'")
+    if not name or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > LONGEST:
+        raise ConfigError(f"{where}: a stage's name becomes a folder: 1 to {LONGEST} bytes, no '/' and no leading '.'")
     kind = kinds.get(data["run"])
     if kind is None:
         raise ConfigError(f"{where}.run: there is no stage '{data['run']}'", hint=did_you_mean(data["run"], kinds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .boundary import call
 from .catalogue import Entry, FileNeed
+from .keys import default_of
 
 if TYPE_CHECKING:
     from .plugins import Plugins
@@ -57,9 +59,10 @@ def bind_keys(config: Any, kinds: Mapping[str, str], plugins: Plugins, where: st
     """
     for key, kind in kinds.items():
         value, place = getattr(config, key), f"{where}.{key}"
-        if isinstance(value, (list, tuple)):
+        default = next(default_of(item) for item in dataclasses.fields(config) if item.name == key)
+        if isinstance(default, (list, tuple)):
             bound: Any = [plugins.bind(kind, item, where=f"{place}[{index}]") for index, item in enumerate(value)]
-        elif value is None:
+        elif value is None and default is None:
             continue
         else:
             root = getattr(config, f"{key}_root", "")

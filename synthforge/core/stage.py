@@ -33,13 +33,16 @@ class Promise:
     """What a stage will make, known before it runs.
 
     what: `dataset`, `model`, `benchmark`, `evaluation` or `report`; fields and samples of a dataset, samples None where
-    filters decide; tasks of a model, by name as they stand in the YAML.
+    filters decide; tasks of a model, by name as they stand in the YAML, and whether it has learned from photographs;
+    layout: the benchmark whose layout a stand-in has.
     """
 
     what: str
     fields: Mapping[str, Field] = field(default_factory=dict)
     samples: int | None = None
     tasks: Mapping[str, Any] = field(default_factory=dict)
+    photographs: bool = False
+    layout: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ SEAL = "check"  # key of a marker's digest of everything else in it
 _NAMELESS = tarfile.TarInfo()
 _NAMELESS.mode = 0o644
 _HEADER = _NAMELESS.tobuf(tarfile.USTAR_FORMAT)  # of no name and no bytes
+MOST_SAMPLES = 20_000  # of a shard, so that its marker can be read within the limits on JSON
 BLOCK = 512  # bytes; what a tar consists of
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")

@@ -28,6 +28,7 @@ from .layout import (
     FORMAT,
     KEY,
     MANIFEST,
+    MOST_SAMPLES,
     VERSION,
     ShardInfo,
     digest,
@@ -42,7 +43,6 @@ from .layout import (
 )
 from .rejections import NOTE, gather, wrong_counts
 
-MOST_SAMPLES = 20_000  # of a shard, so that its marker can be read within the limits on JSON
 _LONGEST_NAME = 100  # bytes, of a member in a USTAR tar
 
 

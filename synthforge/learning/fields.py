@@ -167,10 +167,14 @@ def plan_tasks(
     for key, task in tasks.items():
         names = task.fields
         if names[0] not in fields:
+            there = ", ".join(fields) or "none"
             raise DataError(
                 f"{where}: the task '{key}' learns from the field '{names[0]}', which is not there",
-                hint=f"It has: {', '.join(fields)}. Generate with the annotator that writes it, or drop the task.",
+                hint=f"It has: {there}. Generate with the annotator that writes it, or drop the task.",
             )
         members[key] = tuple(name for name in names if name in fields)
-        plans |= {name: plan_for(task, fields[name], task.schema) for name in members[key]}
+        try:
+            plans |= {name: plan_for(task, fields[name], task.schema) for name in members[key]}
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
     return plans, members

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,11 +47,14 @@ class Policy:
     default_finetune: int = field(default=0, compare=False)
 
 
+_HIGHEST = {"rotation": 180.0, "flip": 1.0, "grey": 1.0, "erase": 1.0, "lowres": 1.0, "jpeg": 100.0}
 POLICIES = Table("policies", "augmentation policy", Policy)
 
 
 def policy_of(reference: str | Mapping[str, Any]) -> Policy:
     """A policy by name, or `{policy: strong, rotation: 7}` to change some of its numbers. Raises ConfigError."""
+    if not isinstance(reference, (str, Mapping)):
+        raise ConfigError(f"augmentation: a policy's name or a mapping is wanted, got {reference!r}")
     values = {} if isinstance(reference, str) else {str(k): v for k, v in reference.items()}
     name = reference if isinstance(reference, str) else values.pop("policy", None)
     policy = Policy() if name is None else POLICIES.get(str(name))
@@ -65,5 +69,9 @@ def policy_of(reference: str | Mapping[str, Any]) -> Policy:
         if len(numbers) != (2 if pair else 1) or not all(isinstance(n, (int, float)) for n in numbers):
             wanted = "a pair [probability, strongest]" if pair else "a number"
             raise ConfigError(f"augmentation.{key}: this is {wanted}, got {value!r}")
+        highest = (1.0, _HIGHEST.get(key, math.inf)) if pair else (_HIGHEST.get(key, math.inf),)
+        if not all(0 <= n <= high and n < math.inf for n, high in zip(numbers, highest, strict=True)):
+            ends = " and ".join("from 0 on" if high == math.inf else f"0 to {high:g}" for high in highest)
+            raise ConfigError(f"augmentation.{key}: {value} is out of range, which is {ends}")
         values[key] = tuple(map(float, numbers)) if pair else float(numbers[0])
     return dataclasses.replace(policy, **values)

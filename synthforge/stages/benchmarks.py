@@ -25,12 +25,14 @@ def bound(context: StageContext, benchmark: Bound | None) -> Bound:
     return benchmark.having(root=str(root)) if root else benchmark
 
 
-def check(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> Benchmark:
-    """The benchmark. Answers splits and folders that are not there before the first stage starts."""
+def check(context: StageContext, benchmark: Bound | None, splits: Sequence[tuple[str, str]]) -> Benchmark:
+    """The benchmark. Answers splits, each behind its key, and folders that are not there before any stage starts."""
     found = bound(context, benchmark)
     made = "benchmark_root" in context.promised  # by another stage: its folder is not there yet
     if made:
-        promises.of_input(context, "benchmark_root", "benchmark", "dataset")
+        layout = promises.of_input(context, "benchmark_root", "benchmark", "dataset").layout
+        if layout not in ("", found.name):
+            raise ConfigError(f"{context.where}.benchmark_root: this is a stand-in for {layout}, not for {found.name}")
     root = getattr(found.config, "root", None)
     if not made and isinstance(root, str) and not Path(root).expanduser().is_dir():
         raise ConfigError(
@@ -38,9 +40,11 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[str])
             hint="Point it at the dataset's official tree, e.g. --set benchmark.root=DIR.",
         )
     built: Benchmark = found.built
-    for split in splits:
+    for key, split in splits:
         if split not in built.splits:
-            raise ConfigError(f"{context.where}: there is no split '{split}'", hint=did_you_mean(split, built.splits))
+            raise ConfigError(
+                f"{context.where}.{key}: there is no split '{split}'", hint=did_you_mean(split, built.splits)
+            )
         if not made:
             built.items(split)
     return built

@@ -66,15 +66,20 @@ class EvaluateConfig:
 
 def check(context: StageContext, config: EvaluateConfig) -> None:
     """Answer what can be answered before the first stage starts."""
-    more = [config.align.split] if config.align.fit and config.align.split else []
-    benchmark = benchmarks.check(context, config.benchmark, [*config.splits, *more])
+    if not config.splits or len({*config.splits}) < len(config.splits):
+        raise ConfigError(f"{context.where}.splits: at least one split is needed, and each once")
+    splits = [("splits", split) for split in config.splits]
+    if config.align.fit and config.align.split:
+        splits.append(("align.split", config.align.split))
+    benchmark = benchmarks.check(context, config.benchmark, splits)
     model = promises.of_input(context, "model", "model")
     promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
     _look(context, config)
-    if config.box == "detector":
+    if config.box == "detector" or config.detector:
         from ..prediction.detectors import calibration
 
-        calibration(config.detector)
+        with promises.at(f"{context.where}.detector"):
+            calibration(config.detector)
 
 
 def outside(context: StageContext, config: EvaluateConfig) -> Any:

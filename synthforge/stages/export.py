@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from ..core.config import key
+from ..core.errors import ConfigError
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.plugins import load_plugins
 from . import promises
@@ -37,7 +38,13 @@ def promise(context: StageContext, config: ExportConfig) -> Promise:
     """The same model; answers inputs of the wrong kind."""
     for name in set(context.promised) - {"model"}:
         promises.of_input(context, name, "evaluation")
-    return promises.of_input(context, "model", "model")
+    model = promises.of_input(context, "model", "model")
+    if model.photographs:
+        raise ConfigError(
+            f"{context.where}.model: a model that has learned from photographs is not exported",
+            hint="Export the model that was trained on synthetic samples alone, before label fine-tuning.",
+        )
+    return model
 
 
 def run(context: StageContext, config: ExportConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +31,11 @@ class FinetuneStage(FinetuneConfig):
 def check(context: StageContext, config: FinetuneStage) -> None:
     """Answer what can be answered before the first stage starts."""
     splits = config.train_split, config.val_split
-    benchmark = benchmarks.check(context, config.benchmark, splits)
+    benchmark = benchmarks.check(context, config.benchmark, [*zip(("train_split", "val_split"), splits, strict=True)])
     with promises.at(context.where):
         benchmark.for_learning(*splits)
         policy_of(config.augmentation)
+    promises.device(context, config.hardware)
     model = promises.of_input(context, "model", "model")
     task = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
     values = {"name": task} if isinstance(task, str) else dict(task)
@@ -44,7 +46,7 @@ def check(context: StageContext, config: FinetuneStage) -> None:
 
 def promise(context: StageContext, config: FinetuneStage) -> Promise:
     """The model with other labels."""
-    return promises.of_input(context, "model", "model")
+    return dataclasses.replace(promises.of_input(context, "model", "model"), photographs=True)
 
 
 def outside(context: StageContext, config: FinetuneStage) -> Any:

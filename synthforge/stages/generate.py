@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.config import key
 from ..core.cores import available_cores
-from ..core.errors import DataError, UserError
+from ..core.errors import ConfigError, DataError, UserError, did_you_mean
 from ..core.files import sha256_of
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest, plain, set_aside
+from ..core.schemas import POINT_SCHEMAS
 from ..core.tables import Default
 from ..core.versions import versions
+from ..datasets.layout import MOST_SAMPLES
+from . import promises
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -47,13 +50,13 @@ class GenerateConfig:
     samples: int = key(1000, "How many samples.", low=1, high=MANY)
     start: int = key(0, "Index of the first sample.", low=0, high=LAST)
     resolution: int = key(256, "Width and height of the images.", unit="px", low=16, high=4096)
-    shard_size: int = key(100, "Samples a file.", low=1, high=100_000)
+    shard_size: int = key(100, "Samples a file.", low=1, high=MOST_SAMPLES)
     seed: int | None = key(None, "Seed of the dataset, null for the pipeline's.", low=0, high=LAST)
     jpeg_quality: int | None = key(
         None, "Quality of JPEG images; null stores them as PNG. Labels are lossless always.", low=1, high=100
     )
     depth_scale: float = key(
-        1e-4, "Metres per unit of the 16-bit depth maps, which end at 65,535 units.", unit="m", above=0, high=1
+        1e-4, "Metres per unit of the 16-bit depth maps, which end at 65,535 units.", unit="m", low=1e-7, high=1
     )
     workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=1024, counts=False)
 
@@ -85,7 +88,16 @@ def outside(context: StageContext, config: GenerateConfig) -> dict[str, Any] | N
 def check(context: StageContext, config: GenerateConfig) -> None:
     """Answer annotators and filters that do not fit; building the generator may take minutes, so not that."""
     made = recipe(context, config)
-    _ = made.fields, made.named_filters
+    for annotator in made.annotators:
+        for item in annotator.built.fields:
+            if item.kind == "points2d" and item.schema and item.schema not in POINT_SCHEMAS:
+                hint = did_you_mean(item.schema, POINT_SCHEMAS)
+                raise ConfigError(f"{annotator.where}: there is no point schema '{item.schema}'", hint=hint)
+    _ = made.fields
+    with promises.at(f"{context.where}.filters"):
+        _ = made.named_filters
+    if config.start + config.samples - 1 > LAST:
+        raise ConfigError(f"{context.where}.start: the last sample would have an index above {LAST:,}")
 
 
 def promise(context: StageContext, config: GenerateConfig) -> Promise:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, UserError, did_you_mean
 from ..core.pipeline import Promise, StageContext
+from ..core.provenance import read_state
 from ..core.records import Field
+
+if TYPE_CHECKING:
+    from ..learning.config import HardwareConfig
 
 
 def of_input(context: StageContext, name: str, *wanted: str) -> Promise:
     """What the input `name` is. Raises ConfigError when it is none of the `wanted` kinds."""
     promise, where = context.promised.get(name), f"{context.where}.{name}"
+    if name not in context.inputs:
+        raise ConfigError(f"{where}: this key must be given", hint="Name an earlier stage or a folder.")
     folder = context.inputs[name]
     if promise is None:
         promise = _of_folder(folder)
@@ -38,12 +45,13 @@ def _of_folder(folder: Path) -> Promise:
         description = read_json(folder / DESCRIPTION)
         tasks = description.get("tasks", []) if isinstance(description, dict) else []
         rows = tasks.values() if isinstance(tasks, Mapping) else tasks
-        return Promise(
-            "model", tasks={str(row["name"]): row for row in rows if isinstance(row, Mapping) and "name" in row}
-        )
+        named = {str(row["name"]): row for row in rows if isinstance(row, Mapping) and "name" in row}
+        seen = isinstance(description, dict) and bool(description.get("real_data") or description.get("adapters"))
+        return Promise("model", tasks=named, photographs=seen)
     return Promise("")
 
 
+_KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with the key it is about
 _FIELD = ("name", "kind", "unit", "frame", "schema", "description")
 
 
@@ -56,10 +64,20 @@ def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str
     return promise.tasks[task]
 
 
+def device(context: StageContext, hardware: HardwareConfig) -> None:
+    """Raise ConfigError when a stage that has to run wants a device that is not there."""
+    from ..learning.hardware import resolve_accelerator
+
+    if (read_state(context.out) or {}).get("state") != "done":  # a finished one may come from another machine
+        with at(context.where):
+            resolve_accelerator(hardware)
+
+
 @contextmanager
 def at(where: str) -> Iterator[None]:
     """Put file and YAML path before the messages of checks that know only their own key."""
     try:
         yield
     except UserError as error:
-        raise type(error)(f"{where}.{error.message}", hint=error.hint) from None
+        link = "." if _KEYED.match(error.message) else ": "
+        raise type(error)(f"{where}{link}{error.message}", hint=error.hint) from None

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, did_you_mean
 from ..core.interfaces import Benchmark
 from ..core.pipeline import Promise, StageContext, StageKind
 from . import promises
@@ -64,11 +64,26 @@ def check(context: StageContext, config: StandinConfig) -> None:
     entry = context.plugins.entry("benchmark", name)
     task = context.plugins.entry("task", getattr(entry.factory, "task", ""))
     wanted = getattr(task.factory, "kind", "")
-    kinds = {item.kind for item in promises.of_input(context, "dataset", "dataset").fields.values()}
+    folders, dataset = getattr(entry.factory, "stand_in_folders", ()), promises.of_input(context, "dataset", "dataset")
+    for folder in config.counts if folders else ():
+        if folder not in folders:
+            raise ConfigError(
+                f"{context.where}.counts: {name} has no folder '{folder}'", hint=did_you_mean(folder, folders)
+            )
+    asked = sum(config.counts.values())
+    if dataset.samples is not None and asked > dataset.samples:
+        raise ConfigError(
+            f"{context.where}.counts: {asked:,} faces are asked for; the dataset has {dataset.samples:,}",
+            hint="Generate more samples or ask for fewer faces.",
+        )
+    kinds = {item.kind for item in dataset.fields.values()}
     if wanted and wanted not in kinds:
         raise ConfigError(f"{context.where}.dataset: it has no {wanted} field, which faces of {name} need")
 
 
-KIND = StageKind(
-    "standin", StandinConfig, run, inputs=("dataset",), check=check, promise=lambda *_: Promise("benchmark")
-)
+def promise(context: StageContext, config: StandinConfig) -> Promise:
+    """A benchmark's layout."""
+    return Promise("benchmark", layout=_format(context, config))
+
+
+KIND = StageKind("standin", StandinConfig, run, inputs=("dataset",), check=check, promise=promise)

@@ -50,13 +50,18 @@ def check(context: StageContext, config: TrainStage) -> None:
         policy_of(config.augmentation)
         with torch.device("meta"):  # shapes alone: nothing is computed
             build_backbone(config.network)
+    promises.device(context, config.hardware)
     if "initial" in context.inputs:
-        promises.of_input(context, "initial", "model")
+        initial = promises.of_input(context, "initial", "model")
+        if initial.photographs:
+            raise ConfigError(f"{context.where}.initial: this model has learned from photographs; training does not")
     found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}
     if not found:
         raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
     for name, dataset in found.items():
         plan_tasks(dataset.fields, {task.name: task.built for task in config.tasks}, where=f"{context.where}.{name}")
+    if len(set(context.inputs.values())) < len(context.inputs) and "initial" not in context.inputs:
+        raise ConfigError(f"{context.where}.dataset: a dataset stands twice in the list")
     counts = [dataset.samples for dataset in found.values()]
     if None not in counts:
         total = sum(filter(None, counts))

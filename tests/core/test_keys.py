@@ -88,9 +88,9 @@ def build(**values: Any) -> Config:
         ({"width": 0}, "width", "0 is out of range, which is above 0"),
         ({"width": math.inf}, "width", "inf is not a finite number"),
         ({"size": 8}, "size", "8 px is out of range, which is 16 to 4,096 px"),
-        ({"sizes": [64, 2]}, "sizes", "2 is out of range"),
+        ({"sizes": [64, 2]}, "sizes[1]", "2 is out of range"),
         ({"pair": [1]}, "pair", "2 values are needed, got 1"),
-        ({"limits": {"afw": 0}}, "limits", "0 is out of range, which is at least 1"),
+        ({"limits": {"afw": 0}}, "limits.afw", "0 is out of range, which is at least 1"),
         ({"mode": "fats"}, "mode", "'fats' is none of slow, fast"),
         ({"steps": 0}, "steps", "0 is out of range"),
         (
