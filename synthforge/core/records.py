@@ -169,15 +169,26 @@ class FaceError:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """How reports call a figure: its name, which way it is better, and the unit of what follows `@` in its key."""
+
+    name: str
+    higher_is_better: bool
+    threshold: str = " %"
+
+
+@dataclass(frozen=True)
 class Scores:
     """Figures of one model on one split.
 
     values: by metric name (`nme`, `auc@8`, `f1/nose` ...); units: `%`, `m`, `` ... by the same names; per_item:
     one error per face by its key, lower is better, for picking best, median and worst cases; primary: the metric
-    that ranks models.
+    that ranks models. metrics: how reports call figures, by the part of the key before `@` and between `/`; those of
+    `evaluation.scoring` are known.
     """
 
     values: Mapping[str, float]
     units: Mapping[str, str]
     per_item: Mapping[str, float]
     primary: str
+    metrics: Mapping[str, Metric] = field(default_factory=dict)

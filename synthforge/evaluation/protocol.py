@@ -114,6 +114,7 @@ class Evaluation:
             "primary": self.scores.primary,
             "values": {name: _number(value) for name, value in self.scores.values.items()},
             "units": dict(self.scores.units),
+            "metrics": {name: asdict(metric) for name, metric in self.scores.metrics.items()},
             "per_item": {key: _number(value) for key, value in self.scores.per_item.items()},
             "count": self.count,
             "available": self.available,

@@ -20,7 +20,7 @@ from ..core.versions import versions
 from .pictures import draw_case, embed
 from .protocol import CASES, Evaluation
 from .report_markdown import markdown
-from .report_tables import Labelled, comparison, figures, metric_name, section_key, shown, summary
+from .report_tables import Labelled, comparison, figures, known_metrics, metric_name, section_key, shown, summary
 from .summary import protocol_of
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
@@ -106,7 +106,7 @@ def _tile(label: str, evaluation: Evaluation) -> dict[str, str]:
         "label": label,
         "value": shown(value, unit),
         "unit": unit,
-        "metric": metric_name(primary),
+        "metric": metric_name(primary, known_metrics([(label, evaluation)])),
         "faces": f"{evaluation.count:,} faces",
     }
 

@@ -11,57 +11,43 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from ..core.records import Metric
 from .protocol import Evaluation
+from .scoring import METRICS
 
 Labelled = tuple[str, Evaluation]
 Cell = dict[str, Any]
 
-# How figures are called in tables; the arrow says which way is better.
-_NAMES = {
-    "nme": ("NME", "↓"),
-    "auc": ("AUC", "↑"),
-    "fr": ("failures over", "↓"),
-    "f1": ("F1", "↑"),
-    "mean_f1": ("mean F1 over", "↑"),
-    "miou": ("mean IoU", "↑"),
-    "accuracy": ("pixel accuracy", "↑"),
-    "absrel": ("AbsRel", "↓"),
-    "rmse": ("RMSE", "↓"),
-    "delta": ("δ <", "↑"),
-    "detected": ("faces found", "↑"),
-}
+Known = Mapping[str, Metric]
 
 
-def metric_name(metric: str) -> str:
+def known_metrics(rows: Sequence[Labelled]) -> Known:
+    """How the figures of evaluations are called: as their benchmarks say, else as `scoring` does."""
+    return {**METRICS, **{name: metric for _, each in rows for name, metric in each.scores.metrics.items()}}
+
+
+def metric_name(metric: str, known: Known) -> str:
     """A metric as a heading: `common/nme` -> `common NME ↓`, `fr@8` -> `failures over 8 % ↓`."""
-    found = _parsed(metric)
+    found = _parsed(metric, known)
     if found is None:
         return metric
     before, text, after, arrow = found
     return " ".join([*before, text, *after, arrow])
 
 
-def _parsed(metric: str) -> tuple[list[str], str, list[str], str] | None:
+def _parsed(metric: str, known: Known) -> tuple[list[str], str, list[str], str] | None:
     """What stands before a figure's name, the name, what comes after it, and its arrow; None for an unknown one."""
     parts = metric.split("/")
     # From the right: a set of faces may be called like a figure (`detected/nme`).
     for position in range(len(parts) - 1, -1, -1):
         stem, _, threshold = parts[position].partition("@")
-        if stem in _NAMES:
-            text, arrow = _NAMES[stem]
-            if threshold:
-                text += f" {threshold}" if stem == "delta" else f" {threshold} %"
+        if stem in known:
+            text = known[stem].name + (f" {threshold}{known[stem].threshold}" if threshold else "")
             after = [each.replace("_", " ") for each in parts[position + 1 :]]
-            if stem == "mean_f1":
+            if stem.startswith("mean_"):
                 after = [f"{' '.join(after)} classes"]
-            return parts[:position], text, after, arrow
+            return parts[:position], text, after, "↑" if known[stem].higher_is_better else "↓"
     return None
-
-
-def lower_is_better(metric: str) -> bool | None:
-    """Which way a figure is better; None where that is not known."""
-    found = _parsed(metric)
-    return None if found is None else found[3] == "↓"
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -83,6 +69,7 @@ def summary(sections: Sequence[Sequence[Labelled]]) -> dict[str, Any] | None:
         return None
     parts = [(rows, _main_figures([each for _, each in rows])) for rows in sections]
     columns = [(rows, metric) for rows, metrics in parts for metric in metrics]
+    known = known_metrics([each for rows in sections for each in rows])
     labels = list(dict.fromkeys(label for rows in sections for label, _ in rows))
 
     def value(label: str, rows: Sequence[Labelled], metric: str) -> float | None:
@@ -91,10 +78,10 @@ def summary(sections: Sequence[Sequence[Labelled]]) -> dict[str, Any] | None:
 
     metrics = [metric for _, metric in columns]
     units = [rows[0][1].scores.units.get(metric, "") for rows, metric in columns]
-    cells = _marked([[value(label, *column) for column in columns] for label in labels], metrics, units)
+    cells = _marked([[value(label, *column) for column in columns] for label in labels], metrics, units, known)
     return {
         "groups": [{"title": _title(rows[0][1]), "span": len(metrics)} for rows, metrics in parts],
-        "columns": [metric_name(metric) for metric in metrics],
+        "columns": [metric_name(metric, known) for metric in metrics],
         "rows": [{"label": label, "ours": False, "cells": row} for label, row in zip(labels, cells, strict=True)],
     }
 
@@ -131,9 +118,10 @@ def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     columns = list(dict.fromkeys([*columns, first.scores.primary, *(n for n in measured if n.startswith("mean_"))]))
     columns.sort(key=lambda name: not name.startswith("mean_"))  # means first: tables of classes are wide
     units = [first.scores.units.get(name, "%") for name in columns]
+    known = known_metrics(rows)
 
     def cells(values: Sequence[Mapping[str, float]]) -> list[list[Cell]]:
-        return _marked([[row.get(name) for name in columns] for row in values], columns, units)
+        return _marked([[row.get(name) for name in columns] for row in values], columns, units, known)
 
     theirs = [
         {"label": row.method, "source": row.source, "ours": False, "cells": line}
@@ -146,8 +134,8 @@ def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     names = {row["label"] for row in theirs}
     ordered = [each for row in theirs for each in [row, *(mine for mine in own if mine["label"] == row["label"])]]
     return {
-        "groups": _groups(columns, units),
-        "columns": [_short(name, first.split) for name in columns],
+        "groups": _groups(columns, units, known),
+        "columns": [_short(name, first.split, known) for name in columns],
         "source": first.published[0].source if len({row.source for row in first.published}) == 1 else "",
         "same_faces": bool(shared) and not first.stand_in and first.count == first.available,
         "shared": bool(shared),
@@ -155,11 +143,11 @@ def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     }
 
 
-def _groups(metrics: Sequence[str], units: Sequence[str]) -> list[dict[str, Any]]:
+def _groups(metrics: Sequence[str], units: Sequence[str], known: Known) -> list[dict[str, Any]]:
     """Headings over neighbouring columns of one kind of figure."""
 
     def heading(pair: tuple[str, str]) -> str:
-        found = _parsed(pair[0])
+        found = _parsed(pair[0], known)
         if found is None:
             return pair[0]
         _, text, after, arrow = found
@@ -170,9 +158,9 @@ def _groups(metrics: Sequence[str], units: Sequence[str]) -> list[dict[str, Any]
     return [{"title": title, "span": len(list(group))} for title, group in groupby(pairs, key=heading)]
 
 
-def _short(metric: str, split: str) -> str:
+def _short(metric: str, split: str, known: Known) -> str:
     """The name of a column under its heading: the class, the set of faces, or the split."""
-    found = _parsed(metric)
+    found = _parsed(metric, known)
     if found is None:
         return ""
     before, _, after, _ = found
@@ -184,21 +172,23 @@ def figures(rows: Sequence[Labelled]) -> dict[str, Any]:
     primary = rows[0][1].scores.primary
     names = list(dict.fromkeys([primary, *(name for _, each in rows for name in each.scores.values)]))
     units = {name: unit for _, each in rows for name, unit in each.scores.units.items()}
-    lines = []
+    known, lines = known_metrics(rows), []
     for name in names:
         unit = units.get(name, "")
         column = [[each.scores.values.get(name)] for _, each in rows]
         lines.append(
             {
-                "name": metric_name(name),
+                "name": metric_name(name, known),
                 "unit": unit,
-                "cells": [cell for (cell,) in _marked(column, [name], [unit])],
+                "cells": [cell for (cell,) in _marked(column, [name], [unit], known)],
             }
         )
     return {"columns": [label for label, _ in rows], "rows": lines}
 
 
-def _marked(values: Sequence[Sequence[float | None]], metrics: Sequence[str], units: Sequence[str]) -> list[list[Cell]]:
+def _marked(
+    values: Sequence[Sequence[float | None]], metrics: Sequence[str], units: Sequence[str], known: Known
+) -> list[list[Cell]]:
     """Rows of figures as cells; the best of each column is marked where its figures differ as printed."""
     texts = [[shown(value, unit) for value, unit in zip(row, units, strict=True)] for row in values]
     best: list[str | None] = []
@@ -208,7 +198,7 @@ def _marked(values: Sequence[Sequence[float | None]], metrics: Sequence[str], un
             for row, text in zip(values, texts, strict=True)
             if (value := row[index]) is not None and math.isfinite(value)
         ]
-        lower = lower_is_better(metric)
-        telling = lower is not None and len({text for _, text in numbers}) > 1
-        best.append((min if lower else max)(numbers)[1] if telling else None)
+        found = _parsed(metric, known)
+        telling = found is not None and len({text for _, text in numbers}) > 1
+        best.append((min if found and found[3] == "↓" else max)(numbers)[1] if telling else None)
     return [[{"text": text, "best": text == best[index]} for index, text in enumerate(row)] for row in texts]

@@ -7,12 +7,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from ..core.errors import UserError
-from ..core.records import RealSample, Scores
+from ..core.records import Metric, RealSample, Scores
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from .metrics import Confusion, DepthErrors, PointErrors, auc, failure_rate, mean_of
 
 Results = Iterable[tuple[RealSample, np.ndarray]]
 THRESHOLDS = (8, 10)
+#: how reports call the figures below
+METRICS = {
+    "nme": Metric("NME", False),
+    "auc": Metric("AUC", True),
+    "fr": Metric("failures over", False),
+    "f1": Metric("F1", True),
+    "mean_f1": Metric("mean F1 over", True),
+    "miou": Metric("mean IoU", True),
+    "accuracy": Metric("pixel accuracy", True),
+    "absrel": Metric("AbsRel", False),
+    "rmse": Metric("RMSE", False),
+    "delta": Metric("δ <", True, threshold=""),
+    "detected": Metric("faces found", True),
+}
 
 
 def score_points(results: Results, schema: str, groups: Mapping[str, Sequence[str]] | None = None) -> Scores:
@@ -92,7 +106,9 @@ def score_mean(results: Results, metric: str, unit: str, error: Callable[[RealSa
     for sample, prediction in results:
         per_item[sample.item.key] = float(error(sample, prediction))
     _require(per_item)
-    return Scores({metric: float(np.mean(list(per_item.values())))}, {metric: unit}, per_item, metric)
+    values = {metric: float(np.mean(list(per_item.values())))}
+    metrics = {} if metric in METRICS else {metric: Metric(metric.replace("_", " "), False)}
+    return Scores(values, {metric: unit}, per_item, metric, metrics)
 
 
 def _add(sample: RealSample, add: Callable[..., None], *arguments: object, keyed: bool = True) -> None:

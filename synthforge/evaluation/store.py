@@ -13,7 +13,7 @@ import numpy as np
 from ..core.files import write_bytes, write_json, write_text
 from ..core.foreign import boundary, read_arrays, read_json
 from ..core.plugins import Plugins
-from ..core.records import PublishedRow, RealItem, RealSample, Scores
+from ..core.records import Metric, PublishedRow, RealItem, RealSample, Scores
 from .pictures import contact_sheet, jpeg
 from .protocol import Case, Evaluation
 from .summary import to_markdown
@@ -57,12 +57,13 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
         record, arrays = read_json(folder / NUMBERS), read_arrays(folder / CASES)
         cases = [_case(number, row, arrays) for number, row in enumerate(record["cases"])]
         values = {name: np.nan if value is None else value for name, value in record["values"].items()}
+        metrics = {name: Metric(**row) for name, row in record.get("metrics", {}).items()}
         return record["label"], Evaluation(
             benchmark=record["benchmark"],
             split=record["split"],
             task=plugins.build("task", record["task"], where=str(folder / NUMBERS)),
             schema=record["schema"],
-            scores=Scores(values, record["units"], record["per_item"], record["primary"]),
+            scores=Scores(values, record["units"], record["per_item"], record["primary"], metrics),
             count=record["count"],
             available=record["available"],
             protocol=record["protocol"],

@@ -14,10 +14,13 @@ import pytest
 from PIL import Image
 from toy_benchmarks import TASKS, Toy, find_dots, read_depth, read_labels, scored
 
-from synthforge.core.records import PublishedRow, Scores
+from synthforge.core.plugins import load_plugins
+from synthforge.core.records import Metric, PublishedRow, Scores
 from synthforge.datasets import crops, drawing
 from synthforge.evaluation import pictures, protocol, report, report_tables
 from synthforge.evaluation.protocol import Evaluation
+from synthforge.evaluation.scoring import METRICS
+from synthforge.evaluation.store import load_evaluation, save_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +144,18 @@ def test_lower_is_better_where_it_is(points: Evaluation) -> None:
     assert lines == {"NME ↓": [True, False], "failures over ↓": [False, True]}
 
 
+def test_a_benchmarks_own_figure_is_called_and_marked_as_it_says(points: Evaluation, tmp_path: Path) -> None:
+    def turned(degrees: float) -> Evaluation:
+        scores = Scores({"turn@5": degrees}, {"turn@5": ""}, {}, "turn@5", {"turn": Metric("turned by", True, "°")})
+        return replace(points, scores=scores, cases=())
+
+    save_evaluation(turned(4.0), tmp_path)
+    _, read = load_evaluation(tmp_path, load_plugins())
+    (line,) = report_tables.figures([("a", read), ("b", turned(5.0))])["rows"]
+    assert line["name"] == "turned by 5° ↑"
+    assert [cell["best"] for cell in line["cells"]] == [False, True]
+
+
 def test_the_summary_has_one_row_a_label_over_all_benchmarks(points: Evaluation, labels: Evaluation) -> None:
     known = replace(points, published=(PublishedRow("theirs", "Table 1", {"common/nme": 3.0, "challenge/nme": 4.0}),))
 
@@ -195,7 +210,7 @@ def test_markdown_holds_the_same_tables(tmp_path: Path, labels: Evaluation) -> N
     ],
 )
 def test_metric_names(metric: str, name: str) -> None:
-    assert report_tables.metric_name(metric) == name
+    assert report_tables.metric_name(metric, METRICS) == name
 
 
 def test_the_error_curve_is_the_distribution(points: Evaluation) -> None:
