@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .core.camera import Camera
-from .core.errors import UserError
+from .core.errors import UserError as UserError
 from .core.pipeline import Pipeline, make_pipeline, run_pipeline
 from .core.plugins import load_plugins
 from .core.shipped import find_model
 from .datasets.tensors import Dataset
-from .prediction.faces import Face, Faces
+from .prediction.faces import Face as Face
+from .prediction.faces import Faces as Faces
 from .prediction.predictor import PASSES, Predictor
 from .stages import KINDS
 
@@ -29,23 +30,6 @@ if TYPE_CHECKING:
 
 #: a plugin by name, or with keys of its own: `"anny"`, `{"name": "anny", "preset": "frontal"}`
 Reference = str | Mapping[str, Any]
-
-__all__ = [
-    "Dataset",
-    "Face",
-    "Faces",
-    "Predictor",
-    "Sample",
-    "Trained",
-    "UserError",
-    "evaluate",
-    "finetune",
-    "generate",
-    "load_model",
-    "open_dataset",
-    "sample",
-    "train",
-]
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,9 @@ class Entry:
     factory: Callable[[Any], Any]
     config: type
     summary: str
-    licence: str
-    distribution: str
-    origin: str
+    licence: str = "Apache-2.0"
+    distribution: str = ""
+    origin: str = ""
     fake: Callable[[Path], Mapping[str, Path]] | None = None
     files: Callable[[Any], Sequence[FileNeed]] | None = None
     presets: Mapping[str, Preset] = dataclasses.field(default_factory=dict)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from . import tables
 from .boundary import FAILURES, Guarded, call
-from .catalogue import PLUGIN_KINDS, Broken, Catalogue, Entry, FileNeed, Preset
+from .catalogue import PLUGIN_KINDS, Broken, Catalogue, Entry, FileNeed
 from .config import build_config, split_reference
 from .discovery import Source, from_file, installed, offers, reason
 from .errors import ConfigError, PluginError, did_you_mean
@@ -153,40 +153,14 @@ def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
     return build_config(entry.config, own, where=where, under=entry.presets[name].values)
 
 
-def _entry(
-    source: Source,
-    kind: str,
-    name: str,
-    factory: Callable[[Any], Any],
-    *,
-    config: type,
-    summary: str,
-    licence: str = "Apache-2.0",
-    fake: Callable[[Path], Mapping[str, Path]] | None = None,
-    files: Callable[[Any], Sequence[FileNeed]] | None = None,
-    presets: Mapping[str, Preset] | None = None,
-    default: int = 0,
-    built: Callable[[], Path] | None = None,
-) -> Entry:
+def _entry(source: Source, kind: str, name: str, factory: Callable[[Any], Any], **options: Any) -> Entry:
     """What `catalogue.Register` is called with, as an entry. Raises PluginError for arguments of the wrong type."""
+    config = options.get("config")
     if not isinstance(name, str) or not name:
         raise PluginError(f"register_{kind}s: the name must be a text, got {name!r}")
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise PluginError(f"register_{kind}s: the config of '{name}' must be a dataclass, got {config!r}")
     if not callable(factory):
         raise PluginError(f"register_{kind}s: the factory of '{name}' must be callable, got {factory!r}")
-    return Entry(
-        kind,
-        name,
-        factory,
-        config,
-        summary,
-        licence,
-        source.distribution,
-        source.origin,
-        fake,
-        files,
-        presets or {},
-        default,
-        built,
-    )
+    options["presets"] = options.get("presets") or {}
+    return Entry(kind, name, factory, **options, distribution=source.distribution, origin=source.origin)

@@ -112,11 +112,11 @@ def predict_photographs(
         flip=options.flip,
         input_size=options.input_size,
     )
-    job = _Job(folder, predictor, out, options, boxes, source)
+    run = _Run(folder, predictor, out, options, boxes, source)
     outcomes = []
     with locked(out, deep=False), progress_bar("predict", len(photographs), unit="images", shown=progress) as advance:
-        for photograph, waiting in _ahead(job.prepare, photographs):
-            outcomes.append(job.finish(photograph, waiting))
+        for photograph, waiting in _ahead(run.prepare, photographs):
+            outcomes.append(run.finish(photograph, waiting))
             advance(1)
     return outcomes
 
@@ -136,7 +136,9 @@ def _ahead(
 
 
 @dataclass
-class _Job:
+class _Run:
+    """One call of `predict_photographs`: what it does with every photograph."""
+
     folder: Path
     predictor: Predictor
     out: Path
