@@ -57,7 +57,7 @@ class Depth(Task):
         self.fields = (f"{config.prefix}depth",)
 
     def build_head(self, channels: int) -> nn.Module:
-        """The paper's U-Net or the light head."""
+        """The paper's U-Net or the light output head."""
         from synthforge.learning.networks.heads import DenseHead
 
         c = self.config

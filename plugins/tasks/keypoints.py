@@ -53,7 +53,7 @@ class KeypointsConfig:
 
 
 class Keypoints(Task):
-    """Landmarks in the pixels of the image, as `points` (B,N,2) in [0,1], `heatmaps` and the `stages` of the head."""
+    """Landmarks as `points` (B,N,2) in [0,1] of the image, with `heatmaps` and the points of every stack, `stacks`."""
 
     name: ClassVar[str] = "keypoints"
     output: ClassVar[str] = "points"
@@ -69,7 +69,7 @@ class Keypoints(Task):
         self.fields = (f"{config.prefix}landmarks2d", f"{config.prefix}landmark_visibility")
 
     def build_head(self, channels: int) -> nn.Module:
-        """The paper's or the light landmark head."""
+        """The paper's or the light output head."""
         from synthforge.learning.networks.heads import PointHead
 
         c = self.config
@@ -87,7 +87,7 @@ class Keypoints(Task):
         return PointAdapter(here, there, channels, head=c.head, size=c.size, width=c.width, stacks=c.stacks)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Mean over faces of the sum over points, averaged over the stages of the head (intermediate supervision).
+        """Mean over faces of the sum over points, averaged over the stacks (intermediate supervision).
 
         Points that are not finite (behind the camera, say) cost nothing.
         """
@@ -95,8 +95,8 @@ class Keypoints(Task):
 
         given = target["points"].float()
         wanted = given.nan_to_num(0.0, 0.0, 0.0)  # not left to the weight: NaN times 0 is NaN
-        stages = prediction.get("stages", prediction["points"][:, None]).float()
-        error = _penalty(stages - wanted[:, None], self.config.loss)
+        stacks = prediction.get("stacks", prediction["points"][:, None]).float()
+        error = _penalty(stacks - wanted[:, None], self.config.loss)
         weight = torch.where(target["visible"].bool(), 1.0, self.config.hidden_weight) if "visible" in target else None
         if weight is None:
             weight = torch.ones_like(wanted[..., 0])

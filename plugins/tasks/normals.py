@@ -47,7 +47,7 @@ class Normals(Task):
         self.fields = (f"{config.prefix}normals",)
 
     def build_head(self, channels: int) -> nn.Module:
-        """The paper's U-Net or the light head."""
+        """The paper's U-Net or the light output head."""
         from synthforge.learning.networks.heads import DenseHead
 
         return DenseHead(channels, 3, self.output, head=self.config.head, width=self.config.width)

@@ -65,7 +65,7 @@ class Segmentation(Task):
         self.fields = (f"{config.prefix}segmentation",)
 
     def build_head(self, channels: int) -> nn.Module:
-        """The paper's U-Net or the light head."""
+        """The paper's U-Net or the light output head."""
         from synthforge.learning.networks.heads import DenseHead
 
         classes = len(CLASS_SCHEMAS[self.schema])

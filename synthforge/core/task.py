@@ -39,8 +39,8 @@ class Task(Guarded, ABC):
     `to_photograph`; a benchmark's targets have the same form.
 
     Tensors: image (B,3,H,W) in [0,1]; features (B,C,h,w), the backbone's map at full or part resolution. Predictions
-    are mappings, since a head can give several tensors (B,...); points lie in [0,1] of width and height, pixel centre i
-    at (i + 0.5) / size.
+    are mappings, since an output head can give several tensors (B,...); points lie in [0,1] of width and height, pixel
+    centre i at (i + 0.5) / size.
     """
 
     #: the name it is registered by, e.g. `keypoints`
@@ -49,7 +49,7 @@ class Task(Guarded, ABC):
     output: ClassVar[str]
     #: what its values are, as fields of datasets are (`core.records.Field`)
     kind: ClassVar[FieldKind] = "json"
-    #: entries of a prediction that are maps (B,K,h,w) over the crop, at whatever resolution the head works in
+    #: entries of a prediction that are maps (B,K,h,w) over the crop, at whatever resolution the output head works in
     maps: ClassVar[tuple[str, ...]] = ()
     #: unit of its values
     unit: ClassVar[str] = ""

@@ -1,4 +1,4 @@
-"""Dataset fields as training targets: cut out with the image, moved and mirrored with it, handed to tasks.
+"""Dataset fields as training targets: cut out with the image, moved and flipped with it, handed to tasks.
 
 One row of a table for each kind of field (`core.records.Field.kind`); a task whose fields need something else brings
 its own plan (`Task.target_plan`).
@@ -45,11 +45,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Moved:
-    """What happened to a batch: matrix (B,3,3), the grid of its inverse, mirrored (B,) bool, hidden (B,H,W) bool."""
+    """What happened to a batch: matrix (B,3,3), the grid of its inverse, flipped (B,) bool, hidden (B,H,W) bool."""
 
     matrix: torch.Tensor
     grid: torch.Tensor
-    mirrored: torch.Tensor
+    flipped: torch.Tensor
     hidden: torch.Tensor
 
     @cached_property
@@ -101,27 +101,27 @@ def _cut_map(value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return crops.warp_label(np.asarray(value, np.float32), matrix, size, fill=0)
 
 
-def _swap(x: torch.Tensor, mirrored: torch.Tensor, mirror: tuple[int, ...]) -> torch.Tensor:
-    rows = mirrored.view(-1, *(1,) * (x.ndim - 1))
+def _swap(x: torch.Tensor, flipped: torch.Tensor, mirror: tuple[int, ...]) -> torch.Tensor:
+    rows = flipped.view(-1, *(1,) * (x.ndim - 1))
     return torch.where(rows, x[:, list(mirror)], x)
 
 
 def _move_points(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    return {"points": _swap(augment.warp_points(value, moved.matrix), moved.mirrored, plan.mirror)}
+    return {"points": _swap(augment.warp_points(value, moved.matrix), moved.flipped, plan.mirror)}
 
 
 def _move_flags(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    return {"visible": _swap(value, moved.mirrored, plan.mirror)}
+    return {"visible": _swap(value, moved.flipped, plan.mirror)}
 
 
 def _move_label(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
     # Read as the difference from IGNORE, so that the 0 from outside of the map is IGNORE.
     label = augment.warp(value[:, None].float().sub_(IGNORE), moved.grid, nearest=True)[:, 0].add_(IGNORE)
     if plan.flip is not None:
-        # Classes of the task, then the same mirrored: mirrored samples read the second half.
+        # Classes of the task, then the same flipped: flipped samples read the second half.
         classes = np.arange(256) if plan.lut is None else plan.lut
         table = torch.from_numpy(np.concatenate([classes, plan.flip[classes]]).astype(np.int64)).to(label.device)
-        label += 256.0 * moved.mirrored[:, None, None]
+        label += 256.0 * moved.flipped[:, None, None]
         label = table.index_select(0, label.int().view(-1)).view(label.shape)
     return {"label": label.long().masked_fill_(moved.hidden, IGNORE)}
 

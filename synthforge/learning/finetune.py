@@ -1,4 +1,4 @@
-"""Stage C: label fine-tuning. Backbone and heads stay frozen; a small network learns a benchmark's labels.
+"""Stage C: label fine-tuning. Backbone and output heads stay frozen; a small network learns a benchmark's labels.
 
 Only the train split is learned from and only the validation split is looked at; a test split is refused by name.
 """
@@ -57,7 +57,7 @@ class LabelNetwork(nn.Module):
 
     @torch.no_grad()
     def answer(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the frozen model says of images: its head's prediction and, where the adapter reads it, `features`."""
+        """What the frozen model says: its output head's prediction and, where the adapter reads it, `features`."""
         model = self.frozen[0]
         features, reads = model.features_for(images, [self.task])
         answer: dict[str, torch.Tensor] = dict(model.heads[self.task](features))

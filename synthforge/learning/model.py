@@ -1,4 +1,4 @@
-"""A trained model: backbone, heads and label fine-tuning networks, saved as safetensors and JSON, never as pickles."""
+"""A trained model: backbone, output heads, label fine-tuning networks; saved as safetensors and JSON, not pickles."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ Prediction = dict[str, torch.Tensor]
 class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
-    options: keys of the task's configuration that it is built with where they differ from its head's. with_levels: it
-    reads the encoder's maps of every size as well. lean: constant label offset, the mean of `Task.offset` over the
-    faces it learned from; for points how far right and below annotations lie, in sides of the crop. `predict` adds it.
+    options: keys of the task's configuration that it is built with where they differ from its output head's.
+    with_levels: it reads the encoder's maps of every size as well. lean: constant label offset, the mean of
+    `Task.offset` over the faces it learned from; for points how far right and below annotations lie, in sides of the
+    crop. `predict` adds it.
     """
 
     schema: str
@@ -56,7 +57,7 @@ class AdapterInfo:
 
 
 class FaceModel(nn.Module):
-    """Backbone and one head a task; where a task has been fine-tuned, its adapter behind the head.
+    """Backbone and one output head a task; where a task has been fine-tuned, its adapter behind that head.
 
     tasks: built tasks by name; references: how to build them again; adapters: by task name. `info` is what `model.json`
     says besides: crop scale, training data, seed, versions, licences.
@@ -121,7 +122,7 @@ class FaceModel(nn.Module):
         return info.schema if info else self.tasks[task].schema
 
     def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
-        """Put a fresh label fine-tuning network behind a head, in the place of any that is there.
+        """Put a fresh label fine-tuning network behind an output head, in the place of any that is there.
 
         Raises ConfigError for options that the task's configuration does not have, and where a backbone without a
         feature pyramid has no levels to read.
@@ -136,7 +137,7 @@ class FaceModel(nn.Module):
         return self.adapters[task]
 
     def adapter_task(self, task: str) -> Task:
-        """The task as the adapter behind its head was configured: what this one learns by."""
+        """The task as the adapter behind its output head was configured: what this one learns by."""
         return _with_options(self.tasks[task], self.adapter_info[task].options)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
@@ -162,7 +163,7 @@ class FaceModel(nn.Module):
         }
 
     def run_heads(self, features: torch.Tensor) -> dict[str, Prediction]:
-        """Every head's own prediction, dense maps at the resolution the head works in."""
+        """Every output head's own prediction, dense maps at the resolution it works in."""
         return {name: head(features) for name, head in self.heads.items()}
 
     def forward(self, images: torch.Tensor) -> dict[str, Prediction]:
@@ -200,7 +201,7 @@ class FaceModel(nn.Module):
         return {name: to_size(self.tasks[name], prediction, size) for name, prediction in found.items()}
 
     def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
-        """Predictions by task, dense maps at the resolution that heads and adapters work in."""
+        """Predictions by task, dense maps at the resolution that output heads and adapters work in."""
         chosen = [name for name in self.heads if tasks is None or name in tasks]
         images = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
         with torch.autocast(images.device.type, torch.bfloat16, enabled=native_bf16(images.device.type)):

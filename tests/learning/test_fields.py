@@ -32,11 +32,11 @@ def test_labels_and_depth_are_read_as_grid_sample_reads(source: int, size: int) 
     seen = sampled(label.float() + 1).long() - 1
     wanted = torch.where((seen < 0) | hidden, IGNORE, seen)
     table = torch.from_numpy(SYNTHFORGE.flip.astype(np.int64))
-    wanted = torch.where(moved.mirrored[:, None, None], table[wanted], wanted)
+    wanted = torch.where(moved.flipped[:, None, None], table[wanted], wanted)
     found = plan_field(Field("segmentation", "label", schema="synthforge")).move(label, moved)["label"]
     assert found.dtype == torch.int64
-    assert moved.mirrored.any()
-    assert not moved.mirrored.all()
+    assert moved.flipped.any()
+    assert not moved.flipped.all()
     assert (wanted == IGNORE).any()
     assert torch.equal(found, wanted)
     answer = plan_field(Field("depth", "depth")).move(depth, moved)

@@ -99,14 +99,14 @@ def test_soft_argmax_finds_pixel_centres(row: int, column: int) -> None:
 def test_the_papers_landmark_head_has_two_stacks_at_64() -> None:
     with torch.device("meta"):
         head = HeatmapNet(64, 68, head="paper")
-        stages = head(torch.empty(1, 64, 256, 256))
-    assert [tuple(s.shape) for s in stages] == [(1, 68, 64, 64)] * 2
+        stacks = head(torch.empty(1, 64, 256, 256))
+    assert [tuple(s.shape) for s in stacks] == [(1, 68, 64, 64)] * 2
     small = PointHead(8, 5, head="paper", size=8, width=16)
     out = small(torch.rand(2, 8, 32, 32))
     assert out["points"].shape == (2, 5, 2)
-    assert out["stages"].shape == (2, 2, 5, 2)
+    assert out["stacks"].shape == (2, 2, 5, 2)
     assert out["heatmaps"].shape == (2, 5, 8, 8)
-    assert torch.equal(out["points"], out["stages"][:, -1])
+    assert torch.equal(out["points"], out["stacks"][:, -1])
     out["points"].sum().backward()
 
 

@@ -121,12 +121,12 @@ def test_figures_run_over_the_points_and_faces_that_are_known() -> None:
     assert torch.allclose(values["nme/jaw"], torch.tensor([float(nme[0]), 1.0]), rtol=1e-4)
 
 
-def test_every_stage_of_the_hourglass_is_supervised() -> None:
+def test_every_stack_of_the_hourglass_is_supervised() -> None:
     task = Keypoints(KeypointsConfig())
     points = torch.full((1, 68, 2), 0.5)
-    stages = torch.stack([points + 0.1, points], dim=1)
-    with_stages = task.loss({"points": points, "stages": stages}, {"points": points})
-    assert torch.isclose(with_stages, torch.tensor(0.5 * 68 * 0.1 * 2**0.5), rtol=1e-3)
+    stacks = torch.stack([points + 0.1, points], dim=1)
+    with_stacks = task.loss({"points": points, "stacks": stacks}, {"points": points})
+    assert torch.isclose(with_stacks, torch.tensor(0.5 * 68 * 0.1 * 2**0.5), rtol=1e-3)
 
 
 def test_nme_is_in_percent_of_the_outer_eye_corners() -> None:

@@ -1,1 +1,1 @@
-"""Feature encoders, heads and label fine-tuning networks."""
+"""Feature encoders, output heads and label fine-tuning networks."""

@@ -71,12 +71,12 @@ class PointAdapter(nn.Module):
         heatmaps, points = prediction["heatmaps"].float(), prediction["points"].float()
         probability = heatmaps.flatten(2).softmax(-1)
         peaked = (probability / probability.amax(-1, keepdim=True)).view_as(heatmaps)
-        stages = self.net(_with_features(peaked, features, self.channels))
+        stacks = self.net(_with_features(peaked, features, self.channels))
         if self.same:
-            stages = [resize(heatmaps, (stage.shape[-2], stage.shape[-1])) + stage for stage in stages]
-        found = point_prediction(stages)
+            stacks = [resize(heatmaps, (each.shape[-2], each.shape[-1])) + each for each in stacks]
+        found = point_prediction(stacks)
         shift = self.shape(4.0 * (points - 0.5).flatten(1)).view(len(points), -1, 2).float()
-        return {**found, "points": found["points"] + shift, "stages": found["stages"] + shift[:, None]}
+        return {**found, "points": found["points"] + shift, "stacks": found["stacks"] + shift[:, None]}
 
 
 class ClassAdapter(nn.Module):

@@ -14,7 +14,7 @@ HEADS = ("paper", "light")
 
 
 def check_head(name: str) -> None:
-    """Raise ValueError for a head that does not exist."""
+    """Raise ValueError for an output head that does not exist."""
     if name not in HEADS:
         raise ValueError(f"head is one of {', '.join(HEADS)}; got '{name}'")
 
@@ -56,14 +56,14 @@ class HeatmapNet(nn.Module):
         return found if isinstance(found, list) else [found]
 
 
-def point_prediction(stages: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Heatmaps of each stage to `points` (B,N,2), the last `heatmaps`, and `stages` (B,S,N,2) of points."""
-    points = torch.stack([soft_argmax(heatmaps) for heatmaps in stages], dim=1)
-    return {"points": points[:, -1], "heatmaps": stages[-1], "stages": points}
+def point_prediction(stacks: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Heatmaps of each stack to `points` (B,N,2), the last `heatmaps`, and `stacks` (B,S,N,2) of points."""
+    points = torch.stack([soft_argmax(heatmaps) for heatmaps in stacks], dim=1)
+    return {"points": points[:, -1], "heatmaps": stacks[-1], "stacks": points}
 
 
 class PointHead(nn.Module):
-    """The landmark head: features (B,channels,h,w) -> points in [0,1], heatmaps and the points of every stage."""
+    """Output head for landmarks: features (B,channels,h,w) -> points in [0,1], heatmaps and every stack's points."""
 
     def __init__(
         self, channels: int, points: int, *, head: str, size: int = 64, width: int = 128, stacks: int = 2
@@ -89,7 +89,7 @@ def dense_net(inputs: int, outputs: int, *, head: str, width: float = 1.0) -> nn
 
 
 class DenseHead(nn.Module):
-    """A dense head whose prediction holds one map under `key`, times `unit`: (B,channels,h,w) -> (B,outputs,h,w)."""
+    """Dense output head: features (B,channels,h,w) -> one map (B,outputs,h,w) under `key`, times `unit`."""
 
     def __init__(
         self, channels: int, outputs: int, key: str, *, head: str, width: float = 1.0, unit: float = 1.0

@@ -1,4 +1,4 @@
-"""The stacked hourglass of the paper's landmark head (Newell et al. 2016)."""
+"""The stacked hourglass of the paper's output head for landmarks (Newell et al. 2016)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's U-Net: encoder widths 64, 128, 256, 512, 512; bilinear up; the same net serves as dense head."""
+"""The paper's U-Net: encoder widths 64, 128, 256, 512, 512; bilinear up; the same net serves as dense output head."""
 
 from __future__ import annotations
 

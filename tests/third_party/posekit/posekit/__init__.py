@@ -71,7 +71,7 @@ class RotationTarget:
 
         rolled = torch.cat([moved.turn @ value[:, :2], value[:, 2:]], dim=1)
         # A mirrored head is one whose own left and right change places as well.
-        return {"rotation": torch.where(moved.mirrored[:, None, None], rolled * _left_right(value), rolled)}
+        return {"rotation": torch.where(moved.flipped[:, None, None], rolled * _left_right(value), rolled)}
 
 
 class HeadPose(Task):
