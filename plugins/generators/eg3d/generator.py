@@ -10,33 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from synthforge.assets.registry import find_asset
 from synthforge.assets.stylegan_pickle import read_checkpoint
-from synthforge.core.factors import Factor
 from synthforge.core.files import sha256_of
-from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.core.seeding import torch_rng
 
-from ..next3d.declared import latent_factors
+from ..next3d.marched import VolumeGenerator
 from ..next3d.views import label, metric, metric_depth, picture, volume_camera
 from ..next3d.volume import middle_jitter, pinhole_rays, seeded_jitter
 from .network import EG3DNetwork
 from .settings import EG3DConfig
 
 
-class EG3DGenerator(OriginGenerator):
+class EG3DGenerator(VolumeGenerator):
     """EG3D. World frame: the volume's, in metres by `units_per_metre`."""
 
-    def __init__(self, config: EG3DConfig) -> None:
-        self.config = config
-        self.batch_size = config.batch_size
-
-    @cached_property
-    def checkpoint(self) -> str:
-        """Path of the weights; AssetError if they have not been added."""
-        return self.config.checkpoint or str(find_asset("eg3d-ffhq"))
+    name = "eg3d"
+    config: EG3DConfig
 
     @cached_property
     def network(self) -> EG3DNetwork:
@@ -48,27 +39,7 @@ class EG3DGenerator(OriginGenerator):
 
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. z and camera have streams of their own, `eg3d/<name>`."""
-        config, view = self.config, origin.stream("eg3d/camera")
-        parameters = {
-            "z": origin.stream("eg3d/z").standard_normal(512).tolist(),
-            "azimuth": float(view.uniform(-config.azimuth, config.azimuth)),
-            "elevation": float(view.uniform(-config.elevation, config.elevation)),
-            "field_of_view": float(view.uniform(config.field_of_view[0], config.field_of_view[1])),
-            "radius": config.radius,
-        }
-        return Scene(origin.seed, origin.index, parameters, origin=origin)
-
-    def factors(self) -> tuple[Factor, ...]:
-        """See `Generator.factors`."""
-        return latent_factors(self.config)
-
-    def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
-        """See `Generator.render`."""
-        renderings: list[Rendering] = []
-        with torch.inference_mode():
-            for first in range(0, len(scenes), self.batch_size):
-                renderings += self._render(scenes[first : first + self.batch_size], resolution)
-        return renderings
+        return self.drawn_scene(origin)
 
     def _render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         network, device, config = self.network, self.config.device, self.config

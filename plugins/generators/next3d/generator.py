@@ -16,7 +16,6 @@ from synthforge.assets.stylegan_pickle import StyleGANCheckpoint, read_checkpoin
 from synthforge.core.camera import Camera
 from synthforge.core.factors import Factor
 from synthforge.core.files import sha256_of
-from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene, Surface
 from synthforge.core.seeding import torch_rng
@@ -28,29 +27,27 @@ from synthforge.heads.flame_assets import load_flame_head
 from synthforge.heads.flame_io import read_uv_mask
 
 from .alignment import PUBLISHED, Affine, Residuals, read_alignment, refine
-from .declared import flame_factors, latent_factors
+from .declared import flame_factors
+from .marched import VolumeGenerator
 from .network import Next3DNetwork
 from .settings import Next3DConfig
 from .views import label, metric, metric_depth, picture, volume_camera
 from .volume import Volume, middle_jitter, pinhole_rays, seeded_jitter
 
 
-class Next3DGenerator(OriginGenerator):
+class Next3DGenerator(VolumeGenerator):
     """Next3D on FLAME's mesh. See `Next3DConfig` for every factor and docs/next3d.md for what comes out.
 
     World frame: the volume's, divided by the alignment's scale, so that FLAME's head has its size in metres.
     """
 
+    name = "next3d"
+    config: Next3DConfig
+
     def __init__(self, config: Next3DConfig) -> None:
         """Raises AssetError at the first use of a file that is missing; nothing is read before."""
-        self.config = config
-        self.batch_size = config.batch_size
+        super().__init__(config)
         self.alignment: Affine = read_alignment(config.alignment) if config.alignment else PUBLISHED
-
-    @cached_property
-    def checkpoint(self) -> str:
-        """Path of the weights."""
-        return self.config.checkpoint or str(find_asset("next3d-ffhq"))
 
     @cached_property
     def network(self) -> Next3DNetwork:
@@ -65,30 +62,16 @@ class Next3DGenerator(OriginGenerator):
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. z, shape, expression and camera have streams `next3d/<name>`."""
         config = self.config
-        view = origin.stream("next3d/camera")
-        parameters = {
-            "z": origin.stream("next3d/z").standard_normal(512).tolist(),
-            "flame_shape": _uniform(origin, "shape", config.identity, config.identity_range),
-            "flame_expression": _uniform(origin, "expression", config.expression, config.expression_range),
-            "flame_pose": [0.0] * 15,
-            "azimuth": float(view.uniform(-config.azimuth, config.azimuth)),
-            "elevation": float(view.uniform(-config.elevation, config.elevation)),
-            "field_of_view": float(view.uniform(config.field_of_view[0], config.field_of_view[1])),
-            "radius": config.radius,
-        }
-        return Scene(origin.seed, origin.index, parameters, origin=origin)
+        return self.drawn_scene(
+            origin,
+            flame_shape=_uniform(origin, "shape", config.identity, config.identity_range),
+            flame_expression=_uniform(origin, "expression", config.expression, config.expression_range),
+            flame_pose=[0.0] * 15,
+        )
 
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""
-        return (*latent_factors(self.config), *flame_factors(self.config))
-
-    def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
-        """See `Generator.render`."""
-        renderings: list[Rendering] = []
-        with torch.inference_mode():
-            for first in range(0, len(scenes), self.batch_size):
-                renderings += self._render(scenes[first : first + self.batch_size], resolution)
-        return renderings
+        return (*super().factors(), *flame_factors(self.config))
 
     def _render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         network, device = self.network, self.config.device
