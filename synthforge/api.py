@@ -1,7 +1,7 @@
 """The front door: what `import synthforge` offers, each a line of use. Commands and stages run the same code.
 
-`generate`, `train` and `finetune` run one stage of a pipeline into a folder: what is there and fits is kept, an
-interrupted call goes on, and a result of other arguments is set aside (see docs/pipelines.md).
+`generate`, `train` and `finetune` run one stage of a pipeline into a folder. Results that still fit are kept,
+interrupted calls resume, and results of other arguments are set aside (see docs/pipelines.md).
 """
 
 from __future__ import annotations

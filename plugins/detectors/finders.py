@@ -65,8 +65,8 @@ def load_mtcnn(device: str, faces: bool, points: bool) -> Detect:
 def load_fan(device: str, faces: bool, points: bool) -> Detect:
     """FAN by the package face-alignment, whose S3FD finds the faces.
 
-    The package would download weights that it does not find in torch's hub folder; it is pointed at the folder where
-    the added ones lie under the very names it looks for, and refused when it looks for others.
+    The package downloads weights that it does not find in torch's hub folder. To avoid this, it gets the folder of the
+    added files, which have the names that it looks for. A version that looks for other names is refused.
     """
     import torch
     from face_alignment import FaceAlignment, LandmarksType, api

@@ -88,8 +88,9 @@ class Segmentation(Task):
         return ClassAdapter(here, there, channels, mapping, head=self.config.head, width=self.config.width)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Cross-entropy, the mean over the pixels that are not ignored (0 where there is none), and `dice` times 1 less
-        the soft F1, the mean over the classes that are there (as in V-Net, Milletari et al. 2016).
+        """Cross-entropy + `dice` * (1 - soft F1) (V-Net, Milletari et al. 2016).
+
+        Cross-entropy is the mean over pixels that are not ignored (0 if there is none), F1 over the classes present.
         """
         from torch.nn import functional
 

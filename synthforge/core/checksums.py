@@ -21,8 +21,8 @@ def checksum(path: Path) -> str:
 def checksums(paths: Iterable[Path]) -> list[str]:
     """SHA-256 of files, from the cache where size, modification and change time are those of last time.
 
-    The change time cannot be set by hand, so a file put in place of another is noticed even when it brings along the
-    size and the modification time of the old one. A cache that cannot be read or written costs time and nothing else.
+    The change time cannot be set by hand. So a replaced file is noticed even if it has the size and the modification
+    time of the old one. A cache that cannot be read or written costs time and nothing else.
     Raises: AssetError when a file cannot be read.
     """
     known, new, found = _read(), {}, []

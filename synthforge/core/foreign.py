@@ -1,7 +1,7 @@
 """Reading files that this program did not write: limits, one boundary for errors, and readers for JSON, NPY and NPZ.
 
-Every reader of a foreign format checks size, depth and number of parts against `LIMITS` before the work, and turns
-whatever its parser raises into one of our errors, with the file's name. Pictures: `core.images`.
+Every reader of a foreign format checks size, depth and number of parts against `LIMITS` first. It turns whatever its
+parser raises into one of our errors, with the file's name. Pictures: `core.images`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Samples near another one: its random numbers, moved a little, stream by stream.
 
 A scene is a function of random streams, so a scene near it is the same function of streams near them. Every number is
-moved in the space where its distribution is standard normal, z' = sqrt(1 - s^2) z + s e (the step of preconditioned
-Crank-Nicolson: Cotter et al., "MCMC Methods for Functions", Statistical Science 28, 2013). Two things follow whatever
-the distribution: a moved value never leaves the declared support, and a parent drawn from the declared distribution
-has children that are distributed exactly so, too. What changes the distribution is the choice of parents alone.
+transformed to a standard normal z and moved by z' = sqrt(1 - s^2) z + s e. This is the step of preconditioned
+Crank-Nicolson (Cotter et al., "MCMC Methods for Functions", Statistical Science 28, 2013). Two things follow for every
+distribution. A moved value never leaves the declared support. Children of parents drawn from the declared distribution
+have that distribution, too: only the choice of parents changes it.
 """
 
 from __future__ import annotations

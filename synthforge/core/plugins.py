@@ -1,7 +1,7 @@
 """Finding plugins: entry points one at a time, then the files and modules a pipeline names itself.
 
-A plugin that fails to import is listed as broken with its reason and raises only when a pipeline asks for it;
-`SYNTHFORGE_STRICT_PLUGINS=1` raises at once, `SYNTHFORGE_TRACE_PLUGINS=1` says on stderr what is loaded from where.
+A plugin that fails to import is listed as broken with its reason. It raises only when a pipeline asks for it, or at
+once with `SYNTHFORGE_STRICT_PLUGINS=1`. `SYNTHFORGE_TRACE_PLUGINS=1` prints on stderr what is loaded from where.
 """
 
 from __future__ import annotations

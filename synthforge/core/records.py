@@ -1,7 +1,7 @@
 """What flows between plugins: scenes, renderings, field descriptions and real samples.
 
-Frames and units, everywhere: world right-handed, y up, metres, the head faces +z and the subject's left is +x; camera
-with OpenCV axes (x right, y down, z forward); pixels with centres at i + 0.5.
+Frames and units, everywhere. World: right-handed, y up, metres; the head faces +z and the subject's left is +x. Camera:
+OpenCV axes (x right, y down, z forward). Pixels: centres at i + 0.5.
 """
 
 from __future__ import annotations

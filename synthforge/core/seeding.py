@@ -1,7 +1,7 @@
 """Randomness as a pure function of (seed, index, stream name); no global state.
 
-Every stream is a `numpy.random.SeedSequence` keyed by the seed, the sample's index and a hash of the stream's name, so
-that adding a draw to one stream (say `light`) leaves every other stream (say `identity`) as it was.
+Every stream is a `numpy.random.SeedSequence` keyed by the seed, the sample's index and a hash of the stream's name. So
+adding a draw to one stream (such as `light`) changes no other stream (such as `identity`).
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ IMAGE = Field("image", "image", unit="sRGB", description="the picture")
 
 @dataclass(frozen=True)
 class Encoding:
-    """What a dataset chose where there is a choice; it stands in the manifest.
+    """How a dataset is stored, as its manifest has it.
 
-    depth_scale: metres per unit of the 16-bit depth maps; the range ends at 65,535 units (6.5 m by default), beyond
-    which writing is an error, for a clipped depth looks like a true one. jpeg_quality: None for PNG images.
+    depth_scale: metres per unit of the 16-bit depth maps. The range ends at 65,535 units (6.5 m by default); depth
+    beyond it is an error, because a clipped value would look like a true one. jpeg_quality: None for PNG images.
     """
 
     depth_scale: float = 1e-4

@@ -1,7 +1,7 @@
 """PNG as this project stores it: 8-bit grey, 16-bit grey and 8-bit RGB, without a palette.
 
-Pillow tries filters row by row and takes more than twice as long for the same size (see docs/datasets.md for the
-measurement); here one filter a file is enough, because rendered maps are smooth. Files of that kind are read here as
+Pillow tries filters row by row and takes more than twice as long for the same size (measured in docs/datasets.md). Here
+one filter per file is enough, because rendered maps are smooth. Files of that kind are read here as
 well, without Pillow's copies; every other PNG is left to Pillow.
 Format: W3C Portable Network Graphics Specification, third edition, sections 5 and 9.
 """

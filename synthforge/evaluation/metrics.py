@@ -141,8 +141,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def align(prediction: np.ndarray, target: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     """The scale >= 0 and shift that bring a prediction closest to its target inside the mask (least squares).
 
-    A negative scale would make a depth map turned inside out as good as a right one, so it is not allowed: the best
-    such fit is then scale 0 with the target's mean. Raises ValueError for an empty mask.
+    A negative scale is not allowed, since it would make an inverted depth map as good as a correct one. If the best fit
+    is negative, the result is scale 0 with the target's mean as the shift. Raises ValueError for an empty mask.
     """
     x, y = prediction[mask].astype(np.float64), target[mask].astype(np.float64)
     if not x.size:

@@ -1,8 +1,9 @@
 """Head pose in degrees, for figures by pose: exact from points in space, estimated from annotated points in an image.
 
-Yaw is positive when the nose points to image right (the subject's own left), pitch when it points up, roll when the
-head leans clockwise in the image; all relative to the camera's axis. The face's plane is that of the outer eye corners
-and the mouth corners, so a head that looks straight ahead has a pitch of some degrees, constant for one person.
+All angles are relative to the camera's axis. Yaw is positive when the nose points to image right (the subject's
+left), pitch when it points up, roll when the head turns clockwise in the image. The face's plane is that of
+the outer eye corners and the mouth corners. So a head that looks straight ahead has a pitch of some degrees, constant
+for one person.
 """
 
 from __future__ import annotations

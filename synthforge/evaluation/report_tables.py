@@ -1,7 +1,7 @@
 """The tables of a report as plain data, the same for the page, the Markdown and the tests.
 
-A cell is {"text", "best"}; `best` marks the best figure of its column among the published rows, and among ours: the two
-are compared by the reader, who also sees what differs between them.
+A cell is {"text", "best"}. `best` marks the best figure of its column among the published rows, and among ours. Between
+the two the reader compares, who also sees how they differ.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Placing cameras around a head, other projects' camera records, depth conventions, projection in torch.
 
-Frames and units as in `synthforge.core.camera`: world y up, metres, the head faces +z and the subject's
-left is +x; camera axes are OpenCV's (x right, y down, z forward); angles are radians unless the name says
-degrees.
+Frames and units as in `synthforge.core.camera`. World: y up, metres; the head faces +z and the subject's left is +x.
+Camera: OpenCV's axes (x right, y down, z forward). Angles are radians unless the name says degrees.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Augmentation of batches: drawn per sample from a generator of its own, applied to image and labels together.
 
-Positions are in the centred unit frame u = 2 x / size - 1 (x right, y down, pixel centre i at i + 0.5): it is the same
-for an image and for labels of any resolution, and the frame of `torch.nn.functional.grid_sample`.
+Positions are in the centred unit frame u = 2 x / size - 1 (x right, y down, pixel centre i at i + 0.5). It is that of
+`torch.nn.functional.grid_sample`, the same for an image and for labels of any resolution.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Faces as training batches: crops framed as the benchmarks frame them, cut in workers, augmented on the device.
 
-A batch is a flat dict of tensors that the default collation can make; everything random in it is a pure function of
-(seed, epoch, index), whatever the number of workers, devices or restarts.
+A batch is a flat dict of tensors that the default collation can make. Everything random in it is a pure function of
+(seed, epoch, index), for any number of workers, devices or restarts.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
             image, matrix = crops.crop(face.image, square, self.source)
             item = {"image": image, "frame": np.array([1.0, 0.0, 0.0])}
         else:
-            # Whole pixels, never enlarged: cutting is a copy or a fast reduction, and what is left of the way to
-            # `square` is the first part of the drawn matrix, so that small images are resampled once.
+            # Whole pixels, never enlarged: cutting is a copy or a fast reduction. The remaining transform to `square`
+            # is the first factor of the drawn matrix, so that small images are resampled once.
             wide = crops.pixel_box(crops.square_box(face.box, self.framing.crop_scale * self.margin), self.source)
             whole, _ = crops.crop(face.image, wide, round(wide[2] - wide[0]))
             matrix = crops.box_matrix(wide, self.source)

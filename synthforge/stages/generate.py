@@ -1,7 +1,7 @@
 """generate: scenes into annotated samples on disk, one process a core, shard by shard.
 
-A shard is the unit of work and of resuming: its bytes depend on (seed, index) and the configuration alone, so they are
-the same for any number of workers and however often the run was killed.
+A shard is the unit of work and of resuming. Its bytes depend on (seed, index) and the configuration alone, so they are
+the same for any number of workers and interruptions.
 """
 
 from __future__ import annotations
