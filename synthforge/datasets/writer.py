@@ -12,6 +12,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from synthforge.core.records import Field, Rendering, Scene
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from ..core.files import clean_stale, replacing, sha256_of
+from ..core.foreign import MOST_SAMPLES
 from ..core.versions import versions as core_versions
 from .codecs import IMAGE, Encoding, encode_sample, members_of
 from .layout import (
@@ -219,6 +221,18 @@ def shard_done(root: Path | str, shard: int, config_hash: str, *, verify: bool =
     return True
 
 
+@dataclass(frozen=True)
+class MadeBy:
+    """What made a dataset, for its manifest. provenance: where the pixels come from; plugins: who offers each.
+
+    files: licensed files that were read (`assets.needs.licensed_files`).
+    """
+
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    plugins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: Sequence[Mapping[str, Any]] = ()
+
+
 def finish(
     root: Path | str,
     *,
@@ -226,24 +240,19 @@ def finish(
     config_hash: str,
     config: Mapping[str, Any],
     licences: Mapping[str, str],
-    provenance: Mapping[str, Any] | None = None,
-    plugins: Mapping[str, str] | None = None,
-    device: str = "cpu",
-    versions: Mapping[str, str] | None = None,
-    files: Sequence[Mapping[str, Any]] = (),
+    made_by: MadeBy | None = None,
     filters: Sequence[Mapping[str, Any]] = (),
     factors: Sequence[Factor] = (),
 ) -> Path:
     """Write `manifest.json`, which makes the shards 0..shards-1 a dataset, and return its path.
 
-    config: the whole configuration. licences: of what made the pixels and the labels, by name. provenance: where
-    they come from. plugins: distribution and version by name. versions: beyond synthforge, Python, NumPy and torch.
-    files: licensed files that were read (`assets.needs.licensed_files`). filters: the quality filters in order, each
-    with its `name`; the shards' notes then hold what they rejected. factors: what the generator declares.
+    config: the whole configuration. licences: of what made the pixels and the labels, by name. filters: the quality
+    filters in order, each with its `name`; the shards' notes then hold what they rejected. factors: what the generator
+    declares.
     The manifest holds no time: the same run gives the same bytes. Raises DataError when a shard is missing or
     differs from the others, when samples are missing, or when the filters left nothing.
     """
-    root = Path(root)
+    root, made_by = Path(root), made_by or MadeBy()
     clean_stale(root)
     infos = []
     for shard in range(shards):
@@ -274,11 +283,11 @@ def finish(
         "encoding": dataclasses.asdict(first.encoding),
         "schemas": _schemas(first.fields),
         "licences": dict(licences),
-        "provenance": dict(provenance or {}),
-        "licensed_files": [dict(item) for item in files],
-        "versions": core_versions() | {"python": platform.python_version()} | dict(versions or {}),
-        "plugins": dict(plugins or {}),
-        "device": device,
+        "provenance": dict(made_by.provenance),
+        "licensed_files": [dict(item) for item in made_by.files],
+        "versions": core_versions() | {"python": platform.python_version()},
+        "plugins": dict(made_by.plugins),
+        "device": "cpu",
         "config_hash": config_hash,
         "config": dict(config),
         "shards": [

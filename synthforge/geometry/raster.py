@@ -15,7 +15,7 @@ import torch
 from synthforge.core.errors import SynthForgeError, UserError
 
 Projection = Literal["perspective", "orthographic"]
-DEFAULT_NEAR = 0.01
+NEAR = 0.01  # metres
 MAX_SIZE = 16384
 MAX_COORDINATE = 32768  # pixels; see Rasteriser.rasterise
 
@@ -65,7 +65,6 @@ class Rasteriser(Protocol):
         cull: bool = True,
         face_mask: torch.Tensor | None = None,
         projection: Projection = "perspective",
-        near: float = DEFAULT_NEAR,
     ) -> Fragments:
         """Find the nearest triangle at every pixel centre (i + 0.5). Not differentiable.
 
@@ -78,9 +77,10 @@ class Rasteriser(Protocol):
             face_mask: (F,) or (B, F) bool; False faces are left out. Ids still index `faces`.
             projection: "perspective", pixel = K (x / z, y / z, 1), or "orthographic", pixel = K (x, y, 1), where
                 z may have any sign and interpolates linearly.
-            near: metres, positive. A triangle with a vertex nearer than this (perspective only), with a vertex
-                that is not finite, or with one that projects further than 32768 pixels from the image origin is
-                dropped whole: nothing is clipped. A head in front of a camera never comes near these limits.
+
+        A triangle with a vertex nearer than `NEAR` metres (perspective only), with a vertex that is not finite, or
+        with one that projects further than 32768 pixels from the image origin is dropped whole: nothing is clipped.
+        A head in front of a camera never comes near these limits.
 
         Raises:
             RasterError: a shape, an index, a size or an option is out of range.
@@ -138,7 +138,6 @@ def check_inputs(
     width: int,
     face_mask: torch.Tensor | None,
     projection: str,
-    near: float,
 ) -> Checked:
     """Check and normalise the arguments of `Rasteriser.rasterise`; shared by the backends.
 
@@ -160,8 +159,6 @@ def check_inputs(
         raise RasterError(f"an image of {height} x {width} pixels cannot be drawn; sides go from 1 to {MAX_SIZE}")
     if projection not in ("perspective", "orthographic"):
         raise RasterError(f"projection must be 'perspective' or 'orthographic', got {projection!r}")
-    if not near > 0:
-        raise RasterError(f"the near plane must lie at a positive distance, got {near!r}")
     if face_mask is not None:
         face_mask = face_mask[None] if face_mask.ndim == 1 else face_mask
         if face_mask.shape[0] not in (1, batch) or face_mask.shape[1:] != faces.shape[:1]:

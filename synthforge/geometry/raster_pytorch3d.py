@@ -10,7 +10,7 @@ import torch
 from pytorch3d.renderer.mesh import rasterize_meshes
 from pytorch3d.structures import Meshes
 
-from .raster import DEFAULT_NEAR, MAX_COORDINATE, Checked, Fragments, Projection, check_inputs
+from .raster import MAX_COORDINATE, NEAR, Checked, Fragments, Projection, check_inputs
 
 
 class Pytorch3dRasteriser:
@@ -29,14 +29,13 @@ class Pytorch3dRasteriser:
         cull: bool = True,
         face_mask: torch.Tensor | None = None,
         projection: Projection = "perspective",
-        near: float = DEFAULT_NEAR,
     ) -> Fragments:
         """See `Rasteriser.rasterise`."""
-        checked = check_inputs(vertices_camera, faces, intrinsics, height, width, face_mask, projection, near)
+        checked = check_inputs(vertices_camera, faces, intrinsics, height, width, face_mask, projection)
         device = checked.vertices.device
         size = (len(checked.vertices), height, width)
         perspective = projection == "perspective"
-        screen, usable = _to_ndc(checked, height, width, perspective, near)
+        screen, usable = _to_ndc(checked, height, width, perspective)
         offset = _positive_depth_offset(screen[..., 2], usable) if not perspective else 0.0
         screen[..., 2] += offset
         screen[~usable] = 1.0  # pytorch3d must not meet infinities; the faces that use them are left out below
@@ -72,9 +71,7 @@ class Pytorch3dRasteriser:
         return out
 
 
-def _to_ndc(
-    checked: Checked, height: int, width: int, perspective: bool, near: float
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _to_ndc(checked: Checked, height: int, width: int, perspective: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Vertices (B, V, 3) in pytorch3d's screen frame, and which of them may be drawn (B, V).
 
     In that frame x points left, y up, and the shorter image side spans [-1, 1]
@@ -86,7 +83,7 @@ def _to_ndc(
     pixels = (rays @ checked.intrinsics.double().mT)[..., :2]
     usable = vertices.isfinite().all(-1) & (pixels.abs() < MAX_COORDINATE).all(-1)
     if perspective:
-        usable &= z[..., 0] >= near
+        usable &= z[..., 0] >= NEAR
     centre = torch.tensor([width / 2, height / 2], dtype=pixels.dtype, device=pixels.device)
     ndc = (centre - pixels) * (2 / min(height, width))
     return torch.cat([ndc, z], -1).float(), usable

@@ -6,7 +6,7 @@ import torch
 import warp as wp
 
 from . import warp_kernels as kernels
-from .raster import DEFAULT_NEAR, Checked, Fragments, Projection, RasterError, check_faces, check_inputs
+from .raster import NEAR, Checked, Fragments, Projection, RasterError, check_faces, check_inputs
 from .warp_runtime import as_warp, chunks, launch, span
 
 
@@ -27,10 +27,9 @@ class WarpRasteriser:
         cull: bool = True,
         face_mask: torch.Tensor | None = None,
         projection: Projection = "perspective",
-        near: float = DEFAULT_NEAR,
     ) -> Fragments:
         """See `Rasteriser.rasterise`."""
-        checked = check_inputs(vertices_camera, faces, intrinsics, height, width, face_mask, projection, near)
+        checked = check_inputs(vertices_camera, faces, intrinsics, height, width, face_mask, projection)
         size = (len(checked.vertices), height, width)
         device = checked.vertices.device
         out = Fragments(
@@ -40,13 +39,13 @@ class WarpRasteriser:
         )
         if checked.vertices.numel() and len(checked.faces):
             perspective = projection == "perspective"
-            keys, screen = _draw(checked, height, width, cull, perspective, near)
+            keys, screen = _draw(checked, height, width, cull, perspective)
             _resolve(keys, screen, checked.faces, perspective, out)
         return out
 
 
 def _draw(
-    checked: Checked, height: int, width: int, cull: bool, perspective: bool, near: float
+    checked: Checked, height: int, width: int, cull: bool, perspective: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Key buffer (B, H, W) int64 and snapped vertices (B, V, 3) int32, of `warp_kernels`."""
     vertices, device = checked.vertices, checked.vertices.device
@@ -61,7 +60,7 @@ def _draw(
     screen = torch.empty(batch, vertex_count, 3, dtype=torch.int32, device=device)
     screen_array = as_warp(screen.view(-1, 3), wp.vec3i)
     size = span(vertex_count, device)
-    inputs = [as_warp(vertices, wp.vec3), as_warp(checked.intrinsics), int(perspective), near, size, screen_array]
+    inputs = [as_warp(vertices, wp.vec3), as_warp(checked.intrinsics), int(perspective), NEAR, size, screen_array]
     launch(kernels.snap_kernel, (batch, chunks(vertex_count, size)), inputs, device)
 
     mask = checked.face_mask

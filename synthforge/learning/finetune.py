@@ -86,8 +86,7 @@ def finetune(
     out_dir: Path | str,
     seed: int = 0,
     *,
-    train_split: str = "train",
-    val_split: str = "val",
+    splits: tuple[str, str] = ("train", "val"),
     name: str = "",
     plugins: Plugins | None = None,
 ) -> FinetuneResult:
@@ -95,20 +94,22 @@ def finetune(
 
     The weights kept are those of the best validation, on plain crops. The constant label offset of points
     (`AdapterInfo.lean`) is measured last, on the training faces: a network that learns from flipped faces cannot learn
-    it. name: what `model.json` calls the real data. Raises ConfigError
-    for a split or task that is not there, or a test split; DataError for files that are not what they should be.
+    it.
+
+    splits: to learn from and to choose the best weights by. name: what `model.json` calls the real data.
+    Raises ConfigError for a split or task that is not there, or a test split; DataError for files that are not what
+    they should be.
     """
-    benchmark.for_learning(train_split, val_split)
-    if train_split == val_split:
-        raise ConfigError(f"the split '{train_split}' cannot both train and validate")
+    benchmark.for_learning(*splits)
+    if len(set(splits)) == 1:
+        raise ConfigError(f"the split '{splits[0]}' cannot both train and validate")
     job = _FinetuneJob(
         config,
         Path(model_dir),
         benchmark,
         Path(out_dir),
         seed,
-        train_split,
-        val_split,
+        *splits,
         name or benchmark.schema or benchmark.task,
         plugins,
     )

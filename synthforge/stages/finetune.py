@@ -65,8 +65,7 @@ def run(context: StageContext, config: FinetuneStage) -> None:
         benchmark.built,
         context.out,
         seed=context.seed if config.seed is None else config.seed,
-        train_split=config.train_split,
-        val_split=config.val_split,
+        splits=(config.train_split, config.val_split),
         name=benchmark.name,
         plugins=context.plugins,
     )

@@ -15,6 +15,7 @@ from ..core.config import key
 from ..core.cores import available_cores
 from ..core.errors import ConfigError, DataError, UserError, did_you_mean
 from ..core.files import sha256_of
+from ..core.foreign import MOST_SAMPLES
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest, plain, set_aside
 from ..core.schemas import POINT_SCHEMAS
@@ -123,7 +124,7 @@ def write(
     from ..assets.needs import licensed_files
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
-    from ..datasets.writer import finish
+    from ..datasets.writer import MadeBy, finish
     from .workers import Job, Made, run_shards
 
     made = recipe(context, config)
@@ -171,10 +172,12 @@ def write(
         config=content,
         config_hash=job.config_hash,
         licences={f"{item.kind} {item.name}": item.entry.licence for item in made.all},
-        provenance=told.provenance,
-        plugins={f"{item.kind} {item.name}": _offered_by(context, item.entry) for item in made.all},
+        made_by=MadeBy(
+            told.provenance,
+            {f"{item.kind} {item.name}": _offered_by(context, item.entry) for item in made.all},
+            licensed_files(made.uses),
+        ),
         factors=told.factors,
-        files=licensed_files(made.uses),
         filters=[{"name": key, "provenance": item.provenance()} for key, item in made.named_filters.items()],
     )
     if made.filters:

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..core import handover
+from ..core.boundary import PluginFault
 from ..core.cores import is_one_thread, one_thread
 from ..core.errors import SynthForgeError, UserError
 from ..core.progress import progress_bar
@@ -70,12 +71,28 @@ class Job:
 
     def scene(self, generator: Any, index: int) -> Scene:
         """The scene of a sample: drawn from (seed, index), or from its own origin."""
-        if self.origins is None:
-            scene = generator.sample(self.seed, index)
-        else:
-            scene = generator.sample_from(self.origins[index - self.start])
+        with _placed(f"generator '{self.recipe.generator.name}'", self.seed, index):
+            if self.origins is None:
+                scene = generator.sample(self.seed, index)
+            else:
+                scene = generator.sample_from(self.origins[index - self.start])
         handover.check_scene(self.recipe.generator.name, scene, self.seed, index)
         return scene
+
+
+@contextmanager
+def _placed(plugin: str, seed: int, *indices: int) -> Iterator[None]:
+    """What a plugin raises on purpose, with its name and the sample in front; `PluginFault` says both itself."""
+    try:
+        yield
+    except PluginFault:
+        raise
+    except SynthForgeError as error:
+        first, last = indices[0], indices[-1]
+        where = f"index {first}" if first == last else f"indices {first} to {last}"
+        error.message = f"the {plugin} at seed {seed}, {where}: {error.message}"
+        error.args = (error.message,)
+        raise
 
 
 @dataclass(frozen=True)
@@ -98,16 +115,19 @@ def samples(job: Job, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], 
     """
     from ..datasets.writer import to_sample
 
-    recipe = job.recipe
+    recipe, seed = job.recipe, job.seed
+    made_by = f"generator '{recipe.generator.name}'"
     generator: Generator = recipe.generator.built
     for first in range(0, len(indices), generator.batch_size):
         scenes = [job.scene(generator, index) for index in indices[first : first + generator.batch_size]]
-        renderings = generator.render(scenes, job.resolution)
+        with _placed(made_by, seed, *(scene.index for scene in scenes)):
+            renderings = generator.render(scenes, job.resolution)
         handover.check_renderings(recipe.generator.name, scenes, renderings, job.resolution)
         for rendering in renderings:
             annotations: dict[str, Any] = {}
             for annotator in recipe.annotators:
-                found = annotator.built.annotate(rendering)
+                with _placed(f"annotator '{annotator.name}'", seed, rendering.scene.index):
+                    found = annotator.built.annotate(rendering)
                 handover.check_annotations(annotator.name, annotator.built.fields, found, rendering)
                 annotations.update(found)
             yield to_sample(rendering, annotations), _rejection(recipe, rendering, annotations)
@@ -117,7 +137,8 @@ def _rejection(recipe: Recipe, rendering: Rendering, annotations: Mapping[str, A
     from ..datasets.rejections import rejection
 
     for name, item in recipe.named_filters.items():
-        verdict = item.judge(rendering, annotations)
+        with _placed(f"filter '{name}'", rendering.scene.seed, rendering.scene.index):
+            verdict = item.judge(rendering, annotations)
         handover.check_verdict(name, verdict, rendering.scene)
         if not verdict.accepted:
             return rejection(rendering.scene.index, name, verdict)

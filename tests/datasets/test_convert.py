@@ -19,7 +19,7 @@ from synthforge.core.plugins import Plugins, load_plugins
 from synthforge.core.schemas import CLASS_SCHEMAS
 from synthforge.datasets.convert import LAYOUTS, ReadOptions, layout_named, resized
 from synthforge.datasets.reader import ShardDataset
-from synthforge.datasets.writer import finish, to_sample, write_shard
+from synthforge.datasets.writer import MadeBy, finish, to_sample, write_shard
 from synthforge.testing import check_annotator, check_generator
 
 OURS = ReadOptions(schema="synthforge", metric_depth=True)
@@ -217,7 +217,7 @@ def test_our_own_shards_are_replayed(plugins: Plugins, make_dataset: Callable[..
     annotator = plugins.build("annotator", {"name": "stored", "root": str(root)})
     write_shard(again, 0, samples, annotator.fields, config_hash="y")
     generator = plugins.build("generator", reference)
-    finish(again, shards=1, config_hash="y", config={}, licences={}, provenance=generator.provenance())
+    finish(again, shards=1, config_hash="y", config={}, licences={}, made_by=MadeBy(generator.provenance()))
     assert ShardDataset(again).manifest["provenance"]["licences"] == {"made up": "CC0"}
     assert len(ShardDataset(again)) == 2
 

@@ -176,13 +176,13 @@ def test_patience_ends_it(model_dir: Path, tmp_path: Path) -> None:
 def test_wrong_splits_are_refused(model_dir: Path, tmp_path: Path) -> None:
     benchmark = BlobBenchmark()
     with pytest.raises(ConfigError, match="does not touch the test split 'common'"):
-        finetune(config(), model_dir, benchmark, tmp_path, train_split="common")
+        finetune(config(), model_dir, benchmark, tmp_path, splits=("common", "val"))
     with pytest.raises(ConfigError, match="does not touch the test split 'common'"):
-        finetune(config(), model_dir, benchmark, tmp_path, val_split="common")
+        finetune(config(), model_dir, benchmark, tmp_path, splits=("train", "common"))
     with pytest.raises(ConfigError, match="no split 'trian'"):
-        finetune(config(), model_dir, benchmark, tmp_path, train_split="trian")
+        finetune(config(), model_dir, benchmark, tmp_path, splits=("trian", "val"))
     with pytest.raises(ConfigError, match="both train and validate"):
-        finetune(config(), model_dir, benchmark, tmp_path, val_split="train")
+        finetune(config(), model_dir, benchmark, tmp_path, splits=("train", "train"))
     assert benchmark.asked == []
     benchmark.items = lambda split: BlobBenchmark().items("val")  # type: ignore[method-assign]
     with pytest.raises(DataError, match="4 faces stand in both"):

@@ -54,6 +54,8 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         ),
         ("stages.model.tasks=[segmentation]", "zero_shot.model", "no task 'keypoints', which the benchmark scores"),
         ("stages.adapted.train_split=common", "adapted", "common"),
+        ("stages.adapted={train_split: common, benchmark_root: standin}", "adapted", "the test split 'common'"),
+        ("stages.dataset.shard_size=20001", "dataset.shard_size", "20,001 is out of range, which is 1 to 20,000"),
         ("stages.adapted.val_split=train", "adapted.val_split", "cannot both train and validate"),
         ("stages.adapted.adapter={sise: 28}", "adapted.adapter.sise", "Did you mean 'size'"),
         ("stages.adapted.augmentation=none2", "adapted.augmentation", "no policy"),
