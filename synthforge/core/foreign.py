@@ -53,7 +53,6 @@ class Limits:
 
 
 LIMITS = Limits()
-MOST_SAMPLES = 20_000  # of a shard that we write, so that its marker can be read within these limits
 # Digits as 0 and no plus signs: numbers that may not fit show as 20 zeros or as e000.
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

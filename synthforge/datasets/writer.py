@@ -22,7 +22,6 @@ from synthforge.core.records import Field, Rendering, Scene
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from ..core.files import clean_stale, replacing, sha256_of
-from ..core.foreign import MOST_SAMPLES
 from ..core.versions import versions as core_versions
 from .codecs import IMAGE, Encoding, encode_sample, members_of
 from .layout import (

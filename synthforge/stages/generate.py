@@ -15,7 +15,6 @@ from ..core.config import key
 from ..core.cores import available_cores
 from ..core.errors import ConfigError, DataError, UserError, did_you_mean
 from ..core.files import sha256_of
-from ..core.foreign import MOST_SAMPLES
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest, plain, set_aside
 from ..core.schemas import POINT_SCHEMAS
