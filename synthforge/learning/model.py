@@ -21,6 +21,7 @@ from ..core.files import write_json
 from ..core.foreign import boundary, read_json
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
+from ..core.references import Bound
 from ..core.shipped import DESCRIPTION
 from .config import NetworkConfig
 from .hardware import native_bf16
@@ -266,22 +267,28 @@ def _resized(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, slice]
         return resized_logits(x.float(), size, pixels)
 
 
-def build_tasks(references: Sequence[Any], plugins: Plugins) -> tuple[dict[str, Task], dict[str, dict[str, Any]]]:
+def build_tasks(
+    references: Sequence[Any], plugins: Plugins | None = None
+) -> tuple[dict[str, Task], dict[str, dict[str, Any]]]:
     """Tasks by name and, by the same names, complete references: every key of their configuration spelled out.
 
-    Raises UserError when two of them have one name, PluginError and ConfigError as the catalogue does.
+    references: bound when a pipeline was read (`references.Bound`), or plain ones, which are looked up in `plugins`, by
+    default everything installed. Raises UserError when two of them have one name, PluginError and ConfigError as the
+    catalogue does.
     """
     tasks: dict[str, Task] = {}
     complete: dict[str, dict[str, Any]] = {}
     for index, reference in enumerate(references):
-        where = f"tasks[{index}]"
-        task: Task = plugins.build("task", reference, where=where)
+        if isinstance(reference, Bound):
+            bound = reference
+        else:
+            plugins = plugins or load_plugins()
+            bound = plugins.bind("task", reference, where=f"tasks[{index}]")
+        task: Task = bound.built
         if task.name in tasks:
-            raise UserError(f"{where}: the task '{task.name}' is there twice")
-        given = reference if isinstance(reference, str) else reference["name"]
-        config = plugins.config("task", reference, where=where)
+            raise UserError(f"{bound.where}: the task '{task.name}' is there twice")
         tasks[task.name] = task
-        complete[task.name] = {"name": given, **dataclasses.asdict(config)}
+        complete[task.name] = {"name": bound.name, **dataclasses.asdict(bound.config)}
     return tasks, complete
 
 
@@ -309,7 +316,7 @@ def load_model(
         own_size = network.input_size
         best = int(description.get("task_sizes", {}).get(task, own_size))
         network = dataclasses.replace(network, input_size=input_size or best)
-        tasks, references = build_tasks(description["tasks"], plugins or load_plugins())
+        tasks, references = build_tasks(description["tasks"], plugins)
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
         weights = read_weights(folder / WEIGHTS, of_weights)
         if BACKBONES[network.backbone].on_meta:

@@ -15,8 +15,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.foreign import read_json
 from ..core.interfaces import Task
-from ..core.plugins import load_plugins
-from ..core.provenance import counted, digest
+from ..core.provenance import counted, digest, plain
 from ..core.seeding import seed_sequence
 from ..core.shipped import DESCRIPTION
 from ..core.versions import versions
@@ -118,13 +117,12 @@ def train(
     config: TrainConfig,
     dataset_root: Path | str,
     out_dir: Path | str,
-    tasks: Mapping[str, Task] | None = None,
     seed: int = 0,
     *,
     dataset: Any = None,
     initial: Path | str | None = None,
 ) -> TrainResult:
-    """Train `tasks` (None: build those the configuration names) on a dataset; writes the model folder `out_dir`.
+    """Train the tasks of the configuration, bound or plain, on a dataset; writes the model folder `out_dir`.
 
     out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A
     run that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: an object like
@@ -134,25 +132,15 @@ def train(
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
     out = Path(out_dir)
-    job = _TrainJob(config, Path(dataset_root), out, _named(config, tasks), seed, dataset, initial)
+    built, references = build_tasks(config.tasks)
+    tasks = {name: (task, references[name]) for name, task in built.items()}
+    # What is bound does not travel to other processes; and model.json says what stands in the YAML.
+    config = dataclasses.replace(config, tasks=plain(config.tasks))
+    job = _TrainJob(config, Path(dataset_root), out, tasks, seed, dataset, initial)
     fabric = hardware.make_fabric(config.hardware, config.precision)
     if config.batch_size % fabric.world_size:
         raise ConfigError(f"batch_size: {config.batch_size} does not divide over {fabric.world_size} devices")
     return TrainResult(**processes.launch(fabric, job.run))
-
-
-def _named(config: TrainConfig, tasks: Mapping[str, Task] | None) -> dict[str, tuple[Task, dict[str, Any]]]:
-    """Tasks by their own name, each with a complete reference to build it again."""
-    if tasks is None:
-        built, references = build_tasks(config.tasks, load_plugins())
-        return {name: (task, references[name]) for name, task in built.items()}
-    named = {}
-    for key, task in tasks.items():
-        given = next((dict(r) for r in config.tasks if not isinstance(r, str) and r.get("name") == key), {})
-        own = getattr(task, "config", None)
-        spelled = dataclasses.asdict(own) if dataclasses.is_dataclass(own) and not isinstance(own, type) else {}
-        named[task.name] = (task, {**spelled, **given, "name": key})
-    return named
 
 
 @dataclass

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import MISSING
 
 from ..core.config import key
 from ..core.errors import ConfigError, did_you_mean
 from ..core.pipeline import Promise, StageContext, StageKind
-from ..core.provenance import plain
 from ..learning.config import TrainConfig
 from ..learning.policies import policy_of
 from . import promises
-
-if TYPE_CHECKING:
-    from ..core.interfaces import Task
 
 
 @dataclass
@@ -86,16 +81,14 @@ def run(context: StageContext, config: TrainStage) -> None:
     from ..learning.data import needed_fields
     from ..learning.train import train
 
-    tasks: dict[str, Task] = {task.name: task.built for task in config.tasks}
     roots = [folder for name, folder in context.inputs.items() if name.partition(".")[0] == "dataset"]
     joint = None
     if len(roots) > 1:
-        joint = JointDataset(roots, needed_fields(tasks.values(), *map(read_manifest, roots)))
+        joint = JointDataset(roots, needed_fields([task.built for task in config.tasks], *map(read_manifest, roots)))
     train(
-        dataclasses.replace(config, tasks=plain(config.tasks)),
+        config,
         roots[0],
         context.out,
-        tasks=tasks,
         seed=context.seed if config.seed is None else config.seed,
         dataset=joint,
         initial=context.inputs.get("initial"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -19,9 +20,10 @@ from blobs import BlobBenchmark, Blobs, light_tasks, tiny
 from safetensors.torch import load_file
 from torch import nn
 
+from synthforge.core import plugins
 from synthforge.core.errors import ConfigError, DataError, SynthForgeError
 from synthforge.core.plugins import load_plugins
-from synthforge.learning import hardware, loop, processes
+from synthforge.learning import hardware, loop, model, processes
 from synthforge.learning.config import (
     FinetuneConfig,
     HardwareConfig,
@@ -241,11 +243,22 @@ def test_time_can_end_training(tmp_path: Path) -> None:
     assert result.metrics == {}
 
 
-def test_tasks_given_as_objects_are_saved_by_name(tmp_path: Path) -> None:
-    task: Any = load_plugins().build("task", {"name": "depth", "head": "light", "width": 0.25, "unit": 0.2})
-    config = tiny(max_steps=1, tasks=["depth"], self_supervision=NO_TERM)
-    train(config, "", tmp_path, {"depth": task}, dataset=Blobs(16))
-    assert load_model(tmp_path).tasks["depth"].config.unit == 0.2  # type: ignore[attr-defined]
+def test_tasks_that_are_bound_are_not_parsed_again_and_saved_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = {"name": "depth", "head": "light", "width": 0.25, "unit": 0.2}
+    bound = load_plugins().bind("task", reference)
+    config = tiny(max_steps=1, tasks=[bound], self_supervision=NO_TERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(plugins, "load_plugins", None)
+        patch.setattr(model, "load_plugins", None)
+        train(config, "", tmp_path, dataset=Blobs(16))
+    loaded = load_model(tmp_path)
+    assert loaded.tasks["depth"].config.unit == 0.2  # type: ignore[attr-defined]
+    assert loaded.info["tasks"] == [{"name": "depth", **dataclasses.asdict(bound.config)}]
+    assert loaded.info["training"]["config"]["tasks"] == [reference]
+    train(dataclasses.replace(config, tasks=[reference]), "", tmp_path / "plain", dataset=Blobs(16))
+    assert load_model(tmp_path / "plain").info["fingerprint"] == loaded.info["fingerprint"]
 
 
 class Line(nn.Module):
