@@ -71,8 +71,9 @@ def boundary(
     try:
         yield
     except SynthForgeError as problem:
-        if isinstance(problem, error) or error is DataError:
+        if (isinstance(problem, error) or error is DataError) and (problem.hint or not hint):
             raise
+        error = type(problem) if isinstance(problem, error) else error
         raise error(problem.message, hint=problem.hint or hint) from problem
     except OSError as problem:
         if problem.filename is not None:

@@ -21,6 +21,13 @@ LOCK_FILE = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
+def check_writable(folder: Path) -> None:
+    """Raise DataError when a folder can neither be written in nor be made; nothing is written."""
+    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise DataError(f"cannot write in {folder}: {place} cannot be written", hint="Choose another --out.")
+
+
 @contextmanager
 def locked(folder: Path, *, deep: bool = True) -> Iterator[None]:
     """Hold the lock of an output folder, which is made if need be; temporary files of dead processes are removed.

@@ -19,7 +19,7 @@ from typing import Any
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
 from .errors import AssetError, ConfigError, DataError, PluginError, did_you_mean
 from .files import sha256_of
-from .locks import locked
+from .locks import check_writable, locked
 from .plugins import Plugins, load_plugins
 from .provenance import PREVIOUS, counted, damaged, entries, folder_digest, read_state
 from .references import bind_keys
@@ -144,6 +144,7 @@ def run_pipeline(
     """
     contexts: dict[str, StageContext] = {}
     promises: dict[str, Promise] = {}
+    check_writable(out)
     for stage in pipeline.stages:
         known = {key: promises[name] for key, name in stage.references.items() if name in promises}
         context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known)

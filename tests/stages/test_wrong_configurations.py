@@ -150,3 +150,24 @@ def test_it_is_answered_before_any_work(
     named_elsewhere = told.startswith("stages.") or "YAML" in told or "twice" in told or key.endswith(".azimuth")
     assert key in answers[0] or named_elsewhere
     assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_folder_that_cannot_be_made_and_a_damaged_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    for name in ("stdout", "stderr", "argv"):
+        monkeypatch.setattr(sys, name, getattr(sys, name))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    (path := tmp_path / "right.yaml").write_text(PIPELINE)
+    (tmp_path / "out/model").mkdir(parents=True)
+    (tmp_path / "out/model/.stage.json").write_text("garbage")
+    for out, told in (
+        (path / "in a file", f"{path} cannot be written"),
+        (tmp_path / "out", "Move that folder away and run again."),
+    ):
+        sys.argv = ["synthforge", command, str(path), "--out", str(out)]
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 2
+        assert told in capfd.readouterr().err
