@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .errors import AssetError, DataError
-from .files import sha256_of, write_json
+from .files import cache_dir, sha256_of, write_json
 
 
 def checksum(path: Path) -> str:
@@ -44,7 +43,7 @@ def checksums(paths: Iterable[Path]) -> list[str]:
 
 def cache_file() -> Path:
     """Where checksums are remembered: below `$SYNTHFORGE_CACHE`, else below `~/.cache/synthforge`."""
-    return Path(os.environ.get("SYNTHFORGE_CACHE") or Path.home() / ".cache" / "synthforge") / "checksums.json"
+    return cache_dir() / "checksums.json"
 
 
 def _read() -> dict[str, Any]:

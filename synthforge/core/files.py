@@ -26,6 +26,11 @@ _counter = itertools.count()
 _open: set[Path] = set()
 
 
+def cache_dir() -> Path:
+    """Where what can be made again is kept: `$SYNTHFORGE_CACHE`, else `~/.cache/synthforge`."""
+    return Path(os.environ.get("SYNTHFORGE_CACHE") or Path.home() / ".cache" / "synthforge")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of `path` when the block ends well, and leaves no trace otherwise.

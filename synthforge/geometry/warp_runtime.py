@@ -11,15 +11,29 @@ from typing import Any
 import torch
 import warp as wp
 
+from ..core.errors import DataError
+from ..core.files import cache_dir
+
 
 @cache
 def start() -> None:
-    """Initialise warp once. Silent: a library does not print to its caller's terminal."""
+    """Initialise warp once. Silent: a library does not print to its caller's terminal.
+
+    Raises DataError where its cache cannot be written.
+    """
     # Older releases of warp have a flag where newer ones have a level.
     name, value = ("log_level", wp.LOG_WARNING) if hasattr(wp.config, "log_level") else ("quiet", True)
     setattr(wp.config, name, value)
-    with contextlib.nullcontext() if torch.cuda.is_available() else _without_stderr():
-        wp.init()
+    if "SYNTHFORGE_CACHE" in os.environ and "WARP_CACHE_PATH" not in os.environ:
+        wp.config.kernel_cache_dir = str(cache_dir() / "warp")
+    try:
+        with contextlib.nullcontext() if torch.cuda.is_available() else _without_stderr():
+            wp.init()
+    except OSError as error:
+        raise DataError(
+            f"warp cannot keep its compiled kernels: {error}",
+            hint="Set SYNTHFORGE_CACHE to a folder that you may write to.",
+        ) from error
 
 
 @contextlib.contextmanager

