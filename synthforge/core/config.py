@@ -241,23 +241,26 @@ def _shown(value: Any) -> Any:
     return {name: _shown(each) for name, each in value.items()} if isinstance(value, Mapping) else value
 
 
-def _build(cls: type, plain: Mapping[str, Any], where: str) -> Any:
-    """The dataclass from plain, typed data, its ranges checked; a ValueError of its own names the key it stands at."""
-    hints = typing.get_type_hints(cls)
-    given: dict[str, Any] = {}
+def _build(cls: type, plain: Mapping[str, Any], where: str, over: Any = None) -> Any:
+    """The dataclass from its plain keys over the values of `over`, by default its own. Raises ConfigError."""
+    hints, given = typing.get_type_hints(cls), {}
     for item in dataclasses.fields(cls):
         if not item.init:
             continue
-        place, default, group = _join(where, written_name(item)), default_of(item), group_of(hints[item.name])
+        place, group = _join(where, written_name(item)), group_of(hints[item.name])
+        default = default_of(item) if over is None else getattr(over, item.name)
+        inner = default if group is not None and isinstance(default, group) else None
         if item.name not in plain:
-            if default == MISSING or (item.default is item.default_factory is dataclasses.MISSING):
+            if default == MISSING or (over is None and item.default is item.default_factory is dataclasses.MISSING):
                 raise _missing(place, item)
-            if group is not None and isinstance(default, group) and not is_value(group):
-                _build(group, {}, place)  # for what must be given there
+            if inner is not None and group is not None and not is_value(group):
+                _build(group, {}, place, inner)  # for what must be given there
+            if over is not None:
+                given[item.name] = default
             continue
         value = plain[item.name]
         if group is not None and isinstance(value, Mapping):
-            value = _build(group, value, place)
+            value = _build(group, value, place, inner)
         given[item.name] = value
         problem = _problem(told(item), value, default, place)
         if problem:

@@ -112,3 +112,20 @@ def test_references() -> None:
     assert split_reference({"name": "anny", "x": 1}, kind="generator") == ("anny", {"x": 1})
     with pytest.raises(ConfigError, match="by its name"):
         split_reference({"x": 1}, kind="generator", where="f.yaml: stages.d.generator")
+
+
+@dataclass
+class Span:
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass
+class Spanned:
+    span: Span = field(default_factory=lambda: Span(low=-5.0, high=5.0))
+
+
+def test_a_value_given_in_part_keeps_the_rest_of_its_own_default() -> None:
+    """Not of its class's defaults: a distribution's bounds can be changed alone."""
+    assert build_config(Spanned, {"span": {"high": 7.0}}).span == Span(low=-5.0, high=7.0)
+    assert build_config(Spanned, {}).span == Span(low=-5.0, high=5.0)
