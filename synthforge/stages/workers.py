@@ -258,7 +258,7 @@ def _work(parcel: bytes, pipe: Connection, parent: int, first: bool) -> None:
     # One process a core; and the order of a sum must not depend on the number of threads. Read when torch loads.
     one_thread(always=True)
     try:
-        job: Job = pickle.loads(parcel)
+        job: Job = pickle.loads(parcel)  # what the parent itself made, over its own pipe; no foreign bytes
         generator: Generator = job.recipe.generator.built
         if first:
             generator.prepare()
