@@ -16,8 +16,6 @@ from synthforge.core.records import Field, Rendering
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
-SOURCES = ("auto", "mesh", "volume")
-
 
 @dataclass
 class DepthConfig:
