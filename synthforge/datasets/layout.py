@@ -10,8 +10,10 @@ import hashlib
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,37 @@ class ShardInfo:
             "encoding": dataclasses.asdict(self.encoding),
         }
         return {**record, SEAL: digest(record)}
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What a manifest needs of a shard: not its samples, of which there may be a thousand million.
+
+    span: the first and the last of its keys in the order of texts.
+    """
+
+    shard: int
+    count: int
+    size: int
+    sha256: str
+    marker_sha256: str
+    notes: Mapping[str, Any]
+    span: tuple[str, str]
+
+    @staticmethod
+    def of(info: ShardInfo, marker_sha256: str) -> ShardSummary:
+        """The summary of a shard whose marker has that checksum."""
+        span = (min(info.keys, default=""), max(info.keys, default=""))
+        return ShardSummary(info.shard, info.count, info.size, info.sha256, marker_sha256, info.notes, span)
+
+
+def keys_twice(root: Path | str, shards: Sequence[ShardSummary]) -> list[str]:
+    """Keys that stand twice in these shards; markers are read again only where the ranges of keys overlap."""
+    spans = sorted(each.span for each in shards if each.count)
+    if all(end < start for (_, end), (start, _) in pairwise(spans)):
+        return []
+    counts = Counter(key for each in shards for key in read_marker(root, each.shard).keys)
+    return [key for key, count in counts.items() if count > 1]
 
 
 def header(name: str, size: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+import itertools
 import logging
 import os
 import zlib
@@ -40,6 +41,8 @@ from .rejections import acceptance
 log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
+_AT_ONCE = 256  # shards: up to so many are looked at when a dataset is opened, more of them when they are needed
+_KEPT = 1_000_000  # samples whose places are kept in memory, about 0.2 kB each
 _RECORD = ("scene", "camera")
 
 
@@ -72,6 +75,9 @@ class ShardDataset:
     skip_damaged: give the next sound sample instead of raising, and count: `damaged` has the reason by shard and
     key (each DataLoader worker counts its own).
 
+    Of up to 256 shards every marker is read and checked at once, of more each when a sample of it is asked for, so that
+    opening reads the manifest alone. skip_damaged reads all of them, to know how many samples there are.
+
     Nothing is locked and no file position is shared: instances may be used from many threads, forked and pickled.
     Raises DataError that names shard and key.
     """
@@ -85,21 +91,31 @@ class ShardDataset:
         self.all_fields = fields_from_json(self.manifest["fields"])
         self.fields = self._choose(fields)
         self._record = tuple(name for name in _RECORD if fields is None or name in fields)
-        self._shards: list[_Shard] = []
-        self._ends: list[int] = []
-        total = 0
-        for entry in self.manifest["shards"]:
-            try:
-                shard = self._index(entry)
-            except DataError as error:
-                if not skip_damaged:
-                    raise
-                self._note(f"shard {entry['shard']}", error)
-                continue
-            total += len(shard.keys)
-            self._shards.append(shard)
-            self._ends.append(total)
+        self._entries: list[dict[str, Any]] = self.manifest["shards"]
+        self._caches()
+        if skip_damaged or len(self._entries) <= _AT_ONCE:
+            sound = [entry for position, entry in enumerate(self._entries) if self._sound(position)]
+            if len(sound) < len(self._entries):
+                self._entries = sound
+                self._caches()
+        self._ends = list(itertools.accumulate(entry["count"] for entry in self._entries))
+
+    def _caches(self) -> None:
+        """Open files, and the places of samples by position of their shard; no other object shares them."""
+        largest = max((entry["count"] for entry in self._entries), default=1)
         self._open = functools.lru_cache(_OPEN_FILES)(_Descriptor)
+        self._shard = functools.lru_cache(max(_OPEN_FILES, _KEPT // max(largest, 1)))(self._index)
+
+    def _sound(self, position: int) -> bool:
+        """Whether a shard can be read; raises unless what is damaged is skipped."""
+        try:
+            self._shard(position)
+        except DataError as error:
+            if not self.skip_damaged:
+                raise
+            self._note(f"shard {self._entries[position]['shard']}", error)
+            return False
+        return True
 
     def _choose(self, names: Sequence[str] | None) -> tuple[Field, ...]:
         if names is None:
@@ -113,7 +129,8 @@ class ShardDataset:
             )
         return tuple(known[name] for name in names if name in known)
 
-    def _index(self, entry: dict[str, Any]) -> _Shard:
+    def _index(self, position: int) -> _Shard:
+        entry = self._entries[position]
         number = entry["shard"]
         info = read_marker(self.root, number)
         path = tar_path(self.root, number)
@@ -158,7 +175,7 @@ class ShardDataset:
 
     def keys(self) -> list[str]:
         """The keys of all samples, in order."""
-        return [key for shard in self._shards for key in shard.keys]
+        return [key for position in range(len(self._entries)) for key in self._shard(position).keys]
 
     def where(self, index: int) -> tuple[int, str]:
         """Shard and key of a sample."""
@@ -172,7 +189,7 @@ class ShardDataset:
 
     def _locate(self, index: int) -> tuple[_Shard, int]:
         position = bisect.bisect_right(self._ends, index)
-        shard = self._shards[position]
+        shard = self._shard(position)
         return shard, index - (self._ends[position] - len(shard.keys))
 
     def _note(self, where: str, error: DataError) -> None:
@@ -221,11 +238,11 @@ class ShardDataset:
         return content
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_open"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_open", "_shard")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open = functools.lru_cache(_OPEN_FILES)(_Descriptor)
+        self._caches()
 
 
 # What a manifest holds, beyond what `read_manifest` looks at more closely.

@@ -19,7 +19,7 @@ from synthforge.core.foreign import parse_json, read_bytes
 from synthforge.core.records import Verdict
 
 from ..core.files import replacing
-from .layout import MANIFEST, ShardInfo, read_record, to_bytes
+from .layout import MANIFEST, ShardSummary, read_record, to_bytes
 
 REJECTIONS = "rejections.jsonl"
 NOTE = "rejections"
@@ -35,7 +35,7 @@ def rejection(index: int, filter_name: str, verdict: Verdict) -> dict[str, Any]:
     return {"index": index, "filter": filter_name, "reason": verdict.reason, "figures": figures}
 
 
-def gather(root: Path, infos: Sequence[ShardInfo], applied: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def gather(root: Path, infos: Sequence[ShardSummary], applied: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Write `rejections.jsonl` and return what the manifest says of the filters.
 
     applied: one mapping for each filter, in order, with its `name`. Raises DataError when nothing was accepted.
@@ -72,7 +72,7 @@ def gather(root: Path, infos: Sequence[ShardInfo], applied: Sequence[Mapping[str
     }
 
 
-def wrong_counts(config: Mapping[str, Any], infos: Iterable[ShardInfo]) -> Iterator[tuple[int, str]]:
+def wrong_counts(config: Mapping[str, Any], infos: Iterable[ShardSummary]) -> Iterator[tuple[int, str]]:
     """The shards, and what is wrong with them, whose samples are not as many as a run's configuration asked for.
 
     config: what the manifest has of it; one without `samples` and `shard_size` asks for nothing.
@@ -117,7 +117,7 @@ def acceptance(manifest: Mapping[str, Any]) -> str:
     return f"{rate}; rejected: {', '.join(parts) or 'none'}"
 
 
-def check_rejections(root: Path, manifest: Mapping[str, Any], infos: Sequence[ShardInfo]) -> list[str]:
+def check_rejections(root: Path, manifest: Mapping[str, Any], infos: Sequence[ShardSummary]) -> list[str]:
     """What is wrong with the record of rejections of a finished dataset."""
     record = manifest.get("filters")
     path = root / REJECTIONS

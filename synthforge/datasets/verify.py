@@ -20,7 +20,7 @@ from synthforge.core.provenance import read_state
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from .checks import check_sample, landmark_agreement
-from .layout import BLOCK, MANIFEST, ShardInfo, header, read_marker, tar_path, to_bytes
+from .layout import BLOCK, MANIFEST, ShardInfo, ShardSummary, header, keys_twice, read_marker, tar_path, to_bytes
 from .reader import ShardDataset, read_manifest
 from .rejections import check_rejections, wrong_counts
 
@@ -132,18 +132,18 @@ def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport) ->
         known = CLASS_SCHEMAS.get(name)
         if known is not None and list(known.classes) != record.get("classes"):
             report.add(f"{root / MANIFEST}: schema '{name}' has other classes than this release")
-    infos = []
+    infos: list[ShardSummary] = []
     for entry in manifest["shards"]:
         tar = tar_path(root, entry["shard"])
         with suppress(DataError):  # reported when the dataset was opened
-            infos.append(read_marker(root, entry["shard"]))
+            info = read_marker(root, entry["shard"])
+            infos.append(ShardSummary.of(info, entry["marker_sha256"]))
             with _noted(report, tar):
-                check_tar(tar, infos[-1])
+                check_tar(tar, info)
         if tar.is_file() and sha256_of(tar) != entry["sha256"]:
             report.add(f"{tar} does not have the checksum of {MANIFEST}")
-    keys = Counter(key for info in infos for key in info.keys)
-    if len(keys) != keys.total():
-        report.add(f"{root}: the keys {[key for key, count in keys.items() if count > 1][:3]} stand in several shards")
+    if twice := keys_twice(root, infos):
+        report.add(f"{root}: the keys {twice[:3]} stand in several shards")
     for _, problem in wrong_counts(manifest["config"], infos):
         report.add(f"{root}: {problem}")
     if len(infos) == report.shards:

@@ -32,9 +32,11 @@ from .layout import (
     MOST_SAMPLES,
     VERSION,
     ShardInfo,
+    ShardSummary,
     digest,
     field_name,
     header,
+    keys_twice,
     marker_path,
     read_marker,
     remake_hint,
@@ -253,24 +255,23 @@ def finish(
     """
     root, made_by = Path(root), made_by or MadeBy()
     clean_stale(root)
-    infos = []
+    infos: list[ShardSummary] = []
+    first: ShardInfo | None = None
     for shard in range(shards):
         if not shard_done(root, shard, config_hash):
             raise DataError(
                 f"shard {shard} of {shards} in {root} is not finished", hint="Run the same command again to go on."
             )
-        infos.append(read_marker(root, shard))
-    if not infos:
-        raise DataError("a dataset needs at least one shard")
-    first = infos[0]
-    for info in infos:
+        info = read_marker(root, shard)
+        first = first or info
         if (info.fields, info.encoding) != (first.fields, first.encoding):
             raise DataError(
-                f"shard {info.shard} in {root} has other fields than shard {first.shard}",
-                hint=remake_hint(root, info.shard),
+                f"shard {shard} in {root} has other fields than shard {first.shard}", hint=remake_hint(root, shard)
             )
-    twice = [key for key, count in Counter(key for info in infos for key in info.keys).items() if count > 1]
-    if twice:
+        infos.append(ShardSummary.of(info, sha256_of(marker_path(root, shard))))
+    if first is None:
+        raise DataError("a dataset needs at least one shard")
+    if twice := keys_twice(root, infos):
         raise DataError(f"the keys {twice[:3]} stand in more than one shard of {root}")
     for shard, problem in wrong_counts(config, infos):
         raise DataError(f"{root}: {problem}", hint=remake_hint(root, shard))
@@ -295,7 +296,7 @@ def finish(
                 "count": info.count,
                 "size": info.size,
                 "sha256": info.sha256,
-                "marker_sha256": sha256_of(marker_path(root, info.shard)),
+                "marker_sha256": info.marker_sha256,
                 "notes": {name: value for name, value in info.notes.items() if name != NOTE},
             }
             for info in infos

@@ -23,8 +23,9 @@ from synthforge.core.camera import Camera
 from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.files import clean_stale
 from synthforge.core.records import Field, Rendering, Scene
+from synthforge.datasets import reader
 from synthforge.datasets.codecs import CODECS, Encoding
-from synthforge.datasets.layout import header, marker_path, tar_path
+from synthforge.datasets.layout import header, marker_path, read_marker, tar_path
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.writer import finish, shard_done, to_sample, write_shard
 
@@ -307,3 +308,28 @@ def test_only_our_own_dead_leftovers_are_cleaned(tmp_path: Path) -> None:
         path.write_bytes(b"x")
     assert clean_stale(tmp_path) == ours
     assert all(path.exists() for path in kept)
+
+
+def test_many_shards_are_looked_at_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a dataset of many shards reads the manifest alone; what is damaged is named when it is reached."""
+    monkeypatch.setattr(reader, "_AT_ONCE", 4)
+    for shard in range(6):
+        write_shard(tmp_path, shard, make_samples(2 * shard, 2), FIELDS[:2], config_hash="x")
+    finish(tmp_path, shards=6, config_hash="x", config={}, licences={})
+    read: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "read_marker", lambda root, shard: read.append(shard) or read_marker(root, shard))
+        dataset = ShardDataset(tmp_path)
+        assert (len(dataset), read) == (12, [])
+        for index in (7, 6, 7, 0):
+            assert dataset[index]["__key__"] == f"{index:09d}"
+        assert read == [3, 0]
+        again = pickle.loads(pickle.dumps(dataset))
+        assert again[11]["__key__"] == "000000011"
+    assert dataset.keys() == [f"{index:09d}" for index in range(12)]
+    (tmp_path / "shard-00005.json").write_bytes(b"{}")
+    later = ShardDataset(tmp_path)
+    assert later[9]["__key__"] == "000000009"
+    with pytest.raises(DataError, match="shard-00005"):
+        later[10]
+    assert len(ShardDataset(tmp_path, skip_damaged=True)) == 10
