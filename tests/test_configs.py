@@ -58,8 +58,12 @@ def test_every_key_and_reference_is_right(name: str, trees: Mapping[str, Path], 
     for model in BACKBONES["paper"]:
         (tmp_path / "backbones" / model).mkdir(parents=True)
         tasks = [{"name": task} for task in ("keypoints", "segmentation", "depth")]
-        (tmp_path / "backbones" / model / "model.json").write_text(json.dumps({"tasks": tasks}))
-    pipeline = load_pipeline(CONFIGS[name], KINDS, overrides=settings_for(name, trees, tmp_path / "backbones"))
+        (tmp_path / "backbones" / model / "model.json").write_text(
+            json.dumps({"network": {"backbone": "residual"}, "tasks": tasks})
+        )
+    settings = settings_for(name, trees, tmp_path / "backbones")
+    settings += [f"stages.{stage}.batch_size=2" for stage in stages_of(name, "finetune")]  # the trees are tiny
+    pipeline = load_pipeline(CONFIGS[name], KINDS, overrides=settings)
     results = run_pipeline(pipeline, tmp_path / "out", say=lambda _: None, dry=True)
     assert [result.name for result in results] == list(read_yaml(CONFIGS[name])["stages"])
     assert pipeline.description

@@ -150,7 +150,7 @@ def test_a_dataset_becomes_a_model_and_a_figure(data: sf.Dataset, tmp_path: Path
     assert found.count == 4
     assert 0 < found.scores.values["nme"] < 1000
     trees = tiny_trees.write_trees(tmp_path / "trees")
-    tuned = sf.finetune(made, "300w", tmp_path / "tuned", root=trees["300w"], epochs=1)
+    tuned = sf.finetune(made, "300w", tmp_path / "tuned", root=trees["300w"], epochs=1, batch_size=4)
     assert sf.evaluate(tuned, "300w", "common", root=trees["300w"]).count == 4
     assert tuned.metrics["nme"] > 0
 

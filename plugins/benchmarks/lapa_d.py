@@ -22,6 +22,7 @@ from synthforge.core.errors import DataError
 from synthforge.core.foreign import read_text
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Benchmark
+from synthforge.core.machine import need_folder
 from synthforge.core.records import RealItem, RealSample, Scores
 from synthforge.evaluation.files import IMAGE_SUFFIXES, fit_image, read_grey, read_image
 from synthforge.evaluation.scoring import score_depth
@@ -44,6 +45,11 @@ class LapaDConfig:
     lapa_root: str = key("", "Folder of LaPa, empty for the same.")
     near: str = key("bright", "What the nearest pixels are in the files.", choices=("bright", "dark"))
     crop_scale: float = key(1.0, "Side of the crop over the photograph's side.", above=0, high=10)
+
+    def check(self) -> None:
+        """Raise ConfigError for photographs that are not there."""
+        if self.lapa_root:
+            need_folder("lapa_root", self.lapa_root)
 
 
 class LapaD(Benchmark):

@@ -28,7 +28,7 @@ class VisibleConfig:
 
     def __post_init__(self) -> None:
         if self.min_share > self.max_share:
-            raise ValueError(f"min_share ({self.min_share:g}) must not exceed max_share ({self.max_share:g})")
+            raise ValueError(f"max_share: {self.max_share:g} lies below min_share ({self.min_share:g})")
 
 
 class VisibleFilter(Filter):

@@ -20,8 +20,9 @@ from .config import apply_overrides, build_config, read_yaml, resolve, unknown_k
 from .errors import AssetError, ConfigError, DataError, PluginError, did_you_mean
 from .files import sha256_of
 from .locks import check_writable, locked
+from .machine import check_config
 from .plugins import Plugins, load_plugins
-from .provenance import PREVIOUS, counted, damaged, entries, folder_digest, read_state
+from .provenance import PREVIOUS, counted, damaged, digest, entries, folder_digest, read_state
 from .references import bind_keys
 from .shipped import given_folder
 from .stage import Promise as Promise
@@ -150,6 +151,8 @@ def run_pipeline(
         context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known)
         contexts[stage.name] = context
         _check_free(context.out)
+        if not context.finished:  # what is done may come from another machine
+            check_config(stage.config, stage.where, made=[key.removesuffix("_root") for key in known])
         if stage.kind.check is not None:
             stage.kind.check(context, stage.config)
         if stage.kind.promise is not None:
@@ -174,6 +177,19 @@ def _check_free(out: Path) -> None:
         raise DataError(
             f"{out} is not empty and was not made by a stage", hint="Choose another --out, or move what lies there."
         )
+
+
+def _finished(stage: Stage, out: Path) -> bool:
+    """Whether a finished result of this very configuration lies there."""
+    state = read_state(out) or {}
+    facts = state.get("facts")
+    config = facts.get("config") if isinstance(facts, Mapping) else None
+    return state.get("state") == "done" and digest(config) == digest(_own(stage))
+
+
+def _own(stage: Stage) -> dict[str, Any]:
+    """What counts of a stage's configuration, without its inputs."""
+    return {key: value for key, value in counted(stage.config).items() if key not in stage.kind.inputs}
 
 
 def _check_lacking(pipeline: Pipeline, contexts: Mapping[str, StageContext]) -> None:
@@ -209,6 +225,7 @@ def _context(
         seed=pipeline.seed,
         where=stage.where,
         say=say,
+        finished=_finished(stage, folders.get(stage.name, out / stage.name)),
     )
 
 
@@ -227,7 +244,6 @@ def _given(folder: Path, where: str) -> str:
 
 
 def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints: Mapping[str, str]) -> dict[str, Any]:
-    config = {key: value for key, value in counted(stage.config).items() if key not in stage.kind.inputs}
     inputs = {}
     for key, reference in stage.references.items():
         if reference in fingerprints:
@@ -237,7 +253,7 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
     files = {ref: sha256_of(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
     outside = stage.kind.outside(context, stage.config) if stage.kind.outside else None
     return {
-        "config": config,
+        "config": _own(stage),
         "seed": pipeline.seed,
         "inputs": inputs,
         "outside": outside,

@@ -33,7 +33,8 @@ class Promise:
     """What a stage will make, known before it runs.
 
     what: `dataset`, `model`, `benchmark`, `evaluation` or `report`; fields and samples of a dataset, samples None where
-    filters decide; tasks of a model, by name as they stand in the YAML, and whether it has learned from photographs;
+    filters decide; tasks of a model, by name as they stand in the YAML, its network, and whether it has learned from
+    photographs;
     layout: the benchmark whose layout a stand-in has.
     """
 
@@ -41,6 +42,7 @@ class Promise:
     fields: Mapping[str, Field] = field(default_factory=dict)
     samples: int | None = None
     tasks: Mapping[str, Any] = field(default_factory=dict)
+    network: Any = None
     photographs: bool = False
     layout: str = ""
 
@@ -52,7 +54,8 @@ class StageContext:
     - out: its own folder; previous: where its older results are set aside; base: the pipeline's folder;
     - inputs: folders that it reads, by configuration key, those of a list as `key.0`, `key.1` ...;
     - promised: what those inputs that are stages will make;
-    - seed: the pipeline's; where: file and YAML path for messages.
+    - seed: the pipeline's; where: file and YAML path for messages;
+    - finished: a result of this very configuration lies there, so that what takes long to check was checked.
     """
 
     name: str
@@ -66,6 +69,7 @@ class StageContext:
     where: str
     say: Callable[[str], None]
     promised: Mapping[str, Promise] = field(default_factory=dict)
+    finished: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from ..core.config import key
 from ..core.errors import did_you_mean
 from ..core.foreign import check_arguments
+from ..core.machine import need_device
 from ..core.tables import Default
 from .networks.backbone import BACKBONES
 
@@ -15,6 +16,7 @@ SAMPLING = ("all", "random", "active")
 CONSISTENCY = ("features", "outputs", "both")
 WEIGHTING = ("fixed", "uncertainty")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
+ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn")
 # model.json may come from anyone: a small file must not ask for all memory.
 MAX_SIDE = 4096
@@ -62,7 +64,7 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         if self.final_lr > self.lr:
-            raise ValueError(f"final_lr ({self.final_lr:g}) must not exceed lr ({self.lr:g})")
+            raise ValueError(f"final_lr: {self.final_lr:g} lies above lr ({self.lr:g})")
 
 
 @dataclass
@@ -88,7 +90,7 @@ class FramingConfig:
 
     def __post_init__(self) -> None:
         if self.wide[0] > 1 or self.wide[1] < 1:
-            raise ValueError(f"wide is a share of 0 to 1 and a factor of at least 1, got {self.wide}")
+            raise ValueError(f"wide: a share of 0 to 1 and a factor of at least 1 are wanted, not {self.wide}")
 
 
 @dataclass
@@ -120,7 +122,7 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         if self.policy != "all" and not self.budget:
-            raise ValueError(f"budget must be given for the policy '{self.policy}'")
+            raise ValueError(f"budget: must be given for the policy '{self.policy}'")
 
 
 @dataclass
@@ -128,7 +130,9 @@ class HardwareConfig:
     """Devices and speed. Nothing here changes what is learned beyond rounding and the reach of batch statistics."""
 
     accelerator: str = key(
-        "auto", "Kind of device as Lightning names it: `cpu`, `gpu`, or `auto` for the best there is."
+        "auto",
+        "Kind of device: `cuda` (also `gpu`), `mps`, `cpu`, or `auto` for the best there is.",
+        choices=ACCELERATORS,
     )
     devices: int = key(1, "Devices of each machine; on a CPU, processes.", low=1, high=1024)
     nodes: int = key(1, "Machines.", low=1, high=65536)
@@ -151,6 +155,10 @@ class HardwareConfig:
     cache_gb: float = key(
         0.0, "Memory for decoded crops, of all processes together; not used by the sampling `active`.", unit="GB", low=0
     )
+
+    def check(self) -> None:
+        """Raise ConfigError for devices that are not there."""
+        need_device("accelerator", self.accelerator.replace("gpu", "cuda"), self.devices)
 
 
 @dataclass
@@ -224,6 +232,9 @@ class TrainConfig:
             if size not in (self.network.input_size, *self.more_sizes):
                 raise ValueError(f"task_sizes.{task}: {size} is neither network.input_size nor one of more_sizes")
         _has_an_end(self)
+        devices = self.hardware.devices * self.hardware.nodes
+        if self.batch_size % devices:
+            raise ValueError(f"batch_size: {self.batch_size} does not divide over {devices} devices")
         if not self.tasks:
             raise ValueError("tasks: at least one is needed")
 
@@ -271,10 +282,10 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         if self.with_levels and not self.with_features:
-            raise ValueError("with_levels needs with_features")
+            raise ValueError("with_levels: needs with_features: true")
         _has_an_end(self)
 
 
 def _has_an_end(config: TrainConfig | FinetuneConfig) -> None:
     if config.epochs is None and config.max_steps is None and config.max_minutes is None:
-        raise ValueError("one of epochs, max_steps and max_minutes must be given")
+        raise ValueError("epochs: one of epochs, max_steps and max_minutes must be given")

@@ -25,7 +25,8 @@ from . import hardware, loop, processes
 from .config import FinetuneConfig
 from .data import RealFaces
 from .feeds import RealFeed
-from .model import AdapterInfo, FaceModel, load_model, read_description, to_size
+from .model import FaceModel, load_model, read_description, to_size
+from .planned import adapter_info
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -160,14 +161,7 @@ class _FinetuneJob:
         ]
         mark = digest(counts)[:16]
         torch.manual_seed(int(seed_sequence(self.seed, 0, "adapter").generate_state(1)[0]))
-        info = AdapterInfo(
-            schema=benchmark.schema,
-            with_features=config.with_features,
-            benchmark=self.name,
-            options=dict(config.adapter),
-            with_levels=config.with_levels,
-        )
-        model.add_adapter(task, info)
+        model.add_adapter(task, adapter_info(config, benchmark, self.name))
         module = LabelNetwork(model, task)
         if config.hardware.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

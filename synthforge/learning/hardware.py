@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.cores import available_cores
-from ..core.errors import ConfigError
 from .config import HardwareConfig
 
 if TYPE_CHECKING:
@@ -32,13 +31,11 @@ def processor_kind() -> str:
 
 
 def resolve_accelerator(config: HardwareConfig) -> str:
-    """`cuda` or `cpu` (or what is asked for by name). Raises ConfigError for a device that is not there."""
+    """`cuda`, `cpu` or `mps`. Raises ConfigError for devices that are not there."""
+    config.check()
     if config.accelerator == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    wanted = "cuda" if config.accelerator == "gpu" else config.accelerator
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("hardware.accelerator: there is no CUDA device here", hint="Use `cpu` or `auto`.")
-    return wanted
+    return "cuda" if config.accelerator == "gpu" else config.accelerator
 
 
 def make_fabric(config: HardwareConfig, precision: str) -> Fabric:

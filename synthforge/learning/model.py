@@ -268,13 +268,13 @@ def _resized(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, slice]
 
 
 def build_tasks(
-    references: Sequence[Any], plugins: Plugins | None = None
+    references: Sequence[Any], plugins: Plugins | None = None, *, where: str = ""
 ) -> tuple[dict[str, Task], dict[str, dict[str, Any]]]:
     """Tasks by name and, by the same names, complete references: every key of their configuration spelled out.
 
     references: bound when a pipeline was read (`references.Bound`), or plain ones, which are looked up in `plugins`, by
-    default everything installed. Raises UserError when two of them have one name, PluginError and ConfigError as the
-    catalogue does.
+    default everything installed. where: what stands before `tasks[0]` in messages. Raises UserError when two of them
+    have one name, PluginError and ConfigError as the catalogue does.
     """
     tasks: dict[str, Task] = {}
     complete: dict[str, dict[str, Any]] = {}
@@ -283,7 +283,7 @@ def build_tasks(
             bound = reference
         else:
             plugins = plugins or load_plugins()
-            bound = plugins.bind("task", reference, where=f"tasks[{index}]")
+            bound = plugins.bind("task", reference, where=f"{where}tasks[{index}]")
         task: Task = bound.built
         if task.name in tasks:
             raise UserError(f"{bound.where}: the task '{task.name}' is there twice")
@@ -316,7 +316,7 @@ def load_model(
         own_size = network.input_size
         best = int(description.get("task_sizes", {}).get(task, own_size))
         network = dataclasses.replace(network, input_size=input_size or best)
-        tasks, references = build_tasks(description["tasks"], plugins)
+        tasks, references = build_tasks(description["tasks"], plugins, where=f"{folder / DESCRIPTION}: ")
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
         weights = read_weights(folder / WEIGHTS, of_weights)
         if BACKBONES[network.backbone].on_meta:

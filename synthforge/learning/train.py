@@ -138,8 +138,6 @@ def train(
     config = dataclasses.replace(config, tasks=plain(config.tasks))
     job = _TrainJob(config, Path(dataset_root), out, tasks, seed, dataset, initial)
     fabric = hardware.make_fabric(config.hardware, config.precision)
-    if config.batch_size % fabric.world_size:
-        raise ConfigError(f"batch_size: {config.batch_size} does not divide over {fabric.world_size} devices")
     return TrainResult(**processes.launch(fabric, job.run))
 
 

@@ -74,6 +74,11 @@ def check(context: StageContext, config: EvaluateConfig) -> None:
     benchmark = benchmarks.check(context, config.benchmark, splits)
     model = promises.of_input(context, "model", "model")
     promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
+    if config.input_size and not context.finished:
+        from ..learning.planned import check_sizes
+
+        with promises.at(context.where):
+            check_sizes(promises.model(context, model, config.input_size).eval(), {"input_size": config.input_size})
     _look(context, config)
     if config.box == "detector" or config.detector:
         from ..prediction.detectors import calibration

@@ -30,18 +30,33 @@ class FinetuneStage(FinetuneConfig):
 
 def check(context: StageContext, config: FinetuneStage) -> None:
     """Answer what can be answered before the first stage starts."""
+    from ..learning.planned import adapter_info, check_adapter, check_sizes
+
     splits = config.train_split, config.val_split
     benchmark = benchmarks.check(context, config.benchmark, [*zip(("train_split", "val_split"), splits, strict=True)])
     with promises.at(context.where):
         benchmark.for_learning(*splits)
         policy_of(config.augmentation)
-    promises.device(context, config.hardware)
     model = promises.of_input(context, "model", "model")
     task = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
     values = {"name": task} if isinstance(task, str) else dict(task)
     context.plugins.config("task", {**values, **config.adapter}, where=f"{context.where}.adapter")
     if config.train_split == config.val_split:
         raise ConfigError(f"{context.where}.val_split: the split '{config.val_split}' cannot both train and validate")
+    faces = 0 if "benchmark_root" in context.promised else len(benchmark.items(config.train_split))
+    faces = min(faces, config.limit or faces)
+    if faces and config.batch_size > faces:
+        raise ConfigError(
+            f"{context.where}.batch_size: {config.batch_size:,} faces are asked for; {faces:,} are there to learn from",
+            hint="Make it smaller.",
+        )
+    if context.finished:
+        return
+    with promises.at(context.where):
+        shapes = promises.model(context, model, config.input_size)
+        check_adapter(shapes, benchmark.task, adapter_info(config, benchmark, benchmark.task))
+        size = {"input_size" if config.input_size else "model": shapes.input_size}
+        check_sizes(shapes, size, batch=min(config.batch_size, 2), adapted=benchmark.task)
 
 
 def promise(context: StageContext, config: FinetuneStage) -> Promise:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, UserError, did_you_mean
 from ..core.pipeline import Promise, StageContext
-from ..core.provenance import read_state
 from ..core.records import Field
 
 if TYPE_CHECKING:
-    from ..learning.config import HardwareConfig
+    from ..learning.model import FaceModel
 
 
 def of_input(context: StageContext, name: str, *wanted: str) -> Promise:
@@ -32,10 +31,12 @@ def of_input(context: StageContext, name: str, *wanted: str) -> Promise:
 
 
 def _of_folder(folder: Path) -> Promise:
-    from ..core.foreign import read_json
+    from ..core.config import build_config
+    from ..core.foreign import boundary, read_json
     from ..core.shipped import DESCRIPTION
     from ..datasets.layout import MANIFEST
     from ..datasets.reader import read_manifest
+    from ..learning.config import NetworkConfig
 
     if (folder / MANIFEST).is_file():
         manifest = read_manifest(folder)
@@ -46,13 +47,24 @@ def _of_folder(folder: Path) -> Promise:
         tasks = description.get("tasks", []) if isinstance(description, dict) else []
         rows = tasks.values() if isinstance(tasks, Mapping) else tasks
         named = {str(row["name"]): row for row in rows if isinstance(row, Mapping) and "name" in row}
+        with boundary(folder / DESCRIPTION, "the description of a model"):
+            network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
         seen = isinstance(description, dict) and bool(description.get("real_data") or description.get("adapters"))
-        return Promise("model", tasks=named, photographs=seen)
+        return Promise("model", tasks=named, network=network, photographs=seen)
     return Promise("")
 
 
 _KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with the key it is about
 _FIELD = ("name", "kind", "unit", "frame", "schema", "description")
+
+
+def model(context: StageContext, promise: Promise, input_size: int = 0) -> FaceModel:
+    """The shapes of a promised model, built for crops of `input_size` pixels, 0 for its own."""
+    from ..learning.model import build_tasks
+    from ..learning.planned import planned
+
+    tasks, _ = build_tasks(list(promise.tasks.values()), context.plugins, where=f"{context.where}.model: ")
+    return planned(promise.network, tasks, input_size)
 
 
 def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str, Any]:
@@ -62,15 +74,6 @@ def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str
             f"{where}: it has no task '{task}', which {why}", hint=did_you_mean(task, promise.tasks, "It has")
         )
     return promise.tasks[task]
-
-
-def device(context: StageContext, hardware: HardwareConfig) -> None:
-    """Raise ConfigError when a stage that has to run wants a device that is not there."""
-    from ..learning.hardware import resolve_accelerator
-
-    if (read_state(context.out) or {}).get("state") != "done":  # a finished one may come from another machine
-        with at(context.where):
-            resolve_accelerator(hardware)
 
 
 @contextmanager

@@ -28,10 +28,8 @@ class TrainStage(TrainConfig):
 
 def check(context: StageContext, config: TrainStage) -> None:
     """Answer what cannot be trained: unknown names, tasks without their annotation, batches larger than the dataset."""
-    import torch
-
     from ..learning.fields import plan_tasks
-    from ..learning.networks.backbone import build_backbone
+    from ..learning.planned import check_sizes, check_start, planned
 
     names = [task.name for task in config.tasks]
     for index, task in enumerate(config.tasks):
@@ -43,13 +41,17 @@ def check(context: StageContext, config: TrainStage) -> None:
                 raise ConfigError(f"{context.where}.{name}: there is no task '{each}'", hint=did_you_mean(each, names))
     with promises.at(context.where):
         policy_of(config.augmentation)
-        with torch.device("meta"):  # shapes alone: nothing is computed
-            build_backbone(config.network)
-    promises.device(context, config.hardware)
+        model = planned(config.network, {task.name: task.built for task in config.tasks})
+        sizes = {f"more_sizes[{index}]": size for index, size in enumerate(config.more_sizes)}
+        local = config.batch_size // (config.hardware.devices * config.hardware.nodes)
+        if not context.finished:
+            check_sizes(model, {"network.input_size": config.network.input_size, **sizes}, batch=min(local, 2))
     if "initial" in context.inputs:
         initial = promises.of_input(context, "initial", "model")
         if initial.photographs:
             raise ConfigError(f"{context.where}.initial: this model has learned from photographs; training does not")
+        with promises.at(f"{context.where}.initial"):
+            check_start(model, promises.model(context, initial))
     found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}
     if not found:
         raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
@@ -71,7 +73,7 @@ def check(context: StageContext, config: TrainStage) -> None:
 
 def promise(context: StageContext, config: TrainStage) -> Promise:
     """A model with its tasks."""
-    return Promise("model", tasks={task.name: task.reference for task in config.tasks})
+    return Promise("model", tasks={task.name: task.reference for task in config.tasks}, network=config.network)
 
 
 def run(context: StageContext, config: TrainStage) -> None:

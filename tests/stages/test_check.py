@@ -60,11 +60,53 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         ("stages.adapted.adapter={sise: 28}", "adapted.adapter.sise", "Did you mean 'size'"),
         ("stages.adapted.augmentation=none2", "adapted.augmentation", "no policy"),
         ("stages.report.evaluations=[zero_shot, model]", "report.evaluations.1", "model is no evaluation but a model"),
+        # what only this machine can tell
+        ("stages.dataset.generator={name: anny, device: cuda}", "dataset.generator.device", "no CUDA device"),
+        ("stages.dataset.filters=[{name: detector, device: gpu0}]", "dataset.filters[0].device", "'gpu0' is no device"),
+        ("stages.model.hardware={accelerator: gpu}", "model.hardware.accelerator", "no CUDA device"),
+        ("stages.adapted.hardware={accelerator: cuda}", "adapted.hardware.accelerator", "no CUDA device"),
+        (
+            "stages.dataset.generator={name: anny, background: {folder: nothere}}",
+            "dataset.generator.background.folder",
+            "there is no folder nothere",
+        ),
+        (
+            "stages.dataset.generator={name: anny, background: {folder: tests}}",
+            "dataset.generator.background.folder",
+            "tests holds no file ending in .jpg",
+        ),
+        ("stages.dataset.generator={name: recorded, root: nothere}", "dataset.generator.root", "no folder nothere"),
+        # what does not fit together
+        (
+            "stages.dataset.generator={name: anny, background: {folder_share: 0.5}}",
+            "dataset.generator.background.folder_share",
+            "name it (folder)",
+        ),
+        ("stages.dataset.generator={name: anny, batch_size: 1e9}", "dataset.generator.batch_size", "1 to 1,024"),
+        ("stages.model.hardware={devices: 5}", "model.batch_size", "12 does not divide over 5 devices"),
+        (
+            "stages.model={tasks: [{name: segmentation, head: paper}, keypoints, depth], more_sizes: [32]}",
+            "model.more_sizes[0]",
+            "crops of 32 px: a U-Net on a map of 8 x 8",
+        ),
+        (
+            "stages.model.network={backbone: timm, model: convnext_atto, input_size: 16, channels: 8}",
+            "model.network.input_size",
+            "cannot take 2 crops of 16 px",
+        ),
+        ("stages.model.network={backbone: timm, model: xyzzy}", "model.network.model", "timm has no model 'xyzzy'"),
+        ("stages.model.initial=face", "model.initial", "it has another network or other tasks"),
+        (
+            "stages.model.network={backbone: unet, input_size: 96, width: 0.1}",
+            "adapted.with_levels",
+            "no feature pyramid",
+        ),
     ],
 )
 def test_it_is_named_with_its_place(tmp_path: Path, override: str, where: str, told: str) -> None:
+    more = ["stages.adapted.with_levels=true"] if where.endswith("with_levels") else []
     with pytest.raises(UserError) as caught:
-        check(tmp_path / "out", override)
+        check(tmp_path / "out", override, *more)
     assert f"stages.{where}" in caught.value.message
     assert told in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -80,7 +122,7 @@ def test_folders_are_held_to_the_same(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"model\.dataset: .*empty is no dataset"):
         check(tmp_path / "out", f"stages.model.dataset={tmp_path / 'empty'}")
-    described = {"format": 1, "tasks": [{"name": "depth"}]}
+    described = {"format": 1, "network": {}, "tasks": [{"name": "depth"}]}
     (tmp_path / "empty" / "model.json").write_text(json.dumps(described))
     with pytest.raises(UserError, match=r"zero_shot\.model: it has no task 'keypoints'"):
         check(tmp_path / "out", f"stages.zero_shot.model={tmp_path / 'empty'}")

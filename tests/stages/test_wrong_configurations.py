@@ -73,7 +73,11 @@ WRONG = [
     ("stages.model.dataset", "[dataset, dataset]", "a dataset stands twice"),
     ("stages.model.dataset", "scores", "comes later"),
     ("stages.model.batch_size", "99", "99 samples are asked for; 98 are there"),
-    ("stages.model.hardware", "{accelerator: gpu}", "hardware.accelerator: there is no CUDA device"),
+    (
+        "stages.model.hardware",
+        "{accelerator: gpu}",
+        "hardware.accelerator: 'cuda' was asked for; torch sees no CUDA device",
+    ),
     ("stages.scores.splits", "[]", "at least one split"),
     ("stages.scores.model", '""', "this key must be given"),
     ("stages.scores.model", '"${"', "stages.scores.model: "),
@@ -96,7 +100,7 @@ WRONG = [
     (f"{GENERATOR}.camera.azimuth_degrees", "{low: 30, high: -30}", "low <= high"),
     (f"{GENERATOR}.glasses.present", "2", "2 is out of range, which is 0 to 1"),
     (f"{GENERATOR}.beard.style", "17", "none, stubble, full, goatee, moustache"),
-    (f"{GENERATOR}.head", "{age_low: 0.9, age_high: 0.4}", "head: ages must not cross"),
+    (f"{GENERATOR}.head", "{age_low: 0.9, age_high: 0.4}", "head.age_high: 0.4 lies below age_low (0.9)"),
     # types
     ("stages.model.epochs", "three", "a whole number is wanted, not 'three'"),
     ("stages.model.epochs", "1.5", "a whole number is wanted, not 1.5"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthforge.core.config import key
+from synthforge.core.machine import need_device
 from synthforge.prediction.detectors import DETECTORS
 
 FACES = ("own", "labels")
@@ -36,6 +37,10 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         known = [name for name, each in DETECTORS.items() if each.groups]
         if self.detector not in known:
-            raise ValueError(f"detector must be one of {', '.join(known)}, got {self.detector!r}")
+            raise ValueError(f"detector: '{self.detector}' is none of {', '.join(known)}")
         if self.faces != "own" and not DETECTORS[self.detector].takes_boxes:
-            raise ValueError(f"faces must be 'own': {self.detector} finds its points together with the face")
+            raise ValueError(f"faces: must be 'own': {self.detector} finds its points together with the face")
+
+    def check(self) -> None:
+        """Raise ConfigError for a device that is not there."""
+        need_device("device", self.device)

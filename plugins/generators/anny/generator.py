@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from synthforge.core.errors import ConfigError
 from synthforge.core.factors import Factor
 from synthforge.core.interfaces import OriginGenerator
+from synthforge.core.machine import need_device
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.heads.anny import AnnyHead
@@ -103,6 +103,5 @@ def _one_thread() -> Iterator[None]:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("generators/anny: device: cuda was asked for but torch sees no CUDA device", hint="Use auto.")
+    need_device("generators/anny: device", name)
     return torch.device(name)

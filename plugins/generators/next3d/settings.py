@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from synthforge.core.config import key
+from synthforge.core.machine import need_device
 
 
 @dataclass
@@ -43,7 +44,11 @@ class VolumeConfig:
 
     def __post_init__(self) -> None:
         if self.field_of_view[0] > self.field_of_view[1]:
-            raise ValueError(f"field_of_view is [low, high], got {self.field_of_view}")
+            raise ValueError(f"field_of_view: [low, high] is wanted, not {self.field_of_view}")
+
+    def check(self) -> None:
+        """Raise ConfigError for a device that is not there."""
+        need_device("device", self.device)
 
 
 @dataclass

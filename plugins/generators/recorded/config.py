@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from synthforge.core.config import key
+from synthforge.core.machine import need_folder
 
 LAYOUT_NAMES = ("shards", "paper", "face-synthetics")
 
@@ -34,6 +35,10 @@ class RecordedConfig:
         below=180,
     )
 
+    def check(self) -> None:
+        """Raise ConfigError for a dataset that is not there."""
+        need_folder("root", self.root)
+
 
 @dataclass
 class StoredConfig:
@@ -44,3 +49,8 @@ class StoredConfig:
     schema: str = key("flame20", "As the generator's.")
     metric_depth: bool = key(False, "As the generator's.")
     fields: list[str] = key([], "Names of the annotations to pass on, empty for all.")
+
+    def check(self) -> None:
+        """Raise ConfigError for a dataset that is not there."""
+        if self.root:
+            need_folder("root", self.root)

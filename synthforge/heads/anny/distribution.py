@@ -40,8 +40,7 @@ class AnnyDistribution:
     limit: float = key(2.5, "Where normal distributions are cut.", unit="sigmas", above=0, high=10)
 
     def __post_init__(self) -> None:
-        if not self.age_child <= self.age_low <= self.age_high:
-            raise ValueError(
-                f"ages must not cross: age_child ({self.age_child:g}) <= age_low ({self.age_low:g}) "
-                f"<= age_high ({self.age_high:g})"
-            )
+        for lower, upper in (("age_child", "age_low"), ("age_low", "age_high")):
+            low, high = getattr(self, lower), getattr(self, upper)
+            if low > high:
+                raise ValueError(f"{upper}: {high:g} lies below {lower} ({low:g}); ages must not cross")

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from synthforge.core.errors import ConfigError
 from synthforge.core.files import files_in
 from synthforge.core.images import read_photograph
+from synthforge.core.machine import need_folder
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+from ..factors.picture import PICTURES
+
 _FORMATS = ("JPEG", "PNG", "WEBP")
 
 
@@ -27,13 +28,8 @@ class Folder:
 
     def __init__(self, path: str, where: str) -> None:
         self.path = Path(path).expanduser()
-        if not self.path.is_dir():
-            raise ConfigError(
-                f"{where}: there is no folder {self.path}", hint="Give a folder of pictures, or leave it out."
-            )
-        self.names = [path.name for path in files_in(self.path, _PICTURES)]
-        if not self.names:
-            raise ConfigError(f"{where}: no picture in {self.path}", hint=f"Looked for {', '.join(_PICTURES)}.")
+        need_folder(where, path, PICTURES)
+        self.names = [path.name for path in files_in(self.path, PICTURES)]
 
     def choose(self, background: dict[str, Any], share: float) -> None:
         """Write the name of this background's picture into it, in that share of all backgrounds."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from synthforge.core.keys import key
+from synthforge.core.machine import need_device
 from synthforge.heads.anny.distribution import AnnyDistribution
 
 from .person import BeardConfig, BrowsConfig, ClothesConfig, EyesConfig, GlassesConfig, HairConfig, SkinConfig
@@ -19,7 +20,10 @@ class AnnyConfig:
     """Everything the generator `anny` can be told. A further factor: subclass a group, and this with that group."""
 
     batch_size: int = key(
-        16, "Heads evaluated at once; pixels depend on it in their last bits, so short batches are padded.", low=1
+        16,
+        "Heads evaluated at once; pixels depend on it in their last bits, so short batches are padded.",
+        low=1,
+        high=1024,
     )
     device: str = key("cpu", "Where pictures are made; auto is cuda if there is one.", choices=("cpu", "cuda", "auto"))
     head: AnnyDistribution = key(AnnyDistribution, "Identity, expression, gaze and neck.")
@@ -41,3 +45,7 @@ class AnnyConfig:
     occluder: OccluderConfig = key(OccluderConfig, "Other things in front of the face.")
     jewellery: JewelleryConfig = key(JewelleryConfig, "Earrings and chains.")
     border: BorderConfig = key(BorderConfig, "Faces partly outside the picture, margins beyond a photograph's edge.")
+
+    def check(self) -> None:
+        """Raise ConfigError for a device that is not there."""
+        need_device("device", self.device)

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from synthforge.core.keys import key
+from synthforge.core.machine import need_folder
 
 from ..light.environment import NAMES as ENVIRONMENTS
 from .distributions import Distribution, choice, log_normal, normal, uniform
 from .table import cause, chance, factor
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")  # of a folder of backgrounds
 BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street")
 _TURN, _AROUND = math.pi, 2 * math.pi
 _AHEAD = (
@@ -166,6 +168,15 @@ class BackgroundConfig:
     texture_scale: Distribution = cause(
         log_normal(1.0, 0.8, 0.2, 8.0), "Size of the fine pattern, relative.", 0.01, 100
     )
+
+    def __post_init__(self) -> None:
+        if self.folder_share != 1 and not self.folder:
+            raise ValueError(f"folder_share: {self.folder_share:g} of the images would show a folder; name it (folder)")
+
+    def check(self) -> None:
+        """Raise ConfigError for a folder that is not there, or has no pictures."""
+        if self.folder:
+            need_folder("folder", self.folder, PICTURES)
 
 
 @dataclass

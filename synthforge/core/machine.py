@@ -1,0 +1,70 @@
+"""What the values of a configuration need of this machine, asked before the first stage starts.
+
+A configuration class of a plugin or a stage may have a method `check(self)`. It builds nothing and raises ConfigError,
+its message beginning with the key, for a folder, a file or a device that is not there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from .boundary import call
+from .errors import ConfigError, SynthForgeError
+from .files import files_in
+from .keys import written_name
+
+
+def check_config(config: Any, where: str, *, made: Collection[str] = ()) -> None:
+    """Ask a configuration, its groups and the plugins it names. where: file and YAML path, for messages.
+
+    made: keys whose plugins read what another stage makes, so that nothing of it is there yet.
+    """
+    if callable(getattr(config, "check", None)):
+        try:
+            call(f"{where}: `check` of {type(config).__name__}", config.check)
+        except SynthForgeError as error:
+            if error.exit_code != 2:  # a fault of the plugin, not of its input
+                raise
+            raise type(error)(f"{where}.{error.message}", hint=error.hint) from None
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        for each in value if isinstance(value, list) else [value]:
+            if hasattr(each, "reference"):  # a plugin that was bound (`core.references`)
+                if item.name not in made:
+                    check_config(each.config, each.where)
+            elif dataclasses.is_dataclass(each) and not isinstance(each, type):
+                check_config(each, f"{where}.{written_name(item)}")
+
+
+def need_folder(key: str, folder: str, suffixes: Sequence[str] = ()) -> None:
+    """Raise ConfigError unless the folder that a key names is there and, with suffixes, holds such a file."""
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise ConfigError(f"{key}: there is no folder {path}", hint="Write an existing folder there.")
+    if suffixes and not files_in(path, suffixes):
+        raise ConfigError(f"{key}: {path} holds no file ending in {', '.join(suffixes)}", hint="Name another folder.")
+
+
+def need_device(key: str, name: str, count: int = 1) -> None:
+    """Raise ConfigError unless torch has the device that a key names: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    count: how many of them are needed; a CPU is as many as are asked for.
+    """
+    if name == "cpu":
+        return
+    import torch  # takes a second, and most configurations stay on the CPU
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    kind, colon, number = name.partition(":")
+    if kind not in ("auto", "cuda", "mps") or (colon and (kind != "cuda" or not number.isdecimal())):
+        raise ConfigError(f"{key}: '{name}' is no device", hint="One of: auto, cpu, cuda, cuda:0, cuda:1 ..., mps.")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"{key}: there is no Apple GPU (mps) here", hint="Use cpu.")
+    wanted = int(number) + 1 if colon else count
+    if (kind == "cuda" or (kind == "auto" and there)) and wanted > there:
+        found = f"{there} CUDA device{'s' * (there > 1)}" if there else "no CUDA device"
+        asked = f"'{name}'" if wanted == 1 or colon else f"{wanted} of them"
+        raise ConfigError(f"{key}: {asked} was asked for; torch sees {found}", hint="Use cpu, or leave the key out.")
