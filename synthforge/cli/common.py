@@ -63,8 +63,10 @@ def say(text: str) -> None:
     """Print a line of progress to stderr, what stands before a colon in bold: stdout is for results."""
     from rich.text import Span, Text
 
+    from ..core.environment import hidden
     from ..core.progress import console
 
+    text = hidden(text)
     subject = 0 if text.startswith(" ") else max(text.find(":"), 0)
     console(stderr=True).print(Text(text, spans=[Span(0, subject, "bold")]), soft_wrap=True)
 
@@ -91,8 +93,9 @@ def write_json_to(data: Mapping[str, Any], json_file: Path | None) -> None:
     if json_file is None:
         return
     if str(json_file) == "-":
-        json.dump(data, sys.stdout, indent=2, sort_keys=True, default=str)
-        sys.stdout.write("\n")
+        from ..core.environment import hidden
+
+        sys.stdout.write(hidden(json.dumps(data, indent=2, sort_keys=True, default=str)) + "\n")
         return
     from ..core.files import write_json
 

@@ -134,11 +134,13 @@ def _run() -> int:
 
 def _complain(error: BaseException, message: str, hint: str | None = None, code: int = 1) -> int:
     """Print an error once. `--traceback` shows where it was raised; a plugin's traceback is always kept in a file."""
-    details = getattr(error, "details", "")
+    from ..core.environment import hidden
+
+    message, details = hidden(message), hidden(getattr(error, "details", ""))
     if os.environ.get(TRACEBACK) == "1":
         import traceback
 
-        click.echo(details or "".join(traceback.format_exception(error)), err=True)
+        click.echo(details or hidden("".join(traceback.format_exception(error))), err=True)
     elif details:
         import tempfile
 
@@ -153,11 +155,12 @@ def _complain(error: BaseException, message: str, hint: str | None = None, code:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, line: int, *_: object) -> None:
+    from ..core.environment import hidden
     from ..core.errors import ConfigWarning
 
     plain = f"{message}" if issubclass(category, ConfigWarning) else f"{message} ({filename}:{line})"
     click.secho("warning: ", fg="yellow", nl=False, err=True)
-    click.echo(plain, err=True)
+    click.echo(hidden(plain), err=True)
 
 
 if __name__ == "__main__":

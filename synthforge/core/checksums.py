@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .environment import hidden
 from .errors import AssetError, DataError
 from .files import cache_dir, sha256_of, write_json
 
@@ -28,10 +29,11 @@ def checksums(paths: Iterable[Path]) -> list[str]:
     for path in map(Path.absolute, paths):
         try:
             stat = path.stat()
-            row = known.get(str(path))
+            name = hidden(str(path))  # as it is written
+            row = known.get(name)
             marks = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
             if not (isinstance(row, list) and len(row) == 4 and row[:3] == marks):
-                row = new[str(path)] = [*marks, sha256_of(path)]
+                row = new[name] = [*marks, sha256_of(path)]
         except OSError as error:
             raise AssetError(f"{path} cannot be read: {error.strerror}") from error
         found.append(str(row[3]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import multiprocessing
+import os
 import re
 import typing
 import warnings
@@ -18,6 +19,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from omegaconf.resolvers import oc
 
+from .environment import SHORTEST, is_place, list_names
 from .errors import ConfigError, ConfigWarning, PluginError, did_you_mean
 from .keys import Key, default_of, group_of, is_value, key, told, written_name
 from .yaml12 import Number, WholeNumber, parse_override, read_yaml
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OVERRIDE = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[\d+\])*")
 # The same method; 2.3 calls it by the older name, and by this one something else.
 _register = getattr(
@@ -69,23 +72,46 @@ def apply_overrides(
 def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
     """Plain data with every interpolation resolved. Raises ConfigError naming the key that cannot be.
 
-    The environment is not read: its values would land in manifests and state files.
+    Environment variables are read by the names that the key `environment` lists, and stand for places
+    (`core.environment`).
     """
+    names = OmegaConf.to_container(config).get("environment") or []  # type: ignore[union-attr]
+    if not isinstance(names, list) or not all(isinstance(each, str) and _NAME.fullmatch(each) for each in names):
+        raise ConfigError(f"{source}: environment: a list of names of variables, got {names!r}")
+    list_names(names)
+    missing: list[str] = []
     try:
-        with _no_environment():
+        with _environment(names, missing):
             data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except Exception as error:  # a grammar error, a cycle, an unknown resolver, a variable that is not listed
         raise _explained(error, f"{source}:") from None
+    if missing:
+        raise ConfigError(
+            f"{source}: environment: not set here: {', '.join(dict.fromkeys(missing))}",
+            hint="Set them, for example `export NAME=FOLDER`, and run the same command again.",
+        )
     assert isinstance(data, dict)
     return typing.cast("dict[str, Any]", data)
 
 
 @contextmanager
-def _no_environment() -> Iterator[None]:
-    def refuse(name: str, *default: str | None) -> str | None:
-        raise ConfigError(f"environment variables are not read here; give it by --set KEY=${name}")
+def _environment(names: Sequence[str], missing: list[str]) -> Iterator[None]:
+    def look_up(name: str, *default: str | None) -> str | None:
+        if name not in names:
+            line = f"environment: [{', '.join([*names, name])}]"
+            raise ConfigError(f"the variable {name} is not listed; add the line `{line}`, or give --set KEY=${name}")
+        value = os.environ.get(name)
+        if value is None:
+            missing.extend(() if default else [name])
+            return default[0] if default else name
+        if not is_place(value):
+            raise ConfigError(
+                f"the variable {name} is no place: a path or an address of {SHORTEST} characters or more, with a '/'; "
+                f"give other values by --set KEY=${name}"
+            )
+        return value
 
-    _register("oc.env", refuse, replace=True)
+    _register("oc.env", look_up, replace=True)
     try:
         yield
     finally:
@@ -329,4 +355,5 @@ def _join(where: str, name: str) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split("full_key:")[0].split()) or type(error).__name__
+    text = " ".join(str(error).split("full_key:")[0].split()) or type(error).__name__
+    return text.removeprefix("ConfigError raised while resolving interpolation: ")

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .environment import hidden
+
 
 class SynthForgeError(Exception):
     """What went wrong, where, and what to do about it."""
@@ -16,9 +18,9 @@ class SynthForgeError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(hidden(message))
+        self.message = hidden(message)
+        self.hint = hint and hidden(hint)
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message

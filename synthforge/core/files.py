@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from .environment import hidden
 from .errors import DataError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -98,8 +99,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file by `replacing`, as UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a text file by `replacing`, as UTF-8, values of environment variables `hidden`."""
+    write_bytes(path, hidden(text).encode("utf-8"))
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
+from .environment import hidden_data
 from .errors import AssetError, ConfigError, DataError, PluginError, did_you_mean
 from .files import sha256_of
 from .locks import check_writable, locked
@@ -32,7 +33,7 @@ from .stage import StageKind as StageKind
 from .stage import StageResult as StageResult
 from .versions import versions
 
-TOP_KEYS = ("description", "seed", "plugins", "benchmark", "benchmarks", "defaults", "stages")
+TOP_KEYS = ("description", "seed", "plugins", "environment", "benchmark", "benchmarks", "defaults", "stages")
 LONGEST = 200  # bytes of a stage's name: what is set aside carries a suffix, and file systems allow 255
 
 
@@ -184,7 +185,7 @@ def _finished(stage: Stage, out: Path) -> bool:
     state = read_state(out) or {}
     facts = state.get("facts")
     config = facts.get("config") if isinstance(facts, Mapping) else None
-    return state.get("state") == "done" and digest(config) == digest(_own(stage))
+    return state.get("state") == "done" and digest(config) == digest(hidden_data(_own(stage)))
 
 
 def _own(stage: Stage) -> dict[str, Any]:
@@ -252,7 +253,7 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
             inputs[key] = _given(given_folder(reference) or Path(reference), f"{stage.where}.{key}")
     files = {ref: sha256_of(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
     outside = stage.kind.outside(context, stage.config) if stage.kind.outside else None
-    return {
+    facts = {
         "config": _own(stage),
         "seed": pipeline.seed,
         "inputs": inputs,
@@ -260,3 +261,5 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
         "plugin_files": files,
         "versions": versions(),
     }
+    shown = hidden_data(facts)  # references, and one digest that tells when a value is another
+    return facts if digest(shown) == digest(facts) else {**shown, "environment": digest(facts)}

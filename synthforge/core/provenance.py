@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .environment import hidden
 from .errors import DataError
 from .files import is_temporary, sha256_of, write_json
 from .foreign import boundary, read_json
@@ -27,6 +28,7 @@ from .locks import LOCK_FILE
 
 STATE_FILE = ".stage.json"
 PREVIOUS = ".previous"
+_WHOLE = ("seed", "outside", "environment")  # facts that are told as a whole when they change
 _OWN = {STATE_FILE, PREVIOUS, LOCK_FILE}
 
 
@@ -93,7 +95,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         for name in sorted(set(before) | set(after)):
             if before.get(name) != after.get(name):
                 found.append(name if key == "config" else f"{key}.{name}")
-    found += [{"outside": "the data read"}.get(key, key) for key in ("seed", "outside") if old.get(key) != new.get(key)]
+    found += [{"outside": "the data read"}.get(key, key) for key in _WHOLE if old.get(key) != new.get(key)]
     return ", ".join(found) or "something"
 
 
@@ -113,7 +115,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write a stage folder's state file, with a checksum of its own."""
-    record = json.loads(json.dumps(state, default=str))
+    record = json.loads(hidden(json.dumps(state, default=str)))
     write_json(folder / STATE_FILE, {**record, "sha256": digest(record)})
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from synthforge.core.environment import hidden
 from synthforge.core.errors import DataError, SynthForgeError
 from synthforge.core.foreign import LIMITS
 from synthforge.core.handover import stray_ids
@@ -247,7 +248,7 @@ def encode_sample(sample: Mapping[str, Any], fields: Sequence[Field], encoding: 
         text = json.dumps(record, default=_plain, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
         raise DataError(f"scene, camera or a small field cannot be written as JSON: {error}") from error
-    members[JSON_MEMBER] = text.encode()
+    members[JSON_MEMBER] = hidden(text).encode()
     return members
 
 

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from synthforge.core.environment import hidden
 from synthforge.core.errors import DataError
 from synthforge.core.foreign import boundary, read_json
 from synthforge.core.records import Field
@@ -133,7 +134,7 @@ def tar_size(end: int) -> int:
 def to_bytes(record: Mapping[str, Any], indent: int | None = None) -> bytes:
     """JSON as it lies on disk: the same record gives the same bytes."""
     separators = (",", ":") if indent is None else None
-    return (json.dumps(record, indent=indent, separators=separators, allow_nan=False) + "\n").encode()
+    return (hidden(json.dumps(record, indent=indent, separators=separators, allow_nan=False)) + "\n").encode()
 
 
 def digest(record: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ..core.config import build_config
+from ..core.environment import hidden
 from ..core.errors import ConfigError, DataError, UserError
 from ..core.files import write_json
 from ..core.foreign import boundary, read_json
@@ -360,7 +361,7 @@ def _written_digest(description: Mapping[str, Any], name: str) -> str:
 
 def _description_digest(description: Mapping[str, Any]) -> str:
     # twice: once read back from JSON, keys are strings and their order is another
-    plain = json.loads(json.dumps(dict(description), default=str))
+    plain = json.loads(hidden(json.dumps(dict(description), default=str)))
     text = json.dumps(plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -157,13 +157,6 @@ def test_nothing_is_looked_up_in_values_of_a_foreign_file(monkeypatch: pytest.Mo
     assert build(root="${oc.env:SECRET_TOKEN}").root == "${oc.env:SECRET_TOKEN}"
 
 
-def test_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_DATA", "/data")
-    for text in ("${oc.env:MY_DATA}/x", "${oc.env:NONE,other}", '${oc.decode:"${oc.env:MY_DATA}"}'):
-        with pytest.raises(ConfigError, match=r"give it by --set KEY=\$"):
-            resolve(apply_overrides({"root": text}, []), source="p.yaml")
-
-
 def test_a_key_that_must_be_given_is_named_as_it_is_set() -> None:
     with pytest.raises(ConfigError) as caught:
         build_config(Config, {}, where="p.yaml: stages.x")
