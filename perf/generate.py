@@ -84,11 +84,12 @@ def one_process(pipeline: Path, samples: int) -> dict[str, float]:
     from synthforge.datasets.codecs import encode_sample
     from synthforge.datasets.writer import to_sample
     from synthforge.stages import KINDS
-    from synthforge.stages.workers import Job, Workshop
+    from synthforge.stages.recipe import Recipe
 
     stage = load_pipeline(pipeline, KINDS).stages[0]
-    shop = Workshop(Job(Path(), stage.config, 5, "", (), Path(), ""))
-    size = shop.generator.batch_size
+    recipe = Recipe(stage.config.generator, tuple(stage.config.annotators), ())
+    generator, annotators = recipe.generator.built, [item.built for item in recipe.annotators]
+    size = generator.batch_size
     spent: dict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -101,16 +102,16 @@ def one_process(pipeline: Path, samples: int) -> dict[str, float]:
         if first == size:
             spent.clear()  # the first batch compiles and caches
         with clock("sample"):
-            scenes = [shop.generator.sample(5, index) for index in range(first, first + size)]
+            scenes = [generator.sample(5, index) for index in range(first, first + size)]
         with clock("render"):
-            renderings = shop.generator.render(scenes, stage.config.resolution)
+            renderings = generator.render(scenes, stage.config.resolution)
         for rendering in renderings:
             values = {}
             with clock("annotate"):
-                for annotator in shop.annotators:
+                for annotator in annotators:
                     values.update(annotator.annotate(rendering))
             with clock("encode"):
-                encode_sample(to_sample(rendering, values), shop.fields, stage.config.encoding())
+                encode_sample(to_sample(rendering, values), recipe.fields, stage.config.encoding())
     count = len(range(size, samples + size, size)) * size
     return {name: value / count for name, value in spent.items()}
 

@@ -104,8 +104,8 @@ def sample(
     rounding. resolution: pixels a side; annotators: None for those the stage has by default.
     Raises ConfigError and PluginError for a wrong name or key.
     """
+    from .stages.job import Job, samples
     from .stages.recipe import Recipe
-    from .stages.workers import Job, samples
 
     values = {"generator": generator, **_chosen(annotators=annotators), "resolution": resolution, "start": index}
     config = _pipeline("generate", values, seed, plugins).stages[0].config

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pickle
 import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import PluginError, SynthForgeError
+from .errors import PluginError, SynthForgeError, UserError
 from .nearby import Origin
 from .records import RealItem, RealSample, Rendering, Scene
 
@@ -84,6 +85,26 @@ def who(plugin: Any) -> str:
     kind = next((base.__name__.lower() for base in type(plugin).__mro__ if _is_interface(base)), "plugin")
     name = getattr(plugin, "registered", "") or getattr(plugin, "name", "")
     return f"the {kind} {f'{name!r}: ' if name else ''}{type(plugin).__name__}"
+
+
+class WorkerError(Exception):
+    """The traceback of an exception in another process, as text: the cause of what is raised here."""
+
+
+def carried(error: Exception) -> tuple[Exception, str]:
+    """An exception so that it can travel to another process, and its traceback; call it where it was caught."""
+    text = f"\n{traceback.format_exc()}"
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # not every exception can travel
+        error = SynthForgeError(f"{type(error).__name__}: {error}")
+    return error, text
+
+
+def arrived(error: Exception, text: str) -> Exception:
+    """What `carried` gave, to be raised here."""
+    error.__cause__ = None if isinstance(error, UserError) else WorkerError(text)
+    return error
 
 
 def call(what: str, function: Callable[..., T], *given: Any) -> T:

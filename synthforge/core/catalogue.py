@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from .errors import PluginError, did_you_mean
 from .keys import describe_keys, written_name
 
-PLUGIN_KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark")
+PLUGIN_KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark", "executor")
 
 
 class Register(Protocol):

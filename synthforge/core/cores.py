@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 #: variables that thread pools read once, when their library is loaded
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -21,7 +21,7 @@ def available_cores() -> int:
 def is_one_thread() -> bool:
     """Whether `one_thread` holds in this process, for every library."""
     torch = sys.modules.get("torch")
-    return all(os.environ.get(name) == "1" for name in _THREADS) and (torch is None or torch.get_num_threads() == 1)
+    return all(os.environ.get(name) == "1" for name in THREADS) and (torch is None or torch.get_num_threads() == 1)
 
 
 def _quota() -> float:
@@ -44,5 +44,5 @@ def one_thread(*, always: bool = False) -> None:
     that wait for each other are many times slower than one as soon as another process wants a core; work is spread over
     cores by processes instead.
     """
-    for name in _THREADS:
+    for name in THREADS:
         os.environ[name] = "1" if always else os.environ.get(name, "1")

@@ -49,6 +49,11 @@ def register_benchmarks(register: Register) -> None:
 
 
 @hookspec
+def register_executors(register: Register) -> None:
+    """Offer executors (`interfaces.Executor`): where the shards of a dataset are made."""
+
+
+@hookspec
 def register_schemas(register: Any) -> None:
     """Offer label schemas (`schemas.PointSchema`, `schemas.ClassSchema`): names, sides and colours of labels."""
 

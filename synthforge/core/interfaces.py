@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -218,6 +218,50 @@ class Benchmark(Guarded, ABC):
         return ()
 
 
+class Work(ABC):
+    """What an executor runs: units by number, such as the shards of a dataset. It travels by pickle.
+
+    A unit depends on its number alone and may run twice, at the same time and anywhere: its result is the same bytes.
+    """
+
+    @abstractmethod
+    def size(self, unit: int) -> int:
+        """How far a unit brings the progress: its number of samples."""
+
+    @abstractmethod
+    def open(self, first: bool) -> Any:
+        """Build what the units share, once in a process. first: also do what all processes would do again (caches), and
+        return what `Executor.run` returns; it travels by pickle."""
+
+    @abstractmethod
+    def run(self, unit: int, advance: Callable[[int], Any]) -> None:
+        """Run one unit; `advance(count)` as it goes on. Whatever it raises ends the run or has the unit tried again."""
+
+
+class Executor(ABC):
+    """Runs units of work: in this process, in others, or on other machines."""
+
+    @abstractmethod
+    def run(
+        self,
+        work: Work,
+        units: Sequence[int],
+        *,
+        workers: int,
+        advance: Callable[[int], Any],
+        say: Callable[[str], Any],
+    ) -> Any:
+        """Open the work in each process and run every unit in at least one; returns what the first `open` returned.
+
+        workers: number of processes, 0 for as many as there is room for. advance: count of the progress made, in all
+        the sum of the sizes. say: a line for the user, such as a unit that is tried again. Each process computes with
+        one thread (`core.cores.one_thread`), set before libraries load: the order of a sum depends on their number.
+
+        Raises what a unit raised (`core.boundary.carried` lets it travel) and SynthForgeError when processes are lost;
+        units that are done stay. No process outlives the call or the caller.
+        """
+
+
 INTERFACES: dict[str, type] = {
     "head": HeadModel,
     "generator": Generator,
@@ -225,4 +269,5 @@ INTERFACES: dict[str, type] = {
     "filter": Filter,
     "task": Task,
     "benchmark": Benchmark,
+    "executor": Executor,
 }

@@ -23,6 +23,7 @@ from ..core.nearby import Origin
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest
 from ..core.references import Bound, bind_keys
+from ..core.tables import Default
 from . import generate, promises
 from .generate import LAST, MANY, GenerateConfig
 
@@ -48,7 +49,10 @@ class AdaptConfig:
     share: float = key(0.7, "Share of new samples that have a parent; the others are drawn afresh.", low=0, high=1)
     start: int | None = key(None, "Index of the first new sample, null for after the dataset's.", low=0, high=LAST)
     seed: int | None = key(None, "Seed, null for the dataset's.", low=0, high=LAST)
-    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=1024, counts=False)
+    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=100_000, counts=False)
+    executor: Any = key(
+        Default("executors"), "Where shards are made: a name, or a mapping with `name` and its own keys.", counts=False
+    )
 
 
 def check(context: StageContext, config: AdaptConfig) -> None:
@@ -93,7 +97,11 @@ def run(context: StageContext, config: AdaptConfig) -> None:
             advance(1)
     values = {name: made[name] for name in _INHERITED if name in made}
     values |= {"generator": generator.reference, "samples": config.samples, "start": start, "seed": seed}
-    own = build_config(GenerateConfig, {**values, "workers": config.workers}, where=context.where)
+    own = build_config(
+        GenerateConfig,
+        {**values, "workers": config.workers, "executor": config.executor.reference},
+        where=context.where,
+    )
     bind_keys(own, generate.KIND.plugins, context.plugins, f"{context.where}.dataset")
     drawn = {
         "dataset": manifest["sha256"],
@@ -179,4 +187,13 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
     return {**record, "hardness": np.asarray(record["hardness"])}
 
 
-KIND = StageKind("adapt", AdaptConfig, run, inputs=("dataset", "model"), check=check, promise=promise, mends=True)
+KIND = StageKind(
+    "adapt",
+    AdaptConfig,
+    run,
+    inputs=("dataset", "model"),
+    plugins={"executor": "executor"},
+    check=check,
+    promise=promise,
+    mends=True,
+)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import key
-from ..core.cores import available_cores
 from ..core.errors import ConfigError, DataError, UserError, did_you_mean
 from ..core.files import sha256_of
 from ..core.pipeline import Promise, StageContext, StageKind
+from ..core.progress import progress_bar
 from ..core.provenance import digest, plain, set_aside
 from ..core.schemas import POINT_SCHEMAS
 from ..core.tables import Default
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..core.catalogue import Entry
+    from ..core.interfaces import Executor
     from ..core.nearby import Origin
     from ..datasets.codecs import Encoding
-    from .workers import Job
+    from .job import Job
 
 # Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
@@ -58,7 +59,10 @@ class GenerateConfig:
     depth_scale: float = key(
         1e-4, "Metres per unit of the 16-bit depth maps, which end at 65,535 units.", unit="m", low=1e-7, high=1
     )
-    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=1024, counts=False)
+    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=100_000, counts=False)
+    executor: Any = key(
+        Default("executors"), "Where shards are made: a name, or a mapping with `name` and its own keys.", counts=False
+    )
 
     def encoding(self) -> Encoding:
         """How the dataset is stored."""
@@ -124,7 +128,7 @@ def write(
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
     from ..datasets.writer import MadeBy, finish
-    from .workers import Job, Made, run_shards
+    from .job import Job, Made
 
     made = recipe(context, config)
     seed = context.seed if config.seed is None else config.seed
@@ -157,7 +161,9 @@ def write(
         there = f", {job.shards - len(todo)} there already" if len(todo) < job.shards else ""
         files = f"{job.shards:,} file{'s' * (job.shards > 1)}{there}"
         context.say(f"  {config.samples:,} samples in {files}; loading the generator (at its first use, a minute)")
-        told = run_shards(job, todo, workers=config.workers or available_cores())
+        with progress_bar("generate", sum(map(job.size, todo)), unit="images") as advance:
+            executor: Executor = config.executor.built
+            told = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
     else:
         told = Made.by(made.generator.built)
     if read != made.read():
@@ -222,7 +228,7 @@ KIND = StageKind(
     "generate",
     GenerateConfig,
     run,
-    plugins={"generator": "generator", "annotators": "annotator", "filters": "filter"},
+    plugins={"generator": "generator", "annotators": "annotator", "filters": "filter", "executor": "executor"},
     check=check,
     promise=promise,
     outside=outside,

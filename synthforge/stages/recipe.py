@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
+from ..core.files import cache_dir, write_bytes
 from ..core.plugins import load_plugins
 from ..core.references import Bound
 
@@ -86,12 +88,28 @@ class Recipe:
 
     def __reduce__(self) -> Any:
         references = [(item.kind, item.reference, item.where) for item in self.all]
-        return _bind, (references, len(self.annotators), self.plugin_files, self.base)
+        files = {name: (self.base / name).read_bytes() for name in self.plugin_files if name.endswith(".py")}
+        return _bind, (references, len(self.annotators), self.plugin_files, self.base, files)
 
 
 def _bind(
-    references: list[tuple[str, str | Mapping[str, Any], str]], annotators: int, files: tuple[str, ...], base: Path
+    references: list[tuple[str, str | Mapping[str, Any], str]],
+    annotators: int,
+    names: tuple[str, ...],
+    base: Path,
+    files: Mapping[str, bytes],
 ) -> Recipe:
-    plugins = load_plugins(files, base=base)
+    plugins = load_plugins([_here(name, base, files.get(name)) for name in names], base=base)
     first, *rest = (plugins.bind(kind, reference, where=where) for kind, reference, where in references)
-    return Recipe(first, tuple(rest[:annotators]), tuple(rest[annotators:]), files, base)
+    return Recipe(first, tuple(rest[:annotators]), tuple(rest[annotators:]), names, base)
+
+
+def _here(name: str, base: Path, data: bytes | None) -> str:
+    """A plugin file on this machine: where the pipeline has it, else a copy of what travelled."""
+    place = base / name
+    if data is None or (place.is_file() and place.read_bytes() == data):
+        return name
+    copy = cache_dir() / "plugin_files" / hashlib.sha256(data).hexdigest() / place.name
+    if not copy.is_file():
+        write_bytes(copy, data)
+    return str(copy)

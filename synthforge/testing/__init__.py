@@ -33,6 +33,7 @@ from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel
 from ..core.plugins import Plugins
 from ..core.records import FieldKind, RealSample, Rendering, Scores, Verdict
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from .executors import check_executor as check_executor
 from .provided import annotated, build, made_up_files, rendering_for, stood_in
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -287,6 +288,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
     "filter": check_filter,
     "task": check_task,
     "benchmark": check_benchmark,
+    "executor": _check(check_executor),
 }
 
 

@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from synthforge_plugins.executors import local
 
 from synthforge.core.errors import PluginError
 from synthforge.core.pipeline import Pipeline, load_pipeline, run_pipeline
 from synthforge.datasets.layout import read_json
-from synthforge.stages import KINDS, workers
+from synthforge.stages import KINDS
+from synthforge.stages.job import Job
 from synthforge.stages.recipe import Recipe
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+OTHERS = "stages.dataset.executor={name: local, few: 0}"
 
 
 def _pipeline(path: Path, *overrides: str) -> Pipeline:
@@ -35,7 +39,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process may render itself, as the command line does."""
     for name in THREADS:
         monkeypatch.setenv(name, "1")
-    monkeypatch.setattr(workers, "is_one_thread", lambda: True)
+    monkeypatch.setattr(local, "is_one_thread", lambda: True)
 
 
 @pytest.mark.usefixtures("here")
@@ -46,10 +50,9 @@ def test_this_process_and_two_others_write_the_same_bytes(
         raise AssertionError("a process was started for six samples")
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "_Pool", refuse)
+        patch.setattr(local, "_Pool", refuse)
         run_pipeline(_pipeline(pipeline_file), tmp_path / "here")
-    monkeypatch.setattr(workers, "FEW", 0)
-    run_pipeline(_pipeline(pipeline_file), tmp_path / "there")
+    run_pipeline(_pipeline(pipeline_file, OTHERS), tmp_path / "there")
     assert _bytes(tmp_path / "here/dataset") == _bytes(tmp_path / "there/dataset")
 
 
@@ -77,17 +80,38 @@ def test_a_recipe_travels_to_another_process(pipeline_file: Path) -> None:
     assert copy.fields == recipe.fields
 
 
-@pytest.mark.parametrize("few", [0, 16], ids=["in other processes", "in this process"])
-@pytest.mark.usefixtures("here")
-def test_a_rendering_too_few_is_no_dataset(
-    pipeline_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int
+def test_a_plugin_file_travels_with_the_recipe(
+    pipeline_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "FEW", few)
+    monkeypatch.setenv("SYNTHFORGE_CACHE", str(tmp_path / "cache"))
+    pipeline = _pipeline(pipeline_file)
+    config = pipeline.stages[0].config
+    recipe = Recipe(config.generator, tuple(config.annotators), (), pipeline.plugin_files, pipeline.base)
+    parcel = pickle.dumps(recipe)
+    (tmp_path / "ballkit.py").unlink()  # as on another machine
+    copy = pickle.loads(parcel)
+    assert "cache" in copy.generator.entry.distribution
+    scenes = [each.generator.built.sample(11, 3) for each in (recipe, copy)]
+    assert str(scenes[0].parameters) == str(scenes[1].parameters)
+
+
+def test_a_worker_of_other_versions_is_refused(pipeline_file: Path) -> None:
+    pipeline = _pipeline(pipeline_file)
+    config = pipeline.stages[0].config
+    recipe = Recipe(config.generator, (), (), pipeline.plugin_files, pipeline.base)
+    job = Job(Path(), recipe, config.encoding(), "", 0, 0, 1, 48, 1, stack={"numpy": "0.9", "torch": version("torch")})
+    with pytest.raises(PluginError, match=r"a worker has numpy [\d.]+, where the run needs numpy 0\.9"):
+        job.open(False)
+
+
+@pytest.mark.parametrize("given", [[OTHERS], []], ids=["in other processes", "in this process"])
+@pytest.mark.usefixtures("here")
+def test_a_rendering_too_few_is_no_dataset(pipeline_file: Path, tmp_path: Path, given: list[str]) -> None:
     plugin = tmp_path / "ballkit.py"
     less = "\n_all = Ball.render\nBall.render = lambda self, scenes, resolution: _all(self, scenes, resolution)[:-1]\n"
     plugin.write_text(plugin.read_text() + less)
     with pytest.raises(PluginError, match=r"seed 11, index [04]: `render` returned [13] renderings for [24]"):
-        run_pipeline(_pipeline(pipeline_file), tmp_path / "out")
+        run_pipeline(_pipeline(pipeline_file, *given), tmp_path / "out")
     assert not (tmp_path / "out/dataset/manifest.json").exists()
 
 

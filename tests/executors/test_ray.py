@@ -1,0 +1,116 @@
+"""The executor `ray` on a cluster of several nodes on this machine: what is killed costs time and no byte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray", reason="ray is not installed")
+
+from synthforge.core.plugins import load_plugins
+from synthforge.testing import check_plugin
+from synthforge.testing.executors import Squares
+
+pytestmark = pytest.mark.slow  # starting Ray takes 10 to 40 s
+KILLS = int(os.environ.get("SYNTHFORGE_KILLS", "2"))  # rounds of the long test
+REFERENCE = "{name: ray, address: '%s', retries: 100}"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes of one core each; the head, which computes nothing, is the address."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    for _ in range(2):
+        made.add_node(num_cpus=1)
+    yield made
+    made.shutdown()
+
+
+def test_contract(cluster: Any) -> None:
+    check_plugin(load_plugins(strict=True), "executor", {"name": "ray", "address": cluster.address})
+
+
+def test_a_shard_that_fails_once_is_tried_again_and_reported(cluster: Any, tmp_path: Path) -> None:
+    said: list[str] = []
+    executor = load_plugins().build("executor", {"name": "ray", "address": cluster.address})
+    work = Squares(str(tmp_path), wrong=2, always=False)
+    executor.run(work, [1, 2, 3], workers=2, advance=lambda count: None, say=said.append)
+    assert sorted(path.name for path in tmp_path.glob("*.txt")) == ["1.txt", "2.txt", "3.txt"]
+    assert [line for line in said if "shard 2 on node" in line and "tried again, 1 of 3" in line], said
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+    }
+
+
+def _start(pipeline: Path, out: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "synthforge", "generate", str(pipeline), "--out", str(out), "--samples", "400"]
+    return subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _actors() -> list[int]:
+    """Processes of actors: Ray names them after the method they run or wait for."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                title = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if title.startswith(b"ray::_Worker"):
+                found.append(int(entry.name))
+    return found
+
+
+def test_killing_actors_nodes_and_the_driver_changes_no_byte(cluster: Any, pipeline_file: Path, tmp_path: Path) -> None:
+    """Each round: actors are killed again and again, one node dies and another comes, then the driver is killed."""
+    local = _start(pipeline_file, tmp_path / "local", "--workers", "2")
+    assert local.wait() == 0
+    executor = f"stages.dataset.executor={REFERENCE % cluster.address}"
+    out, dice, killed = tmp_path / "cluster", random.Random(7), {"actors": 0, "nodes": 0, "drivers": 0}
+    for _ in range(KILLS):
+        driver = _start(pipeline_file, out, "--workers", "2", "--set", executor)
+        drain = threading.Thread(target=driver.stderr.read, daemon=True)  # type: ignore[union-attr]
+        drain.start()
+        seen, deadline = len(list(out.glob("shard-*.json"))), time.monotonic() + 300
+        for kill in ("actors", "nodes", "actors", "drivers"):
+            while len(list(out.glob("shard-*.json"))) <= seen and driver.poll() is None:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            if driver.poll() is not None:
+                break
+            seen = len(list(out.glob("shard-*.json")))
+            if kill == "actors" and (alive := _actors()):
+                os.kill(dice.choice(alive), signal.SIGKILL)
+            elif kill == "nodes":
+                node = dice.choice(sorted(cluster.worker_nodes, key=str))
+                cluster.add_node(num_cpus=1)
+                cluster.remove_node(node, allow_graceful=False)
+            elif kill == "drivers":
+                os.kill(driver.pid, signal.SIGKILL)
+            killed[kill] += 1
+        driver.wait()
+    last = _start(pipeline_file, out, "--workers", "2", "--set", executor)
+    _, said = last.communicate(timeout=300)
+    assert last.returncode == 0, said
+    assert _digests(out) == _digests(tmp_path / "local")
+    assert killed["actors"], killed
+    print(killed)
