@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import warnings
 
@@ -123,7 +124,7 @@ def _run() -> int:
     except BrokenPipeError:
         # The reader (head, less) went away; without this Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 128 + signal.SIGPIPE  # as a shell reports a program that the signal ended
     except OSError as error:  # a folder that cannot be written, a disk that is full
         return _complain(error, ": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error)))))
     except MemoryError as error:

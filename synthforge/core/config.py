@@ -22,7 +22,7 @@ from omegaconf.resolvers import oc
 from .environment import SHORTEST, is_place, list_names
 from .errors import ConfigError, ConfigWarning, PluginError, did_you_mean
 from .keys import Key, default_of, group_of, is_value, key, told, written_name
-from .yaml12 import Number, WholeNumber, parse_override, read_yaml
+from .yaml12 import Number, WholeNumber, parse, parse_override, read_yaml
 
 __all__ = [
     "Key",
@@ -62,11 +62,23 @@ def apply_overrides(
         if not separator or not _OVERRIDE.fullmatch(name.strip()):
             raise ConfigError(f"{place}: an override is written key.sub=value or key.list[0]=value")
         parsed = parse_override(value, place) if value else None
+        _check_above(config, name.strip(), value, place)
         try:
             OmegaConf.update(config, name.strip(), parsed, merge=True, force_add=True)
         except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
             raise ConfigError(f"{place}: {_one_line(error)}") from None
     return config
+
+
+def _check_above(config: DictConfig, name: str, value: str, place: str) -> None:
+    """Raise ConfigError where an override names a key of a text: the text would be lost without a word."""
+    above, _, last = name.rpartition(".")
+    text = OmegaConf.select(config, above, throw_on_resolution_failure=False) if above else None
+    if isinstance(text, str) and "${" not in text:
+        reference = f"'{above}={{name: {text}, {last}: {value}}}'"
+        raise ConfigError(
+            f"{place}: {above} is the text '{text}', which has no keys", hint=f"For a plugin: --set {reference}."
+        )
 
 
 def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
@@ -232,18 +244,23 @@ def _typed(hint: Any, value: Any) -> Any:
         return str(value) if isinstance(value, (int, float)) else value
     if isinstance(value, str) and "${" in value:
         raise ValueError(f"'{value}' cannot be looked up here")
-    text = str(value) if isinstance(value, (str, bool)) else ""
     broken = float not in options and isinstance(value, float) and not value.is_integer()
-    if wanted.endswith(" number") and (broken or (text and not _NUMBER.fullmatch(text))):
-        raise ValueError(f"{wanted} is wanted, not {_written(value)}")
+    if wanted and (isinstance(value, str) or (wanted.endswith(" number") and (broken or isinstance(value, bool)))):
+        raise ValueError(f"{wanted} is wanted, not {_written(value)}{_unquoted(value)}")
     if int in options and isinstance(value, float) and value.is_integer():
         return int(value)
     return int(value) if isinstance(value, WholeNumber) else float(value) if isinstance(value, Number) else value
 
 
-_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.?(inf|nan)")  # also as a text
+_PLAIN = re.compile(r"[-+.\w]{1,24}")
 _WANTED: dict[Any, str] = {list: "a list", tuple: "a list", dict: "a mapping", str: "a text"}
 _WANTED |= {float: "a number", int: "a whole number", bool: "true or false"}
+
+
+def _unquoted(value: Any) -> str:
+    """What to add about a text that would be a number or a flag without its quotes."""
+    plain = parse(value, "") if isinstance(value, str) and _PLAIN.fullmatch(value) else value
+    return f"; write {value} without quotes" if isinstance(plain, (int, float)) and plain is not value else ""
 
 
 def _written(value: Any) -> str:
@@ -342,7 +359,9 @@ def split_reference(reference: str | Mapping[str, Any], *, kind: str, where: str
     if isinstance(reference, Mapping) and isinstance(reference.get("name"), (str, WholeNumber, Number)):
         return str(reference["name"]), {str(k): v for k, v in reference.items() if k != "name"}
     raise ConfigError(
-        f"{where}: a {kind} is given by its name, or as a mapping with the key 'name'; this is {reference!r}"
+        f"{where}: a{'n' * (kind[0] in 'aeiou')} {kind} is given by its name, or as a mapping with the key 'name'; "
+        f"this is {_written(reference)}",
+        hint="For example {name: NAME, key: value}." if isinstance(reference, Mapping) else None,
     )
 
 

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import pluggy
 
@@ -27,6 +28,10 @@ from .errors import PluginError, SynthForgeError
 #: raised when the hook interfaces change in a way that old plugins cannot follow
 API_VERSION = 1
 GROUP = "synthforge"
+
+
+class HardExit(SystemExit):
+    """A plugin called `os._exit` while it was imported."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,26 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.distribution} ({self.origin})"
+
+    def imported(self) -> Any:
+        """The module. `os._exit` in it raises as `sys.exit` does, since nobody could say who ended the process.
+
+        With SYNTHFORGE_TRACE_PLUGINS=1 its name goes to stderr before: the last one is what crashed the process.
+        """
+        if os.environ.get("SYNTHFORGE_TRACE_PLUGINS") == "1":
+            print(f"synthforge: loading plugin {self.origin} ({self.distribution})", file=sys.stderr, flush=True)
+        leave, process = os._exit, os.getpid()
+
+        def refuse(status: int) -> NoReturn:
+            if os.getpid() != process:  # a process that it forked
+                leave(status)
+            raise HardExit(status)
+
+        os._exit = refuse
+        try:
+            return self.load()
+        finally:
+            os._exit = leave
 
 
 @dataclass(frozen=True)
@@ -124,6 +149,7 @@ def reason(error: BaseException) -> str:
         return error.message
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, SystemExit):
-        said = f"it ends the process while it is imported: sys.exit({error.code!r})"
+        name = "os._exit" if isinstance(error, HardExit) else "sys.exit"
+        said = f"it ends the process while it is imported: {name}({error.code!r})"
     place = location(error)
     return f"{said} ({place})" if place else said

@@ -7,7 +7,9 @@ keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from .environment import hidden
 
@@ -54,6 +56,21 @@ class AnnotationError(UserError):
 
 class ConfigWarning(FutureWarning):
     """A key of a configuration works still, but is written otherwise now."""
+
+
+_KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with the key it is about
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Put file and YAML path before the messages of checks that know only their own key; `FILE:` stands alone."""
+    try:
+        yield
+    except UserError as error:
+        if error.exit_code != UserError.exit_code:  # a fault of a plugin, not of its input
+            raise
+        link = " " if where.endswith(":") else "." if _KEYED.match(error.message) else ": "
+        raise type(error)(f"{where}{link}{error.message}", hint=error.hint) from None
 
 
 def did_you_mean(name: object, known: Iterable[str], label: str = "Known") -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .boundary import call
-from .errors import ConfigError, SynthForgeError
+from .errors import ConfigError, at
 from .files import files_in
 from .keys import written_name
 
@@ -23,12 +23,8 @@ def check_config(config: Any, where: str, *, made: Collection[str] = ()) -> None
     made: keys whose plugins read what another stage makes, so that nothing of it is there yet.
     """
     if callable(getattr(config, "check", None)):
-        try:
+        with at(where):
             call(f"{where}: `check` of {type(config).__name__}", config.check)
-        except SynthForgeError as error:
-            if error.exit_code != 2:  # a fault of the plugin, not of its input
-                raise
-            raise type(error)(f"{where}.{error.message}", hint=error.hint) from None
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
         for each in value if isinstance(value, list) else [value]:

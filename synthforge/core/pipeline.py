@@ -23,7 +23,7 @@ from .files import sha256_of
 from .locks import check_writable, locked
 from .machine import check_config
 from .plugins import Plugins, load_plugins
-from .provenance import PREVIOUS, counted, damaged, digest, entries, folder_digest, read_state
+from .provenance import PREVIOUS, STATE_FILE, counted, damaged, digest, entries, folder_digest, read_state, way_out
 from .references import bind_keys
 from .shipped import given_folder
 from .stage import Promise as Promise
@@ -176,7 +176,8 @@ def _check_free(out: Path) -> None:
     """Raise DataError for a folder with files that no stage made."""
     if entries(out) and read_state(out) is None:
         raise DataError(
-            f"{out} is not empty and was not made by a stage", hint="Choose another --out, or move what lies there."
+            f"{out} is not empty and was not made by a stage: it has no {STATE_FILE}",
+            hint=f"Choose another --out. {way_out(out)}",
         )
 
 

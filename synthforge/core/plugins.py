@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,8 @@ class Plugins:
 
     def add(self, source: Source) -> None:
         """Load one plugin module and take in what it registers; a failure is recorded (strict: raised)."""
-        if os.environ.get("SYNTHFORGE_TRACE_PLUGINS") == "1":
-            print(f"synthforge: loading plugin {source.origin} ({source.distribution})", file=sys.stderr)
         try:
-            offered = offers(source.load())
+            offered = offers(source.imported())
             entries = [
                 _entry(source, offer.hook.removesuffix("s"), *offer.arguments, **offer.options)
                 for offer in offered

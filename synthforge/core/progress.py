@@ -20,7 +20,14 @@ def console(*, stderr: bool = False) -> Console:
     """A terminal that prints texts as they are: brackets and colons of names and paths are no markup."""
     from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    made.on_broken_pipe = _reader_left  # type: ignore[method-assign]
+    return made
+
+
+def _reader_left() -> None:
+    """Rich would end the process with code 1; the command line has its own way (`cli.main`)."""
+    raise BrokenPipeError
 
 
 def steady_streams() -> None:

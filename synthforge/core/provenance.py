@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from .environment import hidden
@@ -104,13 +105,19 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     path = folder / STATE_FILE
     if not path.is_file():
         return None
-    with boundary(path, "a whole state file", hint="Move that folder away and run again."):
+    with boundary(path, "a whole state file", hint=f"{way_out(folder)} The stage is then made anew."):
         state = read_json(path)
         if not isinstance(state, dict) or not {"fingerprint", "state"} <= set(state):
             raise ValueError("keys are missing")
         if "sha256" in state and state["sha256"] != digest({k: v for k, v in state.items() if k != "sha256"}):
             raise ValueError("it does not have its own checksum")
     return state
+
+
+def way_out(folder: Path) -> str:
+    """What to do about a folder that no stage can take over; nothing is lost."""
+    aside = folder.absolute().with_name(f"{folder.name}.aside")
+    return f"Move it away, then run the same command again: mv {quote(str(folder))} {quote(str(aside))}."
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ def _fill() -> None:
     _filled = True
     for source in installed():
         try:
-            for offer in offers(source.load()):
+            for offer in offers(source.imported()):
                 if offer.hook in HOOKS:
                     add(offer, source)
                 else:

@@ -17,7 +17,7 @@ from torch import nn
 
 from ..core.config import build_config
 from ..core.environment import hidden
-from ..core.errors import ConfigError, DataError, UserError
+from ..core.errors import ConfigError, DataError, UserError, at
 from ..core.files import write_json
 from ..core.foreign import boundary, read_json
 from ..core.interfaces import Task
@@ -313,7 +313,7 @@ def load_model(
     with boundary(folder / DESCRIPTION, "the description of a model"):
         digest, of_weights = (_written_digest(description, name) for name in (DESCRIPTION, WEIGHTS))
         description.pop(DIGESTS, None)
-        network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
+        network = build_config(NetworkConfig, description["network"], where=f"{folder / DESCRIPTION}: network")
         own_size = network.input_size
         best = int(description.get("task_sizes", {}).get(task, own_size))
         network = dataclasses.replace(network, input_size=input_size or best)
@@ -321,11 +321,12 @@ def load_model(
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
         weights = read_weights(folder / WEIGHTS, of_weights)
         if BACKBONES[network.backbone].on_meta:
-            with torch.device("meta"):
+            with at(f"{folder / DESCRIPTION}:"), torch.device("meta"):
                 count = sum(p.numel() for p in FaceModel(network, tasks, references, adapters=adapters).parameters())
             if count > len(weights):
                 raise ValueError(f"it asks for {count:,} parameters, {WEIGHTS} has {len(weights):,} bytes")
-        model = FaceModel(network, tasks, references, adapters=adapters, info=description)
+        with at(f"{folder / DESCRIPTION}:"):
+            model = FaceModel(network, tasks, references, adapters=adapters, info=description)
         numbers = [model.crop_scale, *map(model.size_of, tasks), *(x for a in adapters.values() for x in a.lean)]
         if not all(map(math.isfinite, numbers)) or not set(model.mirrored) <= set(tasks):
             raise ValueError("crop_scale, task_sizes and lean are finite numbers, and mirrored names tasks")

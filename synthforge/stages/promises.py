@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ConfigError, UserError, did_you_mean
+from ..core.errors import ConfigError, did_you_mean
+from ..core.errors import at as at
 from ..core.pipeline import Promise, StageContext
 from ..core.records import Field
 
@@ -48,13 +47,12 @@ def _of_folder(folder: Path) -> Promise:
         rows = tasks.values() if isinstance(tasks, Mapping) else tasks
         named = {str(row["name"]): row for row in rows if isinstance(row, Mapping) and "name" in row}
         with boundary(folder / DESCRIPTION, "the description of a model"):
-            network = build_config(NetworkConfig, description["network"], where=str(folder / DESCRIPTION))
+            network = build_config(NetworkConfig, description["network"], where=f"{folder / DESCRIPTION}: network")
         seen = isinstance(description, dict) and bool(description.get("real_data") or description.get("adapters"))
         return Promise("model", tasks=named, network=network, photographs=seen)
     return Promise("")
 
 
-_KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with the key it is about
 _FIELD = ("name", "kind", "unit", "frame", "schema", "description")
 
 
@@ -74,13 +72,3 @@ def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str
             f"{where}: it has no task '{task}', which {why}", hint=did_you_mean(task, promise.tasks, "It has")
         )
     return promise.tasks[task]
-
-
-@contextmanager
-def at(where: str) -> Iterator[None]:
-    """Put file and YAML path before the messages of checks that know only their own key."""
-    try:
-        yield
-    except UserError as error:
-        link = "." if _KEYED.match(error.message) else ": "
-        raise type(error)(f"{where}{link}{error.message}", hint=error.hint) from None

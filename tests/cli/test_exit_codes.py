@@ -167,3 +167,9 @@ def test_keys_of_plugins_and_stages_as_json(run: Run, capfd: pytest.CaptureFixtu
     assert "ray_distance" in capfd.readouterr().out
     assert run("plugins", "dpeth") == 2
     assert "Did you mean 'depth'?" in capfd.readouterr().err
+
+
+def test_a_reader_that_goes_away_ends_a_list_quietly() -> None:
+    command = f"{sys.executable} -m synthforge plugins | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) in ((141, ""), (0, ""))

@@ -129,3 +129,14 @@ def test_a_value_given_in_part_keeps_the_rest_of_its_own_default() -> None:
     """Not of its class's defaults: a distribution's bounds can be changed alone."""
     assert build_config(Spanned, {"span": {"high": 7.0}}).span == Span(low=-5.0, high=7.0)
     assert build_config(Spanned, {}).span == Span(low=-5.0, high=5.0)
+
+
+@pytest.mark.parametrize("above", ["generator", "annotators[0]"])
+def test_a_key_below_a_text_is_told_how_to_write_it(above: str) -> None:
+    data = {"generator": "anny", "annotators": ["anny"]}
+    with pytest.raises(ConfigError) as caught:
+        apply_overrides(data, [f"{above}.preset=webcam"])
+    assert f"{above} is the text 'anny', which has no keys" in caught.value.message
+    assert caught.value.hint == f"For a plugin: --set '{above}={{name: anny, preset: webcam}}'."
+    told = caught.value.hint.partition("--set '")[2].rstrip("'.")
+    assert apply_overrides(data, [told]) != data

@@ -163,6 +163,8 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
         ({"network": {"backbone": "timm", "options": {"checkpoint_path": "evil.pth"}}}, "checkpoint_path: only these"),
         ({"network": {"backbone": "${oc.env:HOME}"}}, r"backbone: there is no '\$\{oc.env:HOME\}'"),
         ({"network": {"channels": 10**9}}, "channels: [0-9,]+ is out of range"),
+        ({"network": {"backbone": "timm", "model": "xyzzy"}}, "network.model: timm has no model 'xyzzy'"),
+        ({"tasks": [{"name": "keypoints", "loss": "l3"}]}, r"tasks\[0\].loss: 'l3' is none of"),
         ({"network": 3}, "is not the description of a model"),
         ({"tasks": [{"name": "keypoints", "head": "light", "width": 4096}]}, "it asks for [0-9,]+ parameters"),
         ({"adapters": {"hair": {"schema": "ibug68", "with_features": True}}}, "'hair' is missing"),
@@ -183,5 +185,6 @@ def test_a_foreign_description_loads_nothing_and_asks_for_little(
     if answer is None:
         load_model(tmp_path)
     else:
-        with pytest.raises(UserError, match=answer):
+        with pytest.raises(UserError, match=answer) as caught:
             load_model(tmp_path)
+        assert str(path) in caught.value.message

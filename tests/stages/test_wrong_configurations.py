@@ -42,7 +42,10 @@ WRONG = [
     ("stags", "{}", "Did you mean 'stages'?"),
     ("plugins", "[./nothere.py]", "there is no file ./nothere.py"),
     ("plugins", "[./ends.py]", "it ends the process while it is imported: sys.exit(3)"),
+    ("plugins", "[./leaves.py]", "it ends the process while it is imported: os._exit(0)"),
     ("plugins", "./ends.py", "a list of files or modules"),
+    ("environment", "HOME", "environment: a list of names of variables"),
+    ("stages.scores.model", '"${oc.env:HOME}"', "the variable HOME is not listed; add the line `environment: [HOME]`"),
     ("stages.a/b", "{run: generate}", "a stage's name becomes a folder"),
     ("stages.a", "{run: generate}, a: {run: generate}", "the key 'a' stands twice"),
     ("stages.dataset.run", "genrate", "Did you mean 'generate'?"),
@@ -104,6 +107,9 @@ WRONG = [
     # types
     ("stages.model.epochs", "three", "a whole number is wanted, not 'three'"),
     ("stages.model.epochs", "1.5", "a whole number is wanted, not 1.5"),
+    ("stages.model.ema", "'0.5'", "a number is wanted, not '0.5'; write 0.5 without quotes"),
+    ("stages.model.epochs", "1_000", "a whole number is wanted, not '1_000'"),
+    ("stages.adapted.with_features", "yes", "true or false is wanted, not 'yes'"),
     ("stages.model.tasks", "null", "a value is wanted, not null"),
     ("stages.model.augmentation", "3", "a policy's name or a mapping is wanted"),
     ("stages.adapted.with_features", "3", "true or false is wanted, not 3"),
@@ -134,6 +140,7 @@ def test_it_is_answered_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], key: str, value: str, told: str
 ) -> None:
     (tmp_path / "ends.py").write_text("import sys; sys.exit(3)")
+    (tmp_path / "leaves.py").write_text("import os; os._exit(0)")
     path, out = tmp_path / "wrong.yaml", tmp_path / "out"
     path.write_text(written(key, value))
     monkeypatch.delenv("SYNTHFORGE_TRACEBACK", raising=False)
@@ -168,7 +175,7 @@ def test_a_folder_that_cannot_be_made_and_a_damaged_state(
     (tmp_path / "out/model/.stage.json").write_text("garbage")
     for out, told in (
         (path / "in a file", f"{path} cannot be written"),
-        (tmp_path / "out", "Move that folder away and run again."),
+        (tmp_path / "out", f"mv {tmp_path}/out/model {tmp_path}/out/model.aside"),
     ):
         sys.argv = ["synthforge", command, str(path), "--out", str(out)]
         with pytest.raises(SystemExit) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,8 +79,10 @@ def timm_encoder(model: str, input_size: int, options: dict[str, Any]) -> tuple[
 
     options = {**options, "pretrained": False, "features_only": True}
     if not timm.is_model(model):
-        near = timm.list_models(f"*{model.split('_')[0]}*")[:5]
-        raise ConfigError(f"network.model: timm has no model '{model}'", hint=f"Like it: {', '.join(near) or 'none'}.")
+        known = timm.list_models()
+        near = difflib.get_close_matches(model, known, 5, 0.5) or [each for each in known if model[:4] in each][:5]
+        hint = f"Did you mean {' or '.join(near)}?" if near else "`timm.list_models()` in Python lists its models."
+        raise ConfigError(f"network.model: timm has no model '{model}'", hint=hint)
     try:
         try:  # transformers must be told the size of their input, convolutions do not take it
             encoder = timm.create_model(model, img_size=input_size, **options)
