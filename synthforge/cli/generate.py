@@ -15,6 +15,7 @@ from .common import find_config, pipeline_options, say, write_results
 @click.option("--resolution", type=click.IntRange(min=16, max=4096), help="Width and height in pixels.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the dataset.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core. Never changes a byte.")
+@click.option("--shards", metavar="K/N", help="Only part K of N of the files; `merge` finishes the dataset.")
 @click.option("--stage", "stage_name", help="Which generate stage of CONFIG [default: the first].")
 def command(
     config: str,
@@ -25,15 +26,21 @@ def command(
     resolution: int | None,
     seed: int | None,
     workers: int | None,
+    shards: str | None,
     stage_name: str | None,
 ) -> None:
-    """Generate the dataset of CONFIG into --out. Kill it at any time: the same command goes on, to the same bytes."""
+    """Generate the dataset of CONFIG into --out. Kill it at any time: the same command goes on, to the same bytes.
+
+    With --shards K/N, many processes and machines make one dataset in one folder, each its part: see docs/scaling.md.
+    """
     import dataclasses
 
     from ..core.errors import ConfigError
+    from ..core.parts import Part
     from ..core.pipeline import load_pipeline, run_pipeline
     from ..stages import KINDS
 
+    part = Part.parse(shards) if shards else None
     path = find_config(config)
     pipeline = load_pipeline(path, KINDS, overrides=overrides)
     names = [stage.name for stage in pipeline.stages if stage.kind.name == "generate"]
@@ -45,6 +52,6 @@ def command(
     chosen = dataclasses.replace(chosen, config=dataclasses.replace(chosen.config, **changes))
     folder = out if out is not None else Path("runs") / path.stem / chosen.name
     results = run_pipeline(
-        dataclasses.replace(pipeline, stages=(chosen,)), folder, say=say, folders={chosen.name: folder}
+        dataclasses.replace(pipeline, stages=(chosen,)), folder, say=say, folders={chosen.name: folder}, part=part
     )
     write_results(results, json_file)

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
@@ -28,39 +28,71 @@ def check_writable(folder: Path) -> None:
         raise DataError(f"cannot write in {folder}: {place} cannot be written", hint="Choose another --out.")
 
 
+def is_lock(name: str) -> bool:
+    """Whether a file's name is that of a lock."""
+    return name == LOCK_FILE or name.startswith(f"{LOCK_FILE}.")
+
+
 @contextmanager
-def locked(folder: Path, *, deep: bool = True) -> Iterator[None]:
+def locked_shards(folder: Path, shards: range) -> Iterator[None]:
+    """Hold the lock of a range of shards, inside `locked(folder, shared=True)`.
+
+    Raises UserError, naming the holder, when another process holds a range that overlaps it.
+    """
+    own = f"{LOCK_FILE}.{shards.start}-{shards.stop}"
+    with locked(folder, name=own):
+        for path in folder.glob(f"{LOCK_FILE}.*-*"):
+            ends = path.name.removeprefix(f"{LOCK_FILE}.").split("-")
+            if path.name == own or not all(each.isdecimal() for each in ends) or len(ends) != 2:
+                continue
+            if max(int(ends[0]), shards.start) < min(int(ends[1]), shards.stop):
+                with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
+                    if not _acquire(file):
+                        raise UserError(
+                            f"another run makes some of these shards in {folder}: {_holder(file)}",
+                            hint="Divide the shards in the same way everywhere: --shards K/N with one N.",
+                        )
+        yield
+
+
+@contextmanager
+def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str = LOCK_FILE) -> Iterator[None]:
     """Hold the lock of an output folder, which is made if need be; temporary files of dead processes are removed.
 
-    deep: look for temporary files in folders below, too, which are then all of them this program's own.
+    deep: look for temporary files in folders below, too, which are then all of them this program's own. shared: others
+    may hold it shared as well; then only what this host's dead processes left is removed. name: of the lock's file; one
+    that is not the folder's leaves temporary files alone.
 
     The kernel drops the lock when the process ends, however it ends: a lock file that lies there blocks nobody.
     Raises UserError, naming host, process and time, when another process holds it; DataError when nothing can be
     written there.
     """
-    path = folder / LOCK_FILE
+    path = folder / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write in {folder}: {error.strerror}", hint="Choose another --out.") from error
     with file:
-        if not _acquire(file):
+        if not _acquire(file, shared):
             raise UserError(
                 f"another run is at work in {folder}: {_holder(file)}", hint="Wait for it, or choose another --out."
             )
         if _removed(path, file):  # the last holder ended between our two calls
-            with locked(folder, deep=deep):
+            with locked(folder, deep=deep, shared=shared, name=name):
                 yield
             return
         file.truncate(0)
-        json.dump({"host": socket.gethostname(), "process": os.getpid(), "since": _now()}, file)
+        record = {"host": socket.gethostname(), "process": os.getpid(), "since": _now()}
+        json.dump({**record, "shared": True} if shared else record, file)
         file.flush()
-        clean_stale(folder, owned=deep)
+        if name == LOCK_FILE:
+            clean_stale(folder, owned=deep and not shared)
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            if not shared or _acquire(file):  # the last of those that share it
+                path.unlink(missing_ok=True)
 
 
 def _removed(path: Path, file: IO[str]) -> bool:
@@ -71,15 +103,17 @@ def _removed(path: Path, file: IO[str]) -> bool:
         return True
 
 
-def _acquire(file: IO[str]) -> bool:
+def _acquire(file: IO[str], shared: bool = False) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
         found = _read(file)
+        if shared and found.get("shared"):
+            return True
         if found.get("host") == socket.gethostname():
             return found.get("process") in (None, os.getpid()) or not alive(int(found["process"]))
         return not found

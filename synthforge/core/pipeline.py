@@ -22,6 +22,7 @@ from .errors import AssetError, ConfigError, DataError, PluginError, did_you_mea
 from .files import sha256_of
 from .locks import check_writable, locked
 from .machine import check_config
+from .parts import Part
 from .plugins import Plugins, load_plugins
 from .provenance import PREVIOUS, STATE_FILE, counted, damaged, digest, entries, folder_digest, read_state, way_out
 from .references import bind_keys
@@ -138,18 +139,20 @@ def run_pipeline(
     folders: Mapping[str, Path] | None = None,
     check: bool = False,
     dry: bool = False,
+    part: Part | None = None,
 ) -> list[StageResult]:
     """Run every stage that is not up to date, in order, each into `out/NAME` (or the folder given by name).
 
     Everything that can be checked beforehand is checked before the first stage starts. check: hold finished files
     against their checksums, not their sizes alone. dry: only say what would run and why; nothing is written.
+    part: of the shards of one generate stage; several processes may make theirs in one folder.
     """
     contexts: dict[str, StageContext] = {}
     promises: dict[str, Promise] = {}
     check_writable(out)
     for stage in pipeline.stages:
         known = {key: promises[name] for key, name in stage.references.items() if name in promises}
-        context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known)
+        context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known, part=part)
         contexts[stage.name] = context
         _check_free(context.out)
         if not context.finished:  # what is done may come from another machine
@@ -161,12 +164,12 @@ def run_pipeline(
     _check_lacking(pipeline, contexts)
     fingerprints: dict[str, str] = {}
     results = []
-    with nullcontext() if dry else locked(out):
+    with nullcontext() if dry else locked(out, shared=part is not None):
         for stage in pipeline.stages:
             context = contexts[stage.name]
             with nullcontext() if dry or context.out == out else locked(context.out):
                 ready = StageRun.of(stage, context, _facts(pipeline, stage, context, fingerprints), check)
-                result = ready.planned() if dry else ready.run()
+                result = ready.planned() if dry else ready.run_part() if part else ready.run()
             fingerprints[stage.name] = result.fingerprint
             results.append(result)
     return results

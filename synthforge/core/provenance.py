@@ -25,12 +25,13 @@ from .errors import DataError
 from .files import is_temporary, sha256_of, write_json
 from .foreign import boundary, read_json
 from .keys import default_of, told
-from .locks import LOCK_FILE
+from .locks import is_lock
 
 STATE_FILE = ".stage.json"
 PREVIOUS = ".previous"
 _WHOLE = ("seed", "outside", "environment")  # facts that are told as a whole when they change
-_OWN = {STATE_FILE, PREVIOUS, LOCK_FILE}
+UNMERGED = ".unmerged.json"  # what a dataset's manifest will say, while its shards are made in parts
+_OWN = {STATE_FILE, PREVIOUS, UNMERGED}
 
 
 def digest(content: Any) -> str:
@@ -151,13 +152,17 @@ def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False)
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        if _OWN.isdisjoint(name.parts) and not is_temporary(path.name) and path.is_file():
+        if _OWN.isdisjoint(name.parts) and not _passing(path.name) and path.is_file():
             yield name.as_posix(), path
 
 
 def entries(folder: Path) -> list[str]:
     """Names of what lies in an output folder, without the engine's own files and what a killed process left."""
-    return sorted(n for n in os.listdir(folder) if n not in _OWN and not is_temporary(n)) if folder.is_dir() else []
+    return sorted(n for n in os.listdir(folder) if n not in _OWN and not _passing(n)) if folder.is_dir() else []
+
+
+def _passing(name: str) -> bool:
+    return is_temporary(name) or is_lock(name)
 
 
 def set_aside(folder: Path, names: Iterable[str], into: Path, *, last: str = STATE_FILE) -> Path:

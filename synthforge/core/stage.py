@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError
+from .parts import Part
 from .plugins import Plugins
 from .provenance import (
     STATE_FILE,
@@ -53,6 +54,7 @@ class StageContext:
 
     - out: its own folder; previous: where its older results are set aside; base: the pipeline's folder;
     - inputs: folders that it reads, by configuration key, those of a list as `key.0`, `key.1` ...;
+    - part: of the dataset's shards, where other processes make the others;
     - promised: what those inputs that are stages will make;
     - seed: the pipeline's; where: file and YAML path for messages;
     - finished: a result of this very configuration lies there, so that what takes long to check was checked.
@@ -69,6 +71,7 @@ class StageContext:
     where: str
     say: Callable[[str], None]
     promised: Mapping[str, Promise] = field(default_factory=dict)
+    part: Part | None = None
     finished: bool = False
 
 
@@ -121,7 +124,7 @@ class Stage:
 
 @dataclass
 class StageResult:
-    """What became of a stage: `done` (ran now), `up to date` or `would run`, its folder, fingerprint and seconds.
+    """What became of a stage: `done` (ran now), `part done`, `up to date` or `would run`, its folder and fingerprint.
 
     reason: why it ran or would run.
     """
@@ -212,6 +215,28 @@ class StageRun:
         seconds = round(result.seconds, 3)
         write_state(context.out, {**record, "state": "done", "seconds": seconds, "outputs": made})
         context.say(f"{result.name}: done in {result.seconds:.1f} s -> {context.out}")
+        return result
+
+    def run_part(self) -> StageResult:
+        """Do this process's part of the stage; others do theirs. Nothing is set aside, and nobody says it is done.
+
+        Raises DataError when the folder holds a result of another configuration.
+        """
+        context, result = self.context, self.planned()
+        if self.state is not None and not self.fits:
+            raise DataError(
+                f"{context.out} was made otherwise ({changes(self.state.get('facts') or {}, self.facts)} changed)",
+                hint="Choose another --out. Without --shards, the old result is set aside.",
+            )
+        context.say(f"{result.name} ({result.kind}), shards {context.part}: {result.reason or result.status}")
+        if result.status == "up to date":
+            return result
+        record = {"stage": result.name, "kind": result.kind, "fingerprint": result.fingerprint, "facts": self.facts}
+        write_state(context.out, {**record, "state": "running"})  # all parts write the same
+        begin = time.monotonic()
+        self.stage.kind.run(context, self.stage.config)
+        result.seconds = time.monotonic() - begin
+        result.status = "part done"
         return result
 
     def _make_room(self) -> str:

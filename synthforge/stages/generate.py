@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.config import key
 from ..core.errors import ConfigError, DataError, UserError, did_you_mean
 from ..core.files import sha256_of
+from ..core.locks import locked_shards
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.progress import progress_bar
 from ..core.provenance import digest, plain, set_aside
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from ..core.interfaces import Executor
     from ..core.nearby import Origin
     from ..datasets.codecs import Encoding
-    from .job import Job
+    from .job import Job, Made
 
 # Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
@@ -127,8 +129,8 @@ def write(
     from ..assets.needs import licensed_files
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
-    from ..datasets.writer import MadeBy, finish
-    from .job import Job, Made
+    from .job import Job
+    from .merge import finish_record, keep_record
 
     made = recipe(context, config)
     seed = context.seed if config.seed is None else config.seed
@@ -156,37 +158,51 @@ def write(
         shard_size=config.shard_size,
         origins=None if origins is None else tuple(origins),
     )
-    todo = [shard for shard in range(job.shards) if not _done(context, job, shard)]
-    if todo:
-        there = f", {job.shards - len(todo)} there already" if len(todo) < job.shards else ""
-        files = f"{job.shards:,} file{'s' * (job.shards > 1)}{there}"
-        context.say(f"  {config.samples:,} samples in {files}; loading the generator (at its first use, a minute)")
-        with progress_bar("generate", sum(map(job.size, todo)), unit="images") as advance:
-            executor: Executor = config.executor.built
-            told = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
-    else:
-        told = Made.by(made.generator.built)
+    shards = range(job.shards) if context.part is None else context.part.within(job.shards)
+    if not shards:
+        context.say(f"  {job.shards:,} files are fewer than the parts: nothing to do")
+        return
+    with locked_shards(context.out, shards) if context.part else nullcontext():
+        told = _make(context, config, job, shards)
     if read != made.read():
         raise DataError(
             "a licensed file was replaced while it was being read",
             hint="Run the same command again: it starts over with the new one.",
         )
-    finish(
-        context.out,
-        shards=job.shards,
-        config=content,
-        config_hash=job.config_hash,
-        licences={f"{item.kind} {item.name}": item.entry.licence for item in made.all},
-        made_by=MadeBy(
-            told.provenance,
-            {f"{item.kind} {item.name}": _offered_by(context, item.entry) for item in made.all},
-            licensed_files(made.uses),
-        ),
-        factors=told.factors,
-        filters=[{"name": key, "provenance": item.provenance()} for key, item in made.named_filters.items()],
-    )
-    if made.filters:
+    record = {
+        "shards": job.shards,
+        "config": content,
+        "config_hash": job.config_hash,
+        "licences": {f"{item.kind} {item.name}": item.entry.licence for item in made.all},
+        "provenance": told.provenance,
+        "plugins": {f"{item.kind} {item.name}": _offered_by(context, item.entry) for item in made.all},
+        "files": licensed_files(made.uses),
+        "factors": [factor.to_json() for factor in told.factors],
+        "filters": [{"name": key, "provenance": item.provenance()} for key, item in made.named_filters.items()],
+    }
+    if context.part is None:
+        finish_record(context.out, record)
+    else:
+        keep_record(context.out, record)
+    if made.filters and context.part is None:
         context.say(f"  {acceptance(read_manifest(context.out))}")
+
+
+def _make(context: StageContext, config: GenerateConfig, job: Job, shards: range) -> Made:
+    """Make those of the shards that are not there."""
+    from .job import Made
+
+    todo = [shard for shard in shards if not _done(context, job, shard)]
+    if not todo:
+        return Made.by(job.recipe.generator.built)
+    there = f", {len(shards) - len(todo)} there already" if len(todo) < len(shards) else ""
+    total = sum(map(job.size, shards))
+    files = f"{len(shards):,} file{'s' * (len(shards) > 1)}{there}"
+    context.say(f"  {total:,} samples in {files}; loading the generator (at its first use, a minute)")
+    with progress_bar("generate", sum(map(job.size, todo)), unit="images") as advance:
+        executor: Executor = config.executor.built
+        told: Made = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
+    return told
 
 
 def _done(context: StageContext, job: Job, shard: int) -> bool:

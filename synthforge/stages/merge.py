@@ -1,0 +1,116 @@
+"""merge: the manifest of a dataset whose shards several processes have made, each its part.
+
+Every part leaves what the manifest will say besides the shards, the same record whoever writes it. So no plugin is
+needed to finish a dataset.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from itertools import count, groupby
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DataError, UserError
+from ..core.factors import Factor
+from ..core.files import write_bytes
+from ..core.foreign import boundary
+from ..core.locks import locked
+from ..core.progress import progress_bar
+from ..core.provenance import UNMERGED, outputs, read_state, write_state
+from ..datasets.layout import MANIFEST, integer, read_record, to_bytes
+from ..datasets.reader import read_manifest
+from ..datasets.rejections import acceptance
+from ..datasets.writer import MadeBy, finish, shard_done
+
+
+def finish_record(root: Path, record: Mapping[str, Any]) -> None:
+    """Write the manifest that a record speaks of. Raises as `datasets.writer.finish` does."""
+    finish(
+        root,
+        shards=record["shards"],
+        config=record["config"],
+        config_hash=record["config_hash"],
+        licences=record["licences"],
+        made_by=MadeBy(record["provenance"], record["plugins"], record["files"]),
+        factors=[Factor.from_json(factor) for factor in record["factors"]],
+        filters=record["filters"],
+    )
+    (root / UNMERGED).unlink(missing_ok=True)
+
+
+def keep_record(root: Path, record: Mapping[str, Any]) -> None:
+    """Leave a record for `merge`. Raises DataError when another part has left another."""
+    path, data = root / UNMERGED, to_bytes(record, indent=1)
+    if path.exists() and path.read_bytes() != data:
+        there = read_record(path)
+        other = [name for name in record if to_bytes({"": record[name]}) != to_bytes({"": there.get(name)})]
+        raise DataError(
+            f"{path}: another part was made with other {', '.join(other)}",
+            hint="Install the same versions and files on all machines, and make the dataset in a new folder.",
+        )
+    write_bytes(path, data)
+
+
+def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print) -> dict[str, Any]:
+    """Finish the dataset in a folder; check: compare the checksums of all shards, not their sizes alone.
+
+    Returns what was found: folder, shards, samples and status (`done` or `up to date`). Raises DataError that names the
+    shards that are missing or damaged.
+    """
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}")
+    begin = time.monotonic()
+    with locked(root):
+        state, status = read_state(root), "done"
+        if not (root / UNMERGED).exists():
+            if not (root / MANIFEST).exists():
+                raise DataError(
+                    f"no part of a dataset has been finished in {root}",
+                    hint="Make the parts by `synthforge generate CONFIG --out DIR --shards K/N` first.",
+                )
+            status = "up to date"
+        else:
+            record = read_record(root / UNMERGED)
+            with boundary(root / UNMERGED, "the record of a dataset in parts", hint="Make any part again."):
+                _check_there(root, integer(record["shards"]), str(record["config_hash"]), check)
+                finish_record(root, record)
+            if state is not None:
+                seconds = round(time.monotonic() - begin, 3)
+                write_state(root, {**_without(state), "state": "done", "seconds": seconds, "outputs": outputs(root)})
+        manifest = read_manifest(root)
+    if manifest.get("filters"):
+        say(f"  {acceptance(manifest)}")
+    return {"folder": str(root), "status": status, "shards": len(manifest["shards"]), "samples": manifest["count"]}
+
+
+def _without(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in state.items() if name not in ("sha256", "outputs", "seconds")}
+
+
+def _check_there(root: Path, shards: int, config_hash: str, check: bool) -> None:
+    missing, wrong = [], []
+    with progress_bar("merge", shards, unit="shards") as advance:
+        for shard in range(shards):
+            try:
+                if not shard_done(root, shard, config_hash, verify=check):
+                    missing.append(shard)
+            except UserError as error:
+                missing.append(shard)
+                wrong.append(f"\n- {error.message}")
+            advance(1)
+    if missing:
+        raise DataError(
+            f"{len(missing)} of the {shards} shards in {root} are missing or damaged: {_ranges(missing)}"
+            + "".join(wrong[:10]),
+            hint="Run the parts that make them again, with the same command and --shards; finished shards are kept. "
+            f"Shard S, counted from 0, belongs to part (S + 1) * N / {shards} of N, rounded up.",
+        )
+
+
+def _ranges(numbers: list[int]) -> str:
+    """`0-3, 7`: numbers in order, runs of them by their ends."""
+    position = count()
+    runs = [list(run) for _, run in groupby(numbers, key=lambda number: number - next(position))]
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
