@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 UV     := 0.13.9
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env quickstart test test-all lint perf lock clean
+.PHONY: help env quickstart test test-all lint docs perf lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,10 @@ lint: env  ## ruff, mypy, import-linter
 	$(BIN)/ruff format --check synthforge plugins tests perf studies setup.py
 	$(BIN)/mypy synthforge plugins
 	$(BIN)/lint-imports --no-cache
+
+docs: env  ## Build the manual into site/, every link checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "Open site/index.html"
 
 perf: env  ## The ratio tables of perf/
 	for file in perf/*.py; do $(BIN)/python $$file || exit 1; done

@@ -65,6 +65,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"synthforge.cli.{COMMANDS[name][0]}")
         command: click.Command = module.command
+        command.name = name
         if not any(option.name == "traceback" for option in command.params):
             command.params.append(_traceback_option())
         return command
