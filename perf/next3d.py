@@ -26,9 +26,8 @@ from synthforge_plugins.generators.next3d.network import LAYERS, Next3DNetwork
 from synthforge_plugins.generators.next3d.raster import FRONT, TOP
 from synthforge_plugins.generators.next3d.views import label, volume_camera
 from synthforge_plugins.generators.next3d.volume import middle_jitter, pinhole_rays
-
-from synthforge.testing.fake_files import uv_mask
-from synthforge.testing.fake_head import fake_head, landmark_angles
+from synthforge_plugins.heads.flame.fake import uv_mask
+from synthforge_plugins.heads.flame.fake_head import fake_head, landmark_angles
 
 
 def made_up_mesh() -> torch.Tensor:

@@ -170,11 +170,17 @@ class FaceError:
 
 @dataclass(frozen=True)
 class Metric:
-    """How reports call a figure: its name, which way it is better, and the unit of what follows `@` in its key."""
+    """How reports call a figure: its name, which way it is better, and the unit of what follows `@` in its key.
+
+    each: what the key names after the figure, `class` for `f1/nose`. over: for a mean, what it runs over; the key then
+    says how many or which, `mean_f1/10`. Reports show every mean, so that no two sets are taken for one another.
+    """
 
     name: str
     higher_is_better: bool
     threshold: str = " %"
+    each: str = ""
+    over: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS, class_
 
 from .codecs import CODECS
 
+Expected = dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]]
 REPROJECTION = 0.05  # pixels; float32 pixels are exact to about 1e-4
 
 
@@ -40,52 +41,78 @@ def check_sample(sample: Mapping[str, Any], fields: Sequence[Field]) -> Iterator
     yield from _reprojection(sample, fields, camera)
 
 
+def companions(fields: Sequence[Field]) -> dict[str, dict[str, Field]]:
+    """By name of each `points2d` field: the `points3d` and the `flags` of the same points, by kind.
+
+    They are the first of their kind and schema after it: an annotator lists what belongs together in this order.
+    """
+    found: dict[str, dict[str, Field]] = {}
+    latest: dict[str, dict[str, Field]] = {}
+    for item in fields:
+        if item.kind == "points2d":
+            found[item.name] = latest[item.schema] = {}
+        elif item.kind in ("points3d", "flags") and item.schema:
+            latest.get(item.schema, {}).setdefault(item.kind, item)
+    return found
+
+
 def _reprojection(sample: Mapping[str, Any], fields: Sequence[Field], camera: Camera) -> Iterator[str]:
-    names = {item.name: item for item in fields}
-    flat, solid = names.get("landmarks2d"), names.get("landmarks3d")
-    if flat is None or solid is None or len(sample["landmarks2d"]) != len(sample["landmarks3d"]):
-        return
-    pixels, _ = camera.project(sample["landmarks3d"])
-    # A point far outside the image (NaN behind the camera) has few exact digits and no weight.
-    near = (np.abs(pixels) < 10 * max(camera.width, camera.height)).all(-1)
-    error = np.abs(pixels - sample["landmarks2d"])[near]
-    if error.size and not error.max() <= REPROJECTION:
-        yield f"landmarks3d project up to {error.max():.2f} px away from landmarks2d"
+    for flat, more in companions(fields).items():
+        solid = more.get("points3d")
+        if solid is None or not solid.frame.startswith("world") or len(sample[flat]) != len(sample[solid.name]):
+            continue
+        pixels, _ = camera.project(sample[solid.name])
+        # A point far outside the image (NaN behind the camera) has few exact digits and no weight.
+        near = (np.abs(pixels) < 10 * max(camera.width, camera.height)).all(-1)
+        error = np.abs(pixels - sample[flat])[near]
+        if error.size and not error.max() <= REPROJECTION:
+            yield f"{solid.name} project up to {error.max():.2f} px away from {flat}"
 
 
-def landmark_agreement(
-    sample: Mapping[str, Any], points: str, schema: str, radius: int
-) -> tuple[Counter[str], Counter[str]]:
-    """How many visible landmarks have one of their classes within `radius` pixels: (checked, agreeing) by region.
+def landmark_agreement(sample: Mapping[str, Any], fields: Sequence[Field]) -> tuple[Counter[str], Counter[str]]:
+    """How many visible landmarks have one of their classes near them: (checked, agreeing) by region.
 
-    sample: landmarks2d and landmark_visibility in point schema `points`, segmentation in class schema `schema`; both
-    counters are empty when no relation between the two is known (`schemas.PointClasses`).
+    Near is within 2 % of the image's width, at least two pixels. Every set of points with flags is held against every
+    label map; both counters stay empty where no relation between their schemas is known (`schemas.PointClasses`).
     """
     checked: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
-    labels = sample["segmentation"]
-    expected = _expected(points, schema)
-    if expected is None:
-        return checked, agreed
+    points = {item.name: item for item in fields}
+    for flat, more in companions(fields).items():
+        for item in fields:
+            expected = _expected(points[flat].schema, item.schema) if item.kind == "label" else None
+            if expected is not None and "flags" in more:
+                _compare(sample[flat], sample[more["flags"].name], sample[item.name], expected, (checked, agreed))
+    return checked, agreed
+
+
+def _compare(
+    points: np.ndarray,
+    visible: np.ndarray,
+    labels: np.ndarray,
+    expected: Expected,
+    counts: tuple[Counter[str], Counter[str]],
+) -> None:
+    """Add to `counts` (checked, agreed) of points (N,2) in the pixels of labels (H,W); visible: (N,)."""
     height, width = labels.shape
+    radius = max(2, round(0.02 * width))
     for region, (members, allowed, covers) in expected.items():
         for point in members:
-            if not sample["landmark_visibility"][point]:
+            if not visible[point]:
                 continue
-            column, row = (int(v) for v in sample["landmarks2d"][point])
+            column, row = (int(v) for v in points[point])
             window = labels[
                 max(row - radius, 0) : min(row + radius + 1, height),
                 max(column - radius, 0) : min(column + radius + 1, width),
             ]
             if window.size == 0 or covers[labels[row, column]]:
                 continue
-            checked[region] += 1
-            agreed[region] += bool(allowed[window].any())
-    return checked, agreed
+            counts[0][region] += 1
+            counts[1][region] += bool(allowed[window].any())
 
 
 @functools.cache
-def _expected(points: str, schema: str) -> dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]] | None:
+def _expected(points: str, schema: str) -> Expected | None:
     """By region, its points, and allowed classes and covers as look-up tables (256,) bool for ids of `schema`."""
     known = POINT_SCHEMAS.get(points)
     if known is None or known.classes is None:
@@ -107,7 +134,7 @@ def _expected(points: str, schema: str) -> dict[str, tuple[Sequence[int], np.nda
     forward, backward = _mapping(own.name, schema), _mapping(schema, own.name)
     if forward is None and backward is None:
         return None
-    result: dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]] = {}
+    result: Expected = {}
     for region, (members, names) in relation.regions.items():
         allowed = table(names)
         covers = table(relation.covers) & ~allowed

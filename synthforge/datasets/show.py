@@ -13,6 +13,7 @@ from synthforge.core.files import write_bytes
 from synthforge.core.records import Field
 
 from . import drawing
+from .checks import companions
 from .reader import ShardDataset
 
 _GAP = 4
@@ -38,6 +39,7 @@ def contact_sheet(
         raise DataError("a contact sheet needs at least one sample")
     fields = _columns(dataset, columns)
     size = max(11, tile // 18)
+    flags = {name: more["flags"].name for name, more in companions(dataset.fields).items() if "flags" in more}
     samples = [dataset[index] for index in indices]
 
     def row(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -47,7 +49,7 @@ def contact_sheet(
     for sample in samples:
         tiles = []
         for column, item in enumerate(fields):
-            picture, text = _DRAW[item.kind](sample, item, tile)
+            picture, text = _DRAW[item.kind](sample, item, tile, sample.get(flags.get(item.name, "")))
             below = drawing.caption(text or (sample["__key__"] if column == 0 else ""), tile, size)
             tiles.append(drawing.stack([drawing.pad(picture, tile), below]))
         rows.append(row(tiles))
@@ -78,35 +80,34 @@ def _columns(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field]:
     return chosen
 
 
-def _draw_image(sample: dict[str, Any], item: Field, tile: int) -> tuple[np.ndarray, str]:
+def _draw_image(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
     return drawing.fit(sample[item.name], tile), ""
 
 
-def _draw_label(sample: dict[str, Any], item: Field, tile: int) -> tuple[np.ndarray, str]:
+def _draw_label(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
     return drawing.fit(drawing.draw_labels(sample[item.name], item.schema), tile, smooth=False), ""
 
 
-def _draw_depth(sample: dict[str, Any], item: Field, tile: int) -> tuple[np.ndarray, str]:
+def _draw_depth(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
     depth = sample[item.name]
     near, far = drawing.depth_span(depth, depth > 0)
     picture = drawing.fit(drawing.draw_depth(depth, depth > 0, (near, far)), tile, smooth=False)
     return picture, f"{near:.3f}..{far:.3f} {item.unit or 'm'}" if far else "none"
 
 
-def _draw_normals(sample: dict[str, Any], item: Field, tile: int) -> tuple[np.ndarray, str]:
+def _draw_normals(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
     return drawing.fit(drawing.draw_normals(sample[item.name]), tile, smooth=False), ""
 
 
-def _draw_points(sample: dict[str, Any], item: Field, tile: int) -> tuple[np.ndarray, str]:
+def _draw_points(sample: dict[str, Any], item: Field, tile: int, seen: np.ndarray | None) -> tuple[np.ndarray, str]:
     picture = drawing.fit(sample["image"], tile)
     points = sample[item.name] * (picture.shape[1] / sample["image"].shape[1])
-    flags = sample.get("landmark_visibility") if item.name == "landmarks2d" else None
-    visible = flags if flags is not None and len(flags) == len(points) else np.ones(len(points), np.bool_)
+    visible = seen if seen is not None and len(seen) == len(points) else np.ones(len(points), np.bool_)
     layer = drawing.Points(points, item.schema, visible=visible, radius=max(1.5, tile / 128))
     return drawing.draw_points(picture, [layer]), f"{int(visible.sum())} of {len(points)} visible"
 
 
-_DRAW: dict[str, Callable[[dict[str, Any], Field, int], tuple[np.ndarray, str]]] = {
+_DRAW: dict[str, Callable[[dict[str, Any], Field, int, Any], tuple[np.ndarray, str]]] = {
     "image": _draw_image,
     "points2d": _draw_points,
     "label": _draw_label,

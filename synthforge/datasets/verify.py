@@ -25,7 +25,6 @@ from .reader import ShardDataset, read_manifest
 from .rejections import check_rejections, wrong_counts
 
 MOST_PROBLEMS = 100
-_LANDMARKS = ("landmarks2d", "landmark_visibility", "segmentation")
 
 
 @dataclass
@@ -99,7 +98,8 @@ def _check_samples(
     dataset: ShardDataset, report: VerifyReport, progress: Callable[[int, int], None] | None = None
 ) -> None:
     dataset.skip_damaged = False
-    agreement = _Agreement(dataset)
+    checked: Counter[str] = Counter()
+    agreed: Counter[str] = Counter()
     ranges = _Ranges(dataset)
     for index in range(len(dataset)):
         shard, key = dataset.where(index)
@@ -111,11 +111,12 @@ def _check_samples(
                 report.add(f"{where}: {problem}")
             ranges.add(sample)
             if not problems:
-                agreement.add(sample)
+                for total, found in zip((checked, agreed), landmark_agreement(sample, dataset.fields), strict=True):
+                    total.update(found)
             report.samples += 1
         if progress is not None:
             progress(index + 1, len(dataset))
-    report.agreement = agreement.result()
+    report.agreement = {name: {"checked": n, "agree": agreed[name]} for name, n in sorted(checked.items())}
     report.depth_range = ranges.depth
     report.classes = ranges.classes()
 
@@ -181,27 +182,6 @@ def _described(block: bytes) -> str:
     kinds = {tarfile.SYMTYPE: "a symbolic link", tarfile.LNKTYPE: "a hard link", tarfile.DIRTYPE: "a folder"}
     kind = "the member" if found.isreg() else kinds.get(found.type, "a special file")
     return f"{kind} {found.name[:120]!r} of {found.size} bytes"
-
-
-class _Agreement:
-    """Landmarks against labels, summed over samples."""
-
-    def __init__(self, dataset: ShardDataset) -> None:
-        names = {item.name: item for item in dataset.fields}
-        there = all(name in names for name in _LANDMARKS)
-        self.schemas = (names["landmarks2d"].schema, names["segmentation"].schema) if there else None
-        self.checked: Counter[str] = Counter()
-        self.agreed: Counter[str] = Counter()
-
-    def add(self, sample: dict[str, Any]) -> None:
-        if self.schemas:
-            radius = max(2, round(0.02 * sample["segmentation"].shape[1]))
-            checked, agreed = landmark_agreement(sample, *self.schemas, radius)
-            self.checked += checked
-            self.agreed += agreed
-
-    def result(self) -> dict[str, dict[str, int]]:
-        return {name: {"checked": n, "agree": self.agreed[name]} for name, n in sorted(self.checked.items())}
 
 
 class _Ranges:

@@ -31,23 +31,31 @@ def metric_name(metric: str, known: Known) -> str:
     found = _parsed(metric, known)
     if found is None:
         return metric
-    before, text, after, arrow = found
-    return " ".join([*before, text, *after, arrow])
+    before, text, after, known_as = found
+    return " ".join([*before, text, *after, _arrow(known_as)])
 
 
-def _parsed(metric: str, known: Known) -> tuple[list[str], str, list[str], str] | None:
-    """What stands before a figure's name, the name, what comes after it, and its arrow; None for an unknown one."""
+def _parsed(metric: str, known: Known) -> tuple[list[str], str, list[str], Metric] | None:
+    """What stands before a figure's name, the name, what comes after it, and what it is; None for an unknown one."""
     parts = metric.split("/")
     # From the right: a set of faces may be called like a figure (`detected/nme`).
     for position in range(len(parts) - 1, -1, -1):
         stem, _, threshold = parts[position].partition("@")
         if stem in known:
-            text = known[stem].name + (f" {threshold}{known[stem].threshold}" if threshold else "")
+            found = known[stem]
+            text = found.name + (f" {threshold}{found.threshold}" if threshold else "")
             after = [each.replace("_", " ") for each in parts[position + 1 :]]
-            if stem.startswith("mean_"):
-                after = [f"{' '.join(after)} classes"]
-            return parts[:position], text, after, "↑" if known[stem].higher_is_better else "↓"
+            return parts[:position], text, [*after, found.over] if found.over else after, found
     return None
+
+
+def _arrow(metric: Metric) -> str:
+    return "↑" if metric.higher_is_better else "↓"
+
+
+def _is_mean(metric: str, known: Known) -> bool:
+    found = _parsed(metric, known)
+    return found is not None and bool(found[3].over)
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -93,7 +101,8 @@ def _main_figures(evaluations: Sequence[Evaluation]) -> list[str]:
     published = dict.fromkeys(name for row in first.published for name in row.values)
     measured = dict.fromkeys(name for each in evaluations for name in each.scores.values)
     groups = [name for name in published if name.endswith(f"/{primary}") and name in measured]
-    means = [name for name in measured if name.startswith("mean_")]
+    known = known_metrics([("", each) for each in evaluations])
+    means = [name for name in measured if _is_mean(name, known)]
     return list(dict.fromkeys([primary, *groups, *means]))
 
 
@@ -115,10 +124,10 @@ def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     measured = list(dict.fromkeys(name for _, each in rows for name in each.scores.values))
     shared = [name for name in named if name not in elsewhere and name in measured]
     columns = shared or named
-    columns = list(dict.fromkeys([*columns, first.scores.primary, *(n for n in measured if n.startswith("mean_"))]))
-    columns.sort(key=lambda name: not name.startswith("mean_"))  # means first: tables of classes are wide
-    units = [first.scores.units.get(name, "%") for name in columns]
     known = known_metrics(rows)
+    columns = list(dict.fromkeys([*columns, first.scores.primary, *(n for n in measured if _is_mean(n, known))]))
+    columns.sort(key=lambda name: not _is_mean(name, known))  # means first: tables of classes are wide
+    units = [first.scores.units.get(name, "%") for name in columns]
 
     def cells(values: Sequence[Mapping[str, float]]) -> list[list[Cell]]:
         return _marked([[row.get(name) for name in columns] for row in values], columns, units, known)
@@ -150,9 +159,9 @@ def _groups(metrics: Sequence[str], units: Sequence[str], known: Known) -> list[
         found = _parsed(pair[0], known)
         if found is None:
             return pair[0]
-        _, text, after, arrow = found
-        text = "F1 per class" if text == "F1" and after else text.removesuffix(" over")
-        return f"{text}{', ' + pair[1] if pair[1] else ''} {arrow}"
+        _, text, after, metric = found
+        text = f"{text} per {metric.each}" if metric.each and after else text.removesuffix(" over")
+        return f"{text}{', ' + pair[1] if pair[1] else ''} {_arrow(metric)}"
 
     pairs = list(zip(metrics, units, strict=True))
     return [{"title": title, "span": len(list(group))} for title, group in groupby(pairs, key=heading)]
@@ -200,5 +209,5 @@ def _marked(
         ]
         found = _parsed(metric, known)
         telling = found is not None and len({text for _, text in numbers}) > 1
-        best.append((min if found and found[3] == "↓" else max)(numbers)[1] if telling else None)
+        best.append((max if not found or found[3].higher_is_better else min)(numbers)[1] if telling else None)
     return [[{"text": text, "best": text == best[index]} for index, text in enumerate(row)] for row in texts]

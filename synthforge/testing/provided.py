@@ -10,7 +10,7 @@ import itertools
 import os
 import tempfile
 import unittest
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ..core.catalogue import Entry
 from ..core.errors import AnnotationError, AssetError, PluginError, UserError
 from ..core.interfaces import Annotator, Benchmark, Filter
 from ..core.plugins import Plugins
-from ..core.records import Rendering
+from ..core.records import Field, FieldKind, Rendering
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 
 
@@ -73,24 +73,29 @@ def stood_in(plugins: Plugins, name: str, root: str) -> Benchmark | None:
         return None
     if type(benchmark).write_stand_in is Benchmark.write_stand_in:
         return None
-    benchmark.write_stand_in(_made_up_samples(benchmark.schema), {})
+    benchmark.write_stand_in(_made_up_samples(plugins, benchmark.schema), {})
     stood_in: Benchmark = plugins.build("benchmark", reference)
     assert stood_in.stand_in, "`stand_in` is empty where its own `write_stand_in` has laid out made-up faces"
     return stood_in
 
 
-def _made_up_samples(schema: str) -> Iterator[dict[str, Any]]:
+def _made_up_samples(plugins: Plugins, schema: str) -> Iterator[dict[str, Any]]:
     """Noise with labels in a schema, in the fields that annotators write."""
     points = len(POINT_SCHEMAS[schema]) if schema in POINT_SCHEMAS else 0
     classes = len(CLASS_SCHEMAS[schema]) if schema in CLASS_SCHEMAS else 1
+    makers: dict[FieldKind, Callable[[np.random.Generator], np.ndarray]] = {
+        "points2d": lambda rng: rng.uniform(4, 60, (points, 2)).astype(np.float32),
+        "label": lambda rng: rng.integers(0, classes, (64, 64), dtype=np.uint8),
+        "depth": lambda rng: rng.uniform(0.4, 0.6, (64, 64)).astype(np.float32),
+    }
+    fields: list[Field] = []
+    for entry in plugins.catalogues["annotator"]:
+        with suppress(UserError):  # it wants keys
+            fields += plugins.build("annotator", entry.name).fields
     for index in itertools.count():
         rng = np.random.default_rng(index)
-        yield {
-            "image": rng.integers(0, 256, (64, 64, 3), dtype=np.uint8),
-            "landmarks2d": rng.uniform(4, 60, (points, 2)).astype(np.float32),
-            "segmentation": rng.integers(0, classes, (64, 64), dtype=np.uint8),
-            "depth": rng.uniform(0.4, 0.6, (64, 64)).astype(np.float32),
-        }
+        image = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        yield {"image": image, **{item.name: makers[item.kind](rng) for item in fields if item.kind in makers}}
 
 
 def _renderings(plugins: Plugins) -> Iterator[Rendering]:

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from synthforge_plugins.annotators.deca.annotator import crop, face_square
+from synthforge_plugins.annotators.deca.fake import write_deca
 from synthforge_plugins.annotators.deca.network import CoarseEncoder, Code, decode, project
+from synthforge_plugins.heads.flame.assets import load_flame_head
+from synthforge_plugins.heads.flame.fake import write_flame
 
 from synthforge.assets import registry
 from synthforge.core.errors import AnnotationError, AssetError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Rendering, Scene
 from synthforge.geometry.cameras import orbit_camera
-from synthforge.heads.flame_assets import load_flame_head
 from synthforge.testing import check_annotator
-from synthforge.testing import fake_files as fake
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +34,12 @@ def encoder() -> CoarseEncoder:
 @pytest.fixture
 def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: CoarseEncoder) -> Path:
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "assets"))
-    fake.write_flame(tmp_path)
+    write_flame(tmp_path)
     registry.add_asset("flame2020", tmp_path / "generic_model.pkl")
     registry.add_asset("flame-landmarks", tmp_path / "landmark_embedding.npy")
     registry.add_asset("flame-masks", tmp_path / "FLAME_masks.pkl")
     registry.add_asset("flame-texture", tmp_path / "FLAME_texture.npz")
-    registry.add_asset("deca", fake.write_deca(tmp_path / "deca.tar", encoder.state_dict()))
+    registry.add_asset("deca", write_deca(tmp_path / "deca.tar", encoder.state_dict()))
     return tmp_path
 
 

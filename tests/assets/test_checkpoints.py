@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from synthforge_plugins.annotators.deca.fake import write_deca
+from synthforge_plugins.heads.flame.fake import write_flame
 
 from synthforge.assets import needs, registry
 from synthforge.assets.stylegan_pickle import read_checkpoint, read_stylegan_pickle, write_safetensors
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.errors import AssetError
 from synthforge.core.files import sha256_of
-from synthforge.testing import fake_files as fake
+from synthforge.testing.fake_files import write_stylegan_pickle
 
 AXES = torch.eye(3).repeat(3, 1, 1)
 
@@ -29,7 +31,7 @@ def network(path: Path, mark: Path) -> dict[str, torch.Tensor]:
         "backbone.synthesis.b4.conv1.weight": torch.randn(2, 2, 3, 3),
         "faces": torch.arange(6).view(1, 2, 3),
     }
-    fake.write_stylegan_pickle(
+    write_stylegan_pickle(
         path,
         state,
         class_name="TriPlaneGenerator",
@@ -89,7 +91,7 @@ def test_missing_files_say_what_where_and_under_which_licence() -> None:
 
 
 def test_every_file_can_be_added_checked_and_found(folder: Path) -> None:
-    made = {path.name: path for path in fake.write_flame(folder / "in")}
+    made = {path.name: path for path in write_flame(folder / "in")}
     network(folder / "in" / "g.pkl", folder / "ran")
     given = {
         "next3d-ffhq": folder / "in" / "g.pkl",
@@ -99,7 +101,7 @@ def test_every_file_can_be_added_checked_and_found(folder: Path) -> None:
         "flame-masks": made["FLAME_masks.pkl"],
         "flame-texture": made["FLAME_texture.npz"],
         "uv-face-mask": made["uv_face_eye_mask.npz"],
-        "deca": fake.write_deca(folder / "in" / "deca.tar", {"w": torch.ones(2)}),
+        "deca": write_deca(folder / "in" / "deca.tar", {"w": torch.ones(2)}),
     }
     for name, path in given.items():
         added = registry.add_asset(name, path)
@@ -122,7 +124,7 @@ def test_wrong_files_are_refused_and_leave_no_trace(folder: Path) -> None:
 
 
 def test_a_changed_file_is_noticed(folder: Path) -> None:
-    added = registry.add_asset("deca", fake.write_deca(folder / "d.tar", {"w": torch.ones(2)}))
+    added = registry.add_asset("deca", write_deca(folder / "d.tar", {"w": torch.ones(2)}))
     added.write_bytes(added.read_bytes() + b"x")
     need = needs.Use("someone", FileNeed(asset="deca"))
     for use in (registry.verify_asset, registry.find_asset, lambda name: needs.lacking([need])):

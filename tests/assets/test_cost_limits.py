@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from synthforge_plugins.heads.flame.formats import read_masks
 
 from synthforge.assets.stylegan_pickle import read_stylegan_pickle
 from synthforge.assets.torch_checkpoint import read_torch_checkpoint
 from synthforge.assets.unpickle import load_flame_pickle, load_object_npy
 from synthforge.core.errors import AssetError
-from synthforge.heads.flame_io import read_masks
 
 SECONDS, BYTES = 4.0, 200 << 20  # the promise is 2 s; a shared machine may be slow
 START, STOP = b"\x80\x02", b"."

@@ -12,12 +12,12 @@ import pytest
 from made_samples import FIELDS, make_sample
 from paper_layout import write_paper
 from PIL import Image
+from synthforge_plugins.generators.recorded.layouts import LAYOUTS, ReadOptions, layout_named, resized
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import AnnotationError, ConfigError, DataError, UserError
 from synthforge.core.plugins import Plugins, load_plugins
 from synthforge.core.schemas import CLASS_SCHEMAS
-from synthforge.datasets.convert import LAYOUTS, ReadOptions, layout_named, resized
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.writer import MadeBy, finish, to_sample, write_shard
 from synthforge.testing import check_annotator, check_generator

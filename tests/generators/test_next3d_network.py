@@ -34,8 +34,7 @@ from synthforge_plugins.generators.next3d.volume import (
     pinhole_rays,
     seeded_jitter,
 )
-
-from synthforge.testing.fake_head import fake_head, landmark_angles
+from synthforge_plugins.heads.flame.fake_head import fake_head, landmark_angles
 
 # Wider than the reference's tiny network, so that the Winograd path is taken at 64 pixels and above.
 WIDE = NetworkConfig(z=16, w=16, channel_base=16384, channel_max=256, neural=16, superres_input=32, superres=(8, 6))

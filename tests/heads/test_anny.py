@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthforge_plugins.heads.anny import build as anny_build
+from synthforge_plugins.heads.anny.head import ORIGIN_OFFSET, PHENOTYPES, AnnyHead
+from synthforge_plugins.heads.anny.sampling import AnnyDistribution
 
 from synthforge.core.errors import ConfigError, DataError, UserError
 from synthforge.geometry.cameras import orbit_direction
-from synthforge.heads.anny import build as anny_build
-from synthforge.heads.anny.head import ORIGIN_OFFSET, PHENOTYPES, AnnyHead
-from synthforge.heads.anny.sampling import AnnyDistribution
 from synthforge.heads.skinning import rodrigues
 
 

@@ -8,12 +8,10 @@ from importlib import resources
 import numpy as np
 import pytest
 import torch
-from synthforge_plugins.schemas import IBUG68, SYNTHFORGE
-
-from synthforge.heads.anny import AnnyHead
-from synthforge.heads.anny.anatomy import lid_curve, study
-from synthforge.heads.anny.embedding import INNER_RIM, derive
-from synthforge.heads.anny.landmarks import (
+from synthforge_plugins.heads.anny.anatomy import lid_curve, study
+from synthforge_plugins.heads.anny.embedding import INNER_RIM, derive
+from synthforge_plugins.heads.anny.head import AnnyHead
+from synthforge_plugins.heads.anny.landmarks import (
     EMBEDDING_FILE,
     FACE_LENGTH,
     JAW_ENDS_STAY,
@@ -22,8 +20,9 @@ from synthforge.heads.anny.landmarks import (
     STANDS_OUT,
     jaw_steps,
 )
-from synthforge.heads.anny.regions import CELLS
-from synthforge.heads.anny.sampling import AnnyDistribution
+from synthforge_plugins.heads.anny.regions import CELLS
+from synthforge_plugins.heads.anny.sampling import AnnyDistribution
+from synthforge_plugins.schemas import IBUG68, SYNTHFORGE
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +60,7 @@ def around(head: AnnyHead, index: int, radius: float) -> set[str]:
 
 
 def test_the_packaged_embedding_is_the_derived_one(head: AnnyHead) -> None:
-    packaged = json.loads(resources.files("synthforge.heads.anny").joinpath("data", EMBEDDING_FILE).read_text())
+    packaged = json.loads(resources.files("synthforge_plugins.heads.anny").joinpath("data", EMBEDDING_FILE).read_text())
     derived = derive(head)
     assert derived.keys() == packaged.keys()
     for name in ("points", "jaw_curves", "brow_bands"):

@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthforge_plugins.schemas import FLAME20, IBUG68
-
-from synthforge.assets import registry
-from synthforge.core.errors import AssetError
-from synthforge.heads.flame import FlameHead, contour_row, head_yaw
-from synthforge.heads.flame_assets import load_flame_head
-from synthforge.heads.flame_io import (
+from synthforge_plugins.heads.flame import fake
+from synthforge_plugins.heads.flame.assets import load_flame_head
+from synthforge_plugins.heads.flame.formats import (
     FlameModel,
     read_flame,
     read_landmark_embedding,
     read_masks,
     read_texture_layout,
 )
-from synthforge.heads.flame_regions import regions_from_masks
-from synthforge.testing import fake_files as fake
+from synthforge_plugins.heads.flame.head import FlameHead, contour_row, head_yaw
+from synthforge_plugins.heads.flame.regions import regions_from_masks
+from synthforge_plugins.schemas import FLAME20, IBUG68
+
+from synthforge.assets import registry
+from synthforge.core.errors import AssetError
 
 
 def degrees(*values: float) -> torch.Tensor:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from synthforge_plugins.annotators.deca import fake
 from synthforge_plugins.annotators.deca.network import CoarseEncoder
 from synthforge_plugins.generators.next3d import write_fake_files
 
@@ -16,7 +17,6 @@ from synthforge.core.files import sha256_of
 from synthforge.core.pipeline import load_pipeline, run_pipeline
 from synthforge.datasets.reader import read_manifest
 from synthforge.stages import KINDS
-from synthforge.testing import fake_files as fake
 
 TEXT = """
 seed: 2

@@ -28,23 +28,15 @@ def build(config: DecaConfig) -> DecaAnnotator:
 
 def write_fake_files(folder: Path) -> dict[str, Path]:
     """An encoder with random weights and a made-up head, in the official formats, by asset name."""
-    import torch
+    from ...heads.flame.fake import write_flame_assets
+    from .fake import random_encoder, write_deca
 
-    from synthforge.testing.fake_files import write_deca, write_flame_assets
-
-    from .network import CoarseEncoder
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        state = CoarseEncoder().state_dict()
-    state["layers.2.weight"].mul_(0.1)  # or the made-up head would be torn apart
-    state["layers.2.bias"][206] = 5.0  # the camera's scale: a face that fills the crop
-    return {**write_flame_assets(folder), "deca": write_deca(folder / "deca_model.tar", state)}
+    return {**write_flame_assets(folder), "deca": write_deca(folder / "deca_model.tar", random_encoder())}
 
 
 def files(config: DecaConfig) -> list[FileNeed]:
     """The encoder and FLAME; its regions for the dense labels alone."""
-    from synthforge.heads.flame_assets import flame_files
+    from ...heads.flame.assets import flame_files
 
     return [FileNeed("deca"), *flame_files(config.edition, regions=config.dense)]
 

@@ -15,9 +15,9 @@ from synthforge.core.errors import AnnotationError
 from synthforge.core.interfaces import Annotator
 from synthforge.core.records import Field, Rendering
 from synthforge.geometry.raster import get_rasteriser
-from synthforge.heads.flame import FlameHead
-from synthforge.heads.flame_assets import load_flame_head
 
+from ...heads.flame.assets import load_flame_head
+from ...heads.flame.head import FlameHead
 from .network import INPUT, CoarseEncoder, decode, project
 from .settings import DecaConfig
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from synthforge.core.errors import AssetError
-from synthforge.heads.flame import FlameHead
+
+from ...heads.flame.head import FlameHead
 
 INPUT = 224  # side of the crop in pixels
 
@@ -71,7 +72,7 @@ class CoarseEncoder(nn.Module):
 
 def decode(head: FlameHead, code: Code) -> tuple[torch.Tensor, torch.Tensor]:
     """Vertices (B,V,3) and 68 landmarks (B,68,3) of a code, FLAME space; the jaw line is that seen from the front."""
-    from synthforge.heads.flame import head_yaw
+    from ...heads.flame.head import head_yaw
 
     batch = len(code.pose)
     pose = code.pose.new_zeros(batch, 5, 3)

@@ -15,8 +15,8 @@ from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.machine import need_device
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
-from synthforge.heads.anny import AnnyHead
 
+from ...heads.anny.head import AnnyHead
 from .backdrops.folder import Folder
 from .factors.config import AnnyConfig
 from .factors.declared import declared_factors

@@ -15,8 +15,8 @@ from synthforge.core.records import Rendering, Scene, Surface
 from synthforge.geometry.cameras import orbit_camera
 from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
-from synthforge.heads.anny.landmarks import surface_points
 
+from ...heads.anny.landmarks import surface_points
 from .backdrops.folder import Folder
 from .film.border import add_margin
 from .film.develop import develop, publish

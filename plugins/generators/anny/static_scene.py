@@ -16,8 +16,8 @@ import warp as wp
 from synthforge.geometry.meshes import Incidence, vertex_normals
 from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
-from synthforge.heads.anny import AnnyHead
 
+from ...heads.anny.head import AnnyHead
 from ...schemas import SYNTHFORGE
 from .factors.table import Stain
 from .mesh import materials

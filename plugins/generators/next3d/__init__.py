@@ -27,8 +27,7 @@ def build(config: Next3DConfig) -> Next3DGenerator:
 
 def write_fake_files(folder: Path) -> dict[str, Path]:
     """A small checkpoint with random weights and a made-up head, in the official formats, by asset name."""
-    from synthforge.testing.fake_files import write_flame_assets
-
+    from ...heads.flame.fake import write_flame_assets
     from .fake import write_fake_checkpoint
 
     return {**write_flame_assets(folder), "next3d-ffhq": write_fake_checkpoint(folder / "next3d.pkl")}
@@ -36,7 +35,7 @@ def write_fake_files(folder: Path) -> dict[str, Path]:
 
 def files(config: Next3DConfig) -> list[FileNeed]:
     """The checkpoint, the mask of the neural texture, FLAME, and the user's alignment."""
-    from synthforge.heads.flame_assets import flame_files
+    from ...heads.flame.assets import flame_files
 
     alignment = [FileNeed(path=config.alignment)] if config.alignment else []
     checkpoint = FileNeed("next3d-ffhq", path=config.checkpoint)
@@ -58,7 +57,7 @@ def register_generators(register: Register) -> None:
 
 
 def _check_mask(path: Path) -> None:
-    from synthforge.heads.flame_io import read_uv_mask
+    from ...heads.flame.formats import read_uv_mask
 
     read_uv_mask(path)
 

@@ -5,13 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from synthforge.testing.fake_files import mesh_buffers, write_stylegan_pickle
+from synthforge.testing.fake_files import write_stylegan_pickle
 
+from ...heads.flame.fake_head import FakeHead, fake_head
 from .config import PLANE_AXES, TINY, NetworkConfig
 from .layers import randomise
 from .network import Next3DNetwork
+
+
+def mesh_buffers(head: FakeHead | None = None) -> dict[str, torch.Tensor]:
+    """The mesh buffers that a Next3D checkpoint carries, for the made-up head."""
+    head = head or fake_head()
+    uv = np.concatenate([head.uv * [2, -2] + [-1, 1], np.ones((len(head.uv), 1))], 1)
+    return {
+        "dense_faces": torch.zeros(1, 122990, 3, dtype=torch.int64),
+        "faces": torch.tensor(head.faces[None]),
+        "raw_uvcoords": torch.tensor(head.uv[None], dtype=torch.float32),
+        "uvcoords": torch.tensor(uv[None], dtype=torch.float32),
+        "uvfaces": torch.tensor(head.uv_faces[None]),
+        "face_uvcoords": torch.tensor(uv[head.uv_faces][None], dtype=torch.float32),
+    }
 
 
 def random_network(config: NetworkConfig, seed: int = 0) -> Next3DNetwork:

@@ -22,10 +22,10 @@ from synthforge.core.seeding import torch_rng
 from synthforge.geometry.cameras import stack_cameras, to_camera_torch
 from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.raster import get_rasteriser
-from synthforge.heads.flame import FlameHead
-from synthforge.heads.flame_assets import load_flame_head
-from synthforge.heads.flame_io import read_uv_mask
 
+from ...heads.flame.assets import load_flame_head
+from ...heads.flame.formats import read_uv_mask
+from ...heads.flame.head import FlameHead
 from .alignment import PUBLISHED, Affine, Residuals, read_alignment, refine
 from .declared import flame_factors
 from .marched import VolumeGenerator

@@ -14,10 +14,10 @@ from synthforge.core.camera import Camera
 from synthforge.core.errors import UserError
 from synthforge.core.interfaces import Generator
 from synthforge.core.records import Field, Rendering, Scene
-from synthforge.datasets.convert import ReadOptions, layout_named, resized
 from synthforge.datasets.reader import ShardDataset
 
 from .config import RecordedConfig
+from .layouts import ReadOptions, layout_named, resized
 
 
 class RecordedGenerator(Generator):

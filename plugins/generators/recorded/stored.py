@@ -8,11 +8,11 @@ from typing import Any
 from synthforge.core.errors import AnnotationError, UserError
 from synthforge.core.interfaces import Annotator
 from synthforge.core.records import Field, Rendering
-from synthforge.datasets.convert import ReadOptions, layout_named
 from synthforge.datasets.layout import fields_from_json
 from synthforge.datasets.reader import read_manifest
 
 from .config import StoredConfig
+from .layouts import ReadOptions, layout_named
 
 
 class StoredAnnotator(Annotator):

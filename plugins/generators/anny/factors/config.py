@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from synthforge.core.keys import key
 from synthforge.core.machine import need_device
-from synthforge.heads.anny.distribution import AnnyDistribution
 
+from ....heads.anny.distribution import AnnyDistribution
 from .person import BeardConfig, BrowsConfig, ClothesConfig, EyesConfig, GlassesConfig, HairConfig, SkinConfig
 from .picture import BackgroundConfig, CameraConfig, FilmConfig, LightConfig
 from .worn import BorderConfig, HandConfig, HatConfig, JewelleryConfig, MaskConfig, OccluderConfig, ScarfConfig

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from synthforge.core.factors import Factor, chance
-from synthforge.heads.anny.distribution import AnnyDistribution
 
+from ....heads.anny.distribution import AnnyDistribution
 from .config import AnnyConfig
 from .distributions import TRIES, Distribution
 from .table import Row, groups, rows

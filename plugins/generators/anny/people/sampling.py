@@ -15,8 +15,8 @@ import numpy as np
 
 from synthforge.core.nearby import Origin
 from synthforge.geometry.cameras import orbit_direction
-from synthforge.heads.anny.sampling import sample_parameters
 
+from ....heads.anny.sampling import sample_parameters
 from ..backdrops.shapes import draw_background
 from ..factors.config import AnnyConfig
 from ..factors.person import (

@@ -17,8 +17,7 @@ from typing import Any
 
 import warp as wp
 
-from synthforge.heads.anny.regions import CELLS as _CELLS
-
+from ....heads.anny.regions import CELLS as _CELLS
 from ....schemas import SYNTHFORGE
 from ..mesh import materials
 from ..mesh.worn import slots

@@ -17,7 +17,8 @@ from synthforge.core.errors import AssetError
 from synthforge.core.foreign import boundary
 from synthforge.core.images import read_map
 from synthforge.core.schemas import CLASS_SCHEMAS
-from synthforge.heads.flame_io import FlameModel, LandmarkEmbedding, TextureLayout
+
+from .formats import FlameModel, LandmarkEmbedding, TextureLayout
 
 #: the class schema that all of this answers in
 SCHEMA = "flame20"

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from synthforge.geometry.meshes import vertex_normals
-
-from ..surface import Places, face_islands, front_hits, level_set, rings
+from synthforge.heads.surface import Places, face_islands, front_hits, level_set, rings
 
 if TYPE_CHECKING:
     from .head import AnnyHead

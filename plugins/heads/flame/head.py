@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from synthforge.core.interfaces import Contour, HeadModel
-from synthforge.heads.flame_io import JOINTS, FlameModel, LandmarkEmbedding
-from synthforge.heads.flame_regions import SCHEMA, FlameRegions
 from synthforge.heads.skinning import bone_transforms, rodrigues, skin
+
+from .formats import JOINTS, FlameModel, LandmarkEmbedding
+from .regions import SCHEMA, FlameRegions
 
 _FRONT_TO_SIDE = 39  # rows 0..39 of the dynamic contour are yaw 0..39 degrees, 40..78 are -1..-39
 

@@ -12,7 +12,7 @@ from importlib import resources
 import numpy as np
 import torch
 
-from ...core.errors import DataError
+from synthforge.core.errors import DataError
 
 EMBEDDING_FILE = "anny_ibug68.json"
 # upper and lower lid points that face each other

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...core.errors import UserError
-from ...core.interfaces import Contour, HeadModel
-from ..mesh import HeadMesh
-from ..skinning import bone_transforms, rodrigues, skin
+from synthforge.core.errors import UserError
+from synthforge.core.interfaces import Contour, HeadModel
+from synthforge.heads.mesh import HeadMesh
+from synthforge.heads.skinning import bone_transforms, rodrigues, skin
+
 from . import build
 from .landmarks import Embedding, load_embedding, shut_lids, shut_lips, surface_points, visible_contour
 from .regions import RegionTable, build_regions

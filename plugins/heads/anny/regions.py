@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from ...core.schemas import CLASS_SCHEMAS
+from synthforge.core.schemas import CLASS_SCHEMAS
+
 from .anatomy import Anatomy, nose_base, nose_tip, nose_width, study
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...core.keys import key
+from synthforge.core.keys import key
 
 
 @dataclass

@@ -19,8 +19,9 @@ from synthforge.core.foreign import boundary, read_json, read_text
 from synthforge.core.images import read_map, read_photograph
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
+from synthforge.datasets.codecs import check_label
 
-from .codecs import check_label
+from ...schemas import FACESYNTHETICS19, FLAME20, IBUG68
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ReadOptions:
     metres by the `depth_range` in its annotation, or by this one: (nearest, furthest) in metres.
     """
 
-    schema: str = "flame20"
+    schema: str = FLAME20.name
     colours: Mapping[str, Sequence[int]] = field(default_factory=dict)
     points: str = "px"
     metric_depth: bool = False
@@ -83,7 +84,7 @@ def _paper_fields(options: ReadOptions) -> tuple[Field, ...]:
         else Field("relative_depth", "depth", "", "camera", description="8-bit depth / 255, scale and sign unknown")
     )
     return (
-        Field("landmarks2d", "points2d", "px", "image", "ibug68"),
+        Field("landmarks2d", "points2d", "px", "image", IBUG68.name),
         Field("segmentation", "label", "class id", "image", options.schema),
         depth,
     )
@@ -161,9 +162,16 @@ def _face_synthetics_keys(root: Path) -> list[str]:
 
 def _face_synthetics_fields(options: ReadOptions) -> tuple[Field, ...]:
     return (
-        Field("landmarks2d", "points2d", "px", "image", "ibug68", "projected 3-D points: no visible-contour jaw line"),
+        Field(
+            "landmarks2d",
+            "points2d",
+            "px",
+            "image",
+            IBUG68.name,
+            "projected from the mesh: no visible-contour jaw",
+        ),
         Field("pupils2d", "points2d", "px", "image", description="the two pupils"),
-        Field("segmentation", "label", "class id", "image", "facesynthetics19"),
+        Field("segmentation", "label", "class id", "image", FACESYNTHETICS19.name),
     )
 
 
@@ -181,7 +189,7 @@ def _read_face_synthetics(root: Path, key: str, options: ReadOptions) -> dict[st
     if labels.dtype != np.uint8 or labels.ndim != 2:
         raise DataError(f"{seg_path}: expected one 8-bit class id a pixel")
     try:
-        check_label(labels, "facesynthetics19")
+        check_label(labels, FACESYNTHETICS19.name)
     except ValueError as error:
         raise DataError(f"{seg_path}: {error}") from error
     return {
@@ -224,7 +232,7 @@ def resized(sample: Mapping[str, Any], fields: Sequence[Field], size: int) -> di
         raise DataError(f"sample {sample['__key__']} is {width} x {height} pixels; only square images can be replayed")
     if height == size:
         return dict(sample)
-    from .crops import crop
+    from synthforge.datasets.crops import crop
 
     nearest = np.minimum(((np.arange(size) + 0.5) * height / size).astype(np.intp), height - 1)
     result = dict(sample)

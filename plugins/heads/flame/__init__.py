@@ -14,7 +14,8 @@ from synthforge.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
-    from synthforge.heads.flame import FlameHead
+
+    from .head import FlameHead
 
 
 @dataclass
@@ -27,23 +28,23 @@ class FlameHeadConfig:
     )
 
 
-def build(config: FlameHeadConfig) -> FlameHead:
+def build_head(config: FlameHeadConfig) -> FlameHead:
     """The head; raises AssetError that says which file is missing and where to get it."""
-    from synthforge.heads.flame_assets import load_flame_head
+    from .assets import load_flame_head
 
     return load_flame_head(config.edition, config.painted)
 
 
 def write_fake_files(folder: Path) -> dict[str, Path]:
     """A made-up head in FLAME's formats, by asset name."""
-    from synthforge.testing.fake_files import write_flame_assets
+    from .fake import write_flame_assets
 
     return write_flame_assets(folder)
 
 
 def files(config: FlameHeadConfig) -> list[FileNeed]:
     """Model, landmarks, regions and texture layout."""
-    from synthforge.heads.flame_assets import flame_files
+    from .assets import flame_files
 
     return flame_files(config.edition, config.painted)
 
@@ -53,7 +54,7 @@ def register_heads(register: Register) -> None:
     """Offer the head `flame`."""
     register(
         "flame",
-        build,
+        build_head,
         config=FlameHeadConfig,
         summary="FLAME with identity, expression, jaw, eyes and neck; needs files that you download yourself",
         licence="FLAME: MPI non-commercial, or CC BY 4.0 for edition 2023 Open",
@@ -63,25 +64,25 @@ def register_heads(register: Register) -> None:
 
 
 def _check_model(path: Path) -> None:
-    from synthforge.heads.flame_io import read_flame
+    from .formats import read_flame
 
     read_flame(path)
 
 
 def _check_landmarks(path: Path) -> None:
-    from synthforge.heads.flame_io import FACES, read_landmark_embedding
+    from .formats import FACES, read_landmark_embedding
 
     read_landmark_embedding(path, FACES)
 
 
 def _check_masks(path: Path) -> None:
-    from synthforge.heads.flame_io import VERTICES, read_masks
+    from .formats import VERTICES, read_masks
 
     read_masks(path, VERTICES)
 
 
 def _check_texture(path: Path) -> None:
-    from synthforge.heads.flame_io import FACES, read_texture_layout
+    from .formats import FACES, read_texture_layout
 
     read_texture_layout(path, FACES)
 
