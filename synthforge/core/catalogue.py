@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from .errors import PluginError, did_you_mean
 from .keys import describe_keys, written_name
+from .yaml12 import read_yaml
 
 PLUGIN_KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark", "executor")
 
@@ -39,6 +40,11 @@ class Preset:
 
     summary: str
     values: Mapping[str, Any]
+
+
+def read_presets(folder: Path) -> dict[str, Preset]:
+    """The presets of a folder by name: a file `NAME.yaml` each, with the keys `summary` and `values`."""
+    return {path.stem: Preset(**read_yaml(path)) for path in sorted(folder.glob("*.yaml"))}
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def build_config(
     """
     own = _as_fields(cls, values, where)
     if under is not None:
-        own = merged(_as_fields(cls, under, where, say=False), own)
+        own = merged(_as_fields(cls, under, where), own)
     try:
         typed = OmegaConf.merge(OmegaConf.structured(_given(cls, own), flags={"allow_objects": True}), own)
         plain = OmegaConf.to_container(typed, throw_on_missing=True)
@@ -172,10 +172,10 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = True) -> dict[str, Any]:
+def _as_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What stands in YAML under the names, units and forms of the dataclass's fields.
 
-    Former names and angles in radians are taken, with a warning unless `say` is False.
+    Former names and angles in radians are taken, with a warning.
     """
     hints = typing.get_type_hints(cls)
     fields = {written_name(item): item for item in dataclasses.fields(cls) if item.init}
@@ -190,7 +190,7 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = 
             raise unknown_key(str(name), known, where)
         if item.name in found:
             raise ConfigError(f"{place}: the same key as '{written_name(item)}', which is given as well")
-        if name not in fields and say:
+        if name not in fields:
             told_so = f"write '{written_name(item)}'"
             if name in radians:
                 own = group_of(hints[item.name]) if isinstance(value, Mapping) else None
@@ -200,7 +200,7 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = 
         hint, about = hints[item.name], told(item)
         group = group_of(hint)
         if group is not None and isinstance(value, Mapping) and not is_value(group):
-            found[item.name] = _as_fields(group, value, place, say=say)
+            found[item.name] = _as_fields(group, value, place)
             continue
         try:
             if group is not None and hasattr(group, "from_yaml"):
@@ -210,7 +210,7 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str, *, say: bool = 
             if name in fields and name != item.name:
                 value = getattr(group, "scaled", _scaled)(value, math.radians(1))
             if group is not None and isinstance(value, Mapping):
-                found[item.name] = _as_fields(group, value, place, say=say)
+                found[item.name] = _as_fields(group, value, place)
                 continue
             found[item.name] = _typed(hint, value)
         except ValueError as error:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
-from synthforge_plugins.generators.anny.factors.presets import PRESETS
 from synthforge_plugins.generators.anny.people.sampling import drawn_factors
 from test_origins import AnnyScenes
 
@@ -30,7 +29,7 @@ def draws(config: AnnyConfig, group: str, factor: str, count: int = 80) -> np.nd
     return np.array([drawn_factors(config, Origin(1, i))[group][factor] for i in range(count)])
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", load_plugins().entry("generator", "anny").presets)
 def test_every_preset_is_a_configuration_that_scenes_can_be_drawn_from(plugins: Plugins, name: str) -> None:
     built = config(plugins, preset=name)
     assert (built == AnnyConfig()) == (name == "in-the-wild")

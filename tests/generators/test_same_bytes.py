@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from synthforge_plugins.generators.anny.factors.presets import PRESETS
 
 from synthforge.assets import registry
 from synthforge.core.plugins import load_plugins
@@ -33,7 +32,7 @@ COPIES = Path(__file__).with_name("same_bytes.npz")
 SIDE = 12  # of the small copies
 GEOMETRY = ("landmarks", "segmentation", "depth", "normals")
 CASES: dict[str, tuple[dict[str, Any], tuple[Any, ...], int]] = {
-    **{f"anny/{name}": ({"name": "anny", "preset": name}, GEOMETRY, 96) for name in PRESETS},
+    **{f"anny/{name}": ({"name": "anny", "preset": name}, GEOMETRY, 96) for name in load_plugins().entry("generator", "anny").presets},
     "next3d": (
         {"name": "next3d", "batch_size": 2, "depth_resolution": 16},
         ("landmarks", {"name": "segmentation", "schema": "flame20"}, "depth", "normals"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from synthforge.core.catalogue import read_presets
 from synthforge.core.hookspecs import hookimpl
 
 from .factors.config import AnnyConfig
-from .factors.presets import PRESETS
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
@@ -31,6 +32,6 @@ def register_generators(register: Register) -> None:
         config=AnnyConfig,
         summary="Faces rendered on the CPU or GPU from the anny head: light, skin, hair, exact labels",
         licence="Apache-2.0",
-        presets=PRESETS,
+        presets=read_presets(Path(__file__).parent / "presets"),
         default=1,
     )

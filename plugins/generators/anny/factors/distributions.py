@@ -59,9 +59,13 @@ class Distribution:
         if not isinstance(value, Mapping):
             return {"kind": "constant", "mean": code(value)} if isinstance(value, (str, int, float)) else value
         if value and not set(value) & set(cls.__dataclass_fields__):
-            if about.choices or all(isinstance(name, (int, float)) for name in value):
-                return {"kind": "choice", "values": [code(k) for k in value], "weights": list(value.values())}
-            return value
+            try:
+                codes = [code(name) for name in value] if about.choices else [float(name) for name in value]
+            except ValueError:
+                if about.choices:
+                    raise
+                return value  # with a mistyped key
+            return {"kind": "choice", "values": codes, "weights": list(value.values())}
         given = dict(value)
         if isinstance(given.get("mean"), str):
             given = {"kind": "constant"} | given | {"mean": code(given["mean"])}

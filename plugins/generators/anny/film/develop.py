@@ -64,17 +64,14 @@ def _stock_type() -> np.dtype:
     return np.dtype(Stock.numpy_dtype())  # type: ignore[attr-defined]
 
 
-def _stock(film: Mapping[str, Any]) -> tuple[Any, ...]:
-    key = int(film["noise_key"])
-    return (
-        film["blur"],
-        film["saturation"],
-        film["noise"] / _STEPS_AT_MID_GREY,
-        film["noise_floor"],
-        int(film["grain"]),
-        key % GRAIN_SIDE,
-        key // GRAIN_SIDE % GRAIN_SIDE,
-    )
+def _stock(film: Mapping[str, Any]) -> np.ndarray:
+    """One record of `kernels.Stock`."""
+    record, key = np.zeros((), _stock_type()), int(film["noise_key"])
+    record["blur"], record["saturation"] = film["blur"], film["saturation"]
+    record["noise"], record["floor"] = film["noise"] / _STEPS_AT_MID_GREY, film["noise_floor"]
+    record["grain"] = int(film["grain"])
+    record["grain_u"], record["grain_v"] = key % GRAIN_SIDE, key // GRAIN_SIDE % GRAIN_SIDE
+    return record
 
 
 def develop(light: torch.Tensor, z: torch.Tensor, films: Sequence[Mapping[str, Any]]) -> torch.Tensor:
@@ -88,10 +85,7 @@ def develop(light: torch.Tensor, z: torch.Tensor, films: Sequence[Mapping[str, A
     batch, size, device = len(light), light.shape[1], light.device
     for i, film in enumerate(films):
         _lens(light[i], film, size)
-    records = np.zeros(batch, dtype=_stock_type())
-    for i, film in enumerate(films):
-        records[i] = _stock(film)
-    stocks: Any = wp.array(records, dtype=Stock, device=wp.device_from_torch(device))
+    stocks: Any = wp.array(np.stack([_stock(film) for film in films]), dtype=Stock, device=wp.device_from_torch(device))
     tables = torch.as_tensor(np.stack([tone_table(f["contrast"], f["shoulder"]) for f in films]), device=device)
     image = torch.empty(batch, size, size, 3, dtype=torch.uint8, device=device)
     step = span(size, device)

@@ -8,6 +8,8 @@ No `from __future__ import annotations` here: warp reads the annotations of stru
 
 import warp as wp
 
+from synthforge.geometry.warp_runtime import as_warp
+
 MIXED_REGION = 255  # instead of a class, for faces that lie in several regions
 
 
@@ -100,3 +102,8 @@ class Picture:
     face_id: wp.array(dtype=wp.int32)
     barycentric: wp.array(dtype=wp.vec3)
     z: wp.array(dtype=wp.float32)
+
+
+def flat(tensor, dtype=None):
+    """A tensor as a warp array of one dimension; the last dimension is that of `dtype` if it is a vector."""
+    return as_warp(tensor.view(-1) if dtype is None else tensor.view(-1, tensor.shape[-1]), dtype)

@@ -1,0 +1,107 @@
+"""Pixels of lit heads: two layers of triangles, the background behind them, and what each pixel shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import warp as wp
+
+from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
+
+from .arrays import Picture, flat
+from .draw_kernels import draw_kernel
+from .look import MAX_SHAPES
+from .scenery import Shape, backdrop_kernel
+from .shade_kernel import shade_kernel
+
+if TYPE_CHECKING:
+    from ..backdrops.folder import Folder
+    from ..static_scene import StaticScene
+
+
+def draw(static: StaticScene, posed: Any, batch: int, ranges: Sequence[tuple[int, int]], size: int) -> torch.Tensor:
+    """Key buffer (B,H,W) of one layer."""
+    keys = torch.zeros(batch, size, size, dtype=torch.int64, device=static.device)
+    for first, last in ranges:
+        step = span(last - first, static.device)
+        inputs = [posed.screen, as_warp(static.faces_tensor, wp.vec3i)]
+        inputs += [static.num_vertices, first, last, size, step]
+        launch(draw_kernel, (batch, chunks(last - first, step)), [*inputs, flat(keys)], static.device)
+    return keys
+
+
+def backdrops(
+    static: StaticScene,
+    looks: Any,
+    parameters: Sequence[Mapping[str, Any]],
+    solid: torch.Tensor,
+    gains: np.ndarray,
+    folder: Folder | None,
+) -> torch.Tensor:
+    """The background (B,h,h,3) at half resolution. gains (B,3): by which light will be multiplied."""
+    batch, size = solid.shape[:2]
+    small = (size + 1) // 2
+    packed = np.stack([_pack_shapes(p["background"]) for p in parameters])
+    shapes: Any = wp.array(packed, dtype=Shape, device=wp.device_from_torch(static.device))
+    out = torch.zeros(batch, small, small, 3, device=static.device)
+    step = span(small, static.device)
+    inputs = [looks, as_warp(static.tiles, wp.vec4), shapes, flat(solid), size, small, step]
+    launch(backdrop_kernel, (batch, small, chunks(small, step)), [*inputs, flat(out, wp.vec3)], static.device)
+    for i, p in enumerate(parameters):
+        if p["background"]["file"] and folder is not None:
+            # as bright as it was taken: exposure and white balance are the face's
+            picture = folder.load(p["background"], small) / np.maximum(gains[i], 1e-3)
+            out[i] = torch.as_tensor(picture.astype(np.float32), device=static.device)
+    return out
+
+
+@dataclass(frozen=True)
+class Shaded:
+    """A batch of pictures before they are developed: linear light (B,H,W,3), and see `core.records.Surface`."""
+
+    light: torch.Tensor
+    label: torch.Tensor
+    face_id: torch.Tensor
+    barycentric: torch.Tensor
+    z: torch.Tensor
+
+
+def shade(static: StaticScene, looks: Any, posed: Any, solid: torch.Tensor, thin: torch.Tensor) -> Shaded:
+    """What every pixel of the two layers shows; solid, thin: see `draw`."""
+    batch, size = solid.shape[:2]
+
+    def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        return torch.empty(batch, size, size, *shape, dtype=dtype, device=static.device)
+
+    made = Shaded(empty(3), empty(dtype=torch.uint8), empty(dtype=torch.int32), empty(3), empty())
+    picture = Picture()
+    picture.light, picture.label, picture.face_id = flat(made.light, wp.vec3), flat(made.label), flat(made.face_id)
+    picture.barycentric, picture.z = flat(made.barycentric, wp.vec3), flat(made.z)
+    step = span(size, static.device)
+    inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), size, step, picture]
+    launch(shade_kernel, (batch, size, chunks(size, step)), inputs, static.device)
+    return made
+
+
+def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
+    """Records (MAX_SHAPES,) of `scenery.Shape`."""
+    raw = background["shapes"]
+    filled = np.zeros(MAX_SHAPES, _shape_type())
+    packed, half = filled[: len(raw)], np.maximum(raw[:, 2:4], 0.005)
+    packed["x"], packed["y"] = raw[:, 0], raw[:, 1]
+    packed["cosine"], packed["sine"] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
+    packed["narrow_x"], packed["narrow_y"] = 1 / half[:, 0], 1 / half[:, 1]
+    packed["steep"] = half.min(1) / np.maximum(raw[:, 5], 0.002)
+    packed["roundness"], packed["colour"] = raw[:, 6], raw[:, 7:]
+    packed["reach"] = np.linalg.norm(half, axis=1) + raw[:, 5]
+    return filled
+
+
+@cache
+def _shape_type() -> np.dtype:
+    return np.dtype(Shape.numpy_dtype())  # type: ignore[attr-defined]

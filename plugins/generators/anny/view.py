@@ -1,0 +1,68 @@
+"""From a person to the camera: pose heads, find their landmarks, place cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthforge.core.camera import Camera
+from synthforge.geometry.cameras import orbit_camera
+
+from ...heads.anny.head import AnnyHead
+from ...heads.anny.landmarks import surface_points
+
+
+def posed_heads(head: AnnyHead, people: Sequence[Mapping[str, np.ndarray]], batch: int) -> torch.Tensor:
+    """Vertices (B,V,3) of heads, `batch` at a time: the last one is repeated to fill it."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(people), batch):
+            chunk = list(people[start : start + batch])
+            filled = chunk + [chunk[-1]] * (batch - len(chunk))
+            values = {
+                name: torch.as_tensor(np.stack([h[name] for h in filled]), device=head.device) for name in filled[0]
+            }
+            parts.append(head.forward(values).vertices[: len(chunk)])
+    return torch.cat(parts)
+
+
+def static_landmarks(head: AnnyHead, vertices: torch.Tensor) -> np.ndarray:
+    """The 68 static landmarks (B,68,3), metres."""
+    embedding = head.embedding
+    return surface_points(vertices, embedding.vertices, embedding.barycentric).double().cpu().numpy()
+
+
+def camera_of(parameters: Mapping[str, Any], points: np.ndarray, resolution: int) -> Camera:
+    """An orbit about the middle of the face, at the distance that gives the face its size."""
+    c = parameters["camera"]
+    brows = points[17:27].mean(0)
+    chin = points[8]
+    middle = (brows + chin) / 2
+    tangent = np.tan(np.radians(c["field_of_view"]) / 2)
+    frame = float(np.linalg.norm(brows - chin)) / c["face_fraction"]  # height of the picture at the face
+    radius = frame / (2 * tangent)
+    # the point looked at lies inside the head, so that turning does not push the face out of the picture
+    target = middle + np.array([0.0, 0.12 * frame * 0.5, -0.045])
+    ca, sa = np.cos(c["azimuth"]), np.sin(c["azimuth"])
+    shift_x, shift_y = (c[name] + parameters["border"][name] for name in ("shift_x", "shift_y"))
+    target = target + frame * (shift_x * np.array([ca, 0.0, -sa]) + shift_y * np.array([0.0, 1.0, 0.0]))
+    return orbit_camera(
+        c["azimuth"],
+        c["elevation"],
+        radius,
+        c["field_of_view"],
+        resolution,
+        resolution,
+        target=tuple(target.tolist()),
+        roll=c["roll"],
+    )
+
+
+def iris_sines(head: AnnyHead, vertices: torch.Tensor, parameters: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Radius of the iris over that of the eyeball; children's irises are nearly as large as adults'."""
+    radius = head.eyeballs(vertices).radius.mean(1).cpu().numpy() * 1000.0
+    iris = np.array([p["eyes"]["iris_radius"] for p in parameters])
+    return np.clip(iris / radius, 0.25, 0.5)
