@@ -112,6 +112,14 @@ class Task(Guarded, ABC):
         """
         return {key: value.flip(-1) if key in self.maps else value for key, value in prediction.items()}
 
+    def mean(self, predictions: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Several answers for the same crops as one: that of the plain and of the mirrored image, turned back.
+
+        By default the mean of every number: override it where that is no value of the task's (rotations, say).
+        """
+        first, *others = predictions
+        return {key: sum((each[key] for each in others), value) / len(predictions) for key, value in first.items()}
+
     def moving(self, prediction: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """What moves with the image: maps (B,K,h,w) and points (B,N,2), compared by the self-supervised term.
 

@@ -31,6 +31,8 @@ def sample_losses(model: FaceModel, dataset: ShardDataset) -> dict[str, np.ndarr
     On one thread, so that the numbers do not depend on how many there are. Raises DataError when the dataset lacks
     what a task learns from.
     """
+    # A loss needs raw answers, and targets cut from the same crop, as in training. `prediction.predictor` gives
+    # finished values in the photograph's pixels, so it has no part in this.
     faces, plans, members = synthetic_faces(dataset, model.tasks, where=str(dataset.root))
     crops = CropDataset(faces, plans, model.input_size, FramingConfig(crop_scale=model.crop_scale))
     count = len(dataset)

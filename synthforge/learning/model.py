@@ -195,7 +195,7 @@ class FaceModel(nn.Module):
             for name in twice:
                 task = self.tasks[name]
                 turned = task.mirror(mirrored[name], self.schema(name) if adapted else task.schema)
-                found[name] = {key: (value + turned[key]) / 2 for key, value in found[name].items()}
+                found[name] = task.mean([found[name], turned])
         for name, info in self.adapter_info.items() if adapted else ():
             if any(info.lean) and name in found:
                 found[name] = self.tasks[name].shifted(found[name], info.lean)

@@ -56,7 +56,10 @@ class Face:
 
     @property
     def visibility(self) -> np.ndarray | None:
-        """Which landmarks the photograph shows (N,) bool."""
+        """Which landmarks the photograph shows (N,) bool.
+
+        None for every model and task that come with SynthForge: none learns it. A task of kind `flags` would.
+        """
         return self._of("flags")
 
     def _of(self, kind: FieldKind) -> np.ndarray | None:

@@ -104,7 +104,7 @@ class Function:
         found = self.call(images)
         if flip:
             turned = self.task.mirror(self.call(images.flip(-1)), self.schema(""))
-            found = {key: (value + turned[key]) / 2 for key, value in found.items()}
+            found = self.task.mean([found, turned])
         return {self.task.name: found}
 
 

@@ -227,6 +227,10 @@ def _check_values(task: Task, prediction: Mapping[str, Any], size: int) -> None:
     assert set(twice) == set(prediction), "mirroring gives other entries"
     for key, value in prediction.items():
         assert np.allclose(value.detach(), twice[key].detach(), atol=1e-5), f"mirroring '{key}' twice changes it"
+    same = task.mean([prediction, prediction])
+    assert set(same) == set(prediction), "the mean of two answers has other entries"
+    value = prediction[task.output].detach()
+    assert np.allclose(value, same[task.output].detach(), atol=1e-4), "the mean of an answer with itself is another"
     frame = CropFrame(np.array([[0.5, 0.0, -3.0], [0.0, 0.5, -2.0]]), size, (6, 4, 6 + 2 * size, 4 + 2 * size))
     values = [task.to_photograph(value.detach(), frame) for value in prediction[task.output]]
     for value in values:

@@ -31,8 +31,9 @@ DIGESTS = Path(__file__).with_name("same_bytes.json")
 COPIES = Path(__file__).with_name("same_bytes.npz")
 SIDE = 12  # of the small copies
 GEOMETRY = ("landmarks", "segmentation", "depth", "normals")
+PRESETS = load_plugins().entry("generator", "anny").presets
 CASES: dict[str, tuple[dict[str, Any], tuple[Any, ...], int]] = {
-    **{f"anny/{name}": ({"name": "anny", "preset": name}, GEOMETRY, 96) for name in load_plugins().entry("generator", "anny").presets},
+    **{f"anny/{name}": ({"name": "anny", "preset": name}, GEOMETRY, 96) for name in PRESETS},
     "next3d": (
         {"name": "next3d", "batch_size": 2, "depth_resolution": 16},
         ("landmarks", {"name": "segmentation", "schema": "flame20"}, "depth", "normals"),

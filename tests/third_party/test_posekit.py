@@ -17,6 +17,7 @@ from PIL import Image
 from synthforge.core.plugins import Plugins
 from synthforge.learning.augment import sampling_grid
 from synthforge.learning.fields import Moved
+from synthforge.prediction.predictor import Function, Predictor
 from synthforge.testing import check_plugin
 
 HERE = Path(__file__).parent
@@ -105,6 +106,20 @@ def test_a_rotation_turns_and_flips_with_the_picture(posekit: Plugins) -> None:
     assert np.allclose(flipped @ left_ear, across * (rotation @ right_ear), atol=1e-6)
     assert np.linalg.det(flipped) == pytest.approx(1)
     assert np.allclose(task.mirror({"rotation": given[:1]}, "")["rotation"][0], flipped, atol=1e-6)
+
+
+def test_the_mean_with_the_mirrored_crop_is_a_rotation(posekit: Plugins) -> None:
+    """Where a network answers differently for the mirrored crop, the mean of the numbers is none."""
+    import torch
+    from posekit import turn
+
+    task = posekit.build("task", "headpose")
+    answers = iter([turn((0.2, 0.9, -0.3)), turn((-0.4, 0.5, 0.6))])
+    network = Function(lambda crops: {"rotation": torch.from_numpy(next(answers))[None].float()}, task, input_size=32)
+    picture = np.zeros((40, 40, 3), np.uint8)
+    found = Predictor(network, passes=1, flip=True)(picture, [(5, 5, 35, 35)])[0].values["headpose"]
+    assert np.allclose(found @ found.T, np.eye(3), atol=1e-5)
+    assert np.linalg.det(found) == pytest.approx(1, abs=1e-5)
 
 
 def _run(site: Path, *arguments: str | Path, cwd: Path) -> str:

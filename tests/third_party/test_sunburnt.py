@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from synthforge_plugins.generators.anny.factors import AnnyConfig, Distribution, SkinConfig, factor, uniform
+from synthforge_plugins.generators.anny.generator import AnnyGenerator
 from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.errors import ConfigError
@@ -33,6 +36,12 @@ def faces(plugins: Plugins) -> dict[Any, list[Rendering]]:
 
     variants: list[tuple[Any, dict[str, Any]]] = [("anny", {"name": "anny"}), ("drawn", {"name": "sunburnt"})]
     variants += [(level, {"name": "sunburnt", "skin": {"sunburn": level}}) for level in (0.0, 1.0)]
+    further: dict[str, dict[str, Any]] = {
+        "peeling": {"skin": {"sunburn": 0.0, "peeling": 0.9}},
+        "dark": {"skin": {"sunburn": 0.0}, "glasses": {"dark": 0.9}},
+        "flare": {"skin": {"sunburn": 0.0}, "film": {"flare": 0.3}},
+    }
+    variants += [(name, {"name": "sunburnt", **keys}) for name, keys in further.items()]
     return {name: render(reference) for name, reference in variants}
 
 
@@ -40,6 +49,8 @@ def test_every_number_drawn_before_stays(faces: dict[Any, list[Rendering]]) -> N
     for plain, varied in zip(faces["anny"], faces["drawn"], strict=True):
         drawn = {group: dict(values) for group, values in varied.scene.drawn.items()}
         level = drawn["skin"].pop("sunburn")
+        for group, name in (("skin", "peeling"), ("glasses", "dark"), ("film", "flare")):
+            assert drawn[group].pop(name) == 0
         assert drawn == plain.scene.drawn
         assert varied.scene.parameters["skin"]["sunburn"] == pytest.approx(level, rel=1e-6)
     assert len({r.scene.drawn["skin"]["sunburn"] for r in faces["drawn"]}) == 4
@@ -61,6 +72,36 @@ def test_sunburn_reddens_skin_and_moves_no_label(faces: dict[Any, list[Rendering
             falls.append(float(np.quantile(red / green, 0.95)))
     assert len(falls) >= 3
     assert min(falls) > 1.05, "where most of the sun was, green falls against red"
+
+
+def test_spots_of_the_skin_are_drawn_by_the_shader(faces: dict[Any, list[Rendering]]) -> None:
+    for plain, peeling in zip(faces[0.0], faces["peeling"], strict=True):
+        np.testing.assert_array_equal(plain.labels["synthforge"], peeling.labels["synthforge"])
+        change = peeling.image.astype(int).sum(-1) - plain.image.astype(int).sum(-1)
+        skin = plain.labels["synthforge"] == SYNTHFORGE.id("skin")
+        assert 0.02 < (np.abs(change[skin]) > 6).mean() < 0.7, "spots: some of the skin, not all of it"
+
+
+def test_a_factor_changes_what_any_room_reads(faces: dict[Any, list[Rendering]]) -> None:
+    for plain, dark in zip(faces[0.0], faces["dark"], strict=True):
+        assert dark.scene.parameters["glasses"]["tint"] == pytest.approx(0.9)
+        lens = [(r.labels["synthforge"] == SYNTHFORGE.id("lens")).sum() for r in (plain, dark)]
+        assert lens[1] > max(lens[0] - 5, 20)
+
+
+def test_a_factor_of_the_film_changes_light_and_no_label(faces: dict[Any, list[Rendering]]) -> None:
+    for plain, veiled in zip(faces[0.0], faces["flare"], strict=True):
+        np.testing.assert_array_equal(plain.labels["synthforge"], veiled.labels["synthforge"])
+        assert veiled.image.mean() > plain.image.mean() + 5
+
+
+def test_a_look_that_no_kernel_reads_is_refused() -> None:
+    @dataclass
+    class Skin(SkinConfig):
+        tattoo: Distribution = factor(uniform(0.0, 1.0), "Ink.", look="tattoo")  # noqa: RUF009
+
+    with pytest.raises(ConfigError, match=r"skin\.tattoo has look='tattoo'"):
+        AnnyGenerator(AnnyConfig(skin=Skin()))
 
 
 def test_it_is_declared_documented_and_checked(plugins: Plugins) -> None:

@@ -22,7 +22,8 @@ REFERENCE = 512
 class DetectorFilter(Filter):
     """Rejects a sample when the mean distance to the detector's landmarks is over the threshold, or it sees no face.
 
-    Only the verdict and its figures leave this class: the labels stay the generator's own.
+    It asks the detector for points at full size, and shares nothing with `prediction.predictor`: no model of ours may
+    choose what models learn from. Only the verdict and its figures leave this class: the labels stay the generator's.
     """
 
     fields = ("landmarks2d",)

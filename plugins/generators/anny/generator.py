@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from synthforge.core.errors import ConfigError
 from synthforge.core.factors import Factor
 from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.machine import need_device
@@ -20,7 +21,7 @@ from ...heads.anny.head import AnnyHead
 from .backdrops.folder import Folder
 from .factors.config import AnnyConfig
 from .factors.declared import declared_factors
-from .factors.table import stains
+from .factors.table import used
 from .people.sampling import recorded, sample_with_factors
 from .renderer import Renderer
 from .static_scene import StaticScene
@@ -30,8 +31,13 @@ class AnnyGenerator(OriginGenerator):
     """Renders anny heads. See `AnnyConfig` for every factor and docs/anny.md for what the pictures contain."""
 
     def __init__(self, config: AnnyConfig) -> None:
-        """Raises ConfigError for a device or a folder of backgrounds that is not there."""
+        """Raises ConfigError for a device or a folder that is not there, and for a factor of no effect."""
         self.config = config
+        for group, name, number in sorted({*used(config, "look")} - {*used(AnnyConfig(), "look")}):
+            raise ConfigError(
+                f"generators/anny: {group}.{name} has look='{number}', but kernels read no look of a further factor",
+                hint="Declare its use by `stain`, `change` or `exposed` (docs/anny.md).",
+            )
         self.batch_size = config.batch_size
         self.device = _device(config.device)
         place = config.background.folder
@@ -47,7 +53,8 @@ class AnnyGenerator(OriginGenerator):
     def renderer(self) -> Renderer:
         """The renderer with its static scene; built at the first use, about three seconds."""
         with _one_thread():
-            return Renderer(StaticScene(self.head, self.device, stains(self.config)))
+            static = StaticScene(self.head, self.device, used(self.config, "stain"))
+            return Renderer(static, used(self.config, "exposed"))
 
     def prepare(self) -> None:
         """Build the head's cache and compile the kernels, once for all worker processes."""

@@ -12,6 +12,7 @@ from synthforge.core.records import Rendering, Scene, Surface
 
 from ...schemas import SYNTHFORGE
 from .backdrops.folder import Folder
+from .factors.table import Exposed
 from .film.border import add_margin
 from .film.develop import develop, publish
 from .shading.arrays import flat
@@ -26,10 +27,10 @@ Clock = Callable[[str], None]
 
 
 class Renderer:
-    """Renders batches of scenes of one static."""
+    """Renders batches of scenes of one static. exposed: group and name of the parameter of factors, and their use."""
 
-    def __init__(self, static: StaticScene) -> None:
-        self.static, self.device = static, static.device
+    def __init__(self, static: StaticScene, exposed: Sequence[tuple[str, str, Exposed]] = ()) -> None:
+        self.static, self.device, self.exposed = static, static.device, exposed
         self.folder: Folder | None = None  # of backgrounds; the generator sets it
 
     def render(
@@ -59,7 +60,8 @@ class Renderer:
         clock("background")
         shaded = shade(static, looks, posed, solid, thin)
         clock("shade")
-        images = develop(shaded.light, shaded.z, [p["film"] for p in parameters])
+        uses = [[(use, p[group][name]) for group, name, use in self.exposed] for p in parameters]
+        images = develop(shaded.light, shaded.z, [p["film"] for p in parameters], uses)
         clock("film")
         del keep
         maps = {name: value.cpu().numpy() for name, value in vars(shaded).items() if name != "light"}

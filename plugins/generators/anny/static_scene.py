@@ -6,6 +6,7 @@ Built once per process from the head model; arrays are handed to kernels as they
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from functools import cached_property
 from typing import Any
 
@@ -103,6 +104,8 @@ class StaticScene:
         self._arrays()
         where = [np.broadcast_to(stain.where(self.anatomy), head.num_vertices) for _, _, stain in stains]
         self.stain_where = self.tensor(np.asarray(where, np.float32).reshape(-1, head.num_vertices))
+        spots = [astuple(stain.speckle) if stain.speckle else (0, 0, 0, 0) for *_, stain in stains]
+        self.stain_speckles = self.tensor(np.asarray(spots, np.float32).reshape(-1, 4))
         self.stain_colours = self.tensor(np.asarray([stain.colour for *_, stain in stains], np.float32).reshape(-1, 3))
 
     def stains(self, parameters: Sequence[Mapping[str, Any]]) -> Any:
@@ -112,6 +115,7 @@ class StaticScene:
         value.count = len(self.stain_names)
         if value.count:
             value.where, value.colour = as_warp(self.stain_where), as_warp(self.stain_colours, wp.vec3)
+            value.speckle = as_warp(self.stain_speckles, wp.vec4)
             value.amount = as_warp(self.tensor(np.asarray(amounts, np.float32)))
         return value
 

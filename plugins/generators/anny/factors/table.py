@@ -29,14 +29,35 @@ _PLACE = "anny"
 
 
 @dataclass(frozen=True)
+class Speckle:
+    """Spots of a noise texture: 0 where it is below `low`, 1 above `high`, smooth in between.
+
+    channel: 0 blotches, 1 fine grain; both lie about [-1, 1] (`shading.tiles`). scale: texels a millimetre.
+    """
+
+    channel: int
+    low: float
+    high: float
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class Stain:
     """A pigment on the skin, without any code in a kernel: albedo times 1 + value * where * (colour - 1).
 
     where: from `mesh.anatomy.Anatomy` to (V,), a share in [0, 1] of every vertex of the head; colour: linear RGB.
+    speckle: the shader multiplies `where` by its spots, pixel by pixel.
     """
 
     where: Callable[[Any], np.ndarray]
     colour: tuple[float, float, float]
+    speckle: Speckle | None = None
+
+
+#: changes a scene's parameters, by group and name, for a drawn value: people, light, camera, mesh, backdrops, film
+Change = Callable[[dict[str, Any], float], None]
+#: changes linear light (H,H,3) float32 in place for a drawn value, after the lens and before sensor and tone curve
+Exposed = Callable[[Any, float], None]
 
 
 @dataclass(frozen=True)
@@ -44,13 +65,16 @@ class Place:
     """Where a drawn value goes. By default a scene's parameters hold it as it was drawn, under its own name.
 
     derived: the parameters hold what `people` makes of it instead. look: the number of `shading.look.Look` that takes
-    the parameter of its name. stain: it colours the skin. For chances: seen: the parameter that says whether it came
-    true. entangled: other factors decide it as well (a headscarf brings a scarf), so no share is declared.
+    the parameter of its name. stain: it colours the skin. change, exposed: see there. For chances: seen: the parameter
+    that says whether it came true. entangled: other factors decide it as well (a headscarf brings a scarf), so no
+    share is declared.
     """
 
     derived: bool = False
     look: str = ""
     stain: Stain | None = None
+    change: Change | None = None
+    exposed: Exposed | None = None
     seen: str = ""
     entangled: bool = False
 
@@ -74,15 +98,16 @@ def factor(
     *,
     choices: tuple[str, ...] = (),
     source: str = OURS,
-    derived: bool = False,
-    look: str = "",
-    stain: Stain | None = None,
+    **place: Any,
 ) -> Any:
-    """The field of a factor. low, high: what its distribution must stay within; choices: names of the codes 0, 1 ..."""
+    """The field of a factor. low, high: what its distribution must stay within; choices: names of the codes 0, 1 ...
+
+    place: what the value is used for, see `Place`.
+    """
     if choices:
         low, high = 0, len(choices) - 1
     item = key(default, doc, unit=unit, low=low, high=high, choices=choices, source=source)
-    return _placed(item, Place(derived, look, stain))
+    return _placed(item, Place(**place))
 
 
 cause = partial(factor, derived=True)
@@ -150,13 +175,7 @@ def kept(group: Any, values: Mapping[str, float], first: int = 0) -> dict[str, f
     return {name: values[name] for name in _names(group, False, first)}
 
 
-def looks(config: Any) -> list[tuple[str, str, str]]:
-    """(group, parameter, number of `Look`) of every factor that goes there."""
+def used(config: Any, use: str) -> list[tuple[str, str, Any]]:
+    """(group, parameter, use) of every factor with a use of this name: `look`, `stain`, `change` or `exposed`."""
     every = ((name, row) for name, group in groups(config).items() for row in factors(group))
-    return [(name, row.name, row.place.look) for name, row in every if row.place.look]
-
-
-def stains(config: Any) -> list[tuple[str, str, Stain]]:
-    """(group, parameter, stain) of every factor that colours the skin."""
-    every = ((name, row) for name, group in groups(config).items() for row in factors(group))
-    return [(name, row.name, row.place.stain) for name, row in every if row.place.stain is not None]
+    return [(name, row.name, found) for name, row in every if (found := getattr(row.place, use))]

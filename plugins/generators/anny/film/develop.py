@@ -18,6 +18,7 @@ from PIL import Image
 
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 
+from ..factors.table import Exposed
 from .kernels import ENTRIES, GRAIN_SIDE, Stock, develop_kernel
 
 # light at the middle of each entry of the tone table
@@ -74,17 +75,24 @@ def _stock(film: Mapping[str, Any]) -> np.ndarray:
     return record
 
 
-def develop(light: torch.Tensor, z: torch.Tensor, films: Sequence[Mapping[str, Any]]) -> torch.Tensor:
+def develop(
+    light: torch.Tensor,
+    z: torch.Tensor,
+    films: Sequence[Mapping[str, Any]],
+    uses: Sequence[Sequence[tuple[Exposed, float]]],
+) -> torch.Tensor:
     """Images (B,H,H,3) uint8 sRGB from exposed light (B,H,H,3) float32, which is overwritten, and depth z
     (B,H,H) metres.
 
     Pixels at edges in depth become the binomial mean of their 3 x 3 neighbourhood, which imitates the area of a
     camera's pixel. An edge: a neighbour is background, or more than 8 mm nearer or farther. All others are mixed with
-    that mean by the share `blur` (negative: sharpened).
+    that mean by the share `blur` (negative: sharpened). uses: of each image, what further factors do, and their values.
     """
     batch, size, device = len(light), light.shape[1], light.device
     for i, film in enumerate(films):
         _lens(light[i], film, size)
+        for use, value in uses[i]:
+            use(light[i], value)
     stocks: Any = wp.array(np.stack([_stock(film) for film in films]), dtype=Stock, device=wp.device_from_torch(device))
     tables = torch.as_tensor(np.stack([tone_table(f["contrast"], f["shoulder"]) for f in films]), device=device)
     image = torch.empty(batch, size, size, 3, dtype=torch.uint8, device=device)

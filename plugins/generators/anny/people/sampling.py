@@ -31,7 +31,7 @@ from ..factors.person import (
     SkinConfig,
 )
 from ..factors.picture import BACKGROUNDS, LightConfig
-from ..factors.table import draw, groups, kept
+from ..factors.table import draw, groups, kept, used
 from ..light.environment import NAMES as ENVIRONMENTS
 from ..light.palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
 from .plausibility import TEENAGER, plausible
@@ -95,7 +95,9 @@ def sample_with_factors(
         "film": _film(factors["film"], config.film.monochrome, streams["film"]),
     }
     for name, kind in groups(config).items():  # factors added to a group reach the parameters as they were drawn
-        parameters[name] |= kept(kind, factors[name], kind.SHARED)
+        parameters[name] = parameters[name] | kept(kind, factors[name], kind.SHARED)
+    for group, name, change in used(config, "change"):
+        change(parameters, factors[group][name])
     return parameters, drawn
 
 

@@ -56,11 +56,12 @@ MARKS = tuple(Marks.vars)
 @wp.struct
 class Stains:
     """Pigments that factors add to the skin, see `factors.table.Stain`. where (stains, V), colour (stains,), amount
-    (B, stains)."""
+    (B, stains), speckle (stains,): channel, low, high, scale; scale 0 for none."""
 
     count: int
     where: wp.array2d(dtype=wp.float32)
     colour: wp.array(dtype=wp.vec3)
+    speckle: wp.array(dtype=wp.vec4)
     amount: wp.array2d(dtype=wp.float32)
 
 
@@ -90,6 +91,7 @@ class Posed:
     eye_rims: wp.array(dtype=wp.vec3)
     screen: wp.array(dtype=wp.vec3)
     backdrop: wp.array(dtype=wp.vec3)
+    stains: Stains
 
 
 @wp.struct

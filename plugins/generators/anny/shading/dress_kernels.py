@@ -279,8 +279,9 @@ def paint_kernel(
             tone[2] * shade * (1.0 - 0.6 * red) * (1.0 - lid) + made_up[2] * lid,
         )
         for k in range(stains.count):
-            part = stains.amount[b, k] * stains.where[k, i]
-            albedo = wp.cw_mul(albedo, wp.vec3(1.0 - part, 1.0 - part, 1.0 - part) + stains.colour[k] * part)
+            if stains.speckle[k][3] == 0.0:
+                part = stains.amount[b, k] * stains.where[k, i]
+                albedo = wp.cw_mul(albedo, wp.vec3(1.0 - part, 1.0 - part, 1.0 - part) + stains.colour[k] * part)
         beard = beard_density(looks, tiles, marks, uv, b, i)
         albedos[b, i] = wp.vec4(albedo[0], albedo[1], albedo[2], beard)
         inside = marks.inside[i] - line_shift(looks, b, wp.abs(marks.azimuth[i]))

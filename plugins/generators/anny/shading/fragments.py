@@ -55,6 +55,22 @@ def between(values: wp.array(dtype=Any), start: wp.int32, c: wp.vec3i, w: wp.vec
 
 
 @wp.func
+def speckled(
+    albedo: wp.vec3, head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3, u: wp.float32, v: wp.float32
+) -> wp.vec3:
+    """The albedo under the stains with spots, at (u, v) millimetres of the skin."""
+    for k in range(posed.stains.count):
+        spots = posed.stains.speckle[k]
+        if spots[3] > 0.0:
+            noise = square_at(head.tiles, SKIN_START, u * spots[3], v * spots[3])
+            where = posed.stains.where[k, c[0]] * w[0] + posed.stains.where[k, c[1]] * w[1]
+            where = where + posed.stains.where[k, c[2]] * w[2]
+            part = posed.stains.amount[b, k] * where * step_between(spots[1], spots[2], noise[wp.int32(spots[0])])
+            albedo = wp.cw_mul(albedo, wp.vec3(1.0 - part, 1.0 - part, 1.0 - part) + posed.stains.colour[k] * part)
+    return albedo
+
+
+@wp.func
 def shade_body(
     looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, f: wp.int32, c: wp.vec3i, w: wp.vec3
 ) -> wp.vec4:
@@ -105,6 +121,8 @@ def shade_body(
     if looks[b].freckles > 0.0:
         spot = looks[b].freckles * step_between(0.3, 0.6, noise[1])
         albedo = wp.cw_mul(albedo, wp.vec3(1.0 - 0.3 * spot, 1.0 - 0.45 * spot, 1.0 - 0.55 * spot))
+    if posed.stains.count > 0:
+        albedo = speckled(albedo, head, posed, b, c, w, uv[0] + looks[b].offset_u, uv[1] + looks[b].offset_v)
     lips = step_between(0.25, 0.75, mark[0])
     if lips > 0.0:
         albedo = albedo * (1.0 - lips) + looks[b].lips * (lips * (1.0 + 0.15 * noise[0] + 0.1 * noise[1]))

@@ -46,10 +46,11 @@ def posed_arrays(
     """The per-image arrays as the struct kernels read, and the tensors that own its memory; seen: see `shadows`."""
     vertices, normals, strand, dead = dressed.vertices, dressed.normals, dressed.strand, dressed.dead
     batch, count = len(vertices), static.head.num_vertices
+    stains = static.stains(parameters)
     albedo, marks = (torch.empty(batch, count, 4, device=static.device) for _ in range(2))
     size = span(count, static.device)
     inputs = [looks, as_warp(static.tiles, wp.vec4), as_warp(static.mm_tensor, wp.vec3)]
-    inputs += [as_warp(static.skin_uv, wp.vec2), static.marks, static.stains(parameters), count, size]
+    inputs += [as_warp(static.skin_uv, wp.vec2), static.marks, stains, count, size]
     inputs += [as_warp(albedo, wp.vec4), as_warp(marks, wp.vec4)]
     launch(paint_kernel, (batch, chunks(count, size)), inputs, static.device)
     glow = torch.empty(batch, static.num_vertices, 4, device=static.device)
@@ -62,6 +63,7 @@ def posed_arrays(
     launch(light_kernel, (batch, chunks(static.num_vertices, size)), inputs, static.device)
     eyes = _eye_frames(static, vertices[:, :count])
     posed = Posed()
+    posed.stains = stains
     posed.count, posed.head_count, posed.hair_count = static.num_vertices, count, strand.shape[1]
     posed.glow, posed.albedo, posed.marks = (flat(t, wp.vec4) for t in (glow, albedo, marks))
     posed.vertices, posed.normals = flat(vertices, wp.vec3), flat(normals, wp.vec3)

@@ -16,11 +16,11 @@ from synthforge.core.camera import Camera
 
 from ..backdrops.shapes import SHAPES
 from ..factors.config import AnnyConfig
-from ..factors.table import looks
+from ..factors.table import used
 from ..light.environment import FROM_THE_CAMERA, at, gradient, irradiance, unit
 from ..light.palette import luminance
 
-_FROM_FACTORS = looks(AnnyConfig())  # group, parameter, number
+_FROM_FACTORS = used(AnnyConfig(), "look")  # group, parameter, number
 
 
 def _with_factors(record: type) -> type:

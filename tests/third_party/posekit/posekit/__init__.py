@@ -120,6 +120,14 @@ class HeadPose(Task):
         sides = _left_right(rotation)
         return {"rotation": sides.view(3, 1) * rotation * sides}
 
+    def mean(self, predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The rotation nearest to the mean of the numbers."""
+        import torch
+
+        u, _, vt = torch.linalg.svd(super().mean(predictions)["rotation"])
+        proper = torch.linalg.det(u @ vt)
+        return {"rotation": torch.cat([u[:, :, :2], u[:, :, 2:] * proper[:, None, None]], dim=2) @ vt}
+
 
 def _left_right(like: Any) -> Any:
     return like.new_tensor([-1.0, 1.0, 1.0])
