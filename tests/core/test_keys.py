@@ -144,12 +144,12 @@ def test_a_former_name_keeps_working_with_a_warning() -> None:
         build(mode="fast", speed="fast")
 
 
-def test_a_preset_lies_under_the_users_keys_in_either_unit() -> None:
-    under = {"group": {"turn": {"kind": "constant", "mean": 1.0}, "tilt": 0.3}, "share": 0.1}
+def test_a_preset_lies_under_the_users_keys() -> None:
+    under = {"group": {"turn_degrees": {"kind": "constant", "mean": 57.3}, "tilt_degrees": 18}, "share": 0.1}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made = build_config(Config, {"root": "r", "group": {"turn_degrees": {"mean": 45}}}, under=under)
-    assert (made.group.turn.mean, made.group.tilt, made.share) == (pytest.approx(math.pi / 4), 0.3, 0.1)
+    assert (made.group.turn.mean, made.group.tilt, made.share) == (pytest.approx(math.pi / 4), pytest.approx(math.pi / 10), 0.1)
 
 
 def test_nothing_is_looked_up_in_values_of_a_foreign_file(monkeypatch: pytest.MonkeyPatch) -> None:
