@@ -122,12 +122,6 @@ def z_to_distance(z: npt.NDArray[Any], camera: Camera) -> npt.NDArray[Any]:
     return z * ray_lengths(camera).astype(z.dtype)
 
 
-def distance_to_z(distance: npt.NDArray[Any], camera: Camera) -> npt.NDArray[Any]:
-    """Distance from the camera centre (..., height, width) in metres to z depth."""
-    _same_size(distance, camera)
-    return distance / ray_lengths(camera).astype(distance.dtype)
-
-
 def _same_size(depth: npt.NDArray[Any], camera: Camera) -> None:
     if depth.shape[-2:] != (camera.height, camera.width):
         raise CameraError(
@@ -151,35 +145,3 @@ def stack_cameras(
 def to_camera_torch(points: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:
     """World points (B, N, 3) or (N, 3) into the camera frames of `world_to_camera` (B, 4, 4): (B, N, 3)."""
     return points @ world_to_camera[:, :3, :3].mT + world_to_camera[:, None, :3, 3]
-
-
-def project_torch(
-    points: torch.Tensor, intrinsics: torch.Tensor, world_to_camera: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Differentiable batched `Camera.project`.
-
-    Args:
-        points: (B, N, 3) or (N, 3) world metres.
-        intrinsics: (B, 3, 3) pixels.
-        world_to_camera: (B, 4, 4).
-
-    Returns:
-        pixels (B, N, 2) and z depth (B, N) in metres. Where z <= 0 the pixels are NaN.
-    """
-    import torch
-
-    in_camera = to_camera_torch(points, world_to_camera)
-    z = in_camera[..., 2]
-    scale = torch.where(z > 0, z, torch.full_like(z, torch.nan))
-    return (in_camera @ intrinsics.mT)[..., :2] / scale[..., None], z
-
-
-def unproject_torch(
-    pixels: torch.Tensor, z: torch.Tensor, intrinsics: torch.Tensor, world_to_camera: torch.Tensor
-) -> torch.Tensor:
-    """Inverse of `project_torch`: pixels (B, N, 2) at z depth (B, N) metres to world points (B, N, 3)."""
-    import torch
-
-    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-    in_camera = homogeneous @ torch.linalg.inv(intrinsics).mT * z[..., None]
-    return (in_camera - world_to_camera[:, None, :3, 3]) @ world_to_camera[:, :3, :3]

@@ -1,4 +1,4 @@
-"""Triangle meshes: checks, edges, normals, and the simple shapes tests and occluders are made of.
+"""Triangle meshes: normals, and the simple shapes that tests and measurements are made of.
 
 Faces are counter-clockwise seen from outside; positions are metres.
 """
@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from synthforge.core.errors import UserError
-
 if TYPE_CHECKING:
     import torch
 
@@ -19,60 +17,11 @@ Vertices = npt.NDArray[np.float32]
 Faces = npt.NDArray[np.int32]
 
 
-class MeshError(UserError, ValueError):
-    """A mesh whose arrays are not a mesh."""
-
-
 class Mesh(NamedTuple):
     """vertices (V, 3) float32 metres, faces (F, 3) int32."""
 
     vertices: Vertices
     faces: Faces
-
-
-def check_mesh(vertices: npt.ArrayLike, faces: npt.ArrayLike, name: str = "mesh") -> Mesh:
-    """The arrays as a `Mesh`.
-
-    Args:
-        vertices: (V, 3) numbers, metres.
-        faces: (F, 3) whole numbers.
-        name: what to call the mesh in an error.
-
-    Raises:
-        MeshError: a shape is wrong, a position is not finite, an index does not exist, or a face names the same
-            vertex twice.
-    """
-    points, triangles = np.asarray(vertices), np.asarray(faces)
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise MeshError(f"{name}: vertices must have shape (V, 3), got {points.shape}")
-    if triangles.ndim != 2 or triangles.shape[1] != 3 or not np.issubdtype(triangles.dtype, np.integer):
-        raise MeshError(f"{name}: faces must be integers of shape (F, 3), got {triangles.dtype} {triangles.shape}")
-    if not np.isfinite(points).all():
-        row = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
-        raise MeshError(f"{name}: vertex {row} is not finite: {points[row].tolist()}")
-    outside = ((triangles < 0) | (triangles >= len(points))).any(axis=1)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        raise MeshError(f"{name}: face {row} is {triangles[row].tolist()}, but there are {len(points)} vertices")
-    repeated = (triangles == np.roll(triangles, 1, axis=1)).any(axis=1)
-    if repeated.any():
-        row = int(np.flatnonzero(repeated)[0])
-        raise MeshError(f"{name}: face {row} names a vertex twice: {triangles[row].tolist()}")
-    return Mesh(points.astype(np.float32), triangles.astype(np.int32))
-
-
-def edges(faces: npt.NDArray[np.integer]) -> tuple[Faces, npt.NDArray[np.int64]]:
-    """Every edge once, (E, 2) int32 with the smaller vertex first, and how many faces share it, (E,)."""
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    unique, counts = np.unique(np.sort(directed, axis=1), axis=0, return_counts=True)
-    return unique.astype(np.int32), counts
-
-
-def is_closed(faces: npt.NDArray[np.integer]) -> bool:
-    """True if every edge is used once in each direction: no boundary, consistent winding."""
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    forward = np.unique(directed, axis=0)
-    return len(forward) == len(directed) and np.array_equal(forward, np.unique(directed[:, ::-1], axis=0))
 
 
 class Incidence:

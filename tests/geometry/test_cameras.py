@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,11 +15,7 @@ from synthforge.core.camera import Camera, CameraError
 from synthforge.geometry.cameras import (
     camera_from_eg3d,
     camera_to_eg3d,
-    distance_to_z,
     orbit_camera,
-    project_torch,
-    stack_cameras,
-    unproject_torch,
     z_to_distance,
 )
 
@@ -49,17 +44,6 @@ def test_projection_undoes_unprojection(camera: Camera, seed: int) -> None:
     again, depth = camera.project(camera.unproject(pixels, z))
     np.testing.assert_allclose(again, pixels, atol=1e-6)
     np.testing.assert_allclose(depth, z, rtol=1e-9)
-
-
-@given(orbits, seeds)
-@property_test
-def test_torch_projects_like_numpy(camera: Camera, seed: int) -> None:
-    points = np.random.default_rng(seed).normal(size=(5, 3)) * 0.1 + camera.unproject([[9.0, 7.0]], [1.0])
-    matrices = stack_cameras([camera, camera], dtype=torch.float64)
-    pixels, z = project_torch(torch.tensor(points), *matrices)
-    np.testing.assert_allclose(pixels[1], camera.project(points)[0], atol=1e-6)
-    back = unproject_torch(pixels, z, *matrices)
-    np.testing.assert_allclose(back[0], points, atol=1e-9)
 
 
 @given(orbits)
@@ -148,7 +132,6 @@ def test_ray_distance_is_the_distance_to_the_camera(camera: Camera) -> None:
     points = camera.unproject(np.stack([x, y], -1), z)
     distance = z_to_distance(z, camera)
     np.testing.assert_allclose(distance, np.linalg.norm(points - camera.position, axis=-1), rtol=1e-9)
-    np.testing.assert_allclose(distance_to_z(distance, camera), z, rtol=1e-12)
     with pytest.raises(CameraError, match="does not fit"):
         z_to_distance(z.T, camera)
 

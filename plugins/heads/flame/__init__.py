@@ -89,36 +89,24 @@ def _check_texture(path: Path) -> None:
 
 _FLAME_SITE = "https://flame.is.tue.mpg.de (registration)"
 _NON_COMMERCIAL = "MPI non-commercial scientific research licence"
+_EDITIONS = (
+    ("flame2020", "2020", _NON_COMMERCIAL),
+    ("flame2023", "2023", _NON_COMMERCIAL),
+    ("flame2023-open", "2023 Open", "CC BY 4.0"),
+)
 ASSETS = (
-    Asset(
-        "flame2020",
-        "flame/flame2020/generic_model.pkl",
-        "head `flame`, edition 2020",
-        _FLAME_SITE,
-        _NON_COMMERCIAL,
-        False,
-        _check_model,
-        edition="2020",
-    ),
-    Asset(
-        "flame2023",
-        "flame/flame2023/generic_model.pkl",
-        "head `flame`, edition 2023",
-        _FLAME_SITE,
-        _NON_COMMERCIAL,
-        False,
-        _check_model,
-        edition="2023",
-    ),
-    Asset(
-        "flame2023-open",
-        "flame/flame2023_open/generic_model.pkl",
-        "head `flame`, edition 2023 Open",
-        _FLAME_SITE,
-        "CC BY 4.0",
-        True,
-        _check_model,
-        edition="2023 Open",
+    *(
+        Asset(
+            name,
+            f"flame/{name.replace('-', '_')}/generic_model.pkl",
+            f"head `flame`, edition {edition}",
+            _FLAME_SITE,
+            licence,
+            licence != _NON_COMMERCIAL,
+            _check_model,
+            edition=edition,
+        )
+        for name, edition, licence in _EDITIONS
     ),
     Asset(
         "flame-landmarks",
