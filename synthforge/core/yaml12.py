@@ -23,32 +23,26 @@ MAX_NODES = 20_000
 _LARGEST = 2**63 - 1
 
 
-class WholeNumber(int):
-    """A whole number that remembers how it was written."""
-
-    def __new__(cls, value: int, text: str = "") -> WholeNumber:
-        made = super().__new__(cls, value)
-        made.text = text or int.__repr__(made)
-        return made
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class Number(float):
+class _Written:
     """A number that remembers how it was written."""
 
-    def __new__(cls, value: float, text: str = "") -> Number:
-        made = super().__new__(cls, value)
-        made.text = text or float.__repr__(made)
-        return made
-
     text: str
+
+    def __new__(cls, value: Any, text: str = "") -> Any:
+        made = super().__new__(cls, value)  # type: ignore[call-arg]
+        made.text = text or repr(made)
+        return made
 
     def __str__(self) -> str:
         return self.text
+
+
+class WholeNumber(_Written, int):
+    """A whole number that remembers how it was written."""
+
+
+class Number(_Written, float):
+    """Another number that does."""
 
 
 class _Loader(yaml.SafeLoader):

@@ -149,7 +149,8 @@ def test_a_preset_lies_under_the_users_keys() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made = build_config(Config, {"root": "r", "group": {"turn_degrees": {"mean": 45}}}, under=under)
-    assert (made.group.turn.mean, made.group.tilt, made.share) == (pytest.approx(math.pi / 4), pytest.approx(math.pi / 10), 0.1)
+    found = (made.group.turn.mean, made.group.tilt, made.share)
+    assert found == (pytest.approx(math.pi / 4), pytest.approx(math.pi / 10), 0.1)
 
 
 def test_nothing_is_looked_up_in_values_of_a_foreign_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,8 @@ def sample_with_factors(
     facts["melanin"] = skin["melanin"]
     factors = {name: values if name == "skin" else plausible(name, values, facts) for name, values in factors.items()}
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
-    clothes = _clothes(factors["clothes"])
+    cloth = factors["clothes"]
+    clothes = {"colour": from_hsv(cloth["hue"], cloth["saturation"], cloth["value"]), **kept(ClothesConfig, cloth)}
     worn = sample_accessories(factors, config, streams, gender, age, skin["tone"], clothes["colour"])
     parameters = {
         "head": head,
@@ -212,18 +213,7 @@ def _brows(
 
 def _beard(f: Mapping[str, float], hair: Mapping[str, Any]) -> dict[str, Any]:
     style = BEARD_STYLES[int(f["style"])]
-    return {
-        "style": style,
-        "colour": np.minimum(hair["colour"] * f["shade"], 0.5),
-        **kept(BeardConfig, f),
-    }
-
-
-def _clothes(f: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "colour": from_hsv(f["hue"], f["saturation"], f["value"]),
-        **kept(ClothesConfig, f),
-    }
+    return {"style": style, "colour": np.minimum(hair["colour"] * f["shade"], 0.5), **kept(BeardConfig, f)}
 
 
 def _glasses(f: Mapping[str, float], present: float, sun: float, rng: np.random.Generator) -> dict[str, Any]:
