@@ -76,7 +76,8 @@ def sample_with_factors(
     factors = {name: values if name == "skin" else plausible(name, values, facts) for name, values in factors.items()}
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
     cloth = factors["clothes"]
-    clothes = {"colour": from_hsv(cloth["hue"], cloth["saturation"], cloth["value"]), **kept(ClothesConfig, cloth)}
+    clothes: dict[str, Any] = {"colour": from_hsv(cloth["hue"], cloth["saturation"], cloth["value"])}
+    clothes |= kept(ClothesConfig, cloth)
     worn = sample_accessories(factors, config, streams, gender, age, skin["tone"], clothes["colour"])
     parameters = {
         "head": head,
