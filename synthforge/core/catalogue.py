@@ -43,7 +43,7 @@ class Preset:
 
 
 def read_presets(folder: Path) -> dict[str, Preset]:
-    """The presets of a folder by name: a file `NAME.yaml` each, with the keys `summary` and `values`."""
+    """The presets of a folder by name: a YAML file each, called so, with the keys `summary` and `values`."""
     return {path.stem: Preset(**read_yaml(path)) for path in sorted(folder.glob("*.yaml"))}
 
 
