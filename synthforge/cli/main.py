@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("report", "Set evaluations beside the published rows, on one page."),
     "export": ("export", "Make a model ready to hand out, with its card."),
     "verify": ("verify", "Check every byte and label of a dataset."),
+    "repair": ("repair", "Make damaged and missing shards of a dataset again."),
     "merge": ("merge", "Finish a dataset whose shards were made in parts."),
     "show": ("show", "Draw a contact sheet of a dataset."),
     "assets": ("assets", "List, add, convert and fake licensed files."),

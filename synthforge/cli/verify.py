@@ -12,29 +12,37 @@ from .common import write_json_to
 @click.command(epilog="Example: synthforge verify runs/quickstart/dataset --json -")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was found as JSON; - is stdout.")
-def command(folder: Path, json_file: Path | None) -> None:
+@click.option("--shards", metavar="K/N", help="Only part K of N of the files.")
+def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     """Check the dataset in FOLDER: checksums, every member decodes, ranges, label ids, landmarks against labels.
 
-    Exit code 1 when something is wrong with it.
+    Exit code 1 when something is wrong with it. `synthforge repair` makes damaged shards again.
     """
     from ..core.errors import DataError
+    from ..core.parts import Part
     from ..core.progress import progress_bar
+    from ..datasets.damage import Damage
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
     from ..datasets.verify import verify
 
+    part = Part.parse(shards) if shards else None
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     try:
-        total = int(read_manifest(folder)["count"])
+        entries = read_manifest(folder)["shards"]
+        chosen = part.within(len(entries)) if part else range(len(entries))
+        total = sum(int(entries[shard]["count"]) for shard in chosen)
     except DataError:
         total = 0  # the report says what is wrong with the manifest
     with progress_bar("verify", total, unit="samples") as advance:
-        report = verify(folder, lambda done, of: advance(1))
+        report = verify(folder, lambda done, of: advance(1), part=part)
     if json_file is not None:
         write_json_to(report.to_json(), json_file)
     for problem in report.problems:
         click.echo(f"problem: {problem}", err=True)
+    for row in report.damage:
+        click.echo(f"damaged: {Damage(**row)}", err=True)
     if report.problem_count:
         click.echo(f"{folder}: {report.problem_count} problems in {report.samples} samples", err=True)
         raise click.exceptions.Exit(1)

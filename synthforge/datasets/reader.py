@@ -73,7 +73,7 @@ class ShardDataset:
 
     fields: names to read (also `scene` and `camera`), None for everything; what is left out costs nothing.
     skip_damaged: give the next sound sample instead of raising, and count: `damaged` has the reason by shard and
-    key (each DataLoader worker counts its own).
+    key (each DataLoader worker counts its own). shards: only the samples of these.
 
     Of up to 256 shards every marker is read and checked at once, of more each when a sample of it is asked for, so that
     opening reads the manifest alone. skip_damaged reads all of them, to know how many samples there are.
@@ -82,7 +82,14 @@ class ShardDataset:
     Raises DataError that names shard and key.
     """
 
-    def __init__(self, root: Path | str, fields: Sequence[str] | None = None, *, skip_damaged: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        fields: Sequence[str] | None = None,
+        *,
+        skip_damaged: bool = False,
+        shards: range | None = None,
+    ) -> None:
         self.root = Path(root)
         self.skip_damaged = skip_damaged
         self.damaged: dict[str, str] = {}
@@ -92,6 +99,8 @@ class ShardDataset:
         self.fields = self._choose(fields)
         self._record = tuple(name for name in _RECORD if fields is None or name in fields)
         self._entries: list[dict[str, Any]] = self.manifest["shards"]
+        if shards is not None:
+            self._entries = self._entries[shards.start : shards.stop]
         self._caches()
         if skip_damaged or len(self._entries) <= _AT_ONCE:
             sound = [entry for position, entry in enumerate(self._entries) if self._sound(position)]

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.errors import DataError, SynthForgeError
-from synthforge.core.files import sha256_of
 from synthforge.core.foreign import boundary, read_bytes
+from synthforge.core.parts import Part
 from synthforge.core.provenance import read_state
 from synthforge.core.schemas import CLASS_SCHEMAS
 
 from .checks import check_sample, landmark_agreement
+from .damage import Damage, shard_damage
 from .layout import BLOCK, MANIFEST, ShardInfo, ShardSummary, header, keys_twice, read_marker, tar_path, to_bytes
 from .reader import ShardDataset, read_manifest
 from .rejections import check_rejections, wrong_counts
@@ -35,7 +36,8 @@ class VerifyReport:
     where nobody said. problems: at most 100, `problem_count` counts all. agreement: per face region, how many visible
     landmarks were checked against the label map and how many had one of their own classes within 2 % of the image's
     width. depth_range: metres by field; classes: pixels by field and class name; filters: the manifest's record of
-    quality filters and of what they rejected, empty without filters.
+    quality filters and of what they rejected, empty without filters. damage: what is not as it was written, by
+    shard, key and part (`datasets.damage.Damage`), at most 100; `synthforge repair` makes it again.
     """
 
     root: str
@@ -49,6 +51,7 @@ class VerifyReport:
     depth_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     filters: dict[str, Any] = field(default_factory=dict)
+    damage: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -66,20 +69,29 @@ class VerifyReport:
         return {"ok": self.ok, **self.__dict__, "depth_range": {k: list(v) for k, v in self.depth_range.items()}}
 
 
-def verify(root: Path | str, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
+def verify(
+    root: Path | str, progress: Callable[[int, int], None] | None = None, *, part: Part | None = None
+) -> VerifyReport:
     """Read everything and report what is wrong; `progress(done, total)` is called after each sample.
+
+    part: only of these shards; what concerns all of them together is then left out.
 
     Raises nothing about the data: what cannot be read is a problem in the report.
     """
     root = Path(root)
     report = VerifyReport(str(root))
     with _noted(report, root):
-        manifest = read_manifest(root)
-        dataset = ShardDataset(root, skip_damaged=True)
+        try:
+            manifest = read_manifest(root)
+        except DataError as error:
+            report.damage.append(Damage(None, "", "manifest", error.message).to_json())
+            raise
+        shards = None if part is None else part.within(len(manifest["shards"]))
+        dataset = ShardDataset(root, skip_damaged=True, shards=shards)
         for problem in dataset.damaged.values():
             report.add(problem)
         with _noted(report, root):
-            _check_folder(root, manifest, report)
+            _check_folder(root, manifest, report, shards)
         _check_samples(dataset, report, progress)
     return report
 
@@ -121,9 +133,10 @@ def _check_samples(
     report.classes = ranges.classes()
 
 
-def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport) -> None:
+def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport, shards: range | None) -> None:
     """The files of a dataset against each other: manifest, markers, tars, the record of rejections, the stage's."""
-    report.shards = len(manifest["shards"])
+    entries = manifest["shards"] if shards is None else manifest["shards"][shards.start : shards.stop]
+    report.shards = len(entries)
     report.filters = dict(manifest.get("filters") or {})
     report.rejected = report.filters.get("candidates", 0) - report.filters.get("accepted", 0)
     report.asked = manifest["config"].get("samples", 0)
@@ -134,27 +147,30 @@ def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport) ->
         if known is not None and list(known.classes) != record.get("classes"):
             report.add(f"{root / MANIFEST}: schema '{name}' has other classes than this release")
     infos: list[ShardSummary] = []
-    for entry in manifest["shards"]:
+    for entry in entries:
         tar = tar_path(root, entry["shard"])
         with suppress(DataError):  # reported when the dataset was opened
             info = read_marker(root, entry["shard"])
             infos.append(ShardSummary.of(info, entry["marker_sha256"]))
             with _noted(report, tar):
                 check_tar(tar, info)
-        if tar.is_file() and sha256_of(tar) != entry["sha256"]:
+        damage = shard_damage(root, entry)
+        report.damage += [each.to_json() for each in damage[: MOST_PROBLEMS - len(report.damage)]]
+        if tar.is_file() and any(each.part != "marker" for each in damage):
             report.add(f"{tar} does not have the checksum of {MANIFEST}")
     if twice := keys_twice(root, infos):
         report.add(f"{root}: the keys {twice[:3]} stand in several shards")
     for _, problem in wrong_counts(manifest["config"], infos):
         report.add(f"{root}: {problem}")
-    if len(infos) == report.shards:
+    if len(infos) == len(manifest["shards"]):
         for problem in check_rejections(root, manifest, infos):
             report.add(problem)
+            report.damage.append(Damage(None, "", "rejections", problem).to_json())
     with _noted(report, root):
         read_state(root)
     for path in sorted(root.glob("shard-*.tar")):
         digits = path.stem.removeprefix("shard-")
-        if not digits.isdecimal() or int(digits) >= report.shards or path != tar_path(root, int(digits)):
+        if not digits.isdecimal() or int(digits) >= len(manifest["shards"]) or path != tar_path(root, int(digits)):
             report.add(f"{path} is not part of {MANIFEST}")
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.config import key
 from ..core.errors import ConfigError, DataError, UserError, did_you_mean
-from ..core.files import sha256_of
 from ..core.locks import locked_shards
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.progress import progress_bar
@@ -28,8 +27,8 @@ from .recipe import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-    from ..core.catalogue import Entry
     from ..core.interfaces import Executor
     from ..core.nearby import Origin
     from ..datasets.codecs import Encoding
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 # Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
+# Keys that stand in the manifest as they are.
+OWN = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_scale")
 
 
 @dataclass
@@ -129,35 +130,22 @@ def write(
     from ..assets.needs import licensed_files
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
-    from .job import Job
     from .merge import finish_record, keep_record
 
     made = recipe(context, config)
     seed = context.seed if config.seed is None else config.seed
     read = made.read()
-    own = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_scale")
     content = {
         "generator": made.generator.name,
-        "generator_config": _as_json(made.generator.config),
+        "generator_config": as_json(made.generator.config),
         "annotators": plain(config.annotators),
         "seed": seed,
-        **{name: getattr(config, name) for name in own},
+        **{name: getattr(config, name) for name in OWN},
         **({"filters": plain(config.filters)} if made.filters else {}),
         **({"read": read} if read else {}),
         **(more or {}),
     }
-    job = Job(
-        context.out,
-        made,
-        config.encoding(),
-        digest({"content": content, "versions": versions()}),
-        seed=seed,
-        start=config.start,
-        samples=config.samples,
-        resolution=config.resolution,
-        shard_size=config.shard_size,
-        origins=None if origins is None else tuple(origins),
-    )
+    job = job_of(context.out, made, config, seed, mark(content), origins)
     shards = range(job.shards) if context.part is None else context.part.within(job.shards)
     if not shards:
         context.say(f"  {job.shards:,} files are fewer than the parts: nothing to do")
@@ -175,7 +163,7 @@ def write(
         "config_hash": job.config_hash,
         "licences": {f"{item.kind} {item.name}": item.entry.licence for item in made.all},
         "provenance": told.provenance,
-        "plugins": {f"{item.kind} {item.name}": _offered_by(context, item.entry) for item in made.all},
+        "plugins": {f"{item.kind} {item.name}": made.offered_by(item.entry) for item in made.all},
         "files": licensed_files(made.uses),
         "factors": [factor.to_json() for factor in told.factors],
         "filters": [{"name": key, "provenance": item.provenance()} for key, item in made.named_filters.items()],
@@ -207,27 +195,46 @@ def _make(context: StageContext, config: GenerateConfig, job: Job, shards: range
 
 def _done(context: StageContext, job: Job, shard: int) -> bool:
     """Whether a shard is there; one that is damaged, or of another configuration, is set aside."""
-    from ..datasets.layout import marker_path, tar_path
     from ..datasets.writer import shard_done
 
     try:
         return shard_done(context.out, shard, job.config_hash)
     except UserError as error:
-        names = (tar_path(context.out, shard).name, marker_path(context.out, shard).name)
-        place = set_aside(context.out, names, context.previous / f"{context.out.name}.shards", last=names[1])
+        place = shard_aside(context.out, shard, context.previous / f"{context.out.name}.shards")
         context.say(f"  shard {shard} is made again, what was there is in {place}: {error.message}")
         return False
 
 
-def _offered_by(context: StageContext, entry: Entry) -> str:
-    """Who offers a plugin: a distribution with its version, or the pipeline's own file with its checksum, the same
-    wherever the folder lies."""
-    path = context.base / entry.origin
-    own = entry.origin in context.plugin_files and path.is_file()
-    return f"{entry.origin} sha256 {sha256_of(path)}" if own else entry.distribution
+def shard_aside(root: Path, shard: int, into: Path) -> Path:
+    """Set a shard aside, the marker last; returns where."""
+    from ..datasets.layout import marker_path, tar_path
+
+    names = (tar_path(root, shard).name, marker_path(root, shard).name)
+    return set_aside(root, names, into, last=names[1])
 
 
-def _as_json(config: Any) -> Any:
+def job_of(
+    root: Path,
+    made: Recipe,
+    config: GenerateConfig,
+    seed: int,
+    config_hash: str,
+    origins: Sequence[Origin] | None = None,
+) -> Job:
+    """The shards of a configuration as work for an executor."""
+    from .job import Job
+
+    sizes = {name: getattr(config, name) for name in ("start", "samples", "resolution", "shard_size")}
+    kept = None if origins is None else tuple(origins)
+    return Job(root, made, config.encoding(), config_hash, seed=seed, **sizes, origins=kept)
+
+
+def mark(content: Mapping[str, Any]) -> str:
+    """What every shard of a configuration carries: a digest of it, as the manifest has it, and of the versions."""
+    return digest({"content": content, "versions": versions()})
+
+
+def as_json(config: Any) -> Any:
     """A configuration as JSON can hold it: JSON has no infinity, which open ranges use."""
 
     def plain(value: Any) -> Any:

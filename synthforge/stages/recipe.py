@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
-from ..core.files import cache_dir, write_bytes
+from ..core.files import cache_dir, sha256_of, write_bytes
 from ..core.plugins import load_plugins
 from ..core.references import Bound
 
 if TYPE_CHECKING:
     from ..assets.needs import Use
+    from ..core.catalogue import Entry
     from ..core.interfaces import Filter
     from ..core.records import Field
 
@@ -78,6 +79,13 @@ class Recipe:
         from ..assets.needs import Use
 
         return [Use(f"{item.kind} {item.name}", need) for item in self.all for need in item.files]
+
+    def offered_by(self, entry: Entry) -> str:
+        """Who offers a plugin: a distribution with its version, or the pipeline's own file with its checksum, the same
+        wherever the folder lies."""
+        path = self.base / entry.origin
+        own = entry.origin in self.plugin_files and path.is_file()
+        return f"{entry.origin} sha256 {sha256_of(path)}" if own else entry.distribution
 
     def read(self) -> dict[str, Any]:
         """What is in the files read, and who judges: detectors differ between their versions."""
