@@ -34,7 +34,7 @@ def command(name: str | None, kind: str | None, extra: tuple[str, ...], json_fil
     if kind is not None and kind not in kinds:
         raise click.BadParameter(f"there is no kind '{kind}'. {did_you_mean(kind, kinds)}", param_hint="--kind")
     listed = [dict(describe(entry)) for catalogue in plugins.catalogues.values() for entry in catalogue]
-    listed += [{**row, "keys": []} for row in tables.describe()]
+    listed += tables.describe()
     if name is not None or kind == "stage":
         listed += [
             {

@@ -317,6 +317,19 @@ def _build(cls: type, plain: Mapping[str, Any], where: str, over: Any = None) ->
         raise ConfigError(f"{where}: {_one_line(error)}") from None
 
 
+def check_values(config: Any, where: str) -> None:
+    """Hold a configuration that was made in Python against the ranges and choices of its keys, as `build_config` does.
+
+    Raises ConfigError with the key's place.
+    """
+    for item in dataclasses.fields(config):
+        value, place = getattr(config, item.name), _join(where, written_name(item))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type) and not is_value(type(value)):
+            check_values(value, place)
+        elif problem := _problem(told(item), value, default_of(item), place):
+            raise ConfigError(problem, hint=told(item).doc or None)
+
+
 def _problem(about: Key, value: Any, default: Any, place: str) -> str:
     """What is wrong with a value, behind the place of the part that it is wrong with; an empty text for nothing."""
     if value and value != default and isinstance(value, (list, dict)) and about.length in (None, len(value)):

@@ -63,11 +63,15 @@ _KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with t
 
 @contextmanager
 def at(where: str) -> Iterator[None]:
-    """Put file and YAML path before the messages of checks that know only their own key; `FILE:` stands alone."""
+    """Put file and YAML path before the messages of checks that know only their own key.
+
+    `FILE:` and `FILE: KEY:` stand alone. A message that begins with this file has its place already.
+    """
     try:
         yield
     except UserError as error:
-        if error.exit_code != UserError.exit_code:  # a fault of a plugin, not of its input
+        fault = error.exit_code != UserError.exit_code  # of a plugin, not of its input
+        if fault or error.message.startswith(f"{where.partition(': ')[0].rstrip(':')}: "):
             raise
         link = " " if where.endswith(":") else "." if _KEYED.match(error.message) else ": "
         raise type(error)(f"{where}{link}{error.message}", hint=error.hint) from None

@@ -108,9 +108,10 @@ def _read_stage(name: str, data: Any, kinds: Mapping[str, StageKind], where: str
         raise ConfigError(f"{where}: a stage is a mapping with the key 'run'", hint=f"One of: {', '.join(kinds)}.")
     if not name or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > LONGEST:
         raise ConfigError(f"{where}: a stage's name becomes a folder: 1 to {LONGEST} bytes, no '/' and no leading '.'")
-    kind = kinds.get(data["run"])
+    run = data["run"]
+    kind = kinds.get(run) if isinstance(run, str) else None
     if kind is None:
-        raise ConfigError(f"{where}.run: there is no stage '{data['run']}'", hint=did_you_mean(data["run"], kinds))
+        raise ConfigError(f"{where}.run: there is no stage {run!r}", hint=did_you_mean(run, kinds))
     values = {str(key): value for key, value in data.items() if key != "run"}
     return Stage(name, kind, build_config(kind.config, values, where=where), where)
 

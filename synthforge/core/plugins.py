@@ -15,7 +15,7 @@ from typing import Any
 from . import tables
 from .boundary import FAILURES, Guarded, call
 from .catalogue import PLUGIN_KINDS, Broken, Catalogue, Entry, FileNeed
-from .config import build_config, split_reference
+from .config import build_config, check_values, split_reference
 from .discovery import Source, from_file, installed, offers, reason
 from .errors import ConfigError, PluginError, did_you_mean
 from .interfaces import INTERFACES
@@ -100,6 +100,7 @@ class Plugins:
         """Build a plugin with its checked configuration; see `build`."""
         kind, name = entry.kind, entry.name
         place = f"{where}: " if where else ""
+        check_values(config, where or f"{kind} {name}")
         try:
             built = call(f"{place}building the {kind} '{name}' of {entry.distribution}", entry.factory, config)
         except ImportError as error:
@@ -141,9 +142,9 @@ def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
     if not entry.presets or "preset" not in values:
         return build_config(entry.config, values, where=where)
     name = values["preset"]
-    if name not in entry.presets:
+    if not isinstance(name, str) or name not in entry.presets:
         raise ConfigError(
-            f"{where}.preset: the {entry.kind} '{entry.name}' has no preset '{name}'",
+            f"{where}.preset: the {entry.kind} '{entry.name}' has no preset {name!r}",
             hint=did_you_mean(name, entry.presets),
         )
     own = {key: value for key, value in values.items() if key != "preset"}

@@ -6,6 +6,7 @@ A table is the same for the whole process. The first look-up takes in what the i
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from omegaconf import MISSING
 from .boundary import FAILURES
 from .discovery import Offer, Source, installed, offers, reason
 from .errors import PluginError, did_you_mean
+from .keys import describe_keys, told
 
 T = TypeVar("T")
 
@@ -166,8 +168,11 @@ class Table(Mapping[str, T], Generic[T]):
         return [row for row in _rows[self.hook].values() if isinstance(row.record, self.type)]
 
 
-def describe() -> list[dict[str, str]]:
-    """Every record of every table, for `synthforge plugins`; its kind is the part of the hook after `register_`."""
+def describe() -> list[dict[str, Any]]:
+    """Every record of every table, for `synthforge plugins`; its kind is the part of the hook after `register_`.
+
+    keys: of a record whose fields are documented (`core.keys.key`), each with the record's own value as default.
+    """
     _fill()
     return [
         {
@@ -177,7 +182,15 @@ def describe() -> list[dict[str, str]]:
             "licence": getattr(row.record, "licence", ""),
             "distribution": row.source.distribution,
             "origin": row.source.origin,
+            "keys": _keys(row.record),
         }
         for hook, rows in _rows.items()
         for name, row in sorted(rows.items())
     ]
+
+
+def _keys(record: Any) -> list[dict[str, Any]]:
+    if not any(told(item).doc for item in dataclasses.fields(record)):
+        return []
+    rows = (row for row in describe_keys(type(record)) if row["doc"])
+    return [{**row, "default": getattr(record, row["key"])} for row in rows]

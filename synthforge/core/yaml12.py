@@ -134,7 +134,8 @@ def parse(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise ConfigError(f"{place}: not valid YAML: {error.problem}") from None
+        context = f"{error.context}, " if str(error.problem).startswith("but ") else ""
+        raise ConfigError(f"{place}: not valid YAML: {context}{error.problem}") from None
     except Exception as error:  # whatever else a parser raises on foreign bytes is the file's fault
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{source}: not valid YAML: {reason}") from None
@@ -160,9 +161,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: byte {error.start + 1}", hint="Save it as UTF-8.") from None
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     data = parse(text, str(path))
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a pipeline is a mapping of keys, this is {type(data).__name__}")
+        found = {type(None): "empty", list: "a list"}.get(type(data), f"the value {data!r:.40}")
+        raise ConfigError(f"{path}: a pipeline is a mapping of keys, this is {found}")
     return data

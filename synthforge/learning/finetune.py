@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..core.config import check_values
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.interfaces import Benchmark
@@ -101,6 +102,7 @@ def finetune(
     Raises ConfigError for a split or task that is not there, or a test split; DataError for files that are not what
     they should be.
     """
+    check_values(config, "config")
     benchmark.for_learning(*splits)
     if len(set(splits)) == 1:
         raise ConfigError(f"the split '{splits[0]}' cannot both train and validate")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..core.config import check_values
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.foreign import read_json
@@ -131,6 +132,7 @@ def train(
 
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
+    check_values(config, "config")
     out = Path(out_dir)
     built, references = build_tasks(config.tasks)
     tasks = {name: (task, references[name]) for name, task in built.items()}

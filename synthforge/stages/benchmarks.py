@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError, did_you_mean
+from ..core.errors import ConfigError, at, did_you_mean
 from ..core.interfaces import Benchmark
 from ..core.pipeline import StageContext
 from ..core.provenance import read_state
@@ -46,7 +46,8 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[tuple
                 f"{context.where}.{key}: there is no split '{split}'", hint=did_you_mean(split, built.splits)
             )
         if not made:
-            built.items(split)
+            with at(f"{found.where}.root:"):
+                built.items(split)
     return built
 
 

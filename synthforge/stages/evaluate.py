@@ -78,7 +78,7 @@ def check(context: StageContext, config: EvaluateConfig) -> None:
         from ..learning.planned import check_sizes
 
         with promises.at(context.where):
-            check_sizes(promises.model(context, model, config.input_size).eval(), {"input_size": config.input_size})
+            check_sizes(promises.model(context, "model", config.input_size).eval(), {"input_size": config.input_size})
     _look(context, config)
     if config.box == "detector" or config.detector:
         from ..prediction.detectors import calibration

@@ -14,7 +14,7 @@ from ..core.errors import ConfigError
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.plugins import load_plugins
 from . import promises
-from .report import collect
+from .report import check_evaluations, collect
 
 if TYPE_CHECKING:
     from ..core.plugins import Plugins
@@ -36,8 +36,7 @@ class ExportConfig:
 
 def promise(context: StageContext, config: ExportConfig) -> Promise:
     """The same model; answers inputs of the wrong kind."""
-    for name in set(context.promised) - {"model"}:
-        promises.of_input(context, name, "evaluation")
+    check_evaluations(context)
     model = promises.of_input(context, "model", "model")
     if model.photographs:
         raise ConfigError(

@@ -34,8 +34,10 @@ def check(context: StageContext, config: FinetuneStage) -> None:
 
     splits = config.train_split, config.val_split
     benchmark = benchmarks.check(context, config.benchmark, [*zip(("train_split", "val_split"), splits, strict=True)])
+    for name, split in zip(("train_split", "val_split"), splits, strict=True):
+        with promises.at(f"{context.where}.{name}"):
+            benchmark.for_learning(split)
     with promises.at(context.where):
-        benchmark.for_learning(*splits)
         policy_of(config.augmentation)
     model = promises.of_input(context, "model", "model")
     task = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
@@ -53,7 +55,7 @@ def check(context: StageContext, config: FinetuneStage) -> None:
     if context.finished:
         return
     with promises.at(context.where):
-        shapes = promises.model(context, model, config.input_size)
+        shapes = promises.model(context, "model", config.input_size)
         check_adapter(shapes, benchmark.task, adapter_info(config, benchmark, benchmark.task))
         size = {"input_size" if config.input_size else "model": shapes.input_size}
         check_sizes(shapes, size, batch=min(config.batch_size, 2), adapted=benchmark.task)

@@ -22,7 +22,8 @@ def of_input(context: StageContext, name: str, *wanted: str) -> Promise:
         raise ConfigError(f"{where}: this key must be given", hint="Name an earlier stage or a folder.")
     folder = context.inputs[name]
     if promise is None:
-        promise = _of_folder(folder)
+        with at(f"{where}:"):
+            promise = _of_folder(folder)
     if promise.what not in wanted:
         found = f" but a {promise.what}" if promise.what else ""
         raise ConfigError(f"{where}: {folder} is no {' or '.join(wanted)}{found}")
@@ -56,13 +57,18 @@ def _of_folder(folder: Path) -> Promise:
 _FIELD = ("name", "kind", "unit", "frame", "schema", "description")
 
 
-def model(context: StageContext, promise: Promise, input_size: int = 0) -> FaceModel:
-    """The shapes of a promised model, built for crops of `input_size` pixels, 0 for its own."""
+def model(context: StageContext, name: str, input_size: int = 0) -> FaceModel:
+    """The shapes of the model that the input `name` is, built for crops of `input_size` pixels, 0 for its own."""
+    from ..core.shipped import DESCRIPTION
     from ..learning.model import build_tasks
     from ..learning.planned import planned
 
-    tasks, _ = build_tasks(list(promise.tasks.values()), context.plugins, where=f"{context.where}.model: ")
-    return planned(promise.network, tasks, input_size)
+    promise, where = of_input(context, name, "model"), f"{context.where}.{name}:"
+    if name not in context.promised:
+        where = f"{where} {context.inputs[name] / DESCRIPTION}:"
+    with at(where):
+        tasks, _ = build_tasks(list(promise.tasks.values()), context.plugins)
+        return planned(promise.network, tasks, input_size)
 
 
 def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str, Any]:

@@ -34,8 +34,16 @@ class ReportConfig:
 
 def check(context: StageContext, config: ReportConfig) -> None:
     """Answer a stage that evaluates nothing; folders of runs are looked through when the report is written."""
-    for name in context.promised:
-        promises.of_input(context, name, "evaluation")
+    check_evaluations(context)
+
+
+def check_evaluations(context: StageContext) -> None:
+    """Answer inputs `evaluations` that hold none."""
+    for name, folder in context.inputs.items():
+        if name in context.promised and name.startswith("evaluations"):
+            promises.of_input(context, name, "evaluation")
+        elif name.startswith("evaluations"):
+            _evaluations(folder, f"{context.where}.{name}")
 
 
 def run(context: StageContext, config: ReportConfig) -> None:
@@ -53,19 +61,23 @@ def collect(folders: Sequence[Path], plugins: Plugins, *, where: str) -> list[tu
 
     where: for messages. Raises DataError when a folder holds none, or one that cannot be read.
     """
-    from ..evaluation.store import NUMBERS, load_evaluation
+    from ..evaluation.store import load_evaluation
 
-    found: list[Path] = []
-    for folder in folders:
-        # An evaluation, its stage, or the run: the first depth that has any, and nothing that was set aside.
-        depths = [sorted(folder.glob(f"{above}{NUMBERS}")) for above in ("", "*/", "*/*/")]
-        here = next(([path.parent for path in paths if PREVIOUS not in path.parts] for paths in depths if paths), [])
-        if not here:
-            raise DataError(
-                f"{where}: no evaluation lies in {folder}", hint=f"An evaluate stage writes SPLIT/{NUMBERS} there."
-            )
-        found += here
+    found = [path for folder in folders for path in _evaluations(folder, where)]
     return [load_evaluation(path, plugins) for path in found]
+
+
+def _evaluations(folder: Path, where: str) -> list[Path]:
+    """The evaluations in a folder: it, its stage, or the run; the first depth that has any, nothing set aside."""
+    from ..evaluation.store import NUMBERS
+
+    depths = [sorted(folder.glob(f"{above}{NUMBERS}")) for above in ("", "*/", "*/*/")]
+    here = next(([path.parent for path in paths if PREVIOUS not in path.parts] for paths in depths if paths), [])
+    if not here:
+        raise DataError(
+            f"{where}: no evaluation lies in {folder}", hint=f"An evaluate stage writes SPLIT/{NUMBERS} there."
+        )
+    return here
 
 
 KIND = StageKind(

@@ -51,7 +51,7 @@ def check(context: StageContext, config: TrainStage) -> None:
         if initial.photographs:
             raise ConfigError(f"{context.where}.initial: this model has learned from photographs; training does not")
         with promises.at(f"{context.where}.initial"):
-            check_start(model, promises.model(context, initial))
+            check_start(model, promises.model(context, "initial"))
     found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}
     if not found:
         raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")

@@ -79,7 +79,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no file"):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
         read_yaml(tmp_path / "x.yaml")
 
 

@@ -64,7 +64,7 @@ def test_fine_tuning_learns_the_labels_of_a_benchmark(
 
 def test_it_never_ends_worse_than_it_began(model_dir: Path, tmp_path: Path) -> None:
     """With an absurd learning rate the untrained adapter, which is the identity, is the one that is kept."""
-    result = finetune(config(lr=30.0, epochs=3, ema=0.0), model_dir, BlobBenchmark(), tmp_path)
+    result = finetune(config(lr=10.0, epochs=3, ema=0.0), model_dir, BlobBenchmark(), tmp_path)
     assert result.metrics["loss"] <= result.before["loss"]
     images = torch.rand(2, 3, 32, 32)
     kept = load_model(tmp_path)
@@ -169,7 +169,7 @@ def test_a_label_network_learns_by_its_own_loss(model_dir: Path, tmp_path: Path)
 
 
 def test_patience_ends_it(model_dir: Path, tmp_path: Path) -> None:
-    result = finetune(config(lr=30.0, epochs=40, ema=0.0, patience=2), model_dir, BlobBenchmark(), tmp_path)
+    result = finetune(config(lr=10.0, epochs=40, ema=0.0, patience=2), model_dir, BlobBenchmark(), tmp_path)
     assert result.steps < 40 * 2
 
 

@@ -13,6 +13,9 @@ import pytest
 import yaml
 
 from synthforge.cli.main import main
+from synthforge.core.errors import ConfigError
+from synthforge.core.pipeline import load_pipeline
+from synthforge.stages import KINDS
 
 PIPELINE = """
 seed: 7
@@ -25,7 +28,12 @@ stages:
     resolution: 64
   unseen: {run: generate, annotators: [landmarks], seed: 1007, samples: 40, resolution: 64}
   standin: {run: standin, dataset: unseen, counts: {afw: 4, helen/trainset: 4, ibug: 4}}
-  model: {run: train, dataset: dataset, tasks: [keypoints, depth], network: {backbone: residual}, batch_size: 4}
+  model:
+    run: train
+    dataset: dataset
+    tasks: [{name: keypoints, head: light, width: 8}, {name: depth, head: light, width: 0.1}]
+    network: {backbone: residual, width: 0.1, channels: 8, input_size: 64}
+    batch_size: 4
   scores: {run: evaluate, model: model, benchmark: 300w, benchmark_root: standin, splits: [common]}
   adapted: {run: finetune, model: model, benchmark: 300w, benchmark_root: standin}
   small: {run: export, model: model, evaluations: [scores]}
@@ -49,9 +57,11 @@ WRONG = [
     ("stages.a/b", "{run: generate}", "a stage's name becomes a folder"),
     ("stages.a", "{run: generate}, a: {run: generate}", "the key 'a' stands twice"),
     ("stages.dataset.run", "genrate", "Did you mean 'generate'?"),
+    ("stages.dataset.run", "[generate]", "there is no stage ['generate']"),
     # names nobody knows
     (GENERATOR, "anyn", "Did you mean 'anny'?"),
     (f"{GENERATOR}.preset", "drivercamera", "Did you mean 'driver-camera'?"),
+    (f"{GENERATOR}.preset", "[webcam]", "has no preset ['webcam']"),
     ("stages.dataset.annotators", "[landmraks]", "annotators[0]: there is no annotator called 'landmraks'"),
     ("stages.dataset.annotators", "[{name: landmarks, schema: ibug86}]", "Did you mean 'ibug68'?"),
     ("stages.dataset.filters", "[visibel]", "Did you mean 'visible'?"),
@@ -85,8 +95,11 @@ WRONG = [
     ("stages.scores.model", '""', "this key must be given"),
     ("stages.scores.model", '"${"', "stages.scores.model: "),
     ("stages.adapted.benchmark", "{name: lapa, root: .}", "stages.adapted.benchmark_root: this is a stand-in for 300w"),
-    ("stages.adapted.train_split", "common", "stages.adapted: fine-tuning does not touch the test split"),
+    ("stages.adapted.train_split", "common", "train_split: fine-tuning does not touch the test split"),
     ("stages.small.model", "adapted", "has learned from photographs"),
+    ("stages.dataset.filters", "[{name: visible, landmarks: x}]", "filters[0]: 'visible' reads x"),
+    ("stages.adapted.with_levels", "true, with_features: false", "with_levels: needs with_features"),
+    ("stages.report.evaluations", "[tests]", "no evaluation lies in tests"),
     # ranges
     ("stages.dataset.samples", "1e11", "100,000,000,000 is out of range, which is 1 to 100,000,000"),
     ("stages.dataset.resolution", "100000", "100,000 px is out of range, which is 16 to 4,096 px"),
@@ -95,8 +108,16 @@ WRONG = [
     ("stages.dataset.depth_scale", "1e-300", "out of range"),
     ("stages.model.epochs", "0", "0 is out of range"),
     ("stages.model.ema", "1", "at least 0 and below 1"),
-    ("stages.model.augmentation", "{policy: light, rotation: 1000}", "augmentation.rotation: 1000 is out of range"),
-    ("stages.model.augmentation", "{policy: light, blur: [2, 1]}", "augmentation.blur: [2, 1] is out of range"),
+    (
+        "stages.model.augmentation",
+        "{policy: light, rotation: 1000}",
+        "rotation: 1,000 degrees is out of range",
+    ),
+    (
+        "stages.model.augmentation",
+        "{policy: light, blur: [2, 1]}",
+        "blur: 2 is out of range, which is 0 to 1",
+    ),
     ("stages.adapted.lr", ".inf", "inf is not a finite number"),
     (f"{GENERATOR}.camera.azimuth", "60", "azimuth_degrees: 3,437.75 degrees is out of range, which is -180 to 180"),
     (f"{GENERATOR}.camera.azimuth_degrees", ".nan", "is not a finite number"),
@@ -122,6 +143,24 @@ WRONG = [
     (f"{GENERATOR}.camera.azimuth_degrees", "{low: a, high: b}", "azimuth_degrees.low: a number is wanted, not 'a'"),
     (f"{GENERATOR}.head.gender_beta", "[0.2, 2]", "a number is wanted, not [0.2, 2]"),
 ]
+
+
+FILES = {
+    "": "a mapping of keys, this is empty",
+    "- run: generate": "a mapping of keys, this is a list",
+    "stages:\n\tdataset: {run: generate}": "wrong.yaml:2:1: not valid YAML: found character '\\t'",
+    "stages: {}\n---\nstages: {}": "expected a single document in the stream",
+    "stages: &a {dataset: *a}": "an alias stands inside what it refers to",
+    "stages: *nope": "undefined alias 'nope'",
+    "stages: !!python/name:os.system": "could not determine a constructor",
+    "stages:": "stages: a pipeline needs at least one stage",
+    "stages: {a: generate}": "stages.a: a stage is a mapping with the key 'run'",
+    "stages: {a: {<<: generate}}": "expected a mapping or list of mappings for merging",
+    "benchmark: {a: '${benchmark.a}'}": "benchmark.a: Recursive interpolation",
+    "stages: {a: {run: generate, start: '${defaults.first}'}}": "Interpolation key 'defaults.first' not found",
+    "stages: {..: {run: generate}}": "a stage's name becomes a folder",
+    "seed: true\nstages: {a: {run: generate}}": "seed: a whole number from 0 on, got True",
+}
 
 
 def written(key: str, value: str) -> str:
@@ -161,6 +200,16 @@ def test_it_is_answered_before_any_work(
     named_elsewhere = told.startswith("stages.") or "YAML" in told or "twice" in told or key.endswith(".azimuth")
     assert key in answers[0] or named_elsewhere
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("text", "told"), [*FILES.items(), ("Grüße".encode("latin-1"), "is not UTF-8 text: byte 3")])
+def test_a_file_that_is_no_pipeline(tmp_path: Path, text: str | bytes, told: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        load_pipeline(path, KINDS)
+    assert str(path) in caught.value.message
+    assert told in caught.value.message
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
