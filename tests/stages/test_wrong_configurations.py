@@ -97,7 +97,7 @@ WRONG = [
     ("stages.adapted.benchmark", "{name: lapa, root: .}", "stages.adapted.benchmark_root: this is a stand-in for 300w"),
     ("stages.adapted.train_split", "common", "train_split: fine-tuning does not touch the test split"),
     ("stages.small.model", "adapted", "has learned from photographs"),
-    ("stages.dataset.filters", "[{name: visible, landmarks: x}]", "filters[0]: 'visible' reads x"),
+    ("stages.unseen", "{run: generate, annotators: [depth], filters: [visible]}", "filters[0]: 'visible' reads"),
     ("stages.adapted.with_levels", "true, with_features: false", "with_levels: needs with_features"),
     ("stages.report.evaluations", "[tests]", "no evaluation lies in tests"),
     # ranges
