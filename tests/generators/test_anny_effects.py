@@ -250,7 +250,7 @@ def test_a_folder_of_pictures_is_the_background(generator: AnnyGenerator, folder
 def test_a_folder_without_pictures_says_so(folder: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    for place, message in ((empty, "no picture"), (tmp_path / "nowhere", "no folder")):
+    for place, message in ((empty, "holds no file ending in"), (tmp_path / "nowhere", "no folder")):
         with pytest.raises(ConfigError, match=message):
             build(build_config(AnnyConfig, {"background": {"folder": str(place)}}))
     (folder / "a.jpg").write_bytes(b"not a picture")
