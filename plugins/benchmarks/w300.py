@@ -92,8 +92,8 @@ class W300Config:
 class W300(Benchmark):
     """Landmarks on 300W, scored by NME over the outer eye corners.
 
-    Splits: `train` (AFW, HELEN and LFPW train, less val), `val` (our own share of it), `all-train` (both, for models
-    that learned from none of them), `common` (LFPW and HELEN test), `challenge` (iBUG), `full` (both) and
+    Splits: `train` (AFW, HELEN and LFPW train, less val); `val` (our own share of it); `all-train` (both, for models
+    that learned from none of them); `common` (LFPW and HELEN test); `challenge` (iBUG); `full` (both);
     `test_private` (300W indoor and outdoor).
     """
 

@@ -71,6 +71,7 @@ class _Pool:
     def __init__(self, work: Work, workers: int) -> None:
         context = multiprocessing.get_context("spawn")  # fork would copy the threads of libraries in an unknown state
         parcel = pickle.dumps(work)  # read by the worker in its own time, where an exception can be told
+
         # Hidden from the workers, which would run it again: the caller's script need not guard its main part.
         script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
         self.processes: dict[Connection, BaseProcess] = {}

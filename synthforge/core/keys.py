@@ -8,9 +8,11 @@
 `core.config.build_config` checks them; `synthforge plugins NAME` and the manual print them. An angle with the unit
 `rad` is radians in Python and degrees in YAML, where its name ends in `_degrees` (`tilt_degrees: 5.7`).
 
-A key's type may be a class of its own, such as a distribution. It takes part by these methods, each optional:
-`from_yaml(value, key)` (class method: short forms as the mapping they stand for), `scaled(mapping, factor)` (class
-method: the mapping in another unit) and `problem(key)` (what is wrong with the value, or an empty text).
+A key's type may be a class of its own, such as a distribution. It may have these methods:
+
+- class method `from_yaml(value, key)`: the mapping that a short form stands for
+- class method `scaled(mapping, factor)`: the mapping in another unit
+- `problem(key)`: what is wrong with the value, or an empty text
 """
 
 from __future__ import annotations

@@ -75,8 +75,9 @@ class ShardDataset:
     skip_damaged: give the next sound sample instead of raising, and count: `damaged` has the reason by shard and
     key (each DataLoader worker counts its own). shards: only the samples of these.
 
-    Of up to 256 shards every marker is read and checked at once, of more each when a sample of it is asked for, so that
-    opening reads the manifest alone. skip_damaged reads all of them, to know how many samples there are.
+    Of up to 256 shards every marker is read and checked at once. With more shards opening reads the manifest alone, and
+    a marker is read when a sample of its shard is asked for. skip_damaged reads all of them, to know how many samples
+    there are.
 
     Nothing is locked and no file position is shared: instances may be used from many threads, forked and pickled.
     Raises DataError that names shard and key.

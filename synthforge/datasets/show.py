@@ -29,8 +29,8 @@ def contact_sheet(
     """Draw a row of tiles for each sample into a PNG and return its path.
 
     columns: field names; None for the image and every field that can be drawn. Labels come in the colours of their
-    schema with a legend below, depth from near (bright) to far with its range in metres, normals as (n + 1) / 2,
-    2-D points over the image: filled where visible, hollow where not. tile: side of a tile in pixels.
+    schema with a legend below; depth from near (bright) to far with its range in metres; normals as (n + 1) / 2;
+    2-D points over the image, hollow where not visible. tile: side of a tile in pixels.
 
     Raises DataError for a column that the dataset does not have or that has no picture, and for no samples.
     """

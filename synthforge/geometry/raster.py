@@ -78,8 +78,8 @@ class Rasteriser(Protocol):
             projection: "perspective", pixel = K (x / z, y / z, 1), or "orthographic", pixel = K (x, y, 1), where
                 z may have any sign and interpolates linearly.
 
-        A triangle with a vertex nearer than `NEAR` metres (perspective only), with a vertex that is not finite, or
-        with one that projects further than 32768 pixels from the image origin is dropped whole: nothing is clipped.
+        Nothing is clipped. A triangle is dropped whole where a vertex is nearer than `NEAR` metres (perspective only),
+        is not finite, or projects further than 32768 pixels from the image origin.
         A head in front of a camera never comes near these limits.
 
         Raises:

@@ -7,7 +7,7 @@ or a left one. So triangles that share an edge cover every pixel exactly once.
 The z-buffer is a 64-bit key per pixel: depth in the high word, triangle id in the low one. Drawing takes the minimum,
 so the result does not depend on the order of triangles or threads. Of equal depths the smaller id wins.
 
-A CPU launch runs its threads one after the other and pays about 30 ns for each, so every kernel handles `span`
+A CPU launch runs its threads one after the other and pays about 30 ns for each. So every kernel handles `span`
 neighbouring items a thread: all of a row or an image on the CPU, one on CUDA.
 
 No `from __future__ import annotations` here: warp reads the annotations of kernels.

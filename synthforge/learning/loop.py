@@ -108,7 +108,7 @@ class TrainingJob:
 def run(fabric: Fabric, job: TrainingJob, out: Path, *, title: str) -> tuple[nn.Module, State]:
     """Train to the end, from the checkpoint in `out` where there is one; the averaged model and the final state.
 
-    Raises SynthForgeError when a loss, a gradient or a weight is not finite any more, before anything of it is saved;
+    Raises SynthForgeError when a loss, a gradient or a weight is not finite (nothing of it is saved);
     DataError for a checkpoint of another run or a damaged one; Interrupted after Ctrl-C or SIGTERM, when it has saved.
     """
     return Loop(fabric, job, out, title).run()

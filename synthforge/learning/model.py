@@ -305,7 +305,7 @@ def load_model(
 
     plugins: where its tasks are found, by default everything installed. input_size: pixels of a crop; 0 for those that
     `task` is best at by the model's own description, or without a task those it was trained on. Raises
-    DataError for a folder that holds no model or a damaged one, PluginError when a task it needs is not installed,
+    DataError for a folder that holds no model or a damaged one; PluginError when a task it needs is not installed;
     ConfigError when the network cannot take crops of that size.
     """
     folder = Path(folder)

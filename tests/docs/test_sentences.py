@@ -1,14 +1,19 @@
-"""The manual is written in sentences that a stranger reads once: at most 30 words."""
+"""Manual, docstrings and comments are written in sentences that a stranger reads once: at most 30 words."""
 
 from __future__ import annotations
 
+import ast
+import io
 import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = [path for folder in ("synthforge", "plugins") for path in sorted((ROOT / folder).rglob("*.py"))]
 MOST = 30
 
 
@@ -60,3 +65,32 @@ def test_lines_are_no_duplicates_in_the_changelog() -> None:
     """Nothing is told twice."""
     lines = [line for line in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines() if line.startswith("- ")]
     assert len(lines) == len(set(lines))
+
+
+def texts(source: str) -> Iterator[str]:
+    """Docstrings, and comments of consecutive lines as one text each."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield ast.get_docstring(node) or ""
+    block, last = "", -1
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            joined = token.line.lstrip().startswith("#") and token.start[0] == last + 1
+            if not joined:
+                yield block
+                block = ""
+            block += token.string.lstrip("#:") + "\n"
+            last = token.start[0]
+    yield block
+
+
+def test_no_sentence_of_the_code_is_long() -> None:
+    """Split a long sentence, or make it a list."""
+    long = []
+    for path in CODE:
+        for text in texts(path.read_text(encoding="utf-8")):
+            text = re.sub(r"; |: (?=[a-z_]+[:,] )", ". ", text)
+            for each in sentences(text):
+                if words(each) > MOST:
+                    long.append(f"{path.relative_to(ROOT)}: {words(each)} words: {each}")
+    assert not long, "\n".join(long)

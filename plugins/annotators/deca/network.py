@@ -18,8 +18,10 @@ INPUT = 224  # side of the crop in pixels
 
 @dataclass(frozen=True)
 class Code:
-    """What the encoder says of a face: FLAME shape (B,100), albedo (B,50), expression (B,50), pose (B,6: global and jaw
-    axis-angle, radians), camera (B,3: scale and shift of a scaled orthographic view, crop units), light (B,27).
+    """What the encoder says of a face.
+
+    shape (B,100), albedo (B,50), expression (B,50): FLAME's; pose (B,6): global and jaw axis-angle, radians;
+    camera (B,3): scale and shift of a scaled orthographic view, crop units; light (B,27).
     """
 
     shape: torch.Tensor

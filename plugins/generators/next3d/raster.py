@@ -1,6 +1,6 @@
 """Orthographic rasterisation of a mesh into the four views of the dynamic planes.
 
-Every float32 operation and its order are part of the result: the networks learned which pixel sees which face, and
+Every float32 operation and its order are part of the result. The networks learned which pixel sees which triangle, and
 a coverage test that differs in the last bit moves single pixels.
 """
 

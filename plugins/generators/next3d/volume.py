@@ -232,8 +232,8 @@ class Volume:
 def march_weights(distance: torch.Tensor, density: torch.Tensor) -> torch.Tensor:
     """What each interval adds to its ray: sorted distances (...,N) and raw densities (...,N) -> (...,N-1)."""
     middle = F.softplus((density[..., 1:] + density[..., :-1]) / 2 - 1)
-    # The exponential rounded to the nearest float32: a vectorised one may be off by a step of 6e-8, and where a
-    # ray meets next to nothing a single step moves its depth by centimetres.
+    # The exponential rounded to the nearest float32. A vectorised one may be off by a step of 6e-8. Where a
+    # ray meets next to nothing, a single step moves its depth by centimetres.
     passed = -middle * (distance[..., 1:] - distance[..., :-1])
     exact = passed if passed.device.type == "mps" else passed.double()  # Apple's GPUs have no float64
     opacity = 1 - torch.exp(exact).float()

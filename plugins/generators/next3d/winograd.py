@@ -1,7 +1,7 @@
 """3x3 convolutions on the CPU with 2.25 instead of 9 multiplications an output pixel (Winograd 1980; Lavin 2016).
 
-F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity, about five times more accurate than the usual 0, +-1, +-2:
-the largest error is about 1e-5 for outputs of unit variance (the direct convolution has 2e-6). Images are (H,W,C), so
+F(4x4, 3x3) with the points 0, +-3/4, +-3/2 and infinity, about five times more accurate than the usual 0, +-1, +-2.
+The largest error is about 1e-5 for outputs of unit variance (the direct convolution has 2e-6). Images are (H,W,C), so
 that every step is a matrix product over runs of channels. Strips of tile rows are transformed, multiplied and
 transformed back one after the other, so that they stay in the cache. Each thread works on strips of its own: dividing
 every small product among the threads would spend most of the time waiting.

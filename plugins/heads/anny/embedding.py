@@ -43,8 +43,8 @@ BROW_REACH = 0.965
 #: metres from the middle of the eyeball down to 0 and 16
 JAW_END_BELOW = 0.0005
 
-#: Eyes are marked where their white ends, inside of the skin's corners (m), and the lids' points frame the iris, which
-#: lies nearer the nose: shares of the margin from the inner corner
+#: Eyes are marked where their white ends, this far inside of the skin's corners (m). The lids' points frame the iris,
+#: which lies nearer the nose: shares of the margin from the inner corner.
 INNER_CANTHUS, OUTER_CANTHUS = 0.0009, 0.0021
 LID_SHARES = (0.32, 0.585)
 

@@ -30,6 +30,7 @@ FACE_LENGTH = 1.15
 #: JAW_SLIDES * distance of the outer eye corners * sin(yaw)
 JAW_SLIDES = 0.038
 _SLIDE_ENDS = 0.25  # over this last share of the way to the ear that movement fades to zero
+
 #: On a turned face annotators mark the edge that is seen on its far side: the ridge of the nose, the rim of the lips,
 #: the bend of the brow. A point with (a, b), in metres, moves by a * sin(yaw) sideways and b * sin(pitch) upwards in
 #: the picture. Yaw and pitch are those of the head, seen from the camera.

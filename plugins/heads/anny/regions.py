@@ -2,8 +2,8 @@
 
 The answer is a table: every triangle has its own little map of CELLS x CELLS class ids, indexed by the first two
 barycentric coordinates. One look-up a pixel, no seams, and the same array serves a GPU kernel. It is computed from the
-canonical head, where each class is bounded by a level set of `anatomy` (the landmarks lie on the same ones) or
-by a smooth curve in the front or side view.
+canonical head. Each class is bounded there by a level set of `anatomy`, on which the landmarks lie, too, or by a smooth
+curve in the front or side view.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _HAIRLINE = (
     *((-0.010, 0.000), (0.007, 0.000), (0.016, 0.016), (0.024, 0.031), (0.034, 0.047), (0.050, 0.071)),
     *((0.064, 0.085), (0.075, 0.089), (0.200, 0.089)),
 )
-# Where neck meets torso: height (m) on the midline at z = 0, its rise towards the back per metre, and its rise with the
-# square of the distance from the midline (1/m), along the slope of the trapezius. It follows the rig's own neck bone.
+# Where neck meets torso, along the slope of the trapezius and following the rig's own neck bone. Height (m) on the
+# midline at z = 0; its rise towards the back per metre; its rise with the square of the distance from the midline (1/m).
 _COLLAR = (-0.1456, 0.2, 4.5)
 #: the face goes on a little below the jaw line (m): its landmarks lie in the skin, not on the boundary
 _JAW_MARGIN = 0.004

@@ -22,8 +22,8 @@ _SHIFT_SIGMA = 0.06
 _BROWS = ("eyebrows-angle", "eyebrows-trans-up")
 _BROW_SIGMA = 0.28
 # Where a slider's middle is not the mean face: MakeHuman's lips are full ones. Adults' vermilion is 8 to 9 mm high
-# above and 9 to 10 mm below the line of contact, at a distance of the outer canthi of 88 to 91 mm (Farkas 1994); its
-# base mesh has 10 and 12.5 mm.
+# above the line of contact and 9 to 10 mm below it (Farkas 1994). That is for outer canthi 88 to 91 mm apart. The base
+# mesh has 10 and 12.5 mm.
 MIDDLES: dict[str, float] = {
     "mouth-upperlip-height-incr": -0.45,
     "mouth-upperlip-middle-up": -0.4,
@@ -74,6 +74,7 @@ _GROUPS: tuple[tuple[str, ...], ...] = (
     ("jawForward",),
 )
 _SHUT_SMILES = 0.2  # the share of smiles that show no teeth: most people smile for a camera
+
 # Of each pair only the stronger stays: the muscles pull against each other, or the meshes would collide.
 _OPPOSITES: tuple[tuple[str, str], ...] = (
     ("browDown", "browOuterUp"),

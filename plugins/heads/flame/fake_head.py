@@ -1,7 +1,7 @@
 """A made-up head with FLAME's numbers of vertices, faces and texture corners, and nothing of FLAME's shape.
 
-An egg that is open at the neck and two balls for eyes: 73 rings of 60 vertices and a pole, and twice 11 rings of 29
-with two poles, is 5023 vertices, 9976 faces and, with one seam on each part, 5118 texture corners.
+An egg that is open at the neck (73 rings of 60 vertices and a pole) and two balls for eyes (11 rings of 29 and two
+poles). That is 5023 vertices, 9976 faces and, with one seam on each part, 5118 texture corners.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Light from everywhere: kinds of surroundings as lobes, turned into irradiance by order-2 spherical harmonics.
 
 Ramamoorthi and Hanrahan, "An efficient representation for irradiance environment maps" (2001): nine numbers a colour
-give the irradiance on any unoccluded surface within a few percent. They are kept as the polynomial of the unit normal
-n = (x, y, z): c0 + c1 x + c2 y + c3 z + c4 xx + c5 zz + c6 xy + c7 yz + c8 zx (yy follows from xx + yy + zz = 1).
+give the irradiance on any unoccluded surface within a few percent. They are kept as a polynomial of the unit normal
+n = (x, y, z), where yy follows from xx + yy + zz = 1:
+
+    c0 + c1 x + c2 y + c3 z + c4 xx + c5 zz + c6 xy + c7 yz + c8 zx
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 # Reflectance of bloodless, unpigmented skin, and how strongly one unit of melanin and of haemoglobin absorb in the
-# three channels: melanin rises towards blue as in Jacques, "Optical properties of biological tissues" (2013), sec. 3,
-# haemoglobin peaks in green. The floor is light scattered back by the surface layer, which no pigment removes.
+# three channels. Melanin rises towards blue as in Jacques, "Optical properties of biological tissues" (2013), section
+# 3; haemoglobin peaks in green. The floor is light scattered back by the surface layer, which no pigment removes.
 _DERMIS = np.array([0.78, 0.58, 0.46])
 _MELANIN = np.array([1.0, 1.28, 1.6])
 _BLOOD = np.array([0.12, 1.0, 0.85])

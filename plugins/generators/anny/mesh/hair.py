@@ -87,8 +87,10 @@ def _grid_faces() -> np.ndarray:
 def hits(
     mm: np.ndarray, faces: np.ndarray, directions: np.ndarray, tolerance: float = _TOLERANCE
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distances (R,F) at which rays (R,3) from the skull's centre leave through faces, inf where they do not, and the
-    barycentric weights u, v (R,F) of the faces' second and third vertices there. tolerance: by which faces are widened.
+    """Where rays (R,3) from the skull's centre leave through triangles: distances (R,F), inf where they do not.
+
+    Also the barycentric weights u, v (R,F) of the triangles' second and third vertices. tolerance: by which triangles
+    are widened.
 
     Moeller and Trumbore, "Fast, minimum storage ray/triangle intersection" (1997).
     """

@@ -1,7 +1,7 @@
 """Kernels at the vertices: hair grows, light falls, and what varies slowly over the skin is painted.
 
-Light is computed per vertex and interpolated: the mesh is about as fine as the pixels of a 256 x 256 picture (3 mm), at
-a fifth of the cost of doing it per pixel.
+Light is computed per vertex and interpolated, at a fifth of the cost of doing it per pixel. The mesh is about as fine
+as the pixels of a 256 x 256 picture (3 mm).
 
 One source for CPU and CUDA. As in `synthforge.geometry`, a thread handles `span` neighbouring items: all of an image on
 the CPU, one on CUDA. No `from __future__ import annotations` here: warp reads the annotations of kernels.

@@ -27,9 +27,9 @@ wp.set_module_options({"enable_backward": False})
 def build_tiles() -> np.ndarray:
     """Three periodic textures, (3 * TEXELS,4) float32, rows of texels one after the other, values about [-1, 1].
 
-    SKIN: blotches, fine grain, and the two slopes of a bumpy relief. STRANDS, whose rows run across the hair and whose
-    columns along it: brightness of strands, width of locks (nearly constant along a lock), a uniform number in [0, 1]
-    that decides which strand is missing first, slow brightness. CLOUDS: slow clouds, finer clouds, and two independent
+    SKIN: blotches, fine grain, and the two slopes of a bumpy relief. STRANDS (rows run across the hair, columns along
+    it): brightness of strands; width of locks, nearly constant along a lock; a uniform number in [0, 1] that decides
+    which strand is missing first; slow brightness. CLOUDS: slow clouds, finer clouds, and two independent
     white noises.
     """
     rng = np.random.default_rng(20260)

@@ -1,6 +1,6 @@
 """Hands at the face and things held in front of it: microphones, cups, phones, plain rounded things.
 
-A hand is six lofts (palm with forearm, four fingers, a thumb) draped over the face: each ring lies on the skin or,
+A hand is six lofts (palm with forearm, four fingers, a thumb) draped over the face. Each ring lies on the skin or,
 where the skin falls away faster than a finger bends, above it. Local axes: x towards the thumb of a right hand, y along
 the fingers, n away from the face.
 """
