@@ -2,8 +2,8 @@
 
 Everything the landmarks and the regions share: lid margins, lips, brow ridge, jaw line. Each is a level set of a scalar
 at the vertices, so that labels and points agree by construction. Facts used: the base mesh's groups, edge loops,
-muscles' actions and surface normals, and the islands of its texture map. MakeHuman cuts the texture where the lids meet the
-eyeball and where the lips meet the mouth cavity. No detector enters and nothing is fitted to annotations; the
+muscles' actions and surface normals, and the islands of its texture map. MakeHuman cuts the texture where the lids meet
+the eyeball and where the lips meet the mouth cavity. No detector enters and nothing is fitted to annotations; the
 brow's head drop and tail length were judged by eye on annotated photographs (see `embedding`).
 """
 

@@ -47,7 +47,7 @@ _HAIRLINE = (
     *((0.064, 0.085), (0.075, 0.089), (0.200, 0.089)),
 )
 # Where neck meets torso, along the slope of the trapezius and following the rig's own neck bone. Height (m) on the
-# midline at z = 0; its rise towards the back per metre; its rise with the square of the distance from the midline (1/m).
+# midline at z = 0; its rise towards the back per metre; its rise with the squared distance from the midline (1/m).
 _COLLAR = (-0.1456, 0.2, 4.5)
 #: the face goes on a little below the jaw line (m): its landmarks lie in the skin, not on the boundary
 _JAW_MARGIN = 0.004
