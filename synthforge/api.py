@@ -6,7 +6,6 @@ interrupted calls resume, and results of other arguments are set aside (see docs
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from .core.camera import Camera
 from .core.errors import UserError as UserError
+from .core.foreign import read_json
 from .core.pipeline import Pipeline, make_pipeline, run_pipeline
 from .core.plugins import load_plugins
 from .core.shipped import find_model
@@ -243,4 +243,4 @@ def _run(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugi
 
 def _trained(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Trained:
     folder = _run(kind, out, values, seed, plugins)
-    return Trained(folder, json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["final"])
+    return Trained(folder, read_json(folder / "metrics.json")["final"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from .environment import hidden
 from .errors import AssetError, DataError
 from .files import cache_dir, sha256_of, write_json
+from .foreign import read_json
 
 
 def checksum(path: Path) -> str:
@@ -50,7 +50,7 @@ def cache_file() -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        found = json.loads(cache_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(cache_file())
+    except DataError:
         return {}
     return found if isinstance(found, dict) else {}

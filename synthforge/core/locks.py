@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from .errors import DataError, UserError
 from .files import alive, clean_stale
+from .foreign import parse_json
 
 LOCK_FILE = ".lock"
 # What `flock` answers on file systems that have no locks; there the process named in the file decides.
@@ -115,7 +116,7 @@ def _acquire(file: IO[str], shared: bool = False) -> bool:
         if shared and found.get("shared"):
             return True
         if found.get("host") == socket.gethostname():
-            return found.get("process") in (None, os.getpid()) or not alive(int(found["process"]))
+            return found["process"] == os.getpid() or not alive(found["process"])
         return not found
     return True
 
@@ -130,10 +131,11 @@ def _holder(file: IO[str]) -> str:
 def _read(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
-        found = json.loads(file.read())
-    except ValueError:
+        found = parse_json(file.read(4096).encode(), LOCK_FILE)
+    except (DataError, ValueError):  # ValueError: bytes that are no UTF-8
         return {}
-    return found if isinstance(found, dict) else {}
+    process = found.get("process") if isinstance(found, dict) else None
+    return found if isinstance(process, int) and 0 < process < 2**31 else {}
 
 
 def _now() -> str:

@@ -8,7 +8,6 @@ The rest of the scenes are drawn independently. `distributions.html` compares th
 from __future__ import annotations
 
 import dataclasses
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +165,7 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     from ..core.files import write_json
+    from ..core.foreign import read_json
     from ..datasets.reader import ShardDataset
     from ..learning.data import needed_fields
     from ..learning.hardness import hardness, sample_losses
@@ -173,7 +173,7 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
 
     path, folder = context.out / SCORES, context.inputs["model"]
     if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_json(path, hint="Delete it; it is made again.")
         return {**kept, "hardness": np.asarray(kept["hardness"])}
     model = load_model(folder, plugins=context.plugins)
     dataset = ShardDataset(context.inputs["dataset"], fields=needed_fields(model.tasks.values(), manifest))
