@@ -25,10 +25,11 @@ from .machine import check_config
 from .parts import Part
 from .plugins import Plugins, load_plugins
 from .provenance import PREVIOUS, STATE_FILE, counted, damaged, digest, entries, folder_digest, read_state, way_out
+from .ranks import launched
 from .references import bind_keys
 from .shipped import given_folder
 from .stage import Promise as Promise
-from .stage import Stage, StageRun
+from .stage import Stage, StageRun, wait_for
 from .stage import StageContext as StageContext
 from .stage import StageKind as StageKind
 from .stage import StageResult as StageResult
@@ -147,7 +148,12 @@ def run_pipeline(
     Everything that can be checked beforehand is checked before the first stage starts. check: hold finished files
     against their checksums, not their sizes alone. dry: only say what would run and why; nothing is written.
     part: of the shards of one generate stage; several processes may make theirs in one folder.
+
+    Of processes that a launcher started together for a stage that spreads over them, the first does everything; the
+    others wait for its results and take part in such stages alone.
     """
+    if follows := not dry and _follows(pipeline):
+        say = _silent
     contexts: dict[str, StageContext] = {}
     promises: dict[str, Promise] = {}
     check_writable(out)
@@ -165,15 +171,33 @@ def run_pipeline(
     _check_lacking(pipeline, contexts)
     fingerprints: dict[str, str] = {}
     results = []
-    with nullcontext() if dry else locked(out, shared=part is not None):
+    with nullcontext() if dry or follows else locked(out, shared=part is not None):
         for stage in pipeline.stages:
             context = contexts[stage.name]
-            with nullcontext() if dry or context.out == out else locked(context.out):
-                ready = StageRun.of(stage, context, _facts(pipeline, stage, context, fingerprints), check)
-                result = ready.planned() if dry else ready.run_part() if part else ready.run()
+            with nullcontext() if dry or follows or context.out == out else locked(context.out):
+                facts = _facts(pipeline, stage, context, fingerprints)
+                if joins := follows and stage.spreads:
+                    wait_for({context.inputs[k]: fingerprints.get(name, "") for k, name in stage.references.items()})
+                ready = StageRun.of(stage, context, facts, check)
+                if joins:
+                    result = ready.join()
+                elif dry or follows:
+                    result = ready.planned()
+                else:
+                    result = ready.run_part() if part else ready.run()
             fingerprints[stage.name] = result.fingerprint
             results.append(result)
     return results
+
+
+def _follows(pipeline: Pipeline) -> bool:
+    """Whether a launcher started this process beside a first one, to share the work of a stage."""
+    started = launched()
+    return started is not None and started.rank > 0 and any(stage.spreads for stage in pipeline.stages)
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 def _check_free(out: Path) -> None:

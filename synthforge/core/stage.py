@@ -84,7 +84,8 @@ class StageKind:
     stage, in order, before the first one runs. promise: then says what the stage will make. lacks: then called for
     every stage, says what is missing on this machine, so that all of it can be named at once. outside: a digest of what
     the stage reads outside the run. mends: the stage can make single missing files again; else a damaged result is made
-    anew as a whole. loose: patterns of files that nobody misses (logs).
+    anew as a whole. loose: patterns of files that nobody misses (logs). spreads: whether a configuration lets several
+    processes work on the stage together, as those of torchrun do.
     """
 
     name: str
@@ -98,6 +99,7 @@ class StageKind:
     lacks: Callable[[StageContext, Any], Sequence[str]] | None = None
     mends: bool = False
     loose: tuple[str, ...] = ()
+    spreads: Callable[[Any], bool] = lambda config: False
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,11 @@ class Stage:
     kind: StageKind
     config: Any
     where: str
+
+    @property
+    def spreads(self) -> bool:
+        """Whether several processes work on it together."""
+        return self.kind.spreads(self.config)
 
     @property
     def references(self) -> dict[str, str]:
@@ -136,6 +143,18 @@ class StageResult:
     fingerprint: str
     seconds: float = 0.0
     reason: str = field(default="")
+
+
+def wait_for(results: Mapping[Path, str]) -> None:
+    """Return when the stages with these folders and fingerprints are done; those without a fingerprint are."""
+    for folder, fingerprint in results.items():
+        while fingerprint and not _is_done(folder, fingerprint):
+            time.sleep(0.5)
+
+
+def _is_done(folder: Path, fingerprint: str) -> bool:
+    state = read_state(folder)
+    return state is not None and state["state"] == "done" and state["fingerprint"] == fingerprint
 
 
 @dataclass
@@ -237,6 +256,14 @@ class StageRun:
         self.stage.kind.run(context, self.stage.config)
         result.seconds = time.monotonic() - begin
         result.status = "part done"
+        return result
+
+    def join(self) -> StageResult:
+        """Take part in a stage whose first process does all else: makes room, and records the result."""
+        result = self.planned()
+        if result.status != "up to date" and not any(map(self._suits, self._kept())):
+            self.stage.kind.run(self.context, self.stage.config)
+            result.status = "done"
         return result
 
     def _make_room(self) -> str:

@@ -41,6 +41,16 @@ class JointDataset:
     def __len__(self) -> int:
         return self._ends[-1]
 
+    @property
+    def spans(self) -> list[range]:
+        """The indices of each shard's samples, in order."""
+        begins = [0, *self._ends]
+        return [
+            range(begin + span.start, begin + span.stop)
+            for begin, part in zip(begins, self.parts, strict=False)
+            for span in part.spans
+        ]
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         index = range(len(self))[index]
         part = bisect.bisect_right(self._ends, index)

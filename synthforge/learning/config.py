@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.config import key
-from ..core.errors import did_you_mean
+from ..core.errors import ConfigError, did_you_mean
 from ..core.foreign import check_arguments
 from ..core.machine import need_device
+from ..core.ranks import launched
 from ..core.tables import Default
 from .networks.backbone import BACKBONES
 
@@ -17,7 +18,7 @@ CONSISTENCY = ("features", "outputs", "both")
 WEIGHTING = ("fixed", "uncertainty")
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
-STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn")
+STRATEGIES = ("auto", "ddp", "ddp_fork", "ddp_spawn", "fsdp")
 # model.json may come from anyone: a small file must not ask for all memory.
 MAX_SIDE = 4096
 # More samples than any dataset has: beyond it stands a slip of the pen.
@@ -119,6 +120,14 @@ class SamplingConfig:
     budget: int = key(0, "Samples in the subset of `random` and `active`.", low=1)
     temperature: float = key(0.2, "Temperature of `active`; 0 draws evenly.", low=0)
     every: int = key(10, "Epochs between two draws of `active`.", low=1)
+    shards: int = key(
+        0,
+        "Number of shards whose samples are shuffled among each other; an epoch then reads shard by shard, each once. "
+        "0 shuffles all samples, for datasets that are near at hand.",
+        low=0,
+        high=MANY,
+        since="0.1",
+    )
 
     def __post_init__(self) -> None:
         if self.policy != "all" and not self.budget:
@@ -138,8 +147,9 @@ class HardwareConfig:
     nodes: int = key(1, "Machines.", low=1, high=65536)
     strategy: str = key(
         "auto",
-        "How processes start. `auto`: one process for one device; the launcher's under torchrun or SLURM; else fork on "
-        "a CPU and spawn on a GPU.",
+        "How processes share the work. In `auto` and the kinds of `ddp` each has the whole model, in `fsdp` a part of "
+        "weights, gradients and optimiser state. The processes are the launcher's under torchrun or SLURM; else they "
+        "are forked on a CPU and spawned on a GPU.",
         choices=STRATEGIES,
     )
     workers: int = key(-1, "Processes that read and crop; -1 is one a core less the trainer's own.", low=-1, high=1024)
@@ -156,9 +166,21 @@ class HardwareConfig:
         0.0, "Memory for decoded crops, of all processes together; not used by the sampling `active`.", unit="GB", low=0
     )
 
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return self.devices * self.nodes
+
     def check(self) -> None:
         """Raise ConfigError for devices that are not there."""
         need_device("accelerator", self.accelerator.replace("gpu", "cuda"), self.devices)
+        started = launched()
+        if started is not None and self.processes > 1 and started.world != self.processes:
+            raise ConfigError(
+                f"hardware: {self.nodes} nodes with {self.devices} devices are {self.processes} processes, and "
+                f"{started.world} were started",
+                hint="Let hardware.nodes and hardware.devices be what torchrun or srun was told.",
+            )
 
 
 @dataclass
@@ -232,9 +254,10 @@ class TrainConfig:
             if size not in (self.network.input_size, *self.more_sizes):
                 raise ValueError(f"task_sizes.{task}: {size} is neither network.input_size nor one of more_sizes")
         _has_an_end(self)
-        devices = self.hardware.devices * self.hardware.nodes
-        if self.batch_size % devices:
-            raise ValueError(f"batch_size: {self.batch_size} does not divide over {devices} devices")
+        if self.batch_size % self.hardware.processes:
+            raise ValueError(f"batch_size: {self.batch_size} does not divide over {self.hardware.processes} devices")
+        if self.hardware.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ValueError("precision: 16-mixed does not go with hardware.strategy: fsdp; bf16-mixed does")
         if not self.tasks:
             raise ValueError("tasks: at least one is needed")
 

@@ -6,6 +6,7 @@ A batch is a flat dict of tensors that the default collation can make. Everythin
 
 from __future__ import annotations
 
+import itertools
 import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from ..core.errors import DataError, SynthForgeError
+from ..core.errors import ConfigError, DataError, SynthForgeError
 from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.records import Field, RealItem
 from ..core.schemas import IGNORE
@@ -276,11 +277,18 @@ def task_targets(
 
 
 class EpochBatches:
-    """Batches of (epoch, index) for one of `world` processes: every sample at most once an epoch, in a seeded order.
+    """Batches of (epoch, index) for one of `world` processes, the same samples for any number of them.
 
-    Iterates from batch `start` of epoch `first` to the end of epoch `last - 1`. An incomplete last batch is dropped
-    unless it is the only one, so that all processes take the same number of equal steps. Of the same
-    indices a process always sees the same share, every `world`-th: what it caches serves it again.
+    Epoch follows epoch, each with every sample once, in an order that (seed, epoch) decides alone. Batch b is the b-th
+    `batch_size` of that sequence: one that the end of an epoch cuts goes on in the next. Its samples stand by index,
+    and process `rank` takes the `rank`-th part of them, so that it mostly meets the same samples and shards again.
+
+    Iterates from batch `start`, counted from the begin of epoch `first`, to the end of epoch `last - 1`; what is left
+    there and fills no batch is dropped. Of few samples a batch has no more than there are.
+
+    spans: where the samples of each shard lie among the dataset's indices. With them an epoch takes the shards in a
+    random order, `together` at a time, whose samples are shuffled among each other: each shard is read once, and any
+    place of the sequence is found without what stands before it.
     """
 
     def __init__(
@@ -294,25 +302,56 @@ class EpochBatches:
         start: int = 0,
         rank: int = 0,
         world: int = 1,
+        spans: Sequence[range] = (),
+        together: int = 1,
     ) -> None:
-        self.indices = np.asarray(indices, np.int64)[rank::world]
+        self.indices = np.asarray(indices, np.int64)
         self.seed, self.first, self.last, self.start = seed, first, last, start
-        # one process keeps the order it had before there were shares
-        self.stream = f"order/{rank}" if rank else "order"
-        share = len(indices) // world
-        self.batch_size = max(1, min(batch_size, share))
-        self.per_epoch = share // self.batch_size
+        self.batch_size = max(1, min(batch_size, len(self.indices)) // world) * world
+        share = self.batch_size // world
+        self.mine = slice(rank * share, (rank + 1) * share)
+        self.spans, self.together = spans, together
+
+    def before(self, epoch: int) -> int:
+        """Batches, from the begin of epoch `first`, that are whole when `epoch` begins."""
+        return (epoch - self.first) * len(self.indices) // self.batch_size
 
     def __len__(self) -> int:
-        return max(0, (self.last - self.first) * self.per_epoch - self.start)
+        return max(0, self.before(self.last) - self.start)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for epoch in range(self.first, self.last):
-            order = self.indices[numpy_rng(self.seed, epoch, self.stream).permutation(len(self.indices))]
-            begin = self.start if epoch == self.first else 0
-            for step in range(begin, self.per_epoch):
-                low = step * self.batch_size
-                yield [(epoch, int(index)) for index in order[low : low + self.batch_size]]
+        sequence = self._sequence(self.start * self.batch_size)
+        for _ in range(len(self)):
+            yield sorted(itertools.islice(sequence, self.batch_size))[self.mine]
+
+    def _sequence(self, place: int) -> Iterator[tuple[int, int]]:
+        """(epoch, index) without end, from a place on."""
+        passed, skip = divmod(place, max(len(self.indices), 1))
+        for epoch in itertools.count(self.first + passed):
+            for name, part in self._parts(epoch):
+                if skip < len(part):
+                    order = numpy_rng(self.seed, epoch, name).permutation(len(part))
+                    yield from ((epoch, int(index)) for index in part[order[skip:]])
+                skip = max(0, skip - len(part))
+
+    def _parts(self, epoch: int) -> Iterator[tuple[str, np.ndarray]]:
+        """What is shuffled as one, with the name of its random numbers."""
+        if not self.spans:
+            yield "order", self.indices
+            return
+        cuts = np.searchsorted(self.indices, [*(span.start for span in self.spans), self.spans[-1].stop])
+        order = numpy_rng(self.seed, epoch, "shards").permutation(len(self.spans))
+        for low in range(0, len(order), self.together):
+            shards = [self.indices[cuts[i] : cuts[i + 1]] for i in order[low : low + self.together]]
+            yield f"order/{low}", np.concatenate(shards)
+
+
+def shard_spans(dataset: Any) -> list[range]:
+    """Where the samples of each shard of a dataset lie among its indices. Raises ConfigError where it has no shards."""
+    spans: list[range] | None = getattr(dataset, "spans", None)
+    if spans is None:
+        raise ConfigError("sampling.shards: this dataset has no shards", hint="Leave it at 0.")
+    return spans
 
 
 def make_loader(dataset: CropDataset, batches: Any, *, workers: int, pin: bool = False) -> DataLoader[Batch]:

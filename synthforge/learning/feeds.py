@@ -24,6 +24,7 @@ from .data import (
     prepare,
     read_batches,
     real_field,
+    shard_spans,
     task_targets,
 )
 from .fields import plan_for
@@ -47,7 +48,7 @@ class Stream:
     """The batches of one process, epoch after epoch.
 
     batch_size: of all processes together. subset(epoch): the indices an epoch sees; block(epoch): first epoch and end
-    of the epochs that share a subset, over which one loader runs.
+    of the epochs that share a subset, over which one loader runs. spans, together: see `EpochBatches`.
     """
 
     def __init__(
@@ -60,38 +61,46 @@ class Stream:
         *,
         subset: Callable[[int], Sequence[int] | np.ndarray],
         block: Callable[[int], tuple[int, int]] = lambda epoch: (0, FOREVER),
+        spans: Sequence[range] = (),
+        together: int = 1,
     ) -> None:
-        self.fabric, self.dataset, self.seed = fabric, dataset, seed
-        self.local = max(1, batch_size // fabric.world_size)
+        self.fabric, self.dataset, self.seed, self.batch_size = fabric, dataset, seed, batch_size
+        self.spans, self.together = spans, together
         self.workers = hardware.worker_count(config)
         self.subset, self.block = subset, block
         if config.cache_gb:
             dataset.reserve()
 
-    def _order(self, first: int, last: int, start: int = 0) -> EpochBatches:
-        return EpochBatches(
-            self.subset(first),
-            self.local,
+    def _order(self, epoch: int, position: int = 0) -> EpochBatches:
+        """The batches of the block of an epoch, from a position in that epoch on."""
+        first, last = self.block(epoch)
+        order = EpochBatches(
+            self.subset(epoch),
+            self.batch_size,
             self.seed,
             first=first,
             last=last,
-            start=start,
             rank=self.fabric.global_rank,
             world=self.fabric.world_size,
+            spans=self.spans,
+            together=self.together,
         )
+        order.start = order.before(epoch) + position
+        return order
 
     @property
     def global_batch(self) -> int:
         """Samples a batch, over all processes: fewer than asked for where there are not as many."""
-        return self._order(0, 1).batch_size * self.fabric.world_size
+        return self._order(0).batch_size
 
     def per_epoch(self, epoch: int) -> int:
-        """Batches of an epoch."""
-        return self._order(epoch, epoch + 1).per_epoch
+        """Batches that end in an epoch."""
+        order = self._order(epoch)
+        return order.before(epoch + 1) - order.before(epoch)
 
     def batches(self, epoch: int, position: int) -> Iterator[Batch]:
         """Batches from there to the end of the block of epochs that share a subset."""
-        order = self._order(epoch, self.block(epoch)[1], position)
+        order = self._order(epoch, position)
         return read_batches(
             make_loader(self.dataset, order, workers=self.workers, pin=self.fabric.device.type == "cuda")
         )
@@ -161,6 +170,8 @@ class SyntheticFeed:
             seed,
             subset=sampling.subset,
             block=sampling.block,
+            spans=shard_spans(faces.dataset) if config.sampling.shards else (),
+            together=config.sampling.shards,
         )
 
     def forward(self, module: nn.Module, batch: Batch, state: State) -> dict[str, torch.Tensor]:
@@ -172,9 +183,10 @@ class SyntheticFeed:
         matrix = None
         consistency = self.config.self_supervision
         if consistency.weight:
-            stream = f"affine/{state.position % self.config.accumulate}/{self.fabric.global_rank}"
-            drawn = draw_affine(consistency, len(images), torch_rng(self.seed, state.step, stream))
-            matrix = drawn.to(images.device)
+            stream = f"affine/{state.position % self.config.accumulate}/0"
+            count, rank = len(images), self.fabric.global_rank
+            drawn = draw_affine(consistency, count * self.fabric.world_size, torch_rng(self.seed, state.step, stream))
+            matrix = drawn[count * rank : count * (rank + 1)].to(images.device)
         active = self.config.sampling.policy == "active"
         figures: dict[str, torch.Tensor] = module(images, task_targets(targets, self.members), matrix, active)
         if active:

@@ -176,13 +176,10 @@ class _FinetuneJob:
         best.offer(module.adapter, before)
         matrices = [p for p in module.adapter.parameters() if p.ndim > 1]
         others = [p for p in module.adapter.parameters() if p.ndim <= 1]
-        optimiser = hardware.adamw(
-            [
-                {"params": matrices, "lr": config.lr, "weight_decay": config.weight_decay},
-                {"params": others, "lr": config.lr, "weight_decay": 0.0},
-            ],
-            fabric,
-        )
+        groups = [
+            {"params": matrices, "lr": config.lr, "weight_decay": config.weight_decay},
+            {"params": others, "lr": config.lr, "weight_decay": 0.0},
+        ]
 
         def validate(adapter: nn.Module, state: loop.State) -> loop.Figures:
             figures = feed.validate(module, adapter)
@@ -192,7 +189,7 @@ class _FinetuneJob:
         job = loop.TrainingJob(
             module=module,
             averaged=module.adapter,
-            optimiser=optimiser,
+            optimiser=lambda: hardware.adamw(groups, fabric),
             forward=feed.forward,
             batches=feed.stream.batches,
             per_epoch=feed.stream.per_epoch,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.cores import available_cores
+from ..core.ranks import launched
 from .config import HardwareConfig
 
 if TYPE_CHECKING:
@@ -45,15 +46,14 @@ def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
     accelerator = resolve_accelerator(config)
     if precision == "auto":
         precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"
-    strategy = config.strategy
-    if strategy == "auto":
-        launched = "LOCAL_RANK" in os.environ or "SLURM_PROCID" in os.environ
-        if config.devices * config.nodes == 1:
-            strategy = "auto"
-        elif launched:
-            strategy = "ddp"
-        else:
-            strategy = "ddp_fork" if accelerator == "cpu" else "ddp_spawn"
+    world, start = config.processes, "fork" if accelerator == "cpu" else "spawn"
+    strategy: Any = "auto" if world == 1 else config.strategy
+    if strategy == "fsdp":
+        from .sharding import Spread
+
+        strategy = Spread(world, start)
+    elif strategy == "auto" and world > 1:
+        strategy = "ddp" if launched() else f"ddp_{start}"
     return Fabric(
         accelerator=accelerator,
         devices=config.devices,

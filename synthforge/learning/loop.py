@@ -6,6 +6,7 @@ resumed run ends with the weights of an uninterrupted one.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from ..core.errors import DataError, SynthForgeError
 from ..core.progress import progress_bar
 from ..core.seeding import seed_sequence
 from . import processes
+from .sharding import Spread, load_optimiser, load_weights, local, whole
 from .weights import check_finite, read_checkpoint, write_checkpoint
 
 if TYPE_CHECKING:
@@ -76,15 +78,16 @@ class State:
 class TrainingJob:
     """What the loop needs to know of a stage.
 
-    forward: called with the module, a batch on its device and the state; returns `loss` and figures to log. parts
-    (optional): more state to keep, as name -> (state, restore). batches(epoch, position) gives an iterator of batches
-    from there on, at least to the end of that epoch; per_epoch(epoch) says how many an epoch has. validate(ema or
-    model, state) returns figures, or nothing. averaged: the part of `module` whose weights are averaged and kept.
+    optimiser: makes it, when the module lies on its device. forward: called with the module, a batch on its device and
+    the state; returns `loss` and figures to log. parts (optional): more state to keep, as name -> (state, restore).
+    batches(epoch, position) gives an iterator of batches from there on, at least to the end of that epoch;
+    per_epoch(epoch) says how many an epoch has. validate(ema or model, state) returns figures, or nothing. averaged:
+    the part of `module` whose weights are averaged and kept.
     """
 
     module: nn.Module
     averaged: nn.Module
-    optimiser: torch.optim.Optimizer
+    optimiser: Callable[[], torch.optim.Optimizer]
     forward: Callable[[nn.Module, Any, State], dict[str, torch.Tensor]]
     batches: Callable[[int, int], Iterator[Any]]
     per_epoch: Callable[[int], int]
@@ -121,11 +124,16 @@ class Loop:
         self.fabric, self.job, self.out, self.title = fabric, job, out, title
         self.state = State()
         self.ema = averaged_model(job.averaged, job.ema) if job.ema else None
-        self.rates = [group["lr"] for group in job.optimiser.param_groups]
         self.path = out / CHECKPOINT
-        self.wrapped, self.optimiser = fabric.setup(job.module, job.optimiser)
+        self.kept = copy.deepcopy(job.averaged) if isinstance(fabric.strategy, Spread) else None
+        self.wrapped = fabric.setup_module(job.module)
         if self.ema is not None:
             self.ema.to(fabric.device)
+            if isinstance(fabric.strategy, Spread):
+                fabric.strategy.spread(self.ema.module)
+        self.inner = job.optimiser()
+        self.optimiser: Any = fabric.setup_optimizers(self.inner)
+        self.rates = [group["lr"] for group in self.inner.param_groups]
         self._resume()
         self.last_saved, self.saved_step = time.monotonic(), self.state.step
         from torch.utils.tensorboard import SummaryWriter
@@ -144,7 +152,7 @@ class Loop:
         total = self._total()
         iterator: Iterator[Any] | None = None
         try:
-            with progress_bar(self.title, total, unit="samples") as advance:
+            with progress_bar(self.title, total, unit="samples", shown=self.fabric.is_global_zero) as advance:
                 if s.samples:
                     advance(s.samples)
                 while not self._done():
@@ -169,15 +177,25 @@ class Loop:
         finally:
             if self.writer is not None:
                 self.writer.close()
-        self._check_weights()
-        return (self.ema.module if self.ema is not None else self.job.averaged), s
+        check_finite(whole(self.job.module.state_dict()), f"step {s.step} of {self.title}")
+        return self._averaged(), s
+
+    def _averaged(self) -> nn.Module:
+        """The averaged model, whole. All processes must take part."""
+        averaged: nn.Module = self.ema.module if self.ema is not None else self.job.averaged
+        weights = whole(averaged.state_dict())
+        check_finite(weights, f"step {self.state.step} of {self.title}")
+        if self.kept is None:
+            return averaged
+        self.kept.to(self.fabric.device).load_state_dict(weights)
+        return self.kept
 
     def _total(self) -> int | None:
-        limits, per_epoch = self.job.limits, self.job.per_epoch(self.state.epoch)
+        limits = self.job.limits
         counts = [
             n * self.job.batch_size
             for n in (
-                limits.epochs * per_epoch if limits.epochs is not None else None,
+                limits.epochs * self.job.per_epoch(self.state.epoch) if limits.epochs is not None else None,
                 limits.max_steps * self.job.accumulate if limits.max_steps is not None else None,
             )
             if n is not None
@@ -209,7 +227,7 @@ class Loop:
         last = (s.position + 1) % job.accumulate == 0 or s.position + 1 == length
         if s.position % job.accumulate == 0:
             factor = cosine(self._progress(), s.step, final=job.final, warmup=job.warmup)
-            for group, rate in zip(job.optimiser.param_groups, self.rates, strict=True):
+            for group, rate in zip(self.inner.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
         _seed_step(job.seed, s.step * job.accumulate + s.position % job.accumulate, self.fabric.global_rank)
         with self.fabric.no_backward_sync(self.wrapped, enabled=not last):
@@ -235,16 +253,13 @@ class Loop:
             )
         else:
             norm = nn.utils.get_total_norm([p.grad for p in self.job.module.parameters() if p.grad is not None])
+        norm = whole(norm)
         found = {"loss": float(loss.detach())}
         if getattr(self.fabric.strategy.precision, "scaler", None) is None:  # which leaves such steps out itself
             found["gradient's norm"] = float(norm)
         for name, value in found.items():
             if self._any(not math.isfinite(value)):
                 raise _diverged(f"the {name} is {value}", self.state.step, self.path)
-
-    def _check_weights(self) -> None:
-        for module in (self.job.module, *([self.ema] if self.ema is not None else [])):
-            check_finite(module.state_dict(), f"step {self.state.step} of {self.title}")
 
     def _log(self, figures: Mapping[str, torch.Tensor], last: bool) -> None:
         for name, value in figures.items():
@@ -260,7 +275,7 @@ class Loop:
         if self.writer is not None:
             for name, mean in means.items():
                 self.writer.add_scalar(f"train/{name}", mean, s.step)
-            self.writer.add_scalar("train/lr", self.job.optimiser.param_groups[-1]["lr"], s.step)
+            self.writer.add_scalar("train/lr", self.inner.param_groups[-1]["lr"], s.step)
             self.writer.add_scalar("train/samples_per_second", s.samples / max(s.seconds, 1e-9), s.step)
 
     def _validate(self) -> None:
@@ -268,8 +283,8 @@ class Loop:
         if self.job.validate is None or (s.history and s.history[-1]["step"] == s.step):
             return
         figures: Figures = {}
+        model = self._averaged()
         if self.fabric.is_global_zero:
-            model = self.ema.module if self.ema is not None else self.job.averaged
             training = model.training
             figures = self.job.validate(model.eval(), s)
             model.train(training)
@@ -287,32 +302,33 @@ class Loop:
         s, job = self.state, self.job
         if s.position % job.accumulate and s.position != length:
             return  # gradients of half a step are not saved
-        number = self._any(processes.noted())
-        if number:
-            if self.fabric.is_global_zero:
-                self.save()
-            self.fabric.barrier()
-            raise processes.interrupted(number, f"step {s.step} is saved in {self.path}")
         due = job.checkpoint_steps and s.step - self.saved_step >= job.checkpoint_steps
         late = job.checkpoint_seconds and time.monotonic() - self.last_saved >= job.checkpoint_seconds
-        if (due or late) and self.fabric.is_global_zero:
+        told = self._any(2 * processes.noted() + bool(due or late))  # one question a step
+        if told:
             self.save()
+        if number := told // 2:
+            self.fabric.barrier()
+            raise processes.interrupted(number, f"step {s.step} is saved in {self.path}")
 
     def save(self) -> None:
-        """Write the checkpoint: tensors and plain data only, so that it loads with weights_only."""
+        """Write the checkpoint: whole tensors and plain data, so that it loads with weights_only and on any number of
+        processes. All of them must take part."""
         job = self.job
-        self._check_weights()
-        content = {
-            "fingerprint": job.fingerprint,
-            "state": dict(vars(self.state)),
-            "module": job.module.state_dict(),
-            "optimiser": job.optimiser.state_dict(),
-            "ema": self.ema.state_dict() if self.ema else None,
-            "precision": self.fabric.strategy.precision.state_dict(),
-            "rng": torch.get_rng_state(),
-            "parts": {name: get() for name, (get, _) in job.parts.items()},
-        }
-        write_checkpoint(self.path, content)
+        if self.fabric.is_global_zero or self.kept is not None:
+            weights = {"module": job.module.state_dict(), "ema": self.ema.state_dict() if self.ema else None}
+            content = whole({**weights, "optimiser": self.inner.state_dict()})
+            for name in weights:
+                check_finite(content[name] or {}, f"step {self.state.step} of {self.title}")
+        if self.fabric.is_global_zero:
+            content |= {
+                "fingerprint": job.fingerprint,
+                "state": dict(vars(self.state)),
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "rng": torch.get_rng_state(),
+                "parts": {name: get() for name, (get, _) in job.parts.items()},
+            }
+            write_checkpoint(self.path, content)
         self.last_saved, self.saved_step = time.monotonic(), self.state.step
 
     def _resume(self) -> None:
@@ -334,22 +350,23 @@ class Loop:
 
     def _restore(self, content: Mapping[str, Any]) -> None:
         self.state = State(**content["state"])
-        self.job.module.load_state_dict(content["module"])
-        self.job.optimiser.load_state_dict(content["optimiser"])
+        load_weights(self.job.module, content["module"])
+        load_optimiser(self.inner, content["optimiser"])
         if self.ema is not None:
-            self.ema.load_state_dict(content["ema"])
+            load_weights(self.ema, content["ema"])
         self.fabric.strategy.precision.load_state_dict(content["precision"])
         torch.set_rng_state(content["rng"])
         for name, (_, restore) in self.job.parts.items():
             restore(content["parts"][name])
-        self._check_weights()
+        for name in ("module", "ema"):
+            check_finite(content[name] or {}, f"step {self.state.step} of {self.title}")
 
 
 def averaged_model(model: nn.Module, decay: float) -> AveragedModel:
     """A running mean of a model's weights and buffers: decay min(decay, (1 + n) / (10 + n)) after n updates."""
 
     def mix(kept: Any, new: Any, updates: torch.Tensor | int) -> None:
-        count = int(updates)
+        count, kept, new = int(updates), list(map(local, kept)), list(map(local, new))
         if torch.is_floating_point(kept[0]):
             torch._foreach_lerp_(kept, new, 1.0 - min(decay, (1.0 + count) / (10.0 + count)))
         else:

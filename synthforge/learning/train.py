@@ -53,6 +53,10 @@ class MultiTask(nn.Module):
         super().__init__()
         self.model, self.weights, self.consistency, self.dense_stride = model, weights, consistency, dense_stride
 
+    def parts_to_spread(self) -> list[nn.Module]:
+        """Modules that FSDP brings together one at a time."""
+        return [self.model.backbone, *self.model.heads.values()]
+
     def forward(
         self,
         images: torch.Tensor,
@@ -177,7 +181,7 @@ class _TrainJob:
         faces, plans, members = synthetic_faces(dataset, tasks, where=str(self.root))
         model = self._model(dataset, mark, len(learn))
         module = MultiTask(model, self._weights(), config.self_supervision, config.dense_stride)
-        if config.hardware.channels_last:
+        if config.hardware.channels_last and config.hardware.strategy != "fsdp":  # which wants plain strides
             module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.hardware.compile:
             model.backbone.compile()
@@ -188,7 +192,7 @@ class _TrainJob:
         job = loop.TrainingJob(
             module=module,
             averaged=model,
-            optimiser=_optimiser(config, module, fabric),
+            optimiser=lambda: _optimiser(config, module, fabric),
             forward=feed.forward,
             batches=feed.stream.batches,
             per_epoch=feed.stream.per_epoch,

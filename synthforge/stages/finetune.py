@@ -98,4 +98,5 @@ KIND = StageKind(
     promise=promise,
     check=check,
     outside=outside,
+    spreads=lambda config: config.hardware.processes > 1,
 )

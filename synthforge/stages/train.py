@@ -106,4 +106,5 @@ KIND = StageKind(
     check=check,
     promise=promise,
     loose=("tensorboard/*",),
+    spreads=lambda config: config.hardware.processes > 1,
 )

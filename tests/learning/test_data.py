@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,42 +59,76 @@ def test_the_face_box_is_cut_by_points_of_any_name() -> None:
     assert needed_fields(TASKS.values(), other) == ["image", "landmarks2d", "pupils"]
 
 
-@settings(max_examples=60, deadline=None)
-@given(count=st.integers(1, 80), batch=st.integers(1, 17), world=st.integers(1, 4), epoch=st.integers(0, 3))
-def test_no_sample_is_seen_twice_in_an_epoch(count: int, batch: int, world: int, epoch: int) -> None:
-    ranks = [
-        list(EpochBatches(range(count), batch, 1, first=epoch, last=epoch + 1, rank=r, world=world))
-        for r in range(world)
-    ]
-    seen = [index for batches in ranks for b in batches for _, index in b]
-    assert len(seen) == len(set(seen))
-    assert len({len(batches) for batches in ranks}) == 1
-    assert len({len(b) for batches in ranks for b in batches}) <= 1
-    assert all(e == epoch for batches in ranks for b in batches for e, _ in b)
-    if count >= world:
-        assert len(seen) > count / 2 or len(seen) >= count - batch * world
+def whole(batches: list[list[list[tuple[int, int]]]]) -> list[list[tuple[int, int]]]:
+    """Batches of all processes together, from those of each."""
+    return [[place for part in parts for place in part] for parts in zip(*batches, strict=True)]
 
 
-@pytest.mark.parametrize("world", [2, 3])
-def test_a_process_keeps_its_share_whatever_the_indices_are(world: int) -> None:
-    subset = range(0, 96, 2)  # every index even: a share by the index alone would leave a process without any
-    shares = []
-    for rank in range(world):
-        order = list(EpochBatches(subset, 4, 1, last=2, rank=rank, world=world))
-        epochs = [{index for batch in order for epoch, index in batch if epoch == wanted} for wanted in (0, 1)]
-        assert epochs[0] == epochs[1]
-        assert len(epochs[0]) == len(subset) // world
-        shares.append(epochs[0])
-    assert set().union(*shares) == set(subset)
+def spans_of(sizes: list[int]) -> list[range]:
+    ends = np.cumsum([0, *sizes]).tolist()
+    return [range(a, b) for a, b in pairwise(ends)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 9), min_size=1, max_size=9).filter(any),
+    left_out=st.sets(st.integers(0, 80), max_size=20),
+    together=st.integers(0, 4),
+    worlds=st.tuples(st.sampled_from([1, 2, 3, 4, 6]), st.sampled_from([1, 2, 3, 4, 6])),
+    stop=st.integers(0, 30),
+    seed=st.integers(0, 3),
+)
+def test_every_sample_once_an_epoch_whoever_takes_part(
+    sizes: list[int], left_out: set[int], together: int, worlds: tuple[int, int], stop: int, seed: int
+) -> None:
+    """Two sittings with any numbers of processes go through the same batches, and each sample once an epoch."""
+    spans = spans_of(sizes)
+    indices = [i for i in range(spans[-1].stop) if i not in left_out]
+    if len(indices) < 12:
+        return
+    epochs, more = 3, {"spans": spans, "together": together} if together else {}
+
+    def sit(world: int, start: int) -> list[list[tuple[int, int]]]:
+        orders = [
+            EpochBatches(indices, 12, seed, first=2, last=2 + epochs, start=start, rank=rank, world=world, **more)
+            for rank in range(world)
+        ]
+        parts = [list(order) for order in orders]
+        assert {len(batch) for part in parts for batch in part} <= {12 // world}
+        assert {len(part) for part in parts} == {len(orders[0])}
+        return whole(parts)
+
+    alone = sit(1, 0)
+    stop = min(stop, len(alone))
+    assert sit(worlds[0], 0)[:stop] + sit(worlds[1], stop) == alone
+    seen = [place for batch in alone for place in batch]
+    assert len(set(seen)) == len(seen)
+    for epoch in range(2, 1 + epochs):
+        assert sorted(index for e, index in seen if e == epoch) == indices
+    assert len(seen) > epochs * len(indices) - 12
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=9), together=st.integers(1, 4))
+def test_shards_are_read_one_after_another(sizes: list[int], together: int) -> None:
+    spans = spans_of(sizes)
+    order = EpochBatches(range(spans[-1].stop), 1, 5, spans=spans, together=together)
+    shards = [next(n for n, span in enumerate(spans) if index in span) for ((_, index),) in order]
+    open_at = [len({*shards[: place + 1]} & {*shards[place:]}) for place in range(len(shards))]
+    assert max(open_at) <= together
+
+
+def test_a_process_mostly_meets_the_same_samples() -> None:
+    order = EpochBatches(range(96), 32, 1, last=9, rank=0, world=2)
+    low = [index < 48 for batch in order for _, index in batch]
+    assert np.mean(low) > 0.85
 
 
 @given(start=st.integers(0, 9))
 def test_batches_go_on_from_any_position(start: int) -> None:
-    whole = list(EpochBatches(range(41), 4, 7, first=2, last=4))
-    assert len(whole) == 20
-    assert list(EpochBatches(range(41), 4, 7, first=2, last=4, start=start)) == whole[start:]
-    assert list(EpochBatches(range(41), 4, 7, first=3, last=4)) == whole[10:]
-    assert whole[:10] != whole[10:]
+    every = list(EpochBatches(range(41), 4, 7, first=2, last=4))
+    assert len(every) == 20
+    assert list(EpochBatches(range(41), 4, 7, first=2, last=4, start=start)) == every[start:]
+    assert every[:10] != every[10:]
 
 
 def test_batches_do_not_depend_on_workers_or_cache() -> None:
