@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from synthforge.core import events
 from synthforge.core.boundary import arrived, carried
 from synthforge.core.config import key
 from synthforge.core.cores import available_cores, is_one_thread, one_thread
@@ -108,6 +109,7 @@ class _Pool:
                     pipe = idle.pop()
                     with _alive():
                         pipe.send(waiting.pop())
+                        events.figure("queue", len(waiting))
                     working.add(pipe)
         finally:
             for process in self.processes.values():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from synthforge.core import events
 from synthforge.core.boundary import PluginFault, arrived, carried
 from synthforge.core.config import key
 from synthforge.core.cores import THREADS, available_cores, one_thread
@@ -243,6 +244,7 @@ class _Run:
             ) from error
         self.say(f"  {where}: {_first_line(error)}; tried again, {len(nodes)} of {self.config.retries}")
         self.waiting.appendleft(task.unit)
+        events.figure("retries", sum(map(len, self.failed.values())))
 
     def _hand_out(self) -> None:
         """Give every idle actor a unit: one that waits and has not failed on its node, else a straggler's."""
@@ -259,6 +261,7 @@ class _Run:
                 unit = next((task.unit for task in self._stragglers() if self._alone(task)), None)
             if unit is not None:
                 self._start(actor, unit, actor.handle.run.remote(unit))
+        events.figure("queue", len(self.waiting))
 
     def _alone(self, task: _Task) -> bool:
         return sum(other.unit == task.unit for other in self.running.values()) == 1

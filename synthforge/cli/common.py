@@ -61,6 +61,11 @@ def run_folder(config: Path, out: Path | None) -> Path:
 
 def say(text: str) -> None:
     """Print a line of progress to stderr, what stands before a colon in bold: stdout is for results."""
+    from ..core import events
+
+    if events.log_json():
+        events.event("message", message=text.strip())
+        return
     from rich.text import Span, Text
 
     from ..core.environment import hidden

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import warnings
+from typing import Any
 
 import click
 
@@ -39,20 +40,31 @@ Exit codes:
   0    done
   1    it failed, or a check found something (verify, doctor)
   2    the input is wrong: a key, a name, a path, a file
-  130  interrupted; the same command goes on where it stopped"""
+  130  interrupted (Ctrl-C); the same command goes on where it stopped
+  143  ended by SIGTERM; so does it then"""
 
-TRACEBACK = "SYNTHFORGE_TRACEBACK"
+TRACEBACK, LOG_JSON, METRICS = (f"SYNTHFORGE_{name}" for name in ("TRACEBACK", "LOG_JSON", "METRICS"))
 
 
-def _traceback_option() -> click.Option:
-    """`--traceback`, which every command takes. As a variable it reaches worker processes, too."""
+def _common_options() -> list[click.Option]:
+    """Options that every command takes. As variables they reach worker processes, too."""
 
-    def remember(context: click.Context, option: click.Parameter, value: bool) -> None:
+    def remember(context: click.Context, option: click.Parameter, value: bool | str | None) -> None:
         if value:
-            os.environ[TRACEBACK] = "1"
+            os.environ[f"SYNTHFORGE_{str(option.name).upper()}"] = "1" if value is True else os.path.abspath(value)
+        if os.environ.get(LOG_JSON):
+            from ..core import events
 
-    text = f"Show where an error was raised [also {TRACEBACK}=1]."
-    return click.Option(["--traceback"], is_flag=True, expose_value=False, callback=remember, help=text)
+            events.take_logging()
+
+    def option(name: str, text: str, **attributes: Any) -> click.Option:
+        return click.Option([name], expose_value=False, callback=remember, help=text, **attributes)
+
+    return [
+        option("--traceback", f"Show where an error was raised [also {TRACEBACK}=1].", is_flag=True),
+        option("--log-json", "Write one JSON object a line to stderr [also SYNTHFORGE_LOG_JSON=1].", is_flag=True),
+        option("--metrics", "Keep figures of the run in FILE, as Prometheus text.", metavar="FILE"),
+    ]
 
 
 class LazyGroup(click.Group):
@@ -68,7 +80,7 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         command.name = name
         if not any(option.name == "traceback" for option in command.params):
-            command.params.append(_traceback_option())
+            command.params += _common_options()
         return command
 
     def resolve_command(
@@ -94,7 +106,7 @@ def cli() -> None:
     """
 
 
-cli.params.append(_traceback_option())
+cli.params += _common_options()
 
 
 def main() -> None:
@@ -105,7 +117,15 @@ def main() -> None:
     one_thread()
     steady_streams()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
-    sys.exit(_run())
+    sys.exit(_told(_run()))
+
+
+def _told(code: int) -> int:
+    if os.environ.get(LOG_JSON) or os.environ.get(METRICS):
+        from ..core import events
+
+        events.ended(code)
+    return code
 
 
 def _run() -> int:
@@ -117,9 +137,13 @@ def _run() -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
+        if os.environ.get(LOG_JSON):
+            return _complain(error, error.format_message(), code=error.exit_code)
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
+        if os.environ.get(LOG_JSON):
+            return _complain(error, "interrupted; the same command goes on where it stopped", code=130)
         click.echo("interrupted; the same command goes on where it stopped", err=True)
         return 130
     except SynthForgeError as error:
@@ -134,13 +158,29 @@ def _run() -> int:
         return _complain(
             error, "there is not enough memory", "Make batches, resolution or the number of workers smaller."
         )
+    except Exception as error:  # a fault of ours
+        if not os.environ.get(LOG_JSON):
+            _told(1)
+            raise
+        return _complain(error, f"{type(error).__name__}: {error}", "This is a bug: please report it.", fault=True)
 
 
-def _complain(error: BaseException, message: str, hint: str | None = None, code: int = 1) -> int:
+def _complain(
+    error: BaseException, message: str, hint: str | None = None, code: int = 1, *, fault: bool = False
+) -> int:
     """Print an error once. `--traceback` shows where it was raised; a plugin's traceback is always kept in a file."""
     from ..core.environment import hidden
 
     message, details = hidden(message), hidden(getattr(error, "details", ""))
+    if os.environ.get(LOG_JSON):
+        import traceback
+
+        from ..core import events
+
+        shown = fault or details or os.environ.get(TRACEBACK) == "1"
+        trace = {"traceback": details or "".join(traceback.format_exception(error))} if shown else {}
+        events.event("error", level="critical" if fault else "error", message=message, hint=hint, **trace)
+        return code
     if os.environ.get(TRACEBACK) == "1":
         import traceback
 
@@ -162,6 +202,11 @@ def _show_warning(message: Warning | str, category: type[Warning], filename: str
     from ..core.environment import hidden
     from ..core.errors import ConfigWarning
 
+    if os.environ.get(LOG_JSON):
+        from ..core import events
+
+        events.event("warning", level="warning", message=str(message))
+        return
     plain = f"{message}" if issubclass(category, ConfigWarning) else f"{message} ({filename}:{line})"
     click.secho("warning: ", fg="yellow", nl=False, err=True)
     click.echo(hidden(plain), err=True)

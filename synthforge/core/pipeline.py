@@ -10,12 +10,14 @@ there (`core.provenance`).
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import events
 from .config import apply_overrides, build_config, read_yaml, resolve, unknown_key
 from .environment import hidden_data
 from .errors import AssetError, ConfigError, DataError, PluginError, did_you_mean
@@ -154,6 +156,7 @@ def run_pipeline(
     """
     if follows := not dry and _follows(pipeline):
         say = _silent
+        os.environ.pop(events.METRICS, None)  # the first process writes that file
     contexts: dict[str, StageContext] = {}
     promises: dict[str, Promise] = {}
     check_writable(out)
@@ -174,6 +177,7 @@ def run_pipeline(
     with nullcontext() if dry or follows else locked(out, shared=part is not None):
         for stage in pipeline.stages:
             context = contexts[stage.name]
+            events.enter(stage.name)
             with nullcontext() if dry or follows or context.out == out else locked(context.out):
                 facts = _facts(pipeline, stage, context, fingerprints)
                 if joins := follows and stage.spreads:
@@ -187,6 +191,8 @@ def run_pipeline(
                     result = ready.run_part() if part else ready.run()
             fingerprints[stage.name] = result.fingerprint
             results.append(result)
+            seconds = round(result.seconds, 3)
+            events.event("stage", kind=result.kind, status=result.status, seconds=seconds, folder=str(result.out))
     return results
 
 

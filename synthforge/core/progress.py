@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from . import events
+
 if TYPE_CHECKING:
     from rich.console import Console
-
-# Without a terminal (a log file, CI) a line now and then says the same.
-LOG_EVERY_SECONDS = 15.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -79,8 +78,22 @@ class _Steady:
 def progress_bar(
     title: str, total: int | None, *, unit: str = "items", shown: bool = True
 ) -> Iterator[Callable[[int], None]]:
-    """Show progress on stderr, unless `shown` is False; yields `advance(count)`."""
+    """Show progress on stderr, unless `shown` is False; yields `advance(count)`. The metrics file says the same."""
     if not shown:
+        yield lambda count: None
+        return
+    with events.tracked(title, total, unit) as note, _bar(title, total, unit) as advance:
+
+        def both(count: int = 1) -> None:
+            advance(count)
+            note(count)
+
+        yield both
+
+
+@contextmanager
+def _bar(title: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    if events.log_json():
         yield lambda count: None
         return
     if not sys.stderr.isatty():
@@ -117,7 +130,7 @@ class _Log:
         self.done += count
         now = time.monotonic()
         finished = count > 0 and self.done == self.total and now - self.begin > 2
-        if finished or now - self.said > LOG_EVERY_SECONDS:
+        if finished or now - self.said > events.LOG_EVERY_SECONDS:  # without a terminal (a log file, CI)
             self.said = now
             of = f"/{self.total}" if self.total is not None else ""
             rate = self.done / (now - self.begin)

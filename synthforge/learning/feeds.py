@@ -66,6 +66,7 @@ class Stream:
     ) -> None:
         self.fabric, self.dataset, self.seed, self.batch_size = fabric, dataset, seed, batch_size
         self.spans, self.together = spans, together
+        self.epoch_samples = len(subset(0))
         self.workers = hardware.worker_count(config)
         self.subset, self.block = subset, block
         if config.cache_gb:

@@ -194,6 +194,7 @@ class _FinetuneJob:
             batches=feed.stream.batches,
             per_epoch=feed.stream.per_epoch,
             batch_size=feed.stream.global_batch,
+            epoch_samples=feed.stream.epoch_samples,
             limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
             final=config.final_lr / config.lr,
             seed=self.seed,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..core import events
 from ..core.cores import available_cores
 from ..core.ranks import launched
 from .config import HardwareConfig
@@ -43,6 +44,7 @@ def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
     """The Fabric of a configuration, not launched yet."""
     from lightning.fabric import Fabric
 
+    events.take_logging()
     accelerator = resolve_accelerator(config)
     if precision == "auto":
         precision = "bf16-mixed" if native_bf16(accelerator) else "32-true"

@@ -81,8 +81,8 @@ class TrainingJob:
     optimiser: makes it, when the module lies on its device. forward: called with the module, a batch on its device and
     the state; returns `loss` and figures to log. parts (optional): more state to keep, as name -> (state, restore).
     batches(epoch, position) gives an iterator of batches from there on, at least to the end of that epoch;
-    per_epoch(epoch) says how many an epoch has. validate(ema or model, state) returns figures, or nothing. averaged:
-    the part of `module` whose weights are averaged and kept.
+    per_epoch(epoch) says how many an epoch has, epoch_samples how many samples. validate(ema or model, state) returns
+    figures, or nothing. averaged: the part of `module` whose weights are averaged and kept.
     """
 
     module: nn.Module
@@ -92,6 +92,7 @@ class TrainingJob:
     batches: Callable[[int, int], Iterator[Any]]
     per_epoch: Callable[[int], int]
     batch_size: int
+    epoch_samples: int
     limits: Limits
     final: float
     seed: int
@@ -191,16 +192,13 @@ class Loop:
         return self.kept
 
     def _total(self) -> int | None:
-        limits = self.job.limits
-        counts = [
-            n * self.job.batch_size
-            for n in (
-                limits.epochs * self.job.per_epoch(self.state.epoch) if limits.epochs is not None else None,
-                limits.max_steps * self.job.accumulate if limits.max_steps is not None else None,
-            )
-            if n is not None
-        ]
-        return min(counts) if counts and limits.max_minutes is None else None
+        limits, job = self.job.limits, self.job
+        if limits.max_minutes is not None:
+            return None
+        counts = [limits.epochs * job.epoch_samples] if limits.epochs is not None else []
+        if limits.max_steps is not None:
+            counts.append(limits.max_steps * job.accumulate * job.batch_size)
+        return min(counts) // job.batch_size * job.batch_size if counts else None
 
     def _progress(self) -> float:
         s = self.state

@@ -197,6 +197,7 @@ class _TrainJob:
             batches=feed.stream.batches,
             per_epoch=feed.stream.per_epoch,
             batch_size=feed.stream.global_batch,
+            epoch_samples=feed.stream.epoch_samples,
             limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
             final=config.optimiser.final_lr / config.optimiser.lr,
             seed=self.seed,

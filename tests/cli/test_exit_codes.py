@@ -152,10 +152,11 @@ def test_streams_that_are_closed(line: str, code: int) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_takes_traceback(name: str) -> None:
+def test_every_command_takes_the_common_options(name: str) -> None:
     found = cli.get_command(click.Context(cli), name)
     assert found is not None
-    assert [option.name for option in found.params].count("traceback") == 1
+    names = [option.name for option in found.params]
+    assert [names.count(each) for each in ("traceback", "log_json", "metrics")] == [1, 1, 1]
 
 
 def test_keys_of_plugins_and_stages_as_json(run: Run, capfd: pytest.CaptureFixture[str]) -> None:

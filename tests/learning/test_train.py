@@ -284,6 +284,7 @@ def line_job(data: torch.Tensor, batch: int, lr: float = 0.1, **changes: Any) ->
         "batches": batches,
         "per_epoch": lambda epoch: -(-len(data) // batch),
         "batch_size": batch,
+        "epoch_samples": len(data),
         "limits": loop.Limits(epochs=1),
         "final": 1.0,
         "seed": 0,

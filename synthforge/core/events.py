@@ -1,0 +1,145 @@
+"""What a scheduler or an on-call person reads of a run: events as JSON lines, and figures as a Prometheus text file.
+
+Both are off unless `--log-json` or `--metrics FILE` is given, or the variable of the same meaning is set, which reaches
+the processes that this one starts, too. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from .environment import hidden
+from .files import write_text
+from .ranks import launched
+
+LOG_JSON, METRICS = "SYNTHFORGE_LOG_JSON", "SYNTHFORGE_METRICS"
+LOG_EVERY_SECONDS = 15.0
+WRITE_EVERY_SECONDS = 2.0
+#: what the figures of the metrics file are
+FIGURES = {
+    "done": "What is done of the work of a stage.",
+    "total": "What there is to do, where that is known.",
+    "rate": "Done a second since the work began.",
+    "queue": "Pieces of work that wait for a worker.",
+    "retries": "Pieces of work that were given to another worker since one failed.",
+    "exit_code": "How the command ended; not there while it runs.",
+    "updated_seconds": "When this file was written, in seconds since 1970.",
+}
+
+_stage = ""
+_figures: dict[str, dict[tuple[tuple[str, str], ...], float]] = {name: {} for name in FIGURES}
+_written = 0.0
+
+
+def log_json() -> bool:
+    """Whether stderr is to hold one JSON object a line and nothing else."""
+    return bool(os.environ.get(LOG_JSON))
+
+
+def event(name: str, *, level: str = "info", **facts: Any) -> None:
+    """Tell, where asked for, what happened: time, level, stage, event, and facts of its own."""
+    if log_json():
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        told = {key: hidden(value) if isinstance(value, str) else value for key, value in facts.items()}
+        record = {"time": now, "level": level, "stage": _stage, "event": name, **told}
+        if (started := launched()) and started.world > 1:
+            record["rank"] = started.rank
+        print(json.dumps(record, default=str), file=sys.stderr, flush=True)
+
+
+def enter(stage: str) -> None:
+    """From now on all is told of this stage; empty: of none."""
+    global _stage
+    _stage = stage
+
+
+def figure(name: str, value: float, **labels: str) -> None:
+    """Set a figure of `FIGURES` for the metrics file, which is written anew every two seconds."""
+    if not os.environ.get(METRICS):
+        return
+    _figures[name][tuple(sorted({"stage": _stage, **labels}.items()))] = value
+    if time.monotonic() - _written > WRITE_EVERY_SECONDS:
+        write_metrics()
+
+
+def write_metrics() -> None:
+    """Write the metrics file now, where there is to be one; a reader never sees half of it."""
+    global _written
+    if not (path := os.environ.get(METRICS)):
+        return
+    _figures["updated_seconds"] = {(): time.time()}
+    lines = []
+    for name, values in _figures.items():
+        if values:
+            lines += [f"# HELP synthforge_{name} {FIGURES[name]}", f"# TYPE synthforge_{name} gauge"]
+        for labels, value in values.items():
+            text = ",".join(f'{key}="{_escaped(each)}"' for key, each in labels)
+            lines.append(f"synthforge_{name}{{{text}}} {value:.17g}" if text else f"synthforge_{name} {value:.17g}")
+    write_text(Path(path), "\n".join(lines) + "\n")
+    _written = time.monotonic()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def ended(code: int) -> None:
+    """Tell that the command ends with this exit code."""
+    enter("")
+    event("exit", level="info" if code == 0 else "error", exit_code=code)
+    if os.environ.get(METRICS):
+        _figures["exit_code"] = {(): code}
+        write_metrics()
+
+
+@contextmanager
+def tracked(what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    """Events and figures of a piece of work; yields `advance(count)`."""
+    begin = said = time.monotonic()
+    done = 0
+
+    def tell(name: str) -> None:
+        rate = round(done / max(time.monotonic() - begin, 1e-9), 3)
+        event(name, what=what, done=done, total=total, unit=unit, rate=rate)
+
+    def advance(count: int = 1) -> None:
+        nonlocal done, said
+        done += count
+        now = time.monotonic()
+        labels = {"what": what, "unit": unit}
+        figure("done", done, **labels)
+        figure("rate", done / max(now - begin, 1e-9), **labels)
+        if now - said > LOG_EVERY_SECONDS:
+            said = now
+            tell("progress")
+
+    if total is not None:
+        figure("total", total, what=what, unit=unit)
+    tell("begin")
+    yield advance
+    tell("end")
+    write_metrics()
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        event("message", level=record.levelname.lower(), message=record.getMessage(), logger=record.name)
+
+
+def take_logging() -> None:
+    """Let what libraries log be events as well, where events are asked for; call it again when one was imported."""
+    if not log_json():
+        return
+    for logger in logging.Logger.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.handlers = [each for each in logger.handlers if not isinstance(each, logging.StreamHandler)]
+    logging.basicConfig(handlers=[_Lines()], level=logging.INFO, force=True)
