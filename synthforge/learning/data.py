@@ -287,8 +287,8 @@ class EpochBatches:
     there and fills no batch is dropped. Of few samples a batch has no more than there are.
 
     spans: where the samples of each shard lie among the dataset's indices. With them an epoch takes the shards in a
-    random order, `together` at a time, whose samples are shuffled among each other: each shard is read once, and any
-    place of the sequence is found without what stands before it.
+    random order, `together` at a time, and shuffles the samples of these. So each shard is read once. Any place of the
+    sequence is found without what stands before it.
     """
 
     def __init__(
