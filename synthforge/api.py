@@ -104,13 +104,13 @@ def sample(
     rounding. resolution: pixels a side; annotators: None for those the stage has by default.
     Raises ConfigError and PluginError for a wrong name or key.
     """
-    from .stages.job import Job, samples
+    from .stages.job import ShardJob, samples
     from .stages.recipe import Recipe
 
     values = {"generator": generator, **_chosen(annotators=annotators), "resolution": resolution, "start": index}
     config = _pipeline("generate", values, seed, plugins).stages[0].config
     recipe = Recipe(config.generator, tuple(config.annotators), ())
-    job = Job(Path(), recipe, config.encoding(), "", seed, index, samples=1, resolution=resolution, shard_size=1)
+    job = ShardJob(Path(), recipe, config.encoding(), "", seed, index, samples=1, resolution=resolution, shard_size=1)
     made, _ = next(samples(job, [index]))
     annotations = {item.name: made[item.name] for item in recipe.fields}
     return Sample(made["image"], annotations, Camera.from_json(made["camera"]), made["scene"])
@@ -197,7 +197,7 @@ def evaluate(
     box: `truth`, `jitter` or `detector`; limit: the first faces only. Raises UserError for a split or task that is not
     there, DataError for damaged files.
     """
-    from .evaluation.protocol import Options
+    from .evaluation.protocol import ScoringOptions
     from .stages.predictor import evaluate_model
 
     found = load_plugins(plugins)
@@ -207,7 +207,7 @@ def evaluate(
         Path(_folder(model)),
         built,
         split,
-        Options(box=box, limit=limit, progress=False),
+        ScoringOptions(box=box, limit=limit, progress=False),
         plugins=found,
         name=str(reference["name"]),
         passes=passes,

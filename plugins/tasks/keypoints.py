@@ -134,7 +134,7 @@ class Keypoints(Task):
         drawn = torch.rand(count, points, 2, generator=torch.Generator().manual_seed(1))
         return {"points": drawn, "visible": torch.ones(count, points, dtype=torch.bool)}
 
-    def mirror(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
+    def flip(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
         """x becomes 1 - x, heatmaps are turned back, and left and right points change places."""
         import torch
 

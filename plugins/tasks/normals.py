@@ -84,7 +84,7 @@ class Normals(Task):
         mask = torch.ones(count, 1, size, size, dtype=torch.bool)
         return {"normals": torch.nn.functional.normalize(normals, dim=1), "mask": mask}
 
-    def mirror(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
+    def flip(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
         """The map is turned back and x points the other way."""
         normals = prediction["normals"].flip(-1)
         return {**prediction, "normals": normals * normals.new_tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)}

@@ -126,7 +126,7 @@ class Segmentation(Task):
 
         return {"label": torch.randint(0, 3, (count, size, size), generator=torch.Generator().manual_seed(1))}
 
-    def mirror(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
+    def flip(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
         """The map is turned back, and left and right classes change places."""
         known = CLASS_SCHEMAS[schema]
         return {"logits": prediction["logits"].flip(-1)[:, known.flip[: len(known)].astype(int).tolist()]}

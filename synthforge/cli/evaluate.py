@@ -115,12 +115,12 @@ def command(
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
     from ..evaluation.analysis import Analysis
-    from ..evaluation.protocol import Options
+    from ..evaluation.protocol import ScoringOptions
     from ..stages.predictor import evaluate_model
 
     drawn = SHEET_FACES if sheet is not None else 0
     look = Analysis(align, align_kind, align_split, _edges(groups), worst, drawn)
-    options = Options(box=box, look=look, limit=limit)
+    options = ScoringOptions(box=box, look=look, limit=limit)
     plugins = load_plugins(extra)
     keys = resolve(apply_overrides({"root": root}, overrides), source="--set")
     built = plugins.build("benchmark", {"name": benchmark, **keys}, where="--benchmark")

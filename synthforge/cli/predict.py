@@ -105,10 +105,10 @@ def command(
     if outcomes := unreadable(photographs):
         write_json_to({**summary(outcomes), **more}, json_file)
         check(outcomes)
-    from ..prediction.run import Options, predict_photographs
+    from ..prediction.run import PredictOptions, predict_photographs
 
     chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
-    options = Options(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip, min_score)
+    options = PredictOptions(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip, min_score)
     found = given.found if given is not None else None
     outcomes = predict_photographs(folder, photographs, out, options, boxes=found, plugins=load_plugins(extra))
     write_json_to({**summary(outcomes), **more}, json_file)

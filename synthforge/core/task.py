@@ -105,7 +105,7 @@ class Task(Guarded, ABC):
         """
         return None
 
-    def mirror(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
+    def flip(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
         """A prediction made on mirrored images as it reads on the plain ones; schema: of the prediction.
 
         By default maps are turned back and everything else stays: override it where left and right are told apart.

@@ -15,15 +15,15 @@ from typing import Literal
 
 import numpy as np
 
-Filter = Literal["none", "sub", "up"]
-_FILTERS: dict[Filter, int] = {"none": 0, "sub": 1, "up": 2}
+RowFilter = Literal["none", "sub", "up"]
+_FILTERS: dict[RowFilter, int] = {"none": 0, "sub": 1, "up": 2}
 _COLOUR_TYPES = {1: 0, 3: 2}  # channels -> grey, RGB
 _CHANNELS = {kind: channels for channels, kind in _COLOUR_TYPES.items()}
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AROUND = 12  # bytes of a chunk besides its data: length, kind and checksum
 
 
-def encode_png(pixels: np.ndarray, *, filter: Filter = "up", runs: bool = False) -> bytes:
+def encode_png(pixels: np.ndarray, *, filter: RowFilter = "up", runs: bool = False) -> bytes:
     """Pixels (H,W) uint8 or uint16, or (H,W,3) uint8, as a PNG file.
 
     The bytes depend on the pixels, the arguments and the zlib release alone. runs: look for runs of a byte only

@@ -19,7 +19,7 @@ from ..core.interfaces import Benchmark, Task
 from ..core.records import RealItem
 from ..datasets import crops
 from .files import read_array
-from .protocol import Evaluation, Options, Predicted, assess
+from .protocol import Evaluation, Predicted, ScoringOptions, assess
 
 Reader = Callable[[Path], np.ndarray]
 
@@ -29,7 +29,7 @@ def evaluate_files(
     task: Task,
     benchmark: Benchmark,
     split: str,
-    options: Options | None = None,
+    options: ScoringOptions | None = None,
     *,
     name: str = "",
     pixel_centre: float = 0.5,
@@ -57,7 +57,7 @@ def evaluate_files(
             yield sample, prediction, crops.square_box(sample.box, benchmark.crop_scale)
 
     how = {"source": f"files in {directory.name}", "pixel_centre": pixel_centre}
-    return assess(run, task, benchmark, split, how, options or Options(), name=name)
+    return assess(run, task, benchmark, split, how, options or ScoringOptions(), name=name)
 
 
 def _find(directory: Path, key: str, suffixes: Mapping[str, Reader], flat: bool) -> Path:

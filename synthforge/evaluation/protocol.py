@@ -37,7 +37,7 @@ Predicted = tuple[RealSample, np.ndarray, crops.Box]
 CASES = ("best", "median", "worst")
 
 
-class Predictor(Protocol):
+class PredictsFaces(Protocol):
     """What predicts faces: `prediction.predictor.Predictor`."""
 
     def faces(self, images: Sequence[np.ndarray], boxes: Sequence[crops.Box], *, whole: bool = False) -> Sequence[Any]:
@@ -48,7 +48,7 @@ class Predictor(Protocol):
 
 
 @dataclass(frozen=True)
-class Options:
+class ScoringOptions:
     """How a split is scored.
 
     box: `truth`, `jitter` (see `boxes.jittered`) or `detector`, which asks `finder` for the boxes of a photograph; a
@@ -132,11 +132,11 @@ def _number(value: float) -> float | None:
 
 
 def evaluate(
-    predictor: Predictor,
+    predictor: PredictsFaces,
     task: Task,
     benchmark: Benchmark,
     split: str,
-    options: Options = Options(),
+    options: ScoringOptions = ScoringOptions(),
     *,
     name: str = "",
     how: Mapping[str, Any] | None = None,
@@ -199,7 +199,7 @@ def assess(
     benchmark: Benchmark,
     split: str,
     how: Mapping[str, Any],
-    options: Options = Options(),
+    options: ScoringOptions = ScoringOptions(),
     *,
     name: str = "",
 ) -> Evaluation:
@@ -279,11 +279,11 @@ def pick_cases(per_item: Mapping[str, float], count: int) -> list[tuple[str, str
 class _Runner:
     """Predictions in the photographs' pixels, in order: a batch a core at a time, each in a thread of its own."""
 
-    predictor: Predictor
+    predictor: PredictsFaces
     task: str
     benchmark: Benchmark
     box: str
-    options: Options
+    options: ScoringOptions
     missed: set[str] = field(default_factory=set)
     #: detectors need not be safe for several threads
     finding: threading.Lock = field(default_factory=threading.Lock)

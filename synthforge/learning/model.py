@@ -194,7 +194,7 @@ class FaceModel(nn.Module):
             mirrored = self._predict(images.flip(-1), adapted, twice)
             for name in twice:
                 task = self.tasks[name]
-                turned = task.mirror(mirrored[name], self.schema(name) if adapted else task.schema)
+                turned = task.flip(mirrored[name], self.schema(name) if adapted else task.schema)
                 found[name] = task.mean([found[name], turned])
         for name, info in self.adapter_info.items() if adapted else ():
             if any(info.lean) and name in found:

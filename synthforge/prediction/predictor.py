@@ -103,7 +103,7 @@ class Function:
         """The function's answer by the task's name, or its mean with that for the mirrored images."""
         found = self.call(images)
         if flip:
-            turned = self.task.mirror(self.call(images.flip(-1)), self.schema(""))
+            turned = self.task.flip(self.call(images.flip(-1)), self.schema(""))
             found = self.task.mean([found, turned])
         return {self.task.name: found}
 

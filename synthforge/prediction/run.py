@@ -46,7 +46,7 @@ LANDMARKS = "landmarks"
 
 
 @dataclass(frozen=True)
-class Options:
+class PredictOptions:
     """What is asked of every photograph.
 
     detector: finds the faces where no boxes are given, empty for the one that ranks highest.
@@ -85,7 +85,7 @@ def predict_photographs(
     folder: Path,
     photographs: Sequence[Photograph],
     out: Path,
-    options: Options = Options(),
+    options: PredictOptions = PredictOptions(),
     *,
     boxes: Mapping[Path, Sequence[Box]] | None = None,
     plugins: Plugins | None = None,
@@ -142,7 +142,7 @@ class _Run:
     folder: Path
     predictor: Predictor
     out: Path
-    options: Options
+    options: PredictOptions
     given: Mapping[Path, Sequence[Box]] | None
     source: str
     model_facts: Mapping[str, Any] = field(init=False)

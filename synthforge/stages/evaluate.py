@@ -107,12 +107,14 @@ def _look(context: StageContext, config: EvaluateConfig) -> Analysis:
 
 def run(context: StageContext, config: EvaluateConfig) -> None:
     """Score every split and keep the figures and the pictures of best, median and worst."""
-    from ..evaluation.protocol import Options
+    from ..evaluation.protocol import ScoringOptions
     from ..evaluation.store import save_evaluation
     from .predictor import evaluate_model
 
     benchmark = benchmarks.bound(context, config.benchmark)
-    options = Options(box=config.box, look=_look(context, config), limit=config.limit, batch_size=config.batch_size)
+    options = ScoringOptions(
+        box=config.box, look=_look(context, config), limit=config.limit, batch_size=config.batch_size
+    )
     for split in config.splits:
         evaluation = evaluate_model(
             context.inputs["model"],

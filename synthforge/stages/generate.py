@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..core.interfaces import Executor
     from ..core.nearby import Origin
     from ..datasets.codecs import Encoding
-    from .job import Job, Made
+    from .job import Made, ShardJob
 
 # Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
@@ -176,7 +176,7 @@ def write(
         context.say(f"  {acceptance(read_manifest(context.out))}")
 
 
-def _make(context: StageContext, config: GenerateConfig, job: Job, shards: range) -> Made:
+def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: range) -> Made:
     """Make those of the shards that are not there."""
     from .job import Made
 
@@ -193,7 +193,7 @@ def _make(context: StageContext, config: GenerateConfig, job: Job, shards: range
     return told
 
 
-def _done(context: StageContext, job: Job, shard: int) -> bool:
+def _done(context: StageContext, job: ShardJob, shard: int) -> bool:
     """Whether a shard is there; one that is damaged, or of another configuration, is set aside."""
     from ..datasets.writer import shard_done
 
@@ -220,13 +220,13 @@ def job_of(
     seed: int,
     config_hash: str,
     origins: Sequence[Origin] | None = None,
-) -> Job:
+) -> ShardJob:
     """The shards of a configuration as work for an executor."""
-    from .job import Job
+    from .job import ShardJob
 
     sizes = {name: getattr(config, name) for name in ("start", "samples", "resolution", "shard_size")}
     kept = None if origins is None else tuple(origins)
-    return Job(root, made, config.encoding(), config_hash, seed=seed, **sizes, origins=kept)
+    return ShardJob(root, made, config.encoding(), config_hash, seed=seed, **sizes, origins=kept)
 
 
 def mark(content: Mapping[str, Any]) -> str:

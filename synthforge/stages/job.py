@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job(Work):
+class ShardJob(Work):
     """What is needed to write any shard of a dataset; its units are the shards.
 
     start: index of the first sample; origins: of the samples in order, where they are not drawn from (seed, index)
@@ -133,7 +133,7 @@ class Made:
         return Made(generator.provenance(), tuple(generator.factors()))
 
 
-def samples(job: Job, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+def samples(job: ShardJob, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Samples in order, each with the record of its rejection or None.
 
     They are rendered in batches that depend on the shard alone, so that pixels do too.

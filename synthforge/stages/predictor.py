@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..core.plugins import Plugins
     from ..datasets.crops import Box
     from ..evaluation.boxes import Finder
-    from ..evaluation.protocol import Evaluation, Options
+    from ..evaluation.protocol import Evaluation, ScoringOptions
     from ..learning.model import FaceModel
 
 
@@ -23,7 +23,7 @@ def evaluate_model(
     folder: Path,
     benchmark: Benchmark,
     split: str,
-    options: Options | None = None,
+    options: ScoringOptions | None = None,
     *,
     plugins: Plugins,
     name: str,
@@ -40,12 +40,12 @@ def evaluate_model(
     when some of the faces, and not all, were what its labels were fine-tuned on.
     """
     from ..evaluation.boxes import box_mode
-    from ..evaluation.protocol import Options, evaluate
+    from ..evaluation.protocol import ScoringOptions, evaluate
     from ..learning.model import load_model
     from ..prediction.detectors import find_detector
     from ..prediction.predictor import PASSES, Predictor
 
-    options = options or Options()
+    options = options or ScoringOptions()
     model = load_model(folder, plugins=plugins, input_size=predictor.get("input_size", 0))
     if benchmark.task not in model.tasks:
         raise UserError(

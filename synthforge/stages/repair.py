@@ -28,7 +28,7 @@ from ..datasets.reader import read_manifest
 from ..datasets.rejections import check_rejections, gather
 from . import generate
 from .generate import GenerateConfig
-from .job import Job
+from .job import ShardJob
 from .recipe import Recipe
 
 # What a manifest's configuration holds when (seed, index) alone determine the samples.
@@ -120,7 +120,7 @@ def _rejections(root: Path, manifest: Mapping[str, Any]) -> list[Damage]:
 
 def _job(
     root: Path, manifest: Mapping[str, Any], plugins: Plugins, plugin_files: Sequence[str]
-) -> tuple[Job, GenerateConfig]:
+) -> tuple[ShardJob, GenerateConfig]:
     """What made the dataset, exactly. Raises DataError or PluginError, saying why, where that cannot be repeated."""
     content, where = manifest["config"], str(root / MANIFEST)
     lacking = {"generator", "generator_config", "annotators", "seed", *generate.OWN} - set(content)

@@ -223,7 +223,7 @@ def _check_values(task: Task, prediction: Mapping[str, Any], size: int) -> None:
     """Mirroring, and values in the pixels of a photograph: finite, drawn, told as JSON, written as declared."""
     missing = {task.output, *task.maps} - set(prediction)
     assert not missing, f"the prediction lacks {sorted(missing)}"
-    twice = task.mirror(task.mirror(prediction, task.schema), task.schema)
+    twice = task.flip(task.flip(prediction, task.schema), task.schema)
     assert set(twice) == set(prediction), "mirroring gives other entries"
     for key, value in prediction.items():
         assert np.allclose(value.detach(), twice[key].detach(), atol=1e-5), f"mirroring '{key}' twice changes it"

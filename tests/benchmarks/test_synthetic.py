@@ -18,7 +18,7 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field, RealItem, RealSample
 from synthforge.datasets.writer import finish, sample_key, write_shard
 from synthforge.evaluation.analysis import Analysis
-from synthforge.evaluation.protocol import Options, assess
+from synthforge.evaluation.protocol import ScoringOptions, assess
 from synthforge.testing import check_benchmark
 
 CAMERA = Camera(
@@ -98,7 +98,7 @@ def test_figures_are_grouped_by_parameters_and_by_the_exact_pose(root: Path) -> 
     for index, item in enumerate(bench.items("all")):
         assert bench.attributes(bench.load(item))["yaw"] == pytest.approx(10.0 * index - 20, abs=1e-3)
     asked = {"yaw": [-15.0, 5.0], "skin.melanin": [0.15], "glasses": []}
-    options = Options(look=Analysis(groups=asked), cases=0, progress=False)
+    options = ScoringOptions(look=Analysis(groups=asked), cases=0, progress=False)
     found = assess(run, load_plugins().build("task", bench.task), bench, "all", {}, options)
     per_item = list(found.scores.per_item.values())
     assert per_item == sorted(per_item)  # the error grows with the index, so groups can be told apart

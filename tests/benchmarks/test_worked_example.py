@@ -13,7 +13,7 @@ from PIL import Image
 
 from synthforge.core.errors import DataError
 from synthforge.core.plugins import Plugins, load_plugins
-from synthforge.evaluation.protocol import Options, evaluate
+from synthforge.evaluation.protocol import ScoringOptions, evaluate
 from synthforge.evaluation.report import write_report
 from synthforge.prediction.predictor import Function, Predictor
 from synthforge.stages.evaluate import EvaluateConfig
@@ -52,7 +52,7 @@ def test_the_worked_example_works(plugins: Plugins, tmp_path: Path) -> None:
 
     task = load_plugins().build("task", bench.task)
     predictor = Predictor(Function(middle, task), passes=1)
-    evaluation = evaluate(predictor, task, bench, "test", Options(cases=1, progress=False), name="csv-faces")
+    evaluation = evaluate(predictor, task, bench, "test", ScoringOptions(cases=1, progress=False), name="csv-faces")
     target = bench.load(item).target
     centre = (target.min(axis=0) + target.max(axis=0)) / 2
     expected = 100 * np.linalg.norm(target - centre, axis=1).mean() / np.linalg.norm(target[36] - target[45])

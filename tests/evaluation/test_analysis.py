@@ -22,7 +22,7 @@ from synthforge.evaluation import alignment, groups, store
 from synthforge.evaluation.analysis import Analysis
 from synthforge.evaluation.pictures import contact_sheet, jpeg
 from synthforge.evaluation.pose import pose_in_space, yaw_in_image
-from synthforge.evaluation.protocol import Evaluation, Options, assess
+from synthforge.evaluation.protocol import Evaluation, ScoringOptions, assess
 from synthforge.evaluation.scoring import score_points
 from synthforge.evaluation.summary import to_markdown
 
@@ -75,7 +75,7 @@ def run_of(bench: Known, wrong: Any) -> Any:
 def look_at(wrong: Any, **options: Any) -> Evaluation:
     bench = Known()
     how = {"input_size": 50}
-    asked = Options(look=Analysis(**options), cases=0, progress=False)
+    asked = ScoringOptions(look=Analysis(**options), cases=0, progress=False)
     return assess(run_of(bench, wrong), KEYPOINTS, bench, "test", how, asked)
 
 

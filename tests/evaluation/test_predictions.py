@@ -18,11 +18,11 @@ from synthforge.core.errors import DataError, UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.evaluation import predictions
 from synthforge.evaluation.files import write_pts
-from synthforge.evaluation.protocol import Evaluation, Options
+from synthforge.evaluation.protocol import Evaluation, ScoringOptions
 
 
 def evaluate_files(folder: Path, bench: Toy, **options: Any) -> Evaluation:
-    asked = Options(progress=False)
+    asked = ScoringOptions(progress=False)
     return predictions.evaluate_files(folder, TASKS[bench.task], bench, "test", asked, **options)
 
 

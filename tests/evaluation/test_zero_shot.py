@@ -10,7 +10,7 @@ from toy_benchmarks import TASKS, Toy, read_labels
 from synthforge.core.errors import UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import class_mapping
-from synthforge.evaluation.protocol import Options, evaluate
+from synthforge.evaluation.protocol import ScoringOptions, evaluate
 from synthforge.prediction.predictor import Function, Predictor
 
 
@@ -59,7 +59,7 @@ def test_a_mapped_predictor_is_scored() -> None:
 
     task, bench = TASKS["segmentation"], Toy("segmentation", 3)
     asked = Predictor(Function(predictor, task, crop_scale=bench.crop_scale), schemas={task.name: "lapa11"})
-    scores = evaluate(asked, task, bench, "test", Options(progress=False))
+    scores = evaluate(asked, task, bench, "test", ScoringOptions(progress=False))
     assert scores.scores.values["accuracy"] > 90
 
 
@@ -70,7 +70,7 @@ def test_unknown_mappings_and_wrong_outputs_are_refused() -> None:
     task, bench = TASKS["segmentation"], Toy("segmentation", 3)
     asked = Predictor(Function(read_labels, task), schemas={task.name: "lapa11"})
     with pytest.raises(UserError, match="11 channels; the schema synthforge has"):
-        evaluate(asked, task, bench, "test", Options(progress=False))
+        evaluate(asked, task, bench, "test", ScoringOptions(progress=False))
     same = {"logits": torch.randn(1, 11, 2, 2)}
     assert lapa.in_schema(same, "lapa11") is same
     with pytest.raises(UserError, match="'ibug68', which cannot be scored as 'other98'"):

@@ -12,7 +12,7 @@ import torch
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
-from synthforge.evaluation.protocol import Evaluation, Options, evaluate
+from synthforge.evaluation.protocol import Evaluation, ScoringOptions, evaluate
 from synthforge.evaluation.scoring import score_depth, score_labels, score_points
 from synthforge.prediction.predictor import Function, Predictor
 
@@ -85,7 +85,7 @@ def scored(
     task = TASKS[bench.task]
     network = Function(call, task, bench.schema, input_size, bench.crop_scale)
     return evaluate(
-        Predictor(network, passes=passes), task, bench, "test", Options(progress=False, **options), name=name
+        Predictor(network, passes=passes), task, bench, "test", ScoringOptions(progress=False, **options), name=name
     )
 
 

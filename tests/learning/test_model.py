@@ -70,11 +70,11 @@ def test_a_symmetric_model_answers_mirrored_images_alike() -> None:
     images = torch.rand(2, 3, 32, 32)
     plain, turned = model.predict(images, flip=True), model.predict(images.flip(-1), flip=True)
     for task, prediction in plain.items():
-        back = model.tasks[task].mirror(turned[task], model.schema(task))
+        back = model.tasks[task].flip(turned[task], model.schema(task))
         for key, value in prediction.items():
             assert torch.allclose(value, back[key], atol=1e-4), (task, key)
     points = plain["keypoints"]["points"]
-    mirrored = model.tasks["keypoints"].mirror({"points": points}, "ibug68")["points"]
+    mirrored = model.tasks["keypoints"].flip({"points": points}, "ibug68")["points"]
     assert torch.allclose(mirrored[:, IBUG68.mirror[0], 0], 1 - points[:, 0, 0])
 
 

@@ -24,7 +24,7 @@ from synthforge.prediction.boxes import read_boxes
 from synthforge.prediction.detectors import Found
 from synthforge.prediction.outcomes import Outcome, check, summary, unreadable
 from synthforge.prediction.photographs import list_photographs
-from synthforge.prediction.run import Options, predict_photographs
+from synthforge.prediction.run import PredictOptions, predict_photographs
 
 TASKS = [
     {"name": "keypoints", "head": "light"},
@@ -57,10 +57,10 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def predict(model: Path, photos: Path, out: Path, options: Options | None = None) -> list[Outcome]:
+def predict(model: Path, photos: Path, out: Path, options: PredictOptions | None = None) -> list[Outcome]:
     listed = list_photographs([str(photos)], out).photographs
     boxes = read_boxes(photos / "boxes.csv", [p.path for p in listed]).found
-    return predict_photographs(model, listed, out, options or Options(), boxes=boxes, progress=False)
+    return predict_photographs(model, listed, out, options or PredictOptions(), boxes=boxes, progress=False)
 
 
 def record(out: Path, name: str) -> dict[str, Any]:
@@ -118,9 +118,12 @@ def test_a_second_call_keeps_and_a_changed_one_sets_aside(model: Path, photos: P
     # A lost file is made again; so is everything with other options, which leave no file of the old ones behind.
     (out / "a.depth.npz").unlink()
     assert status(predict(model, photos, out)) == ["done", "kept", "kept"]
-    assert status(predict(model, photos, out, Options(passes=1, overlay="png"))) == ["done"] * 3
+    assert status(predict(model, photos, out, PredictOptions(passes=1, overlay="png"))) == ["done"] * 3
     assert not list(out.glob("*.overlay.jpg"))
-    assert status(predict(model, photos, out, Options(passes=1, overlay="none", tasks=("keypoints",)))) == ["done"] * 3
+    assert (
+        status(predict(model, photos, out, PredictOptions(passes=1, overlay="none", tasks=("keypoints",))))
+        == ["done"] * 3
+    )
     assert sorted(p.name for p in out.glob("*.*") if p.is_file()) == ["a.json", "b.json", "nobody.json"]
     assert len(list((out / ".previous").glob("a.*/a.json"))) == 3, "every older result is kept"
     assert "depth" not in record(out, "a")["faces"][0]
@@ -206,7 +209,7 @@ def test_faces_carry_the_detectors_score(model: Path, tmp_path: Path, monkeypatc
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "a.png")
     listed = list_photographs([str(tmp_path / "a.png")]).photographs
     for least, scores in ((None, [1.25, 0.25]), (0.5, [1.25])):
-        options = Options(tasks=("keypoints",), overlay="none", min_score=least)
+        options = PredictOptions(tasks=("keypoints",), overlay="none", min_score=least)
         predict_photographs(model, listed, tmp_path / "out", options, progress=False)
         assert [face["score"] for face in record(tmp_path / "out", "a")["faces"]] == scores
 
@@ -263,7 +266,7 @@ def test_where_nothing_can_be_read_no_model_is_loaded(photos: Path, tmp_path: Pa
 
 
 def test_boxes_in_a_detectors_convention(model: Path, photos: Path, tmp_path: Path) -> None:
-    predict(model, photos, tmp_path / "out", Options(boxes_of="dlib"))
+    predict(model, photos, tmp_path / "out", PredictOptions(boxes_of="dlib"))
     face = record(tmp_path / "out", "b")["faces"][0]
     assert face["box"] == [20, 20, 50, 50]
     assert face["landmarks_box"] != face["box"]
@@ -271,9 +274,9 @@ def test_boxes_in_a_detectors_convention(model: Path, photos: Path, tmp_path: Pa
 
 def test_what_concerns_all_photographs_stops_at_once(model: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no task 'normals'"):
-        predict(model, photos, tmp_path / "out", Options(tasks=("normals",)))
+        predict(model, photos, tmp_path / "out", PredictOptions(tasks=("normals",)))
     with pytest.raises(UserError, match="no face detector 'tight'"):
-        predict(model, photos, tmp_path / "out", Options(boxes_of="tight"))
+        predict(model, photos, tmp_path / "out", PredictOptions(boxes_of="tight"))
     assert not (tmp_path / "out").exists()
 
 

@@ -14,14 +14,13 @@ from PIL import Image
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import RealItem, RealSample, Scores
-from synthforge.evaluation.protocol import Options
+from synthforge.evaluation.protocol import ScoringOptions
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import FaceModel, build_tasks, load_model
 from synthforge.prediction.boxes import read_boxes
 from synthforge.prediction.photographs import list_photographs
 from synthforge.prediction.predictor import PASSES, Predictor
-from synthforge.prediction.run import Options as PredictOptions
-from synthforge.prediction.run import predict_photographs
+from synthforge.prediction.run import PredictOptions, predict_photographs
 from synthforge.stages.predictor import evaluate_model
 
 BOX = (11.0, 8.0, 47.5, 52.25)
@@ -87,7 +86,7 @@ def test_evaluate_and_predict_give_the_same_points(
         model,
         bench,
         "test",
-        Options(batch_size=3, cases=0, progress=False),
+        ScoringOptions(batch_size=3, cases=0, progress=False),
         plugins=load_plugins(),
         name="x",
         **options,

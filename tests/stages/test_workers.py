@@ -18,7 +18,7 @@ from synthforge.core.errors import PluginError
 from synthforge.core.pipeline import Pipeline, load_pipeline, run_pipeline
 from synthforge.datasets.layout import read_json
 from synthforge.stages import KINDS
-from synthforge.stages.job import Job
+from synthforge.stages.job import ShardJob
 from synthforge.stages.recipe import Recipe
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -99,7 +99,9 @@ def test_a_worker_of_other_versions_is_refused(pipeline_file: Path) -> None:
     pipeline = _pipeline(pipeline_file)
     config = pipeline.stages[0].config
     recipe = Recipe(config.generator, (), (), pipeline.plugin_files, pipeline.base)
-    job = Job(Path(), recipe, config.encoding(), "", 0, 0, 1, 48, 1, stack={"numpy": "0.9", "torch": version("torch")})
+    job = ShardJob(
+        Path(), recipe, config.encoding(), "", 0, 0, 1, 48, 1, stack={"numpy": "0.9", "torch": version("torch")}
+    )
     with pytest.raises(PluginError, match=r"a worker has numpy [\d.]+, where the run needs numpy 0\.9"):
         job.open(False)
 

@@ -211,7 +211,7 @@ def test_normals_move_with_the_picture() -> None:
     assert not flipped[:, :, :4].any()
     assert torch.allclose(turned[:, :4], torch.tensor([0.0, 0.6, -0.8]).view(3, 1, 1), atol=1e-6)
     assert torch.equal(found["mask"][:, 0], found["normals"].any(1))
-    answer = Normals(NormalsConfig()).mirror({"normals": value[:1].movedim(-1, 1)}, "")["normals"]
+    answer = Normals(NormalsConfig()).flip({"normals": value[:1].movedim(-1, 1)}, "")["normals"]
     assert torch.equal(answer[0], flipped)
 
 

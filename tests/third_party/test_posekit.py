@@ -105,7 +105,7 @@ def test_a_rotation_turns_and_flips_with_the_picture(posekit: Plugins) -> None:
     assert np.allclose(flipped @ nose, across * (rotation @ nose), atol=1e-6)
     assert np.allclose(flipped @ left_ear, across * (rotation @ right_ear), atol=1e-6)
     assert np.linalg.det(flipped) == pytest.approx(1)
-    assert np.allclose(task.mirror({"rotation": given[:1]}, "")["rotation"][0], flipped, atol=1e-6)
+    assert np.allclose(task.flip({"rotation": given[:1]}, "")["rotation"][0], flipped, atol=1e-6)
 
 
 def test_the_mean_with_the_mirrored_crop_is_a_rotation(posekit: Plugins) -> None:

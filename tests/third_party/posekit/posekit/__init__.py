@@ -115,7 +115,7 @@ class HeadPose(Task):
         rotations = [turn((0.1 * i, 0.3, 0.0)) @ np.diag([1.0, -1.0, -1.0]) for i in range(count)]
         return {"rotation": torch.from_numpy(np.stack(rotations)).float()}
 
-    def mirror(self, prediction: Mapping[str, Any], schema: str) -> dict[str, Any]:
+    def flip(self, prediction: Mapping[str, Any], schema: str) -> dict[str, Any]:
         rotation = prediction["rotation"]
         sides = _left_right(rotation)
         return {"rotation": sides.view(3, 1) * rotation * sides}
