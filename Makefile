@@ -4,23 +4,23 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-UV     := 0.13.9
+AUDIT  := 2.10.1
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env quickstart test test-all lint docs perf lock clean
+.PHONY: help env quickstart test test-all lint docs perf lock sbom wheel audit clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 env: $(STAMP)  ## Create .venv with everything for development (about 6 GB with CUDA builds; 1 to 10 minutes)
 
-$(STAMP): pyproject.toml setup.py requirements.lock
+$(STAMP): pyproject.toml setup.py requirements.lock tools.lock
 	@echo "Creating $(VENV): pinned versions from requirements.lock; 1 to 10 minutes, by the network."
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "Python 3.10 or newer is needed, this is %d.%d" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tools.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
 quickstart: env  ## Generate faces, train, fine-tune labels, evaluate, report (about 5 minutes on two cores)
@@ -51,7 +51,26 @@ perf: env  ## The ratio tables of perf/
 
 lock: env  ## Resolve requirements.lock anew, for every platform
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
-	  --constraint constraints.txt --output-file requirements.lock
+	  --constraint constraints.txt --generate-hashes --output-file requirements.lock
+	$(BIN)/python docs/licences.py
+
+sbom: env  ## What is installed, as CycloneDX: dist/synthforge.cdx.json
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --of JSON -o dist/synthforge.cdx.json
+
+wheel: env  ## The wheel in dist/, the same bytes from the same commit
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir dist
+
+$(VENV)/.audit: tools.lock
+	$(PYTHON) -m venv $(VENV)/.audit
+	$(VENV)/.audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tools.lock
+
+audit: $(VENV)/.audit  ## Known vulnerabilities of what requirements.lock pins; says SKIPPED where the data cannot be reached
+	@$(VENV)/.audit/bin/uv tool run pip-audit==$(AUDIT) --requirement requirements.lock --require-hashes --disable-pip \
+	  --progress-spinner off > $(VENV)/audit.log 2>&1; code=$$?; \
+	if grep -qE 'could not be audited|ConnectionError|ServiceError|Max retries|Failed to fetch' $(VENV)/audit.log; then \
+	  echo "SKIPPED: the data on vulnerabilities cannot be reached from here; see $(VENV)/audit.log"; \
+	else cat $(VENV)/audit.log; exit $$code; fi
 
 clean:  ## Remove the environment and caches, never runs/
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -77,3 +78,20 @@ def test_the_wheel_has_every_configuration_and_data_file(installed: Path, tmp_pa
         if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
     assert [str(name) for name in data if not (package / name).is_file()] == []
+
+
+@pytest.mark.slow
+def test_two_builds_have_the_same_bytes(tmp_path: Path) -> None:
+    """From two copies of the sources that lie elsewhere and were written at other times."""
+    digests = set()
+    for name in ("one", "two"):
+        copy = tmp_path / name / "source"
+        copy.parent.mkdir()
+        _run("git", "clone", "--quiet", ROOT, copy, cwd=tmp_path)
+        for path in copy.rglob("*.py"):
+            os.utime(path, (len(name) * 10**8, 10**9 if name == "one" else 11**9))
+        build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / name, copy]
+        _run(sys.executable, *build, cwd=tmp_path, SOURCE_DATE_EPOCH="1700000000")
+        (wheel,) = (tmp_path / name).glob("*.whl")
+        digests.add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert len(digests) == 1
