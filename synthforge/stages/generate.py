@@ -7,7 +7,9 @@ the same for any number of workers and interruptions.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +28,7 @@ from . import promises
 from .recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ..core.interfaces import Executor
@@ -245,6 +247,19 @@ def as_json(config: Any) -> Any:
         return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
     return plain(dataclasses.asdict(config))
+
+
+def from_json(values: Mapping[str, Any], default: Any) -> dict[str, Any]:
+    """What `as_json` wrote, as keys of the generator: only those that differ from the default's, as text.
+
+    So a default stays what it is in Python: an infinite end of a range, or 1 where YAML would give 1.0.
+    """
+    under = default if isinstance(default, Mapping) else {}
+    return {
+        name: from_json(value, under.get(name)) if isinstance(value, Mapping) else value
+        for name, value in values.items()
+        if name not in under or json.dumps(value) != json.dumps(under[name])
+    }
 
 
 KIND = StageKind(

@@ -6,6 +6,7 @@ is refused before anything is touched.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -133,8 +134,10 @@ def _job(
     if other:
         raise DataError(f"{where} was made with other versions: {'; '.join(other)}", hint="Install those versions.")
     values = {name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters") if name in content}
-    values["generator"] = {**content["generator_config"], "name": content["generator"]}
     try:
+        default = generate.as_json(plugins.entry("generator", content["generator"], where=where).config())
+        own = generate.from_json(content["generator_config"], default)
+        values["generator"] = {**own, "name": content["generator"]}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
             config = build_config(GenerateConfig, values, where=where)
@@ -149,7 +152,7 @@ def _job(
             raise PluginError(f"the {item.kind} '{item.name}' was that of {recorded}, here it is that of {now}")
     again = {"generator_config": generate.as_json(recipe.generator.config)}
     again |= {"read": recipe.read()} if "read" in content else {}
-    changed = [name for name, value in again.items() if value != content[name]]
+    changed = [name for name, value in again.items() if json.dumps(value) != json.dumps(content[name])]
     if changed or generate.mark(content) != manifest["config_hash"]:
         what = {"generator_config": "the generator's keys or their defaults", "read": "the licensed files"}
         raise DataError(f"{where}: {', '.join(map(what.get, changed)) or 'something'} changed since")  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from synthforge_plugins.executors import local
 
 from synthforge.cli import repair as repair_command
 from synthforge.cli import verify as verify_command
-from synthforge.core.errors import DataError, PluginError, SynthForgeError
+from synthforge.core.errors import ConfigWarning, DataError, PluginError, SynthForgeError
 from synthforge.core.parts import Part
 from synthforge.core.pipeline import load_pipeline, run_pipeline
+from synthforge.core.plugins import load_plugins
 from synthforge.datasets.layout import digest, read_marker, to_bytes
 from synthforge.datasets.verify import verify
-from synthforge.stages import KINDS, repair
+from synthforge.stages import KINDS, generate, repair
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +186,15 @@ def test_a_damaged_manifest_and_parts(dataset: Path) -> None:
     assert verify(dataset).damage[0]["part"] == "manifest"
     with pytest.raises(DataError, match="run its pipeline again"):
         _repair(dataset)
+
+
+@pytest.mark.parametrize("reference", ["anny", {"name": "anny", "preset": "frontal"}, {"name": "anny", "hat": {}}])
+def test_the_keys_of_a_generator_come_back_from_a_manifest_as_they_were(reference: str | dict[str, object]) -> None:
+    plugins = load_plugins()
+    made = plugins.bind("generator", reference).config
+    stored = json.loads(json.dumps(generate.as_json(made)))
+    own = generate.from_json(stored, generate.as_json(type(made)()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        again = plugins.bind("generator", {**own, "name": "anny"}).config
+    assert json.dumps(generate.as_json(again)) == json.dumps(stored)  # 1 and 1.0 give other bytes
