@@ -19,6 +19,7 @@ from .core.foreign import read_json
 from .core.pipeline import Pipeline, make_pipeline, run_pipeline
 from .core.plugins import load_plugins
 from .core.shipped import find_model
+from .core.storage import place
 from .datasets.tensors import Dataset
 from .prediction.faces import Face as Face
 from .prediction.faces import Faces as Faces
@@ -204,7 +205,7 @@ def evaluate(
     reference = _benchmark(benchmark, root)
     built = found.build("benchmark", reference, where="benchmark")
     return evaluate_model(
-        Path(_folder(model)),
+        place(_folder(model)),
         built,
         split,
         ScoringOptions(box=box, limit=limit, progress=False),
@@ -237,8 +238,9 @@ def _pipeline(kind: str, values: Mapping[str, Any], seed: int, plugins: Sequence
 def _run(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Path:
     """Run one stage into a folder; what it says goes nowhere, its progress bar to stderr."""
     pipeline = _pipeline(kind, values, seed, plugins)
-    run_pipeline(pipeline, Path(out), say=lambda text: None, folders={kind: Path(out)})
-    return Path(out)
+    folder = place(out)
+    run_pipeline(pipeline, folder, say=lambda text: None, folders={kind: folder})
+    return folder
 
 
 def _trained(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Trained:

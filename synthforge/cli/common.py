@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..core.errors import ConfigError, did_you_mean
+from ..core.storage import place
 
 if TYPE_CHECKING:
     from ..core.pipeline import StageResult
@@ -19,11 +20,21 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Place(click.Path):
+    """A folder or file by path or by URL (`core.storage`)."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return place(value)
+
+
+PLACE = Place()
+
+
 def pipeline_options(function: F) -> F:
     """CONFIG, --set, --out and --json, for commands that run a pipeline or a part of one."""
     for option in (
         click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was done here as JSON."),
-        click.option("--out", type=click.Path(path_type=Path), help="Folder of the run [default: runs/CONFIG]."),
+        click.option("--out", type=PLACE, help="Folder or URL of the run [default: runs/CONFIG]."),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. seed=3; repeatable."
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import say, write_json_to
+from .common import PLACE, say, write_json_to
 
 #: faces on a contact sheet
 SHEET_FACES = 24
@@ -16,7 +16,7 @@ SHEET_FACES = 24
 @click.command(
     epilog="Example: synthforge evaluate runs/quickstart/adapted --benchmark 300w --root DIR --split val --json -"
 )
-@click.argument("model", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False, type=PLACE)
 @click.option("--benchmark", required=True, help="Registered name, e.g. 300w.")
 @click.option("--root", required=True, help="Folder of the benchmark's official tree.")
 @click.option("--split", "splits", multiple=True, required=True, help="Which split to score; repeatable.")

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from .common import say, write_json_to
+from .common import PLACE, say, write_json_to
 
 
 @click.command(
     epilog="Example: synthforge export runs/shipped/model --out models/mine --evaluation runs/shipped/zero_shot"
 )
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.argument("model", type=PLACE)
+@click.option("--out", type=PLACE, required=True, help="Folder to write.")
 @click.option(
     "--evaluation",
     "evaluations",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="Folder of an evaluation whose figures the card shows; repeatable.",
 )
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .common import say, write_json_to
+from .common import PLACE, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge merge data/faces   (after `generate ... --shards 1/16` to `16/16`)")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @click.option("--check", is_flag=True, help="Compare the checksums of all shards, not their sizes alone.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was done as JSON; - is stdout.")
 def command(folder: Path, check: bool, json_file: Path | None) -> None:

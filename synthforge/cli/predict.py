@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
 import click
 
-from .common import say, write_json_to
+from .common import PLACE, say, write_json_to
 
 
 @click.command(
@@ -16,7 +17,7 @@ from .common import say, write_json_to
 )
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--out", type=PLACE, required=True, help="Folder for the results.")
 @click.option(
     "--boxes",
     type=click.Path(path_type=Path),
@@ -91,6 +92,7 @@ def command(
 
     if boxes is not None and min_score is not None:
         raise click.UsageError("--min-score is for a detector's faces: those of --boxes have no score")
+    os.fspath(out)  # a URL is refused before any work
     warnings.filterwarnings("ignore", message="Image size")  # our own limit answers, by name
     folder = find_model(model)
     listing = list_photographs(images, out)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .common import say, write_json_to
+from .common import PLACE, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge repair data/faces --json -")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module of the pipeline; repeatable.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes; 0 is one a core.")
 @click.option("--shards", metavar="K/N", help="Only part K of N of the files.")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from .common import say, write_json_to
+from .common import PLACE, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge report runs/paper/table1_300w runs/mine/scores --out runs/beside --json -")
-@click.argument("evaluations", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("evaluations", nargs=-1, required=True, type=PLACE)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the page.")
 @click.option("--title", default="SynthForge report", show_default=True, help="Title of the page.")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Best, median and worst faces.")

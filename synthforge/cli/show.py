@@ -8,12 +8,14 @@ from typing import Any
 
 import click
 
+from .common import PLACE
+
 
 @click.command(
     epilog="Example: synthforge show runs/quickstart/dataset --count 8 --out sheet.png, "
     "or: synthforge show runs/quickstart/dataset --distributions --json -"
 )
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=PLACE)
 @click.option("--out", type=click.Path(path_type=Path), help="File to write [default: FOLDER.png or .html].")
 @click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many samples.")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
@@ -48,12 +50,19 @@ def command(
     dataset = ShardDataset(folder)
     if first >= len(dataset):
         raise UserError(f"--first {first}: the dataset has {len(dataset)} samples, 0 to {len(dataset) - 1}")
-    path = out or folder.with_name(folder.name + ".png")
+    path = out or beside(folder, ".png")
     names = [name.strip() for name in columns.split(",")] if columns else None
     contact_sheet(dataset, range(first, min(first + count, len(dataset))), path, names, tile)
     if accepted := acceptance(dataset.manifest):
         click.echo(accepted, err=True)
     click.echo(str(path))
+
+
+def beside(folder: Path, suffix: str) -> Path:
+    """The file beside a folder that is called like it; of one in a store, in the working directory."""
+    from ..core.storage import is_remote
+
+    return Path(folder.name + suffix) if is_remote(folder) else folder.with_name(folder.name + suffix)
 
 
 def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> None:
@@ -69,7 +78,7 @@ def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> No
     if not factors:
         raise DataError(f"{folder}: {note}", hint="A generator says what it draws by `factors` (docs/plugins.md).")
     records = compare(factors, {"realised": read_values(dataset, factors)})
-    path = out or folder.with_name(folder.name + ".distributions.html")
+    path = out or beside(folder, ".distributions.html")
     write_page(path, records, title=f"Distributions of {folder.name}", notes=[note] if note else [])
     if json_file is not None:
         write_json_to({"folder": str(folder), "samples": len(dataset), "factors": records}, json_file)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import socket
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any
 
 from .environment import hidden
 from .errors import DataError
+from .storage import RemotePath
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
@@ -38,8 +40,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Raises DataError when the file cannot be made or the disk is full; what stood at `path` is then untouched.
     """
-    name = cut_name(path.name, _LONGEST_NAME)
-    temporary = path.with_name(f".{name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
+    if isinstance(path, RemotePath):
+        with _uploading(path) as file:
+            yield file
+        return
+    temporary = free_name(path)
     _open.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,6 +71,43 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         _open.discard(temporary)
 
 
+@contextmanager
+def _uploading(path: RemotePath) -> Iterator[IO[bytes]]:
+    """A file on this machine that is uploaded when the block ends well."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix="synthforge-", suffix=".part") as file:
+            yield file
+            file.flush()
+            path.put(Path(file.name))
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DataError(
+                f"no space left in {tempfile.gettempdir()} while writing {path} ({error.strerror})",
+                hint="Everything finished before is intact. Make room, or set TMPDIR to another folder.",
+            ) from error
+        raise
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file that nobody else writes otherwise: in a store, only where there is none.
+
+    Raises DataError when another run wrote something else there in the meantime.
+    """
+    if not isinstance(path, RemotePath):
+        write_bytes(path, data)
+    elif not path.create(data):
+        raise DataError(
+            f"{path} was written by another run in the meantime, and otherwise",
+            hint="Let only one configuration write to an output folder.",
+        )
+
+
+def free_name(path: Path) -> Path:
+    """A temporary name beside a file that no other process and no other call has."""
+    name = cut_name(path.name, _LONGEST_NAME)
+    return path.with_name(f".{name}.{_HOST}.{os.getpid()}.{next(_counter)}.tmp")
+
+
 def cut_name(name: str, most: int) -> str:
     """A file's name cut to `most` bytes, between two characters."""
     return os.fsencode(name)[:most].decode("utf-8", "ignore") if len(os.fsencode(name)) > most else name
@@ -86,7 +128,7 @@ def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file in hexadecimal, read in pieces."""
     state = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             state.update(block)
     return state.hexdigest()
@@ -115,7 +157,9 @@ def clean_stale(root: Path, *, owned: bool = False) -> list[Path]:
     (a folder on a network) stay: their processes cannot be seen from here. owned: the caller holds the lock of `root`
     (`core.locks`), so that files of other hosts and those in folders below are left-overs, too.
     """
-    removed = []
+    removed: list[Path] = []
+    if isinstance(root, RemotePath):  # uploads that were not finished are invisible
+        return removed
     for path in sorted(root.glob("**/.*.tmp" if owned else ".*.tmp")) if root.is_dir() else []:
         match = _TEMPORARY.fullmatch(path.name)
         if match is None or path in _open or (match[1] != _HOST and not owned):

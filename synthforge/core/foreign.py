@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DataError, SynthForgeError
+from .storage import is_remote
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +114,8 @@ def _small(value: Any, *, whole: bool) -> bool:
 def read_bytes(path: Path, most: int = LIMITS.text_bytes) -> bytes:
     """The content of a regular file of at most `most` bytes. Raises DataError, for folders, pipes and devices too."""
     try:
+        if is_remote(path):
+            return _read_remote(path, most)
         with open(path, "rb") as file:
             size = path.stat()
             if not stat.S_ISREG(size.st_mode):
@@ -122,6 +125,13 @@ def read_bytes(path: Path, most: int = LIMITS.text_bytes) -> bytes:
             return file.read(most + 1 if size.st_size == 0 else size.st_size)
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _read_remote(path: Path, most: int) -> bytes:
+    size = path.stat().st_size
+    if size > most:
+        raise DataError(f"{path} has {size:,} bytes, more than the {most:,} allowed")
+    return path.read_bytes()
 
 
 def read_text(path: Path) -> str:
@@ -208,7 +218,7 @@ def _deeper(value: Any, depth: int) -> bool:
 
 def read_array(path: Path, *, error: type[SynthForgeError] = DataError) -> np.ndarray:
     """The array of numbers in an NPY file. Raises `error` for objects, texts, damage and shapes beyond `LIMITS`."""
-    with boundary(path, "a NumPy array of numbers", error=error), open(path, "rb") as file:
+    with boundary(path, "a NumPy array of numbers", error=error), path.open("rb") as file:
         return _array(file, path.stat().st_size, "biuf")
 
 
@@ -219,7 +229,11 @@ def read_arrays(
 
     Raises `error` for anything else, and for an archive that unpacks to more than `LIMITS` allows.
     """
-    with boundary(path, "an NPZ file of plain arrays", error=error), zipfile.ZipFile(path) as archive:
+    with (
+        boundary(path, "an NPZ file of plain arrays", error=error),
+        path.open("rb") as file,
+        zipfile.ZipFile(file) as archive,
+    ):
         members = archive.infolist()
         if len(members) > LIMITS.npz_members or len({member.filename for member in members}) != len(members):
             raise ValueError(f"it has {len(members):,} members, too many or of the same name")

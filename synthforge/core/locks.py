@@ -16,6 +16,8 @@ from typing import IO, Any
 from .errors import DataError, UserError
 from .files import alive, clean_stale
 from .foreign import parse_json
+from .leases import holder, leased
+from .storage import RemotePath
 
 LOCK_FILE = ".lock"
 # What `flock` answers on file systems that have no locks; there the process named in the file decides.
@@ -24,6 +26,9 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 def check_writable(folder: Path) -> None:
     """Raise DataError when a folder can neither be written in nor be made; nothing is written."""
+    if isinstance(folder, RemotePath):
+        folder.exists()  # says when the store, the bucket or the credentials are not there
+        return
     place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise DataError(f"cannot write in {folder}: {place} cannot be written", hint="Choose another --out.")
@@ -46,14 +51,22 @@ def locked_shards(folder: Path, shards: range) -> Iterator[None]:
             ends = path.name.removeprefix(f"{LOCK_FILE}.").split("-")
             if path.name == own or not all(each.isdecimal() for each in ends) or len(ends) != 2:
                 continue
-            if max(int(ends[0]), shards.start) < min(int(ends[1]), shards.stop):
-                with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
-                    if not _acquire(file):
-                        raise UserError(
-                            f"another run makes some of these shards in {folder}: {_holder(file)}",
-                            hint="Divide the shards in the same way everywhere: --shards K/N with one N.",
-                        )
+            overlap = max(int(ends[0]), shards.start) < min(int(ends[1]), shards.stop)
+            if overlap and (told := _held(path)):
+                raise UserError(
+                    f"another run makes some of these shards in {folder}: {told}",
+                    hint="Divide the shards in the same way everywhere: --shards K/N with one N.",
+                )
         yield
+
+
+def _held(path: Path) -> str:
+    """Who holds a lock, in words; empty for nobody."""
+    if isinstance(path, RemotePath):
+        return holder(path)
+    with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
+        return "" if _acquire(file) else _holder(file)
+    return ""
 
 
 @contextmanager
@@ -64,11 +77,16 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
     may hold it shared as well; then only what this host's dead processes left is removed. name: of the lock's file; one
     that is not the folder's leaves temporary files alone.
 
-    The kernel drops the lock when the process ends, however it ends: a lock file that lies there blocks nobody.
+    The kernel drops the lock when the process ends, however it ends: a lock file that lies there blocks nobody. In an
+    object store, `core.leases` recognises a lock that was left behind.
     Raises UserError, naming host, process and time, when another process holds it; DataError when nothing can be
     written there.
     """
     path = folder / name
+    if isinstance(path, RemotePath):
+        with leased(path, shared=shared):
+            yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")

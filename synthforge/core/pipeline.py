@@ -35,6 +35,7 @@ from .stage import Stage, StageRun, wait_for
 from .stage import StageContext as StageContext
 from .stage import StageKind as StageKind
 from .stage import StageResult as StageResult
+from .storage import is_remote, place
 from .versions import versions
 
 TOP_KEYS = ("description", "seed", "plugins", "environment", "benchmark", "benchmarks", "defaults", "stages")
@@ -160,6 +161,11 @@ def run_pipeline(
     contexts: dict[str, StageContext] = {}
     promises: dict[str, Promise] = {}
     check_writable(out)
+    if is_remote(out) and launched() is not None and any(stage.spreads for stage in pipeline.stages):
+        raise ConfigError(
+            f"--out {out}: several processes train together in a folder that all of them see, not in a store",
+            hint="Choose a shared folder as --out; datasets may lie in a store.",
+        )
     for stage in pipeline.stages:
         known = {key: promises[name] for key, name in stage.references.items() if name in promises}
         context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known, part=part)
@@ -247,7 +253,7 @@ def _context(
 ) -> StageContext:
     names = {other.name for other in pipeline.stages}
     inputs = {
-        key: folders.get(ref, out / ref) if ref in names else given_folder(ref) or Path(ref)
+        key: folders.get(ref, out / ref) if ref in names else given_folder(ref) or place(ref)
         for key, ref in stage.references.items()
     }
     return StageContext(
@@ -285,7 +291,7 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
         if reference in fingerprints:
             inputs[key] = fingerprints[reference]
         else:
-            inputs[key] = _given(given_folder(reference) or Path(reference), f"{stage.where}.{key}")
+            inputs[key] = _given(given_folder(reference) or place(reference), f"{stage.where}.{key}")
     files = {ref: sha256_of(pipeline.base / ref) for ref in pipeline.plugin_files if ref.endswith(".py")}
     outside = stage.kind.outside(context, stage.config) if stage.kind.outside else None
     facts = {

@@ -13,7 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +25,7 @@ from .files import is_temporary, sha256_of, write_json
 from .foreign import boundary, read_json
 from .keys import default_of, told
 from .locks import is_lock
+from .storage import is_remote
 
 STATE_FILE = ".stage.json"
 PREVIOUS = ".previous"
@@ -127,10 +127,14 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     write_json(folder / STATE_FILE, {**record, "sha256": digest(record)})
 
 
-def outputs(folder: Path, *, loose: Iterable[str] = ()) -> dict[str, list[Any]]:
-    """Size and SHA-256 of every file of a finished result, by its name; `loose`: patterns of those nobody misses."""
+def outputs(folder: Path, *, loose: Iterable[str] = (), known: Mapping[str, str] | None = None) -> dict[str, list[Any]]:
+    """Size and SHA-256 of every file of a finished result, by its name; `loose`: patterns of those nobody misses.
+
+    known: checksums that the result's own records hold, so that those files need not be read again.
+    """
+    known = known or {}
     return {
-        name: [path.stat().st_size, sha256_of(path)]
+        name: [path.stat().st_size, known.get(name) or sha256_of(path)]
         for name, path in _files(folder)
         if not any(Path(name).match(pattern) for pattern in loose)
     }
@@ -138,9 +142,10 @@ def outputs(folder: Path, *, loose: Iterable[str] = ()) -> dict[str, list[Any]]:
 
 def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False) -> list[str]:
     """Names of recorded outputs that are missing, or of another size; `content`: or of another checksum."""
+    there = dict(_files(folder)) if is_remote(folder) else {}  # one listing, not one request a file
 
     def sound(name: str, size: int, sha256: str) -> bool:
-        path = folder / name
+        path = there.get(name, folder / name)
         try:
             return path.stat().st_size == size and not (content and sha256_of(path) != sha256)
         except OSError:
@@ -158,7 +163,8 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def entries(folder: Path) -> list[str]:
     """Names of what lies in an output folder, without the engine's own files and what a killed process left."""
-    return sorted(n for n in os.listdir(folder) if n not in _OWN and not _passing(n)) if folder.is_dir() else []
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name for name in names if name not in _OWN and not _passing(name))
 
 
 def _passing(name: str) -> bool:
@@ -171,24 +177,29 @@ def set_aside(folder: Path, names: Iterable[str], into: Path, *, last: str = STA
     The entry `last` moves at the end: as long as it stands, the same call goes on where it stopped.
     """
     moving = [*(name for name in names if name != last), last]
-    moving = [name for name in moving if os.path.lexists(folder / name)]
+    moving = [name for name in moving if _lies(folder / name)]
     number, place = 1, into
-    while any(os.path.lexists(place / name) for name in (*moving, last)):
+    while any(_lies(place / name) for name in (*moving, last)):
         number += 1
         place = into.with_name(f"{into.name}.{number}")
     place.mkdir(parents=True, exist_ok=True)
     for name in moving:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
-        os.rename(folder / name, place / name)
+        (folder / name).rename(place / name)
     return place
+
+
+def _lies(path: Path) -> bool:
+    """Whether there is anything at a path, a broken link included."""
+    return path.is_symlink() or path.exists()
 
 
 def bring_back(place: Path, folder: Path) -> None:
     """Move a result that was set aside back to its folder, the state file first; entries there stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (STATE_FILE, *entries(place)):
-        if os.path.lexists(place / name) and not os.path.lexists(folder / name):
-            os.rename(place / name, folder / name)
+        if _lies(place / name) and not _lies(folder / name):
+            (place / name).rename(folder / name)
     with suppress(OSError):  # something of the user's lies there as well
         place.rmdir()
 

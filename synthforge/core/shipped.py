@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from .errors import UserError, did_you_mean
+from .storage import is_remote, place
 
 DESCRIPTION = "model.json"
 
@@ -20,12 +21,12 @@ def shipped_models() -> dict[str, Path]:
 
 
 def given_folder(reference: str) -> Path | None:
-    """The folder that a pipeline's reference means: an existing path, or a shipped model by its name; None for neither.
+    """The folder that a pipeline's reference means: an existing path, a URL, or a shipped model's name; else None.
 
     A shipped one may be written as in the repository, `models/NAME`.
     """
-    path = Path(reference)
-    return path if path.exists() else shipped_models().get(_stem(reference))
+    path = place(reference)
+    return path if is_remote(path) or path.exists() else shipped_models().get(_stem(reference))
 
 
 def _stem(reference: str) -> str:
@@ -33,15 +34,15 @@ def _stem(reference: str) -> str:
 
 
 def find_model(name: str | Path) -> Path:
-    """A model folder by path, or a shipped one by name. Raises UserError with the nearest name for neither."""
-    path = Path(name)
+    """A model folder by path or URL, or a shipped one by name. Raises UserError with the nearest name for neither."""
+    path = place(name)
     if (path / DESCRIPTION).is_file():
         return path
     shipped = shipped_models()
     stem = _stem(str(name))
     if stem in shipped:
         return shipped[stem]
-    if path.is_dir():
+    if is_remote(path) or path.is_dir():
         raise UserError(f"the folder {path} holds no model: there is no {DESCRIPTION}")
     known = did_you_mean(stem, shipped, "Shipped")
     raise UserError(f"there is no model {name}", hint=f"{known} Or give a folder with a {DESCRIPTION}.")

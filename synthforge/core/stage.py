@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from .errors import DataError
 from .parts import Part
 from .plugins import Plugins
 from .provenance import (
+    PREVIOUS,
     STATE_FILE,
     bring_back,
     changes,
@@ -27,6 +29,7 @@ from .provenance import (
     write_state,
 )
 from .records import Field
+from .scratch import fetched, working_folder
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ class StageKind:
     every stage, says what is missing on this machine, so that all of it can be named at once. outside: a digest of what
     the stage reads outside the run. mends: the stage can make single missing files again; else a damaged result is made
     anew as a whole. loose: patterns of files that nobody misses (logs). spreads: whether a configuration lets several
-    processes work on the stage together, as those of torchrun do.
+    processes work on the stage together, as those of torchrun do. direct: given by a stage that writes to an object
+    store by itself, through `core.files`; it returns the checksums that the result's own records hold. Any other stage
+    works in a local folder that is published (`core.scratch`). local: inputs that are fetched from a store, since they
+    are read as files.
     """
 
     name: str
@@ -100,6 +106,8 @@ class StageKind:
     mends: bool = False
     loose: tuple[str, ...] = ()
     spreads: Callable[[Any], bool] = lambda config: False
+    direct: Callable[[Path], Mapping[str, str]] | None = None
+    local: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,10 +235,19 @@ class StageRun:
         record = {"stage": result.name, "kind": result.kind, "fingerprint": result.fingerprint, "facts": self.facts}
         write_state(context.out, {**record, "state": "running"})
         begin = time.monotonic()
-        self.stage.kind.run(context, self.stage.config)
+        kind = self.stage.kind
+        if kind.direct:
+            kind.run(context, self.stage.config)
+            made = outputs(context.out, loose=kind.loose, known=kind.direct(context.out))
+        else:
+            with (
+                working_folder(context.out, (STATE_FILE, PREVIOUS), kind.loose) as folder,
+                fetched(context.inputs, kind.local) as inputs,
+            ):
+                kind.run(dataclasses.replace(context, out=folder, inputs=inputs), self.stage.config)
+                made = outputs(folder, loose=kind.loose)
         result.seconds = time.monotonic() - begin
         result.status = "done"
-        made = outputs(context.out, loose=self.stage.kind.loose)
         seconds = round(result.seconds, 3)
         write_state(context.out, {**record, "state": "done", "seconds": seconds, "outputs": made})
         context.say(f"{result.name}: done in {result.seconds:.1f} s -> {context.out}")

@@ -65,7 +65,7 @@ def _inside(path: Path, info: ShardInfo) -> Iterator[Damage]:
 
     if (size := path.stat().st_size) != info.size:
         yield at("", "tar", f"it has {size} bytes instead of {info.size}")
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         for row, (key, sizes) in enumerate(zip(info.keys, info.sizes, strict=True)):
             for column, (member, length) in enumerate(zip(info.members, sizes, strict=True)):
                 front, data = file.read(BLOCK), file.read(length)

@@ -17,10 +17,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from synthforge.core.blocks import whole
 from synthforge.core.environment import hidden
 from synthforge.core.errors import DataError
-from synthforge.core.foreign import boundary, read_json
+from synthforge.core.foreign import boundary, parse_json, read_json
 from synthforge.core.records import Field
+from synthforge.core.storage import RemotePath, place
 
 from .codecs import CODECS, Encoding, members_of
 
@@ -41,12 +43,12 @@ _RESERVED = {"scene", "camera", "json"}
 
 def tar_path(root: Path | str, shard: int) -> Path:
     """Where the samples of a shard lie."""
-    return Path(root) / f"shard-{shard:05d}.tar"
+    return place(root) / f"shard-{shard:05d}.tar"
 
 
 def marker_path(root: Path | str, shard: int) -> Path:
     """Where it says that a shard is whole."""
-    return Path(root) / f"shard-{shard:05d}.json"
+    return place(root) / f"shard-{shard:05d}.json"
 
 
 @dataclass(frozen=True)
@@ -142,18 +144,29 @@ def digest(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(to_bytes(record)).hexdigest()
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """A JSON object from disk; DataError when it is missing, unreadable or not an object."""
-    record = read_json(path, hint="It was damaged or edited.")
+def read_record(path: Path, sha256: str = "") -> dict[str, Any]:
+    """A JSON object from disk; DataError when it is missing, unreadable or not an object.
+
+    sha256: what the file should have, so that one in a store may be read from the cache.
+    """
+    hint = "It was damaged or edited."
+    if sha256 and isinstance(path, RemotePath):
+        with boundary(path, "a record", hint=hint):
+            record = parse_json(whole(path, sha256), path, hint=hint)
+    else:
+        record = read_json(path, hint=hint)
     if not isinstance(record, dict):
         raise DataError(f"{path} must hold a JSON object, not a {type(record).__name__}")
     return record
 
 
-def read_marker(root: Path | str, shard: int) -> ShardInfo:
-    """The marker of a finished shard; DataError, with the way out, when it is not one or was changed."""
+def read_marker(root: Path | str, shard: int, sha256: str = "") -> ShardInfo:
+    """The marker of a finished shard; DataError, with the way out, when it is not one or was changed.
+
+    sha256: of the marker by the manifest, see `read_record`.
+    """
     path = marker_path(root, shard)
-    record = read_record(path)
+    record = read_record(path, sha256)
     with boundary(path, f"the marker of shard {shard}", hint=remake_hint(root, shard)):
         check_version(record)
         if record.pop(SEAL, None) not in (None, digest(record)):  # none: of a release without seals

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import bisect
 import functools
+import hashlib
 import itertools
 import logging
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from synthforge.core.blocks import Blocks, Descriptor, whole
 from synthforge.core.errors import DataError
 from synthforge.core.factors import Factor
 from synthforge.core.files import sha256_of
 from synthforge.core.foreign import boundary, parse_json
 from synthforge.core.records import Field
+from synthforge.core.storage import RemotePath, is_remote, place
 
 from .codecs import CODECS, JSON_MEMBER, Encoding, member_of
 from .layout import (
@@ -46,22 +48,13 @@ _KEPT = 1_000_000  # samples whose places are kept in memory, about 0.2 kB each
 _RECORD = ("scene", "camera")
 
 
-class _Descriptor:
-    """An open file that closes when the last thread lets go of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __del__(self) -> None:
-        if hasattr(self, "number"):
-            os.close(self.number)
-
-
 @dataclass(frozen=True)
 class _Shard:
     shard: int
     path: Path
     keys: tuple[str, ...]
+    sha256: str
+    size: int
     places: dict[str, np.ndarray]  # member -> (count, 3) offset, size and CRC-32 (-1: unknown)
 
 
@@ -91,7 +84,7 @@ class ShardDataset:
         skip_damaged: bool = False,
         shards: range | None = None,
     ) -> None:
-        self.root = Path(root)
+        self.root = place(root)
         self.skip_damaged = skip_damaged
         self.damaged: dict[str, str] = {}
         self.manifest = read_manifest(self.root)
@@ -102,6 +95,10 @@ class ShardDataset:
         self._entries: list[dict[str, Any]] = self.manifest["shards"]
         if shards is not None:
             self._entries = self._entries[shards.start : shards.stop]
+        # one listing of a store, not one request a shard
+        self._sizes = (
+            {path.name: path.stat().st_size for path in self.root.glob("shard-*.tar")} if is_remote(self.root) else {}
+        )
         self._caches()
         if skip_damaged or len(self._entries) <= _AT_ONCE:
             sound = [entry for position, entry in enumerate(self._entries) if self._sound(position)]
@@ -113,7 +110,7 @@ class ShardDataset:
     def _caches(self) -> None:
         """Open files, and the places of samples by position of their shard; no other object shares them."""
         largest = max((entry["count"] for entry in self._entries), default=1)
-        self._open = functools.lru_cache(_OPEN_FILES)(_Descriptor)
+        self._open = functools.lru_cache(_OPEN_FILES)(_opened)
         self._shard = functools.lru_cache(max(_OPEN_FILES, _KEPT // max(largest, 1)))(self._index)
 
     def _sound(self, position: int) -> bool:
@@ -142,10 +139,10 @@ class ShardDataset:
     def _index(self, position: int) -> _Shard:
         entry = self._entries[position]
         number = entry["shard"]
-        info = read_marker(self.root, number)
+        info = read_marker(self.root, number, entry["marker_sha256"])
         path = tar_path(self.root, number)
         marker = marker_path(self.root, number)
-        facts = (info.sha256, info.size, info.count, sha256_of(marker))
+        facts = (info.sha256, info.size, info.count, _sha256(marker, entry["marker_sha256"]))
         if facts != tuple(entry[name] for name in ("sha256", "size", "count", "marker_sha256")):
             raise DataError(
                 f"{marker} does not belong to {self.root / MANIFEST}",
@@ -153,14 +150,19 @@ class ShardDataset:
             )
         if (info.fields, info.encoding) != (self.all_fields, self.encoding):
             raise DataError(f"{marker} speaks of other fields than {self.root / MANIFEST}")
-        size = path.stat().st_size if path.is_file() else None
+        if is_remote(path):
+            size = self._sizes.get(path.name)
+        else:
+            size = path.stat().st_size if path.is_file() else None
         if size != info.size:
             found = "is missing" if size is None else f"has {size} bytes instead of {info.size}"
             raise DataError(f"{path} {found}", hint="Restore it from a copy, or delete it and its marker.")
-        _check_end(path, info)
+        if not is_remote(path):  # of a size that leaves no room for more; `verify` reads it
+            _check_end(path, info)
         parts = (info.offsets, info.sizes, info.crcs or np.full((info.count, len(info.members)), -1))
         table = np.stack([np.array(part, np.int64).reshape(info.count, len(info.members)) for part in parts], axis=-1)
-        return _Shard(number, path, info.keys, {name: table[:, i] for i, name in enumerate(info.members)})
+        places = {name: table[:, i] for i, name in enumerate(info.members)}
+        return _Shard(number, tar_path(self.root, number), info.keys, info.sha256, info.size, places)
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -236,16 +238,15 @@ class ShardDataset:
 
     def _bytes(self, shard: _Shard, row: int, member: str) -> bytes:
         offset, size, crc = map(int, shard.places[member][row])
-        handle = self._open(shard.path)
-        data = os.pread(handle.number, BLOCK + size, offset - BLOCK)
-        if len(data) != BLOCK + size:
-            raise ValueError("the tar ends before the sample does")
-        if data[:BLOCK] != header(f"{shard.keys[row]}.{member}", size):
-            raise ValueError("marker and tar do not match")
-        content = data[BLOCK:]
-        if crc >= 0 and zlib.crc32(content) != crc:
-            raise ValueError("it does not have its checksum")
-        return content
+        handle = self._open(shard.path, shard.sha256, shard.size)
+        name = f"{shard.keys[row]}.{member}"
+        data = handle.read(offset - BLOCK, BLOCK + size)
+        if isinstance(handle, Blocks) and _wrong(data, name, size, crc):  # the cache may be what is damaged
+            handle.forget(offset - BLOCK, BLOCK + size)
+            data = handle.read(offset - BLOCK, BLOCK + size)
+        if problem := _wrong(data, name, size, crc):
+            raise ValueError(problem)
+        return data[BLOCK:]
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_open", "_shard")}
@@ -253,6 +254,26 @@ class ShardDataset:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._caches()
+
+
+def _opened(path: Path, sha256: str, size: int) -> Descriptor | Blocks:
+    return Blocks(path, sha256, size) if isinstance(path, RemotePath) else Descriptor(path)
+
+
+def _sha256(path: Path, expected: str) -> str:
+    """SHA-256 of a marker; of one in a store, of what the cache has."""
+    return hashlib.sha256(whole(path, expected)).hexdigest() if isinstance(path, RemotePath) else sha256_of(path)
+
+
+def _wrong(data: bytes, name: str, size: int, crc: int) -> str:
+    """What is wrong with a member and the block in front of it, or nothing. crc: -1 where nobody knows it."""
+    if len(data) != BLOCK + size:
+        return "the tar ends before the sample does"
+    if data[:BLOCK] != header(name, size):
+        return "marker and tar do not match"
+    if crc >= 0 and zlib.crc32(memoryview(data)[BLOCK:]) != crc:
+        return "it does not have its checksum"
+    return ""
 
 
 # What a manifest holds, beyond what `read_manifest` looks at more closely.
@@ -271,9 +292,10 @@ def _check_end(path: Path, info: ShardInfo) -> None:
 
 def read_manifest(root: Path | str) -> dict[str, Any]:
     """The manifest of a finished dataset; DataError, with the way out, when there is none or it is not one."""
-    path = Path(root) / MANIFEST
+    root = place(root)
+    path = root / MANIFEST
     if not path.exists():
-        if any(Path(root).glob("shard-*.tar")):
+        if any(root.glob("shard-*.tar")):
             raise DataError(
                 f"{root} is not finished: it has shards but no {MANIFEST}",
                 hint="Run the command that makes it again; finished shards are kept.",

@@ -19,6 +19,7 @@ from synthforge.core.foreign import parse_json, read_bytes
 from synthforge.core.records import Verdict
 
 from ..core.files import replacing
+from ..core.storage import place
 from .layout import MANIFEST, ShardSummary, read_record, to_bytes
 
 REJECTIONS = "rejections.jsonl"
@@ -92,11 +93,11 @@ def wrong_counts(config: Mapping[str, Any], infos: Iterable[ShardSummary]) -> It
 
 def read_rejections(root: Path | str) -> list[dict[str, Any]]:
     """Every rejection of a finished dataset, by index; empty for one without filters. Raises DataError."""
-    path = Path(root) / REJECTIONS
+    path = place(root) / REJECTIONS
     if not path.exists():
         return []
     data = read_bytes(path)
-    expected = read_record(Path(root) / MANIFEST).get("filters", {}).get("sha256")
+    expected = read_record(place(root) / MANIFEST).get("filters", {}).get("sha256")
     if hashlib.sha256(data).hexdigest() != expected:
         raise DataError(
             f"{path} does not have the checksum of {MANIFEST}",

@@ -21,7 +21,8 @@ from synthforge.core.factors import Factor
 from synthforge.core.records import Field, Rendering, Scene
 from synthforge.core.schemas import CLASS_SCHEMAS
 
-from ..core.files import clean_stale, replacing, sha256_of
+from ..core.files import clean_stale, replacing, sha256_of, write_once
+from ..core.storage import place
 from ..core.versions import versions as core_versions
 from .codecs import IMAGE, Encoding, encode_sample, members_of
 from .layout import (
@@ -94,7 +95,7 @@ def write_shard(
 
     Raises DataError naming shard, key and field; the temporary file is then removed and other shards are untouched.
     """
-    root = Path(root)
+    root = place(root)
     encoding = encoding or Encoding()
     fields = with_image(fields)
     members = members_of(fields, encoding)
@@ -149,8 +150,7 @@ def write_shard(
         crcs=tuple(crcs),
         notes=dict(notes or {}),
     )
-    with replacing(marker_path(root, shard)) as file:
-        file.write(to_bytes(info.to_json()))
+    write_once(marker_path(root, shard), to_bytes(info.to_json()))
     return info
 
 
@@ -253,7 +253,7 @@ def finish(
     The manifest holds no time: the same run gives the same bytes. Raises DataError when a shard is missing or
     differs from the others, when samples are missing, or when the filters left nothing.
     """
-    root, made_by = Path(root), made_by or MadeBy()
+    root, made_by = place(root), made_by or MadeBy()
     clean_stale(root)
     infos: list[ShardSummary] = []
     first: ShardInfo | None = None

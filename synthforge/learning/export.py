@@ -10,6 +10,7 @@ import torch
 
 from ..core.errors import DataError
 from ..core.plugins import Plugins
+from ..core.storage import place
 from .model import WEIGHTS, load_model
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -36,8 +37,8 @@ def export_model(
             hint="Export the model that was trained on synthetic samples alone, before label fine-tuning.",
         )
     weights = model.state_dict()
-    kept = {name: _as(value, DTYPES[dtype], name, Path(model_dir)) for name, value in weights.items()}
-    folder = Path(out)
+    kept = {name: _as(value, DTYPES[dtype], name, place(model_dir)) for name, value in weights.items()}
+    folder = place(out)
     model.save(folder, weights=kept)
     data = (folder / WEIGHTS).read_bytes()
     return {

@@ -21,6 +21,7 @@ from ..core.interfaces import Benchmark
 from ..core.plugins import Plugins
 from ..core.provenance import counted, digest
 from ..core.seeding import seed_sequence
+from ..core.storage import place
 from ..core.versions import versions
 from . import hardware, loop, processes
 from .config import FinetuneConfig
@@ -108,9 +109,9 @@ def finetune(
         raise ConfigError(f"the split '{splits[0]}' cannot both train and validate")
     job = _FinetuneJob(
         config,
-        Path(model_dir),
+        place(model_dir),
         benchmark,
-        Path(out_dir),
+        place(out_dir),
         seed,
         *splits,
         name or benchmark.schema or benchmark.task,

@@ -24,6 +24,7 @@ from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
 from ..core.references import Bound
 from ..core.shipped import DESCRIPTION
+from ..core.storage import place
 from .config import NetworkConfig
 from .hardware import native_bf16
 from .losses import EVERY, resized_logits
@@ -237,7 +238,7 @@ class FaceModel(nn.Module):
 
         `model.json` holds the SHA-256 of both. Raises SynthForgeError for weights that are not finite.
         """
-        folder = Path(folder)
+        folder = place(folder)
         digest = write_weights(folder / WEIGHTS, self.state_dict() if weights is None else weights)
         described = self.describe()
         described[DIGESTS] = {WEIGHTS: digest, DESCRIPTION: _description_digest(described)}
@@ -308,7 +309,7 @@ def load_model(
     DataError for a folder that holds no model or a damaged one; PluginError when a task it needs is not installed;
     ConfigError when the network cannot take crops of that size.
     """
-    folder = Path(folder)
+    folder = place(folder)
     description = read_description(folder)
     with boundary(folder / DESCRIPTION, "the description of a model"):
         digest, of_weights = (_written_digest(description, name) for name in (DESCRIPTION, WEIGHTS))
@@ -377,7 +378,7 @@ def model_digest(folder: Path) -> str:
 
 def read_description(folder: Path | str) -> dict[str, Any]:
     """`model.json` of a model folder. Raises DataError when it is not there or not readable."""
-    path = Path(folder) / DESCRIPTION
+    path = place(folder) / DESCRIPTION
     if not path.exists():
         raise DataError(f"{folder} holds no model: there is no {DESCRIPTION}")
     data = read_json(path)

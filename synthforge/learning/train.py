@@ -19,6 +19,7 @@ from ..core.interfaces import Task
 from ..core.provenance import counted, digest, plain
 from ..core.seeding import seed_sequence
 from ..core.shipped import DESCRIPTION
+from ..core.storage import place
 from ..core.versions import versions
 from . import hardware, loop, processes
 from .config import SelfSupervisionConfig, TrainConfig
@@ -137,12 +138,12 @@ def train(
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
     check_values(config, "config")
-    out = Path(out_dir)
+    out = place(out_dir)
     built, references = build_tasks(config.tasks)
     tasks = {name: (task, references[name]) for name, task in built.items()}
     # What is bound does not travel to other processes; and model.json says what stands in the YAML.
     config = dataclasses.replace(config, tasks=plain(config.tasks))
-    job = _TrainJob(config, Path(dataset_root), out, tasks, seed, dataset, initial)
+    job = _TrainJob(config, place(dataset_root), out, tasks, seed, dataset, initial)
     fabric = hardware.make_fabric(config.hardware, config.precision)
     return TrainResult(**processes.launch(fabric, job.run))
 
@@ -255,7 +256,7 @@ class _TrainJob:
         tasks = {name: task for name, (task, _) in self.tasks.items()}
         model = FaceModel(self.config.network, tasks, {n: r for n, (_, r) in self.tasks.items()}, info=info)
         if self.initial is not None:
-            self._start_from(model, Path(self.initial))
+            self._start_from(model, place(self.initial))
         return model
 
     def _start_from(self, model: FaceModel, folder: Path) -> None:

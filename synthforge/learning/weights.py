@@ -11,8 +11,10 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from ..core.blocks import whole
 from ..core.errors import DataError, SynthForgeError
 from ..core.files import write_bytes
+from ..core.storage import RemotePath
 
 #: stands between a checkpoint and its SHA-256, behind the end of the zip archive where torch does not look
 _MARK = b"synthforge:sha256:"
@@ -44,7 +46,7 @@ def read_weights(path: Path, sha256: str = "") -> bytes:
     Raises DataError for another digest or a file that cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = whole(path, sha256) if isinstance(path, RemotePath) and sha256 else path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:

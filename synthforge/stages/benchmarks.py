@@ -12,6 +12,7 @@ from ..core.interfaces import Benchmark
 from ..core.pipeline import StageContext
 from ..core.provenance import read_state
 from ..core.references import Bound
+from ..core.storage import is_url
 from . import promises
 
 
@@ -34,6 +35,8 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[tuple
         if layout not in ("", found.name):
             raise ConfigError(f"{context.where}.benchmark_root: this is a stand-in for {layout}, not for {found.name}")
     root = getattr(found.config, "root", None)
+    if not made and is_url(root):
+        raise ConfigError(f"{found.where}.root: a benchmark is read from a local folder, not from a URL")
     if not made and isinstance(root, str) and not Path(root).expanduser().is_dir():
         raise ConfigError(
             f"{found.where}.root: there is no folder {root}",

@@ -141,6 +141,7 @@ KIND = StageKind(
     EvaluateConfig,
     run,
     inputs=("model", "benchmark_root"),
+    local=("benchmark_root",),
     plugins={"benchmark": "benchmark"},
     check=check,
     promise=lambda *_: Promise("evaluation"),

@@ -93,6 +93,7 @@ KIND = StageKind(
     FinetuneStage,
     run,
     inputs=("model", "benchmark_root"),
+    local=("benchmark_root",),
     plugins={"benchmark": "benchmark"},
     loose=("tensorboard/*",),
     promise=promise,

@@ -195,6 +195,13 @@ def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: 
     return told
 
 
+def recorded(out: Path) -> dict[str, str]:
+    """Checksums that need no reading again, see `stages.merge.recorded`."""
+    from .merge import recorded
+
+    return recorded(out)
+
+
 def _done(context: StageContext, job: ShardJob, shard: int) -> bool:
     """Whether a shard is there; one that is damaged, or of another configuration, is set aside."""
     from ..datasets.writer import shard_done
@@ -272,4 +279,5 @@ KIND = StageKind(
     outside=outside,
     lacks=lacks,
     mends=True,
+    direct=recorded,
 )

@@ -19,7 +19,8 @@ from ..core.foreign import boundary
 from ..core.locks import locked
 from ..core.progress import progress_bar
 from ..core.provenance import UNMERGED, outputs, read_state, write_state
-from ..datasets.layout import MANIFEST, integer, read_record, to_bytes
+from ..core.storage import is_remote
+from ..datasets.layout import MANIFEST, integer, marker_path, read_record, tar_path, to_bytes
 from ..datasets.reader import read_manifest
 from ..datasets.rejections import acceptance
 from ..datasets.writer import MadeBy, finish, shard_done
@@ -53,6 +54,18 @@ def keep_record(root: Path, record: Mapping[str, Any]) -> None:
     write_bytes(path, data)
 
 
+def recorded(out: Path) -> dict[str, str]:
+    """Checksums of the shards and markers of a finished dataset in a store, as its manifest holds them.
+
+    Of one in a folder none: there, reading again costs little and proves what lies on the disk.
+    """
+    if not is_remote(out):
+        return {}
+    rows = read_manifest(out)["shards"]
+    tars = {tar_path(out, row["shard"]).name: row["sha256"] for row in rows}
+    return tars | {marker_path(out, row["shard"]).name: row["marker_sha256"] for row in rows}
+
+
 def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print) -> dict[str, Any]:
     """Finish the dataset in a folder; check: compare the checksums of all shards, not their sizes alone.
 
@@ -78,7 +91,15 @@ def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print)
                 finish_record(root, record)
             if state is not None:
                 seconds = round(time.monotonic() - begin, 3)
-                write_state(root, {**_without(state), "state": "done", "seconds": seconds, "outputs": outputs(root)})
+                write_state(
+                    root,
+                    {
+                        **_without(state),
+                        "state": "done",
+                        "seconds": seconds,
+                        "outputs": outputs(root, known=recorded(root)),
+                    },
+                )
         manifest = read_manifest(root)
     if manifest.get("filters"):
         say(f"  {acceptance(manifest)}")

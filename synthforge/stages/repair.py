@@ -7,7 +7,6 @@ is refused before anything is touched.
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -99,7 +98,7 @@ def _remake(
         for path in (tar_path(root, shard), marker_path(root, shard)):
             path.unlink(missing_ok=True)
             if (places[shard] / path.name).exists():
-                os.rename(places[shard] / path.name, path)
+                (places[shard] / path.name).rename(path)
     if wrong:
         raise SynthForgeError(
             f"{root}: shards {', '.join(map(str, wrong))} were made again with other bytes than {MANIFEST} has",

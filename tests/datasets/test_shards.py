@@ -318,7 +318,7 @@ def test_many_shards_are_looked_at_when_they_are_needed(tmp_path: Path, monkeypa
     finish(tmp_path, shards=6, config_hash="x", config={}, licences={})
     read: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(reader, "read_marker", lambda root, shard: read.append(shard) or read_marker(root, shard))
+        patch.setattr(reader, "read_marker", lambda root, shard, sha256: read.append(shard) or read_marker(root, shard))
         dataset = ShardDataset(tmp_path)
         assert (len(dataset), read) == (12, [])
         for index in (7, 6, 7, 0):

@@ -1,0 +1,112 @@
+"""Requests to object stores: tried again while an error may pass, and told in words without credentials."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from .environment import hidden
+from .errors import DataError, SynthForgeError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a request is tried, and for how many seconds to wait between: doubled each time, up to `most`."""
+
+    tries: int = 6
+    first: float = 0.2
+    most: float = 10.0
+
+    def wait(self, failed: int) -> float:
+        """Seconds before the next try; drawn, so that many clients do not come back at once."""
+        return min(self.most, self.first * 2 ** (failed - 1)) * random.SystemRandom().uniform(0.5, 1.0)
+
+
+PATIENCE = Patience()
+
+
+def scrubbed(text: str) -> str:
+    """A text without credentials: those in URLs, and values of environment variables that are called like one."""
+    text = re.sub(r"//[^/\s@]+@", "//", hidden(text))
+    text = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "?...", text)
+    for name, value in os.environ.items():
+        if _SECRET.search(name) and len(value) >= 8:
+            text = text.replace(value, "...")
+    return text
+
+
+def code_of(error: BaseException | None) -> str:
+    """The store's own word for an error, as botocore keeps it; empty where there is none."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+_FINAL = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
+_DENIED = {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
+_LIBRARIES = {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "gcsfs", "google", "azure"}
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError"}
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, _FINAL) or type(error).__name__ in _NO_CREDENTIALS or code_of(error) in _DENIED:
+        return False
+    if isinstance(error, OSError):
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
+    return isinstance(error, TimeoutError) or type(error).__module__.partition(".")[0] in _LIBRARIES
+
+
+def _told(error: BaseException, where: object) -> Exception:
+    """An error of a store as one of ours; a missing object stays what it is."""
+    code, name = code_of(error), type(error).__name__
+    if code == "NoSuchBucket":
+        return DataError(f"{where}: there is no such bucket", hint="Make it with the store's own tools first.")
+    if isinstance(error, (FileNotFoundError, FileExistsError)):
+        return error
+    if isinstance(error, PermissionError) or code in _DENIED or name in _NO_CREDENTIALS:
+        reason = scrubbed(str(error)) or code
+        return DataError(f"{where}: access denied: {reason}", hint="Check the credentials and what they may do.")
+    return SynthForgeError(
+        f"{where}: the store does not answer as it should: {name}: {scrubbed(str(error))[:300]}",
+        hint="Everything finished before is intact: the same command goes on.",
+    )
+
+
+def steadily(where: object, call: Callable[[], T]) -> T:
+    """The result of a request, tried again as `PATIENCE` says. Raises DataError and SynthForgeError in words.
+
+    FileNotFoundError and FileExistsError pass through.
+    """
+    for failed in range(1, PATIENCE.tries + 1):
+        try:
+            return call()
+        except SynthForgeError:
+            raise
+        except Exception as error:  # of many libraries; what may not pass and is none of theirs is a bug of ours
+            ours = not (_may_pass(error) or isinstance(error, OSError) or type(error).__name__ in _NO_CREDENTIALS)
+            if ours:
+                raise
+            if failed == PATIENCE.tries or not _may_pass(error):
+                raise _told(error, where) from error
+            wait = PATIENCE.wait(failed)
+            told = f"{type(error).__name__}: {scrubbed(str(error))[:120]}"
+            place = hidden(str(where))
+            log.warning("%s: try %d of %d failed (%s), next in %.1f s", place, failed, PATIENCE.tries, told, wait)
+            time.sleep(wait)
+    raise AssertionError("unreachable")
