@@ -1,8 +1,9 @@
 """The lock of an output folder in an object store, where no kernel frees what a dead process held.
 
 The lock is an object that is made only where there is none. Its holder writes it anew every `BEAT` seconds. It counts
-as left behind when its process is gone from this machine, or when it has not changed for `STALE` seconds and does not
-change while it is watched for another `BEAT`: a clock that is wrong can delay a run, never let two of them in.
+as left behind when its process is gone from this machine. One of another machine does when it has not changed for
+`STALE` seconds, and does not while it is watched for another `BEAT`. So a clock that is wrong can delay a run, but
+never lets two of them in.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
-from .errors import SynthForgeError, UserError
+from .errors import DataError, SynthForgeError, UserError
 from .files import alive
+from .foreign import parse_json
 from .storage import RemotePath
 
 log = logging.getLogger(__name__)
@@ -128,8 +130,8 @@ class _Lease:
 
 def _read(path: RemotePath) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        found = parse_json(path.read(0, 4096), path)
+    except (FileNotFoundError, DataError):
         return {}
     return found if isinstance(found, dict) else {}
 

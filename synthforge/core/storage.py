@@ -1,8 +1,8 @@
 """Paths and URLs of object stores (`s3://`, `gs://`, `memory://` ...) behind one interface.
 
 `place` gives a `pathlib.Path` for local folders and `file://`, which then take the very same code as ever, and a
-`RemotePath` for the rest. A remote object is written whole or not at all, every request is tried again when an error
-may pass, and no credential is accepted in a URL or shown in a message.
+`RemotePath` for the rest. A remote object is written whole or not at all. Every request is tried again when an error
+may pass. No credential is accepted in a URL or shown in a message.
 """
 
 from __future__ import annotations
