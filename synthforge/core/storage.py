@@ -67,7 +67,7 @@ def place(where: str | Path) -> Path:
     if "::" in where or ".." in PurePosixPath(parts.path).parts:
         raise UserError(f"{shown}: chained URLs and '..' are not supported")
     scheme = parts.scheme.lower()
-    if scheme in ("file", "local"):
+    if scheme == "file":
         return Path(unquote(parts.netloc + parts.path))
     path = (parts.netloc + parts.path).rstrip("/")
     if not parts.netloc and scheme != "memory":
