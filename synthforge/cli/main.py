@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show", "Draw a contact sheet of a dataset."),
     "assets": ("assets", "List, add, convert and fake licensed files."),
     "plugins": ("plugins", "List plugins, with what is broken and why."),
+    "new": ("new", "Write a plugin package of your own, tests included."),
     "doctor": ("doctor", "Say what this machine can run."),
 }
 

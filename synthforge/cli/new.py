@@ -1,0 +1,90 @@
+"""`synthforge new`: a plugin package of one's own that passes its tests as written."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from .common import say
+
+
+class Shape(NamedTuple):
+    """What the templates need to know of a kind. article: before its name; use: how a pipeline uses it."""
+
+    article: str
+    use: str
+
+
+KINDS = {
+    "generator": Shape("a", "    synthforge generate {name} --samples 8 --resolution 128 --out faces"),
+    "annotator": Shape("an", "In a pipeline: `annotators: [landmarks, {name}]`."),
+    "filter": Shape("a", "In a pipeline: `filters: [{name}]`."),
+    "task": Shape("a", "In a pipeline: `tasks: [keypoints, {name}]`."),
+    "benchmark": Shape("a", "    synthforge evaluate face --benchmark {name} --root DIR --split val"),
+    "detector": Shape("a", "    synthforge predict face photo.jpg --detector {name} --out seen"),
+}
+#: template -> where its text goes; `{module}` is the name of the module
+FILES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "ci.yml": ".github/workflows/test.yml",
+    "test.py": "test_{module}.py",
+}
+
+
+@click.command(epilog="Example: synthforge new generator my-faces && cd my-faces && pip install -e '.[test]' && pytest")
+@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the package, by default NAME; it must be new.")
+def command(kind: str, name: str, out: Path | None) -> None:
+    """Write a package with a working plugin of a KIND called NAME, its tests, README and CI file.
+
+    Its example works as it is: put your own code in its place, bit by bit, with the tests passing all the time.
+    """
+    from ..core.errors import UserError
+    from ..core.plugins import load_plugins
+    from ..core.tables import describe
+
+    module = name.replace("-", "_")
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
+        raise UserError(f"'{name}' is no name for a package", hint="Use small letters, digits and single hyphens.")
+    taken = [(kind, entry.name) for entry in load_plugins().catalogues.get(kind, ())]
+    taken += [(row["kind"].removesuffix("s"), row["name"]) for row in describe()]
+    if (kind, name) in taken:
+        raise UserError(f"there is {KINDS[kind].article} {kind} '{name}' already", hint="Choose another name.")
+    folder = out or Path(name)
+    if folder.exists():
+        raise UserError(f"{folder} exists already", hint="Name a new folder with --out.")
+    for target, text in texts(kind, name).items():
+        path = folder / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    say(f"{folder}: {module}.py is the plugin, test_{module}.py its test; README.md says how to go on")
+
+
+def texts(kind: str, name: str) -> dict[str, str]:
+    """The files of a package, by path."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("synthforge.cli", "scaffold")
+    templates = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True)
+    module = name.replace("-", "_")
+    values = {
+        "kind": kind,
+        "shown": "detectors" if kind == "detector" else kind,
+        "name": name,
+        "module": module,
+        "title": name,
+        "stem": "".join(part.capitalize() for part in name.split("-")),
+        "article": KINDS[kind].article,
+        "use": KINDS[kind].use.format(name=name),
+    }
+    files = {**FILES, f"{kind}.py": "{module}.py"}
+    return {
+        target.format(module=module): templates.get_template(f"{source}.jinja").render(values)
+        for source, target in files.items()
+    }
