@@ -1,6 +1,7 @@
-"""The tables of docs/results.md that come from files: `python docs/tables.py` writes them anew.
+"""The tables of the manual that come from files: `python docs/tables.py` writes them anew.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; its source is `models/face/figures.json`.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. Those of results.md come from
+`models/face/figures.json`, those of scale.md from `docs/scale.json`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "results.md"
+PAGES = [ROOT / "docs" / name for name in ("results.md", "scale.md")]
 REGIONS = ("nme", "jaw", "brows", "nose", "eyes", "mouth")
 Row = Sequence[str]
 
@@ -68,18 +69,80 @@ def _parsing(figures: Sequence[Mapping[str, Any]]) -> str:
     return _table(["F1, %", *(f"{item['protocol']['input_size']} px" for item in found)], rows)
 
 
+def _scale(record: Mapping[str, Any]) -> str:
+    """Bytes, hours, money, files and requests, from bytes of a sample."""
+    size, core, month, writes, reads, members, rate = 1e9, 0.04, 0.023, 5e-6, 0.4e-6, 5, 20
+    rows = []
+    for name, count, shard in (
+        ("100 thousand", 10**5, 10**3),
+        ("10 million", 10**7, 2 * 10**4),
+        ("1 thousand million", 10**9, 2 * 10**4),
+    ):
+        for kind in ("png", "jpeg"):
+            stored = record["sample"][kind]["bytes"] * count / size
+            hours, shards = count / rate / 3600, -(-count // shard)
+            asked = count * members + shards
+            rows.append(
+                [
+                    f"{name}, images as {kind.upper()}",
+                    f"{stored:,.0f}",
+                    f"{hours:,.0f}",
+                    f"{hours * core:,.0f}",
+                    f"{stored * month:,.0f}",
+                    f"{2 * shards + 1:,}",
+                    f"{(2 * shards + 1) * writes:,.2f}",
+                    f"{asked * reads:,.2f}",
+                ]
+            )
+    head = [
+        "samples",
+        "GB",
+        "core hours",
+        "USD to make",
+        "USD a month",
+        "files",
+        "USD of writes",
+        "USD of reads an epoch",
+    ]
+    return _table(head, rows)
+
+
+def _scale_index(record: Mapping[str, Any]) -> str:
+    """Time and memory to open an index of a million entries."""
+    rows = []
+    for row in record["index"]:
+        for how in ("manifest_only", "every_marker"):
+            found = row[how]
+            rows.append(
+                [
+                    f"{row['shards']:,} shards of {row['shard_size']:,}, {how.split('_')[0].replace('only', '')} "
+                    + ("alone" if how == "manifest_only" else "marker"),
+                    f"{row['manifest_bytes'] / 1e6:.2f}",
+                    f"{row['marker_bytes'] / 1e3:,.0f}",
+                    f"{found['open_s']:.2f}",
+                    f"{found['first_s'] - found['open_s']:.3f}",
+                    f"{found['memory_mb']:,.0f}",
+                ]
+            )
+    return _table(["", "manifest, MB", "marker, kB", "to open, s", "first sample found after, s", "memory, MB"], rows)
+
+
+SCALE = {"scale": _scale, "scale_index": _scale_index}
 TABLES = {"w300": _landmarks, "w300_align": _align, "w300_yaw": _yaw, "celebamask": _parsing}
 
 
 def written(page: str) -> str:
-    """The page with every table made anew. Raises KeyError for a table that nobody makes."""
+    """A page with every table made anew. Raises KeyError for a table that nobody makes."""
     figures = json.loads((ROOT / "models" / "face" / "figures.json").read_text(encoding="utf-8"))["evaluations"]
+    scale = json.loads((ROOT / "docs" / "scale.json").read_text(encoding="utf-8"))
 
     def block(match: re.Match[str]) -> str:
-        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]](figures)}\n<!-- end -->"
+        made = SCALE[match[1]](scale) if match[1] in SCALE else TABLES[match[1]](figures)
+        return f"<!-- table: {match[1]} -->\n{made}\n<!-- end -->"
 
     return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", block, page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")

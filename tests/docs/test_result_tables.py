@@ -5,12 +5,15 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def test_tables_are_those_of_the_figures() -> None:
+@pytest.mark.parametrize("name", ["results.md", "scale.md"])
+def test_tables_are_those_of_the_figures(name: str) -> None:
     """`python docs/tables.py` would change nothing."""
-    page = (DOCS / "results.md").read_text(encoding="utf-8")
+    page = (DOCS / name).read_text(encoding="utf-8")
     assert runpy.run_path(str(DOCS / "tables.py"))["written"](page) == page
 
 
