@@ -8,6 +8,7 @@ The rest of the scenes are drawn independently. `distributions.html` compares th
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from ..core.config import build_config, key
-from ..core.errors import ConfigError, DataError, SynthForgeError
+from ..core.errors import ConfigError, ConfigWarning, DataError, SynthForgeError
 from ..core.interfaces import OriginGenerator
 from ..core.nearby import Origin
 from ..core.pipeline import Promise, StageContext, StageKind
@@ -96,12 +97,11 @@ def run(context: StageContext, config: AdaptConfig) -> None:
             advance(1)
     values = {name: made[name] for name in _INHERITED if name in made}
     values |= {"generator": generator.reference, "samples": config.samples, "start": start, "seed": seed}
-    own = build_config(
-        GenerateConfig,
-        {**values, "workers": config.workers, "executor": config.executor.reference},
-        where=context.where,
-    )
-    bind_keys(own, generate.KIND.plugins, context.plugins, f"{context.where}.dataset")
+    values |= {"workers": config.workers, "executor": config.executor.reference}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
+        own = build_config(GenerateConfig, values, where=context.where)
+        bind_keys(own, generate.KIND.plugins, context.plugins, f"{context.where}.dataset")
     drawn = {
         "dataset": manifest["sha256"],
         "scores": digest([scores["keys"], scores["losses"]]),
@@ -130,15 +130,17 @@ def run(context: StageContext, config: AdaptConfig) -> None:
 
 def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
     """The dataset's generator. Raises ConfigError when it cannot draw scenes near others."""
-    made = manifest["config"]
+    made, where = manifest["config"], f"{context.where}.dataset"
     try:
-        reference = {**made["generator_config"], "name": made["generator"]}
+        reference = generate.reference_of(made, context.plugins, where)
     except (KeyError, TypeError):
         raise DataError(
             f"{context.where}.dataset: {context.inputs['dataset']} does not say which generator made it",
             hint="Use a dataset that `generate` wrote.",
         ) from None
-    bound = context.plugins.bind("generator", reference, where=f"{context.where}.dataset")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
+        bound = context.plugins.bind("generator", reference, where=where)
     if not isinstance(bound.built, OriginGenerator):
         able = ", ".join(_able(context.plugins)) or "none"
         raise ConfigError(

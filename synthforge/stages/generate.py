@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..core.interfaces import Executor
     from ..core.nearby import Origin
+    from ..core.plugins import Plugins
     from ..datasets.codecs import Encoding
     from .job import Made, ShardJob
 
@@ -254,6 +255,12 @@ def as_json(config: Any) -> Any:
         return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
     return plain(dataclasses.asdict(config))
+
+
+def reference_of(content: Mapping[str, Any], plugins: Plugins, where: str) -> dict[str, Any]:
+    """The generator that a manifest's `config` names, with its keys. Raises PluginError where it is not there."""
+    default = as_json(plugins.entry("generator", content["generator"], where=where).config())
+    return {**from_json(content["generator_config"], default), "name": content["generator"]}
 
 
 def from_json(values: Mapping[str, Any], default: Any) -> dict[str, Any]:

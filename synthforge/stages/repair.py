@@ -134,9 +134,7 @@ def _job(
         raise DataError(f"{where} was made with other versions: {'; '.join(other)}", hint="Install those versions.")
     values = {name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters") if name in content}
     try:
-        default = generate.as_json(plugins.entry("generator", content["generator"], where=where).config())
-        own = generate.from_json(content["generator_config"], default)
-        values["generator"] = {**own, "name": content["generator"]}
+        values["generator"] = generate.reference_of(content, plugins, where)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
             config = build_config(GenerateConfig, values, where=where)

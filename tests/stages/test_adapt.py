@@ -9,17 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from synthforge.core.errors import ConfigError
+from synthforge.core.errors import ConfigError, ConfigWarning
 from synthforge.core.nearby import Origin
 from synthforge.core.pipeline import load_pipeline, run_pipeline
+from synthforge.core.plugins import load_plugins
 from synthforge.datasets.reader import ShardDataset
-from synthforge.stages import KINDS
+from synthforge.stages import KINDS, generate
 
 BALLKIT = Path(__file__).resolve().parents[1] / "third_party/ballkit/ballkit.py"
 
@@ -200,3 +202,14 @@ def test_a_generator_that_cannot_names_those_that_can(made: Path, tmp_path: Path
     assert "anny" in str(caught.value.hint)
     assert "next3d" in str(caught.value.hint)
     assert not (tmp_path / "run/dataset").exists()
+
+
+def test_the_keys_of_a_manifest_are_those_that_made_it() -> None:
+    """Every key of `anny`, infinite ends of ranges and angles in radians included, survives the manifest."""
+    plugins = load_plugins()
+    made = plugins.bind("generator", {"name": "anny", "preset": "frontal"})
+    content = json.loads(json.dumps({"generator": "anny", "generator_config": generate.as_json(made.config)}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)
+        again = plugins.bind("generator", generate.reference_of(content, plugins, "manifest"))
+    assert again.config == made.config
