@@ -43,7 +43,7 @@ from .rejections import acceptance
 log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
-_AT_ONCE = 256  # shards: up to so many are looked at when a dataset is opened, more of them when they are needed
+_AT_ONCE = 20_000  # samples: of up to so many all markers are read when a dataset is opened, else as they are needed
 _KEPT = 1_000_000  # samples whose places are kept in memory, about 0.2 kB each
 _RECORD = ("scene", "camera")
 
@@ -68,9 +68,9 @@ class ShardDataset:
     skip_damaged: give the next sound sample instead of raising, and count: `damaged` has the reason by shard and
     key (each DataLoader worker counts its own). shards: only the samples of these.
 
-    Of up to 256 shards every marker is read and checked at once. With more shards opening reads the manifest alone, and
-    a marker is read when a sample of its shard is asked for. skip_damaged reads all of them, to know how many samples
-    there are.
+    Of up to 20,000 samples every marker is read and checked at once. With more, opening reads the manifest alone,
+    and a marker is read when a sample of its shard is asked for. skip_damaged reads all of them, to know how many
+    samples there are.
 
     Nothing is locked and no file position is shared: instances may be used from many threads, forked and pickled.
     Raises DataError that names shard and key.
@@ -100,7 +100,7 @@ class ShardDataset:
             {path.name: path.stat().st_size for path in self.root.glob("shard-*.tar")} if is_remote(self.root) else {}
         )
         self._caches()
-        if skip_damaged or len(self._entries) <= _AT_ONCE:
+        if skip_damaged or sum(entry["count"] for entry in self._entries) <= _AT_ONCE:
             sound = [entry for position, entry in enumerate(self._entries) if self._sound(position)]
             if len(sound) < len(self._entries):
                 self._entries = sound

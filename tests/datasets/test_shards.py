@@ -312,7 +312,7 @@ def test_only_our_own_dead_leftovers_are_cleaned(tmp_path: Path) -> None:
 
 def test_many_shards_are_looked_at_when_they_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Opening a dataset of many shards reads the manifest alone; what is damaged is named when it is reached."""
-    monkeypatch.setattr(reader, "_AT_ONCE", 4)
+    monkeypatch.setattr(reader, "_AT_ONCE", 8)
     for shard in range(6):
         write_shard(tmp_path, shard, make_samples(2 * shard, 2), FIELDS[:2], config_hash="x")
     finish(tmp_path, shards=6, config_hash="x", config={}, licences={})
