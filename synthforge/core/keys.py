@@ -35,7 +35,8 @@ class Key:
 
     doc: one sentence. unit: `px`, `m`, `rad` ... low, high: ends of the range that are allowed; above, below: ends that
     are not. The default is allowed always, so it may lie outside (0 for "off"). choices: the texts a key may have, or
-    the names of the codes 0, 1, 2 ... of a number. length: of a list. source: where the numbers come from. counts:
+    the names of the codes 0, 1, 2 ... of a number. edges: of the ranges that `choices` name instead, one more than
+    there are names. length: of a list. source: where the numbers come from. counts:
     whether the result depends on it. since: the release that brought the key; before, results were those of its
     default. renamed_from: the former name, which keeps working with a warning.
     """
@@ -52,12 +53,14 @@ class Key:
     counts: bool = True
     since: str = ""
     renamed_from: str = ""
+    edges: tuple[float, ...] = ()
 
     @property
     def range(self) -> str:
         """The range in words, empty when there is none: `0 to 1`, `above 0`, `small, large`."""
         if self.choices:
-            return ", ".join(name or "''" for name in self.choices)
+            names = ", ".join(name or "''" for name in self.choices)
+            return f"{shown(self.edges[0])} to {shown(self.edges[-1])}, or {names}" if self.edges else names
         if self.low is not None and self.high is not None:
             return f"{shown(self.low)} to {shown(self.high)}"
         named = ("at least", self.low), ("above", self.above), ("at most", self.high), ("below", self.below)
@@ -126,12 +129,14 @@ def key(
     counts: bool = True,
     since: str = "",
     renamed_from: str = "",
+    edges: tuple[float, ...] = (),
 ) -> Any:
     """A dataclass field with its documentation; see `Key`.
 
     default: a value, a class for a group of keys, or a function that returns the default.
     """
-    metadata = vars(Key(doc, unit, low, high, above, below, choices, length, source, counts, since, renamed_from))
+    known = Key(doc, unit, low, high, above, below, choices, length, source, counts, since, renamed_from, edges)
+    metadata = vars(known)
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     if isinstance(default, (list, dict)) or dataclasses.is_dataclass(default):

@@ -45,7 +45,8 @@ class Scene:
 
     `parameters` holds the generator's own numbers (arrays, numbers, strings or nested mappings of these); they are
     stored with the sample, so that any factor can be studied afterwards. drawn: the values of the declared factors
-    (`core.factors`) where the parameters only follow from them; stored as well. origin: None, or the line of descent
+    (`core.factors`) where the parameters only follow from them; rendered: what the picture shows of these where it is
+    something else, by the same names, None for nothing; both are stored as well. origin: None, or the line of descent
     of a scene drawn near another (`OriginGenerator.sample_from`).
     """
 
@@ -53,6 +54,7 @@ class Scene:
     index: int
     parameters: Mapping[str, Any]
     drawn: Mapping[str, Any] = field(default_factory=dict)
+    rendered: Mapping[str, Any] = field(default_factory=dict)
     origin: Origin | None = None
 
 

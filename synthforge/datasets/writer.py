@@ -69,8 +69,7 @@ def to_sample(rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str,
 
 def _record(scene: Scene) -> dict[str, Any]:
     record: dict[str, Any] = {"seed": scene.seed, "index": scene.index, "parameters": scene.parameters}
-    if scene.drawn:
-        record["drawn"] = scene.drawn
+    record |= {name: getattr(scene, name) for name in ("drawn", "rendered") if getattr(scene, name)}
     if scene.origin is not None and scene.origin.parent is not None:
         record |= scene.origin.to_json()
     return record

@@ -63,10 +63,10 @@ class AnnyGenerator(OriginGenerator):
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. Each group of factors has its own stream, `anny/<group>`."""
         names, key = (self.head.local_names, self.head.expression_names), (origin.seed, origin.index)
-        parameters, drawn = sample_with_factors(self.config, *names, origin)
+        parameters, drawn, rendered = sample_with_factors(self.config, *names, origin)
         if self.folder is not None:
             self.folder.choose(parameters["background"], self.config.background.folder_share)
-        return Scene(*key, parameters, drawn=recorded(drawn), origin=origin)
+        return Scene(*key, parameters, drawn=recorded(drawn), rendered=recorded(rendered), origin=origin)
 
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""

@@ -7,12 +7,13 @@ spreads below keep the population near real statistics; brows and lips are the f
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .distribution import AnnyDistribution
+from .expressions import ACTIONS
 
 # Sliders that move landmarks most for the least visible gain, and those that only shift the head on its neck.
 _NARROW = ("chin", "mouth-lowerlip", "mouth-upperlip", "mouth-scale", "mouth-trans", "eyebrows", "forehead")
@@ -118,19 +119,22 @@ def sample_parameters(
     config: AnnyDistribution,
     local_names: Sequence[str],
     expression_names: Sequence[str],
-    camera: Sequence[float] | np.ndarray | None = None,
+    camera: Sequence[float] | np.ndarray | Callable[[Rotation], np.ndarray] | None = None,
+    expression: str = "",
 ) -> dict[str, np.ndarray]:
     """Parameters of one head for `AnnyHead.forward`, float32, without a batch dimension.
 
-    camera: (3,) direction from the head to the camera, world axes, which eyes may look into.
+    camera: (3,) direction from the head to the camera, world axes, which eyes may look into, or that of a turn of the
+    head; expression: a name of `expressions.ACTIONS` instead of a drawn one.
     """
     neck, head = (np.radians(sigma) * _normal(rng, config, 3) for sigma in (config.neck, config.head))
     turn = Rotation.from_rotvec(neck) * Rotation.from_rotvec(head)
+    camera = camera(turn) if callable(camera) else camera
     gaze = _gaze(rng, config, None if camera is None else turn.inv().apply(np.asarray(camera, float)))
     values = {
         "phenotype": _phenotype(rng, config),
         "local": _local(rng, config, local_names),
-        "expression": _expression(rng, config, expression_names, gaze),
+        "expression": _expression(rng, config, expression_names, gaze, expression),
         "neck": neck,
         "head": head,
         "gaze": gaze,
@@ -181,7 +185,7 @@ def _local_table(
 
 
 def _expression(
-    rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str], gaze: np.ndarray
+    rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str], gaze: np.ndarray, named: str
 ) -> np.ndarray:
     position = {name: index for index, name in enumerate(names)}
     values = np.zeros(len(names))
@@ -190,7 +194,9 @@ def _expression(
     strength = rng.beta(1.3, 1.8, len(_GROUPS)) * config.strength
     sides = np.clip(1 + 0.2 * _normal(rng, config, len(names)), 0, 1.4)
     one_sided = rng.random(len(_GROUPS))
-    wanted = 0.0 if kind < config.neutral else 0.12 if kind < config.neutral + config.few else 0.25
+    if named:  # its actions alone, both sides nearly alike
+        sides = np.clip(sides, 0.9, 1.1)
+    wanted = 0.0 if named or kind < config.neutral else 0.12 if kind < config.neutral + config.few else 0.25
 
     def put(stem: str, value: float, skip: str = "") -> None:
         for name in (stem, f"{stem}Left", f"{stem}Right"):
@@ -213,7 +219,10 @@ def _expression(
             wide = (jaw - _SHUT_SMILES) / (1.0 - _SHUT_SMILES)
             for stem, share in (("mouthUpperUp", 0.95), ("mouthLowerDown", 0.85), ("jawOpen", 0.12 + 0.32 * wide**2)):
                 put(stem, amount * share)
-    if blink < config.blink:
+    actions = ACTIONS.get(named, {})
+    for number, (stem, (low, high)) in enumerate(actions.items()):
+        put(stem, low + (high - low) * chosen[number])
+    if blink < config.blink and "eyeWide" not in actions:
         # the lids of the average head meet at 0.7
         put("eyeBlink", 0.6 + 0.25 * jaw)
     _resolve(values, position)

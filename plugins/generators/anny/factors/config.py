@@ -5,14 +5,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from synthforge.core.keys import key
 from synthforge.core.machine import need_device
 
 from ....heads.anny.distribution import AnnyDistribution
-from .person import BeardConfig, BrowsConfig, ClothesConfig, EyesConfig, GlassesConfig, HairConfig, SkinConfig
+from .person import (
+    BeardConfig,
+    BrowsConfig,
+    ClothesConfig,
+    EyesConfig,
+    GlassesConfig,
+    HairConfig,
+    PersonConfig,
+    SkinConfig,
+)
 from .picture import BackgroundConfig, CameraConfig, FilmConfig, LightConfig
 from .worn import BorderConfig, HandConfig, HatConfig, JewelleryConfig, MaskConfig, OccluderConfig, ScarfConfig
+
+
+@dataclass
+class DesignConfig:
+    """A balanced design over named factors. The others stay random."""
+
+    kind: str = key(
+        "none",
+        "How the named factors are spread over the samples.",
+        choices=("none", "full_factorial", "latin_hypercube", "sobol"),
+    )
+    factors: list[str] = key([], "Their names, such as person.age or glasses.present.")
+    levels: int = key(3, "Levels of a factor without a few values of its own, in a full factorial.", low=2, high=1000)
+    size: int = key(1000, "Samples of one Latin hypercube; then the next begins.", low=2, high=10_000_000)
 
 
 @dataclass
@@ -26,6 +50,7 @@ class AnnyConfig:
         high=1024,
     )
     device: str = key("cpu", "Where pictures are made; auto is cuda if there is one.", choices=("cpu", "cuda", "auto"))
+    person: PersonConfig = key(PersonConfig, "Who is seen, in words: gender, age in years, skin, pose ...")
     head: AnnyDistribution = key(AnnyDistribution, "Identity, expression, gaze and neck.")
     camera: CameraConfig = key(CameraConfig, "Where the camera stands and how large the face is.")
     light: LightConfig = key(LightConfig, "Directional lights and light from everywhere.")
@@ -45,7 +70,16 @@ class AnnyConfig:
     occluder: OccluderConfig = key(OccluderConfig, "Other things in front of the face.")
     jewellery: JewelleryConfig = key(JewelleryConfig, "Earrings and chains.")
     border: BorderConfig = key(BorderConfig, "Faces partly outside the picture, margins beyond a photograph's edge.")
+    rules: dict[str, Any] = key(
+        {}, "Rules of plausibility by name: false switches one off, a mapping changes or adds one (docs/anny.md)."
+    )
+    design: DesignConfig = key(DesignConfig, "A balanced design over some factors.")
 
     def check(self) -> None:
-        """Raise ConfigError for a device that is not there."""
+        """Raise ConfigError for a device that is not there, and rules and designs that do not fit the factors."""
+        from ..people.design import check_design
+        from ..people.plausibility import rules_of
+
         need_device("device", self.device)
+        rules_of(self)
+        check_design(self)

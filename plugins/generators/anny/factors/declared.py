@@ -48,8 +48,17 @@ def _groups(config: AnnyConfig) -> Iterator[Factor]:
     for group, kind in groups(config).items():
         for row in rows(kind):
             name, value, seen = f"{group}.{row.name}", getattr(getattr(config, group), row.name), row.place.seen
-            if row.drawn:
+            if row.drawn and value is not None:
                 yield _factor(name, value, row)
+            elif row.drawn:
+                yield Factor(
+                    name,
+                    (f"rendered.{name}",),
+                    "observed",
+                    labels=() if row.key.edges else row.key.choices,
+                    unit=row.key.unit,
+                    source=row.key.source,
+                )
             elif row.place.entangled:
                 yield Factor(name, (f"parameters.{seen}",), "observed", source=row.key.source)
             elif seen:
@@ -68,7 +77,7 @@ def _factor(name: str, value: Distribution, row: Row) -> Factor:
         values=tuple(map(float, value.values)),
         weights=tuple(map(float, value.weights)),
         tries=TRIES,
-        labels=row.key.choices,
+        labels=() if row.key.edges else row.key.choices,
         unit=row.key.unit,
         source=row.key.source,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from synthforge.core.keys import Key
 
-DISTRIBUTIONS = ("uniform", "normal", "log_normal", "choice", "constant")
+DISTRIBUTIONS = ("uniform", "normal", "log_normal", "choice", "constant", "pieces")
 TRIES = 4  # normal draws kept in reserve for one factor; the first one within its bounds counts
 
 
@@ -19,6 +19,7 @@ class Distribution:
 
     kind: `uniform` on [low, high]; `normal` (mean, std) and `log_normal` (median `mean`, std of the natural logarithm),
     both kept within [low, high]; `choice` among `values` with `weights` (equal ones when left out). `constant`: `mean`.
+    `pieces`: uniform between neighbouring `values`, each piece with its probability in `weights`.
     """
 
     kind: str = "uniform"
@@ -42,16 +43,26 @@ class Distribution:
             raise ValueError("the median (`mean`) of a log_normal distribution must be positive")
         if self.kind == "choice" and not self.values:
             raise ValueError("a choice needs `values`")
-        if self.weights and (len(self.weights) != len(self.values) or min(self.weights) < 0 or not sum(self.weights)):
+        if self.kind == "pieces":
+            if len(self.values) != len(self.weights) + 1 or sorted(self.values) != self.values:
+                raise ValueError("pieces need ascending `values`, one more than `weights`")
+        elif len(self.weights) not in (0, len(self.values)):
+            raise ValueError("`weights` must be as many as `values`, not negative and not all 0")
+        if self.weights and (min(self.weights) < 0 or not sum(self.weights)):
             raise ValueError("`weights` must be as many as `values`, not negative and not all 0")
 
     @classmethod
     def from_yaml(cls, value: Any, about: Key) -> Any:
         """Short forms as the mapping they stand for, and names as the codes of `about.choices`.
 
-        A number or a name is a constant; a mapping of names, or of numbers, to shares is a choice.
-        Raises ValueError for a name that is none of the choices.
+        A number or a name is a constant; a mapping of names, or of numbers, to shares is a choice. Where names stand
+        for ranges (`about.edges`), they are pieces. Raises ValueError for a name that is none of the choices.
         """
+        if about.edges and (isinstance(value, str) or (isinstance(value, Mapping) and set(value) & set(about.choices))):
+            shares = {value: 1.0} if isinstance(value, str) else value
+            shared = {about.code(name): share for name, share in shares.items()}
+            weights = [shared.get(number, 0.0) for number in range(len(about.choices))]
+            return {"kind": "pieces", "values": list(about.edges), "weights": weights}
 
         def code(each: Any) -> Any:
             return about.code(each) if isinstance(each, str) and about.choices else each
@@ -87,17 +98,21 @@ class Distribution:
 
     def problem(self, about: Key) -> str:
         """What is wrong with it as the distribution of a factor, or an empty text: every value must be in range."""
-        ends = tuple(self.values) if self.kind == "choice" else self.bounds
+        ends = tuple(self.values) if self.kind in ("choice", "pieces") else self.bounds
         if self.kind in ("normal", "log_normal"):
             ends = (*ends, self.mean)
-        if about.choices and (self.kind not in ("choice", "constant") or any(end % 1 for end in ends)):
+        if (
+            about.choices
+            and not about.edges
+            and (self.kind not in ("choice", "constant") or any(end % 1 for end in ends))
+        ):
             return f"it is a `choice` among, or constantly one of, {about.range}"
         return next(filter(None, map(about.problem, ends)), "")
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The range no draw leaves."""
-        if self.kind == "choice":
+        if self.kind in ("choice", "pieces"):
             return min(self.values), max(self.values)
         if self.kind == "constant":
             return self.mean, self.mean
@@ -118,6 +133,13 @@ class Distribution:
                 if mark < 0:
                     return value
             return self.values[-1]
+        if self.kind == "pieces":
+            mark = uniform * sum(self.weights)
+            for low, high, weight in zip(self.values, self.values[1:], self.weights, strict=False):
+                if mark < weight:
+                    return low + (high - low) * mark / weight
+                mark -= weight
+            return self.values[-1]
         value = self.mean
         for normal in normals:
             step = normal * self.std
@@ -125,6 +147,22 @@ class Distribution:
             if self.low <= value <= self.high:
                 return value
         return min(max(value, self.low), self.high)
+
+    def at(self, share: float) -> float:
+        """The value below which a share in (0, 1) of it lies; normal ones are taken as cut at their bounds."""
+        if self.kind not in ("normal", "log_normal") or self.std == 0:
+            return self.pick(share, ())
+        from scipy.special import ndtr, ndtri
+
+        ends = self.bounds if self.kind == "normal" else tuple(map(_log, self.bounds))
+        middle = self.mean if self.kind == "normal" else _log(self.mean)
+        low, high = (float(ndtr((end - middle) / self.std)) for end in ends)
+        value = self.pick(0.0, (float(ndtri(low + share * (high - low))),))
+        return min(max(value, self.low), self.high)
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
 
 
 def uniform(low: float, high: float) -> Distribution:

@@ -1,6 +1,6 @@
 # ruff: noqa: RUF009
 # The helpers of `table` return dataclass fields, not values.
-"""Factors of the person: skin, eyes, brows, hair, beard, clothes, glasses (see `table`).
+"""Factors of the person: who it is, skin, eyes, brows, hair, beard, clothes, glasses (see `table`).
 
 Lengths are in millimetres; angles are radians in Python and degrees in YAML.
 """
@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from synthforge.core.keys import key
 
+from ....heads.anny.expressions import ACTIONS, OTHER
 from .distributions import Distribution, choice, log_normal, normal, uniform
 from .table import OURS, cause, chance, factor
 
@@ -28,6 +29,51 @@ _FRAMES = "lenses of common frames are 40 to 60 mm wide; the shape is a choice"
 _WORN = "a choice of ours: fewer than wear them, more than are photographed with them"
 _COMMON = "more brown than light ones, as worldwide; the shares are a choice"
 _COLOURS = "cumulative shares: mostly black and brown, 1 to 4 % red, as worldwide; a choice"
+
+GENDERS = ("man", "woman")
+ANCESTRIES = ("african", "asian", "caucasian")
+AGES, AGE_EDGES = ("baby", "child", "teenager", "young", "middle-aged", "old"), (1.0, 3.0, 13.0, 20.0, 40.0, 60.0, 90.0)
+SKINS = ("very light", "light", "intermediate", "tan", "brown", "dark")
+SKIN_EDGES = (0.02, 0.25, 0.48, 0.66, 0.89, 1.49, 2.2)  # where `light.palette.skin_tone` crosses the classes' angles
+EXPRESSIONS = (*ACTIONS, OTHER)
+_YEARS = "MakeHuman's years of anny's sliders: baby 1, child 10, young 25, old 90, linear in between"
+_TONES = "classes by individual typology angle: 55, 41, 28, 10 and -30 degrees (Chardon et al. 1991)"
+_SHARES = "where it is left out: a symmetric Dirichlet distribution, `head.ancestry_concentration`"
+
+
+@dataclass
+class PersonConfig:
+    """Who is seen, in words. What is left out is as `head`, `skin` and `camera` have it."""
+
+    SHARED: ClassVar[int] = 0
+    gender: Distribution | None = cause(None, "Man or woman.", choices=GENDERS)
+    age: Distribution | None = cause(
+        None, "Age; replaces `head`'s ages.", unit="years", choices=AGES, edges=AGE_EDGES, source=_YEARS
+    )
+    ancestry: Distribution | None = cause(
+        None, "The largest of the three shares of ancestry.", choices=ANCESTRIES, source=_SHARES
+    )
+    skin: Distribution | None = cause(
+        None,
+        "Melanin, whatever the ancestry; replaces what `skin` draws.",
+        unit="units of melanin",
+        choices=SKINS,
+        edges=SKIN_EDGES,
+        source=_TONES,
+    )
+    expression: Distribution | None = cause(
+        None, "Expression by its name, but for shut eyes; other is what `head` draws.", choices=EXPRESSIONS
+    )
+    yaw: Distribution | None = cause(
+        None,
+        "Turn of the face against the camera, the neck's included; positive shows more of the subject's left side.",
+        -math.pi,
+        math.pi,
+        "rad",
+    )
+    pitch: Distribution | None = cause(
+        None, "How far from above the camera sees the face, the neck's turn included.", -1.5, 1.5, "rad"
+    )
 
 
 @dataclass

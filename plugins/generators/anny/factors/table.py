@@ -90,23 +90,27 @@ class Row:
 
 
 def factor(
-    default: Distribution,
+    default: Distribution | None,
     doc: str,
     low: float = 0.0,
     high: float = 1.0,
     unit: str = "",
     *,
     choices: tuple[str, ...] = (),
+    edges: tuple[float, ...] = (),
     source: str = OURS,
     **place: Any,
 ) -> Any:
     """The field of a factor. low, high: what its distribution must stay within; choices: names of the codes 0, 1 ...
 
+    edges: of the ranges that the choices name instead. default: None for a factor that is left to others unless it is
+    given; it needs a stream of its own.
+
     place: what the value is used for, see `Place`.
     """
     if choices:
-        low, high = 0, len(choices) - 1
-    item = key(default, doc, unit=unit, low=low, high=high, choices=choices, source=source)
+        low, high = (edges[0], edges[-1]) if edges else (0, len(choices) - 1)
+    item = key(default, doc, unit=unit, low=low, high=high, choices=choices, source=source, edges=edges)
     return _placed(item, Place(**place))
 
 
@@ -131,7 +135,7 @@ def rows(group: Any) -> tuple[Row, ...]:
 @cache
 def _rows(group: Any) -> tuple[Row, ...]:
     return tuple(
-        Row(item.name, told(item), item.metadata[_PLACE], isinstance(default_of(item), Distribution))
+        Row(item.name, told(item), item.metadata[_PLACE], isinstance(default_of(item), (Distribution, type(None))))
         for item in dataclasses.fields(group)
         if _PLACE in item.metadata
     )
@@ -165,8 +169,10 @@ def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Ge
     uniforms, normals = rng.random(len(shared)).tolist(), rng.standard_normal((len(shared), TRIES)).tolist()
     values = {n: getattr(group, n).pick(u, z) for n, u, z in zip(shared, uniforms, normals, strict=True)}
     for name in further:
-        alone = own(name)
-        values[name] = getattr(group, name).pick(alone.random(), alone.standard_normal(TRIES).tolist())
+        distribution = getattr(group, name)
+        if distribution is not None:
+            alone = own(name)
+            values[name] = distribution.pick(alone.random(), alone.standard_normal(TRIES).tolist())
     return values
 
 

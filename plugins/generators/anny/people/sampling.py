@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from synthforge.core.nearby import Origin
 from synthforge.geometry.cameras import orbit_direction
@@ -31,13 +33,15 @@ from ..factors.person import (
     SkinConfig,
 )
 from ..factors.picture import BACKGROUNDS, LightConfig
-from ..factors.table import draw, groups, kept, used
+from ..factors.table import draw, groups, kept, rows, used
 from ..light.environment import NAMES as ENVIRONMENTS
 from ..light.palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
-from .plausibility import TEENAGER, plausible
+from .design import design_point
+from .person import facts_of, named_expression, rendered, shape_person, turned_camera
+from .plausibility import plausible, rules_of
 from .worn import adapt_hair, sample_accessories
 
-YOUNG_ADULT = 2 / 3  # in the phenotypes' unit of age
+TEENAGER, YOUNG_ADULT = 0.52, 2 / 3  # in the phenotypes' unit of age
 _LINES = ("forehead", "folds", "crow", "bags")
 
 
@@ -58,27 +62,45 @@ def sample_scene(
 
 def sample_with_factors(
     config: AnnyConfig, local_names: tuple[str, ...], expression_names: tuple[str, ...], origin: Origin
-) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """The same, and what was drawn of every declared factor by group, before it is fitted to the person."""
+) -> tuple[dict[str, Any], dict[str, dict[str, float]], dict[str, Any]]:
+    """The same; what was drawn of every declared factor by group, before it is fitted to the person; and what the
+    picture shows instead (`person.rendered`)."""
+    streams = {name: origin.stream(f"anny/{name}") for name in groups(config)}
+    drawn, chances = _draw(config, origin, streams)
+    who, turned = drawn["person"], dict(drawn["camera"])
 
-    def stream(name: str) -> np.random.Generator:
-        return origin.stream(f"anny/{name}")
+    def camera(turn: Rotation) -> np.ndarray:
+        turned.update(turned_camera(turned, who, turn))
+        return orbit_direction(turned["azimuth"], turned["elevation"])
 
-    streams = {name: stream(name) for name in groups(config)}
-    factors = {name: draw(getattr(config, name), rng, partial(_own, origin, name)) for name, rng in streams.items()}
-    camera = orbit_direction(factors["camera"]["azimuth"], factors["camera"]["elevation"])
-    head = sample_parameters(stream("head"), config.head, local_names, expression_names, camera)
+    expression = named_expression(who)
+    head = sample_parameters(origin.stream("anny/head"), config.head, local_names, expression_names, camera, expression)
+    shape_person(head["phenotype"], who)
     gender, age = float(head["phenotype"][0]), float(head["phenotype"][1])
-    drawn = factors
-    facts = {"gender": gender, "age": age}
-    skin = _skin(plausible("skin", factors["skin"], facts), config.skin.melanin_by_ancestry, head["phenotype"])
-    facts["melanin"] = skin["melanin"]
-    factors = {name: values if name == "skin" else plausible(name, values, facts) for name, values in factors.items()}
+    person = facts_of(head, turned, expression_names)
+    facts = {f"{group}.{name}": value for group, values in drawn.items() for name, value in values.items()}
+    facts |= {f"person.{name}": value for name, value in person.items()}
+    facts.pop("person.skin", None)
+    rules = rules_of(config)
+
+    def ruled(group: str) -> dict[str, float]:
+        values = plausible(group, {**chances[group], **drawn[group]}, facts, rules)
+        chances[group] = {name: values.pop(name) for name in chances[group]}
+        return values
+
+    factors = {"skin": ruled("skin")}
+    skin = _skin(factors["skin"], config.skin.melanin_by_ancestry, head["phenotype"], who.get("skin"))
+    facts["person.skin"] = person["skin"] = skin["melanin"]
+    factors = {name: factors["skin"] if name == "skin" else ruled(name) for name in drawn}
+    factors["camera"] |= {
+        name: turned[name] for name in ("azimuth", "elevation") if turned[name] != drawn["camera"][name]
+    }
+    chance = SimpleNamespace(**{name: SimpleNamespace(**values) for name, values in chances.items()})
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
     cloth = factors["clothes"]
     clothes: dict[str, Any] = {"colour": from_hsv(cloth["hue"], cloth["saturation"], cloth["value"])}
     clothes |= kept(ClothesConfig, cloth)
-    worn = sample_accessories(factors, config, streams, gender, age, skin["tone"], clothes["colour"])
+    worn = sample_accessories(factors, chance, streams, gender, age, skin["tone"], clothes["colour"])
     parameters = {
         "head": head,
         "camera": factors["camera"],
@@ -89,33 +111,54 @@ def sample_with_factors(
         "hair": adapt_hair(hair, worn["hat"]),
         "beard": _beard(factors["beard"], hair),
         "clothes": clothes,
-        "glasses": _glasses(factors["glasses"], config.glasses.present, config.glasses.sun, streams["glasses"]),
+        "glasses": _glasses(factors["glasses"], chance.glasses.present, chance.glasses.sun, streams["glasses"]),
         **worn,
         "background": draw_background(
             BACKGROUNDS[int(factors["background"]["kind"])], factors["background"], streams["background"]
         ),
-        "film": _film(factors["film"], config.film.monochrome, streams["film"]),
+        "film": _film(factors["film"], chance.film.monochrome, streams["film"]),
     }
     for name, kind in groups(config).items():  # factors added to a group reach the parameters as they were drawn
-        parameters[name] = parameters[name] | kept(kind, factors[name], kind.SHARED)
+        if further := kept(kind, factors[name], kind.SHARED):
+            parameters[name] = parameters.get(name, {}) | further
     for group, name, change in used(config, "change"):
         change(parameters, factors[group][name])
-    return parameters, drawn
+    drawn = {name: values for name, values in drawn.items() if values}
+    return parameters, drawn, rendered(drawn, factors, parameters, person)
+
+
+def _draw(
+    config: AnnyConfig, origin: Origin, streams: Mapping[str, np.random.Generator]
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """What is drawn of every factor, and every chance, by group; a balanced design replaces those it names."""
+    drawn = {name: draw(getattr(config, name), rng, partial(_own, origin, name)) for name, rng in streams.items()}
+    chances = {
+        name: {row.name: getattr(getattr(config, name), row.name) for row in rows(kind) if not row.drawn}
+        for name, kind in groups(config).items()
+    }
+    for factor, value in design_point(config, origin.seed, origin.index).items():
+        group, _, name = factor.partition(".")
+        (drawn if name in drawn[group] else chances)[group][name] = value
+    return drawn, chances
 
 
 def _own(origin: Origin, group: str, factor: str) -> np.random.Generator:
     return origin.stream(f"anny/{group}/{factor}")
 
 
-def recorded(drawn: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Drawn values as samples keep them: to seven digits."""
-    return {name: {factor: float(f"{value:.7g}") for factor, value in group.items()} for name, group in drawn.items()}
+def recorded(drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Drawn or rendered values as samples keep them: to seven digits."""
+
+    def short(value: float | None) -> float | None:
+        return None if value is None else float(f"{value:.7g}")
+
+    return {name: group and {factor: short(value) for factor, value in group.items()} for name, group in drawn.items()}
 
 
 def drawn_factors(config: AnnyConfig, origin: Origin) -> dict[str, dict[str, float]]:
     """The values that `sample_scene` draws of every declared factor, by group, to seven digits."""
-    names = groups(config)
-    return recorded({n: draw(getattr(config, n), origin.stream(f"anny/{n}"), partial(_own, origin, n)) for n in names})
+    drawn, _ = _draw(config, origin, {name: origin.stream(f"anny/{name}") for name in groups(config)})
+    return recorded({name: values for name, values in drawn.items() if values})
 
 
 def _lights(f: Mapping[str, float]) -> dict[str, Any]:
@@ -142,9 +185,12 @@ def _lights(f: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarray) -> dict[str, Any]:
+def _skin(
+    f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarray, wanted: float | None
+) -> dict[str, Any]:
     ancestry = phenotype[6:9] / max(float(phenotype[6:9].sum()), 1e-6)
-    melanin = float(np.clip(float(ancestry @ np.asarray(by_ancestry)) + f["melanin"], *MELANIN_RANGE))
+    melanin = float(ancestry @ np.asarray(by_ancestry)) + f["melanin"] if wanted is None else wanted
+    melanin = float(np.clip(melanin, *MELANIN_RANGE))
     age = float(phenotype[1])
     old = max(0.0, (age - YOUNG_ADULT) / (1 - YOUNG_ADULT))
     hue = np.exp([f["hue"], -0.3 * f["hue"], -f["hue"]])
@@ -154,7 +200,6 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
     if f["lipstick"] > 0:
         paint = from_hsv(0.97 + 0.06 * f["hue"] / 0.1, 0.75, 0.45 - 0.3 * dark)
         lips = lips * (1 - f["lipstick"]) + paint * f["lipstick"]
-    painted = float(phenotype[0] > 0.5 and age > TEENAGER)
     aged = {n: f[n] * ((0.1 if n == "forehead" else 0.3) * float(age > TEENAGER) + f["wrinkled"] * old) for n in _LINES}
     shadow = from_hsv(f["eyeshadow_hue"], 0.5, 0.5) * tone
     relief = f["relief"] + f["ageing"] * old
@@ -163,10 +208,10 @@ def _skin(f: Mapping[str, float], by_ancestry: list[float], phenotype: np.ndarra
         "tone": tone,
         "lips": lips,
         "relief": relief,
-        "pores": f["pores"] * float(age > TEENAGER),
-        "eyeshadow": f["eyeshadow"] * painted,
+        "pores": f["pores"],
+        "eyeshadow": f["eyeshadow"],
         "shadow_colour": shadow,
-        "rouge": f["rouge"] * painted,
+        "rouge": f["rouge"],
         **aged,
     }
 

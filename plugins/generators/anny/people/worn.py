@@ -27,9 +27,7 @@ from ..mesh.worn.jewellery import METALS
 from ..mesh.worn.masks import COLOURS
 
 GROUPS = ("hat", "mask", "scarf", "hand", "occluder", "jewellery", "border")
-ADULT = 0.58  # in the phenotypes' unit of age: from here on people wear headscarves, brimmed hats and hold microphones
-CHILD_HATS = {"headscarf": "beanie", "brimmed": "cap"}
-CHILD_THINGS = {"microphone": "blob", "phone": "cup"}
+ADULT = 0.58  # in the phenotypes' unit of age: children wear half as many earrings
 # what an adult's hat does to the hair: hidden altogether, or without a fringe
 HIDES_HAIR = ("headscarf",)
 HIDES_FRINGE = ("headscarf", "hood")
@@ -44,13 +42,13 @@ def sample_accessories(
     tone: np.ndarray,
     cloth: np.ndarray,
 ) -> dict[str, Any]:
-    """Parameters of every group of GROUPS: factors by group; config: the generator's; gender 0 male, 1 female; tone and
-    cloth (3,): colours of skin and clothes."""
+    """Parameters of every group of GROUPS: factors by group; config: chances by group; gender 0 male, 1 female; tone
+    and cloth (3,): colours of skin and clothes."""
     chances = {name: streams[name].random(4) for name in GROUPS}
     woman, adult = gender > 0.5, age > ADULT
-    hat = _hat(factors["hat"], chances["hat"], config.hat.present, woman, adult)
+    hat = _hat(factors["hat"], chances["hat"], config.hat.present, woman)
     hand = _hand(factors["hand"], chances["hand"], config.hand.present, tone, cloth)
-    thing = _thing(factors["occluder"], chances["occluder"], config.occluder, tone, cloth, adult)
+    thing = _thing(factors["occluder"], chances["occluder"], config.occluder, tone, cloth)
     # two hands and a thing at once are too much
     hand["present"] = hand["present"] and not thing["present"]
     mask = _mask(factors["mask"], chances["mask"], config.mask)
@@ -69,9 +67,8 @@ def sample_accessories(
     }
 
 
-def _hat(f: Mapping[str, float], chance: np.ndarray, present: float, woman: bool, adult: bool) -> dict[str, Any]:
+def _hat(f: Mapping[str, float], chance: np.ndarray, present: float, woman: bool) -> dict[str, Any]:
     kind = HAT_KINDS[int(f["kind_women"] if woman else f["kind_men"])]
-    kind = kind if adult else CHILD_HATS.get(kind, kind)
     reach = f["reach"] + {"headscarf": 12.0, "hood": 26.0, "brimmed": 3.0}.get(kind, 0.0)
     # a knitted cap comes down over the ears or sits above them; a brim sits level
     side = {"beanie": f["side"] - 10.0, "brimmed": f["side"] + 4.0, "hood": 10.0, "headscarf": 10.0}.get(
@@ -131,10 +128,9 @@ def _hand(
 
 
 def _thing(
-    f: Mapping[str, float], chance: np.ndarray, config: Any, tone: np.ndarray, cloth: np.ndarray, adult: bool
+    f: Mapping[str, float], chance: np.ndarray, config: Any, tone: np.ndarray, cloth: np.ndarray
 ) -> dict[str, Any]:
     kind = THINGS[int(f["kind"])]
-    kind = kind if adult else CHILD_THINGS.get(kind, kind)
     colour = from_hsv(f["hue"], f["saturation"], f["value"])
     if kind == "microphone":
         colour = np.full(3, 0.012 + 0.5 * float(chance[3] > 0.8))
@@ -159,7 +155,7 @@ def _jewellery(f: Mapping[str, float], chance: np.ndarray, config: Any, woman: b
     worn = bool(chance[0] < share * (1.0 if adult else 0.5))
     both = chance[1] >= config.single * (1.0 if woman else 8.0)
     metal = int(f["metal"])
-    kind = EARRING_KINDS[int(f["kind"])] if woman else "stud"
+    kind = EARRING_KINDS[int(f["kind"])]
     return {
         "worn": [worn, worn and bool(both)],
         "kind": kind,
