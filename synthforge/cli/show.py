@@ -21,7 +21,7 @@ from .common import PLACE
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
 @click.option("--columns", help="Comma-separated fields [default: all that can be drawn].")
 @click.option("--tile", type=click.IntRange(min=32, max=2048), default=256, show_default=True, help="Pixels a tile.")
-@click.option("--distributions", is_flag=True, help="Every factor as declared and as realised, as an HTML page.")
+@click.option("--distributions", is_flag=True, help="Every factor as declared, drawn and rendered, as an HTML page.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="With --distributions: figures as JSON.")
 def command(
     folder: Path,
@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """Draw image, landmarks, labels, depth and normals of some samples in FOLDER side by side.
 
-    With --distributions: hold every factor that was drawn against the distribution it was declared with.
+    With --distributions: hold every factor as it was drawn against the distribution it was declared with, and say
+    what the pictures show of it.
     """
     from ..core.errors import UserError
     from ..datasets.reader import ShardDataset
@@ -77,29 +78,29 @@ def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> No
     factors, note = factors_of(dataset.manifest, None if stored else load_plugins())
     if not factors:
         raise DataError(f"{folder}: {note}", hint="A generator says what it draws by `factors` (docs/plugins.md).")
-    records = compare(factors, {"realised": read_values(dataset, factors)})
+    records = compare(factors, read_values(dataset, factors))
     path = out or beside(folder, ".distributions.html")
     write_page(path, records, title=f"Distributions of {folder.name}", notes=[note] if note else [])
     if json_file is not None:
         write_json_to({"folder": str(folder), "samples": len(dataset), "factors": records}, json_file)
         if str(json_file) == "-":
             return
-    _table(records)
+    _table(records, len(dataset))
     click.echo(str(path))
 
 
-def _table(records: Sequence[Mapping[str, Any]]) -> None:
+def _table(records: Sequence[Mapping[str, Any]], samples: int) -> None:
     from rich.table import Table
 
     from ..core.progress import console
     from ..datasets.distributions import words
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("factor", "kind", "declared", "realised", "distance"):
+    for column in ("factor", "kind", "declared", "drawn", "distance", "rendered", "in pictures"):
         table.add_column(column, justify="left" if column in ("factor", "kind") else "right")
     for record in records:
-        found = record["realised"]["realised"]
+        found, shown = (record["realised"][view] for view in ("drawn", "rendered"))
         far = f"{found['distance']:.3f}" if "distance" in found else ""
-        row = (record["name"], record["kind"], words(record["declared"]), words(found), far)
-        table.add_row(*row, style="yellow" if found.get("beyond_chance") else "")
+        row = (record["name"], record["kind"], words(record["declared"]), words(found), far, words(shown))
+        table.add_row(*row, f"{shown['count']:,} of {samples:,}", style="yellow" if found.get("beyond_chance") else "")
     console().print(table)

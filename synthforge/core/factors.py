@@ -58,7 +58,7 @@ class Factor:
     @property
     def discrete(self) -> bool:
         """Whether it takes a few values only."""
-        return self.kind in ("choice", "constant")
+        return self.kind in ("choice", "constant") or bool(self.labels)
 
     def atoms(self) -> list[tuple[float, float]]:
         """(value, probability) of a discrete factor, in ascending order of the values."""
@@ -174,16 +174,31 @@ def chance(name: str, path: str, probability: float, source: str = "") -> Factor
     )
 
 
-def read(record: Mapping[str, Any], factor: Factor) -> list[float]:
-    """The values of a factor in a sample's `scene` record; empty when the sample has none."""
-    parts = [_at(record, path.split(".")) for path in factor.paths]
+def read(record: Mapping[str, Any], factor: Factor, rendered: bool = False) -> list[float]:
+    """The values of a factor in a sample's `scene` record, as drawn or as rendered; empty when the sample has none."""
+    parts = [_at(record, path.split("."), rendered) for path in factor.paths]
     if any(part is None for part in parts):
         return []
     arrays = [np.atleast_1d(np.asarray(part, float)).ravel() for part in parts]
     return [float(value) for value in np.mean(arrays, axis=0)]
 
 
-def _at(record: Any, steps: Sequence[str]) -> Any:
+def seen(record: Mapping[str, Any], factor: Factor) -> float | str | None:
+    """What a scene's picture shows of a factor: a number, a word where the factor has any, or None for nothing."""
+    values = read(record, factor, rendered=True)
+    if not values:
+        return None
+    return factor.label(values[0]) if factor.labels else values[0]
+
+
+def _at(record: Any, steps: Sequence[str], rendered: bool = False) -> Any:
+    if rendered and steps[0] == "drawn" and record.get("rendered"):
+        drawn, changed = _at(record, steps), record["rendered"]
+        for step in steps[1:]:
+            if changed is None or step not in changed:
+                return drawn if changed is not None else None
+            changed = changed[step]
+        return changed
     for step in steps:
         if isinstance(record, Mapping) and step in record:
             record = record[step]

@@ -24,6 +24,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 24
 #: Kolmogorov's 0.1 % bound, in units of 1 / sqrt(n): of a hundred factors drawn as declared hardly one lies beyond
 BEYOND_CHANCE = 1.95
+_SHARES = 3  # of a choice that a line of text names
 _REFERENCE = (np.arange(4000) + 0.5) / 4000  # shares at which a declared distribution is read off
 
 
@@ -61,16 +62,19 @@ def factors_of(manifest: Mapping[str, Any], plugins: Plugins | None = None) -> t
     return (), "The dataset declares no factors."
 
 
-def read_values(dataset: ShardDataset, factors: Sequence[Factor]) -> Values:
-    """The values of every factor in every sample of a dataset (opened with the field `scene`)."""
-    rows: dict[str, list[list[float]]] = {factor.name: [] for factor in factors}
+def read_values(dataset: ShardDataset, factors: Sequence[Factor]) -> dict[str, Values]:
+    """Values of every factor in every sample of a dataset (opened with the field `scene`): `drawn` and `rendered`."""
+    rows: dict[str, dict[str, list[list[float]]]] = {
+        view: {factor.name: [] for factor in factors} for view in ("drawn", "rendered")
+    }
     with progress_bar("read scenes", len(dataset), unit="samples") as advance:
         for sample in dataset:
             record = sample["scene"] or {}
-            for factor in factors:
-                rows[factor.name].append(read(record, factor))
+            for view, found in rows.items():
+                for factor in factors:
+                    found[factor.name].append(read(record, factor, view == "rendered"))
             advance(1)
-    return Values(rows, len(dataset))
+    return {view: Values(found, len(dataset)) for view, found in rows.items()}
 
 
 def compare(factors: Sequence[Factor], groups: Mapping[str, Values]) -> list[dict[str, Any]]:
@@ -134,7 +138,8 @@ def _histogram(factor: Factor, groups: Mapping[str, np.ndarray]) -> dict[str, An
             name: [float((values == k).mean()) if len(values) else 0.0 for k in kinds]
             for name, values in groups.items()
         }
-        return {"labels": [factor.label(k) for k in kinds], "declared": [atoms.get(k, 0.0) for k in kinds], **shares}
+        bars = None if factor.kind == "observed" else [atoms.get(k, 0.0) for k in kinds]
+        return {"labels": [factor.label(k) for k in kinds], "declared": bars, **shares}
     everything = np.concatenate([np.zeros(0), *groups.values()])
     observed = factor.kind == "observed"
     ends = np.r_[everything, [] if observed else factor.quantile(np.array([0.002, 0.998]))]
@@ -207,9 +212,14 @@ def _panel(record: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
 
 
 def words(found: Mapping[str, Any] | None) -> str:
-    """Mean and standard deviation of a summary; a mean that is only what rounding leaves of 0 is 0."""
+    """A summary in short: the largest shares of a choice, else mean and standard deviation; a mean that is only what
+    rounding leaves of 0 is 0."""
     if found is None or found["mean"] is None:
         return "–"
+    if "shares" in found:
+        shares = sorted(((share, name) for name, share in found["shares"].items() if share > 0), reverse=True)
+        text = ", ".join(f"{name} {100 * share:.3g} %" for share, name in shares[:_SHARES])
+        return f"{text} ..." if len(shares) > _SHARES else text
     mean = 0.0 if abs(found["mean"]) < 1e-9 * found["std"] else found["mean"]
     return f"{mean:.4g} ± {found['std']:.3g}"
 

@@ -109,9 +109,9 @@ def run(context: StageContext, config: AdaptConfig) -> None:
     }
     generate.write(context, own, origins=origins, more={"adapt": drawn})
     factors, note = factors_of(read_manifest(context.out), context.plugins)
-    declared_by = read_values(ShardDataset(root, ["scene"]), factors)
+    declared_by = read_values(ShardDataset(root, ["scene"]), factors)["drawn"]
     chosen = declared_by.take([parent for parent in parents.tolist() if parent >= 0])
-    new = read_values(ShardDataset(context.out, ["scene"]), factors)
+    new = read_values(ShardDataset(context.out, ["scene"]), factors)["drawn"]
     groups = {"dataset": declared_by, "parents": chosen, "new samples": new}
     page = write_page(
         context.out / "distributions.html",

@@ -103,12 +103,12 @@ def test_the_command_reports_a_dataset(folder: Path, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "d.json").read_text())
     by_name = {record["name"]: record for record in report["factors"]}
     assert report["samples"] == COUNT
-    worn = by_name["glasses.present"]["realised"]["realised"]
+    worn = by_name["glasses.present"]["realised"]["drawn"]
     assert worn["shares"] == {"no": 0.5, "yes": 0.5}
     assert worn["beyond_chance"]
-    assert not by_name["camera.roll"]["realised"]["realised"]["beyond_chance"]
+    assert not by_name["camera.roll"]["realised"]["drawn"]["beyond_chance"]
     assert by_name["mouth.open"]["declared"] is None
-    assert "distance" not in by_name["mouth.open"]["realised"]["realised"]
+    assert "distance" not in by_name["mouth.open"]["realised"]["drawn"]
 
 
 def test_json_on_stdout_is_json_alone(folder: Path, tmp_path: Path) -> None:

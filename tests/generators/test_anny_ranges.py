@@ -98,7 +98,7 @@ def test_every_default_is_within_its_range_and_every_factor_has_unit_or_range() 
     for name, group in groups(config).items():
         for row in factors(group):
             value = getattr(getattr(config, name), row.name)
-            assert not value.problem(row.key), f"{name}.{row.name}"
+            assert value is None or not value.problem(row.key), f"{name}.{row.name}"
             assert row.key.doc.endswith("."), f"{name}.{row.name}"
             assert row.key.low is not None, f"{name}.{row.name}"
             assert row.key.high is not None, f"{name}.{row.name}"
