@@ -75,11 +75,17 @@ class AnnyConfig:
     )
     design: DesignConfig = key(DesignConfig, "A balanced design over some factors.")
 
-    def check(self) -> None:
-        """Raise ConfigError for a device that is not there, and rules and designs that do not fit the factors."""
-        from ..people.design import check_design
-        from ..people.plausibility import rules_of
+    def __post_init__(self) -> None:
+        """Raises ValueError for rules and designs that do not fit the factors."""
+        if self.rules:
+            from ..people.plausibility import rules_of
 
+            rules_of(self)
+        if self.design != DesignConfig():
+            from ..people.design import check_design
+
+            check_design(self)
+
+    def check(self) -> None:
+        """Raise ConfigError for a device that is not there."""
         need_device("device", self.device)
-        rules_of(self)
-        check_design(self)

@@ -60,7 +60,7 @@ def _groups(config: AnnyConfig) -> Iterator[Factor]:
                     source=row.key.source,
                 )
             elif row.place.entangled:
-                yield Factor(name, (f"parameters.{seen}",), "observed", source=row.key.source)
+                yield Factor(name, (f"parameters.{seen}",), "observed", labels=("no", "yes"), source=row.key.source)
             elif seen:
                 yield chance(name, f"parameters.{seen}", value, row.key.source)
 

@@ -157,6 +157,11 @@ def groups(config: Any) -> dict[str, Any]:
     return {name: type(group) for name, group in vars(config).items() if hasattr(group, "SHARED")}
 
 
+def table_of(config: Any) -> dict[str, Row]:
+    """Every factor and chance of a configuration, by `group.name`."""
+    return {f"{group}.{row.name}": row for group, kind in groups(config).items() for row in rows(kind)}
+
+
 def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Generator]) -> dict[str, float]:
     """One value for every factor of a group. rng: its shared stream; own: the stream of a further factor, by name.
 

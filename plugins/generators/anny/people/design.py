@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from synthforge.core.errors import ConfigError, did_you_mean
+from synthforge.core.errors import did_you_mean
 from synthforge.core.seeding import seed_sequence
 
 from ..factors.distributions import Distribution
-from ..factors.table import groups, rows
+from ..factors.table import table_of
 
 _BLOCK = 1024  # points of a Sobol sequence that are computed at once
 
@@ -39,14 +39,14 @@ def design_point(config: Any, seed: int, index: int) -> dict[str, float]:
 
 
 def distribution_of(config: Any, name: str) -> Distribution:
-    """The distribution of a factor, or of a chance as 0 or 1. Raises ConfigError for one that is not there."""
+    """The distribution of a factor, or of a chance as 0 or 1. Raises ValueError for one that is not there."""
     group, _, factor = name.partition(".")
-    table = {f"{each}.{row.name}": row for each, kind in groups(config).items() for row in rows(kind)}
+    table = table_of(config)
     if name not in table:
-        raise ConfigError(f"design.factors: there is no factor '{name}'", hint=did_you_mean(name, table))
+        raise ValueError(f"design.factors: there is no factor '{name}'. {did_you_mean(name, table)}")
     value = getattr(getattr(config, group), factor)
     if value is None:
-        raise ConfigError(f"design.factors: {name} is not set", hint="Say how it is distributed, for example by names.")
+        raise ValueError(f"design.factors: {name} is not set; say how it is distributed, for example by names")
     if isinstance(value, Distribution):
         return value
     return Distribution("choice", values=[0.0, 1.0], weights=[1.0 - value, value])
@@ -77,12 +77,12 @@ def _shares(kind: str, size: int, factors: int, seed: int, block: int) -> np.nda
 
 
 def check_design(config: Any) -> None:
-    """Raise ConfigError for a design whose factors are not there, are named twice or are none."""
+    """Raise ValueError for a design whose factors are not there, are named twice or are none."""
     design: Mapping[str, Any] = vars(config.design)
     names = design["factors"]
     if (design["kind"] == "none") != (not names):
-        raise ConfigError("design: a design needs both its `kind` and the `factors` it balances")
+        raise ValueError("design: a design needs both its `kind` and the `factors` it balances")
     if len(set(names)) < len(names):
-        raise ConfigError("design.factors: a factor is named twice")
+        raise ValueError("design.factors: a factor is named twice")
     for name in names:
         distribution_of(config, name)

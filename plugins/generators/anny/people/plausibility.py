@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthforge.core.errors import ConfigError, did_you_mean
+from synthforge.core.errors import did_you_mean
 from synthforge.core.keys import DEGREES, Key
 
 from ..factors.person import HAIR_STYLES
-from ..factors.table import groups, rows
+from ..factors.table import table_of
 from ..factors.worn import EARRING_KINDS, HAT_KINDS, THINGS
 
 #: years; from GROWN on people have beards, wear headscarves and brimmed hats and hold microphones
@@ -99,7 +99,7 @@ def plausible(
 def rules_of(config: Any) -> Mapping[str, Rule]:
     """The rules of a generator's configuration: RULES as its key `rules` changes them.
 
-    Raises ConfigError for a rule that names no factor, no value of one, or a value out of range.
+    Raises ValueError for a rule that names no factor, no value of one, or a value out of range.
     """
     if not config.rules:
         return RULES
@@ -108,13 +108,13 @@ def rules_of(config: Any) -> Mapping[str, Rule]:
         place = f"rules.{name}"
         if given is False or given is True:
             if name not in RULES:
-                raise ConfigError(f"{place}: there is no rule of this name", hint=did_you_mean(name, RULES))
+                raise ValueError(f"{place}: there is no rule of this name. {did_you_mean(name, RULES)}")
             if not given:
                 found.pop(name)
         elif isinstance(given, Mapping):
             found[name] = _rule(config, place, given, RULES.get(name))
         else:
-            raise ConfigError(f"{place}: a rule is switched off by false, or is a mapping of its keys")
+            raise ValueError(f"{place}: a rule is switched off by false, or is a mapping of its keys")
     return found
 
 
@@ -123,7 +123,7 @@ def _rule(config: Any, place: str, given: Mapping[str, Any], before: Rule | None
     stray = [name for name in given if name not in known]
     if stray or (before is None and not {"factor", "where"} <= set(given)):
         what = f"there is no key '{stray[0]}' here" if stray else "a rule needs `factor` and `where`"
-        raise ConfigError(f"{place}: {what}", hint=f"Its keys: {', '.join(known)}.")
+        raise ValueError(f"{place}: {what}; its keys are {', '.join(known)}")
     try:
         factor, key, scale = _factor(config, str(given["factor"])) if "factor" in given else ("", Key(), 1.0)
         if before is not None and not factor:
@@ -143,7 +143,7 @@ def _rule(config: Any, place: str, given: Mapping[str, Any], before: Rule | None
             changed["facts"] = dict(_facts(config, factor, given["where"]))
         changed |= {"why": str(given["why"])} if "why" in given else {}
     except (TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{place}: {error}") from None
+        raise ValueError(f"{place}: {error}") from None
     return dataclasses.replace(before, **changed) if before else Rule(**changed)
 
 
@@ -164,7 +164,7 @@ def _facts(config: Any, factor: str, where: Mapping[str, Any]) -> Iterator[tuple
 
 def _factor(config: Any, name: str) -> tuple[str, Key, float]:
     """The name of a factor as tables have it, what is known of it, and radians per unit in YAML."""
-    table = {f"{group}.{row.name}": row for group, kind in groups(config).items() for row in rows(kind)}
+    table = table_of(config)
     plain = name.removesuffix(DEGREES)
     row = table.get(name) or table.get(plain)
     if row is None or (row.key.unit == "rad") != name.endswith(DEGREES):

@@ -82,8 +82,11 @@ def sample_with_factors(
     facts |= {f"person.{name}": value for name, value in person.items()}
     facts.pop("person.skin", None)
     rules = rules_of(config)
+    touched = {rule.factor.partition(".")[0] for rule in rules.values()}
 
     def ruled(group: str) -> dict[str, float]:
+        if group not in touched:
+            return dict(drawn[group])
         values = plausible(group, {**chances[group], **drawn[group]}, facts, rules)
         chances[group] = {name: values.pop(name) for name in chances[group]}
         return values
