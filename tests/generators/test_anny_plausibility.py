@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 from synthforge_plugins.generators.anny.factors.person import HAIR_STYLES
+from synthforge_plugins.generators.anny.factors.rules import RULES, Rule, plausible
 from synthforge_plugins.generators.anny.factors.table import groups, rows
-from synthforge_plugins.generators.anny.people.plausibility import RULES, Rule, plausible
 from test_origins import AnnyScenes
 
 PEOPLE = [

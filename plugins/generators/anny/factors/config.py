@@ -78,11 +78,11 @@ class AnnyConfig:
     def __post_init__(self) -> None:
         """Raises ValueError for rules and designs that do not fit the factors."""
         if self.rules:
-            from ..people.plausibility import rules_of
+            from .rules import rules_of
 
             rules_of(self)
         if self.design != DesignConfig():
-            from ..people.design import check_design
+            from .design import check_design
 
             check_design(self)
 

@@ -21,6 +21,7 @@ from synthforge.geometry.cameras import orbit_direction
 from ....heads.anny.sampling import sample_parameters
 from ..backdrops.shapes import draw_background
 from ..factors.config import AnnyConfig
+from ..factors.design import design_point
 from ..factors.person import (
     BEARD_STYLES,
     HAIR_STYLES,
@@ -33,12 +34,11 @@ from ..factors.person import (
     SkinConfig,
 )
 from ..factors.picture import BACKGROUNDS, LightConfig
+from ..factors.rules import plausible, rules_of
 from ..factors.table import draw, groups, kept, rows, used
 from ..light.environment import NAMES as ENVIRONMENTS
 from ..light.palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
-from .design import design_point
 from .person import facts_of, named_expression, rendered, shape_person, turned_camera
-from .plausibility import plausible, rules_of
 from .worn import adapt_hair, sample_accessories
 
 TEENAGER, YOUNG_ADULT = 0.52, 2 / 3  # in the phenotypes' unit of age

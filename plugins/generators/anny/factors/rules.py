@@ -1,8 +1,8 @@
 """Rules about people, as data. A rule changes a drawn value, or a chance, that would be implausible.
 
 The key `rules` switches rules off, changes them and adds others. Continuous dependences (hair greys and recedes with
-age, brows follow the hair's colour, melanin follows ancestry) are formulas in `sampling`; what a headscarf hides is in
-`people.worn`. The values before any rule are stored with each sample (`drawn`), and what the rules made of them
+age, brows follow the hair's colour, melanin follows ancestry) are formulas in `people.sampling`. What a headscarf hides
+is in `people.worn`. The values before any rule are stored with each sample (`drawn`), and what the rules made of them
 (`rendered`).
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 from synthforge.core.errors import did_you_mean
 from synthforge.core.keys import DEGREES, Key
 
-from ..factors.person import HAIR_STYLES
-from ..factors.table import table_of
-from ..factors.worn import EARRING_KINDS, HAT_KINDS, THINGS
+from .person import HAIR_STYLES
+from .table import table_of
+from .worn import EARRING_KINDS, HAT_KINDS, THINGS
 
 #: years; from GROWN on people have beards, wear headscarves and brimmed hats and hold microphones
 TEENAGER, GROWN = 18.4, 21.1

@@ -14,8 +14,8 @@ import numpy as np
 from synthforge.core.errors import did_you_mean
 from synthforge.core.seeding import seed_sequence
 
-from ..factors.distributions import Distribution
-from ..factors.table import table_of
+from .distributions import Distribution
+from .table import table_of
 
 _BLOCK = 1024  # points of a Sobol sequence that are computed at once
 
