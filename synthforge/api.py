@@ -113,6 +113,7 @@ def sample(
     recipe = Recipe(config.generator, tuple(config.annotators), ())
     job = ShardJob(Path(), recipe, config.encoding(), "", seed, index, samples=1, resolution=resolution, shard_size=1)
     made, _ = next(samples(job, [index]))
+    assert made is not None  # there are no filters
     annotations = {item.name: made[item.name] for item in recipe.fields}
     return Sample(made["image"], annotations, Camera.from_json(made["camera"]), made["scene"])
 

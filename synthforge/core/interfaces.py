@@ -134,6 +134,21 @@ class Filter(Guarded, ABC):
         return {}
 
 
+class SceneFilter(Filter):
+    """Keeps or rejects scenes before they are rendered, by what they say alone."""
+
+    def judge(self, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
+        """See `Filter.judge`: what is rendered was accepted."""
+        return Verdict(True)
+
+    @abstractmethod
+    def judge_scene(self, scene: Scene, factors: Mapping[str, Factor]) -> Verdict:
+        """Accept or reject one scene. factors: the generator's, by name; `core.factors.seen` reads them.
+
+        Raises ConfigError where the filter asks for a factor that the generator does not have.
+        """
+
+
 class Benchmark(Guarded, ABC):
     """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
 

@@ -28,13 +28,15 @@ class Origin:
     """Where a sample's randomness comes from: its (seed, index) alone, or a parent's, moved by `spread`.
 
     spread: 0 is the parent itself, 1 is independent of it; a standard normal number keeps the correlation
-    sqrt(1 - spread^2) with its parent's.
+    sqrt(1 - spread^2) with its parent's. attempt: which try of this index it is, where filters rejected those before;
+    each has streams of its own.
     """
 
     seed: int
     index: int
     parent: Origin | None = None
     spread: float = 0.0
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.spread <= 1:
@@ -42,13 +44,17 @@ class Origin:
 
     def stream(self, name: str) -> np.random.Generator:
         """The random numbers of one stream: `seeding.numpy_rng`, near those of the parent where there is one."""
+        attempt = f"{self.attempt}/" if self.attempt else ""
         if self.parent is None:
-            return numpy_rng(self.seed, self.index, name)
-        return NearbyStream(self.parent.stream(name), numpy_rng(self.seed, self.index, f"near/{name}"), self.spread)
+            return numpy_rng(self.seed, self.index, attempt + name)
+        fresh = numpy_rng(self.seed, self.index, f"{attempt}near/{name}")
+        return NearbyStream(self.parent.stream(name), fresh, self.spread)
 
     def to_json(self) -> dict[str, Any]:
         """As a sample's record holds it."""
         record: dict[str, Any] = {"seed": self.seed, "index": self.index}
+        if self.attempt:
+            record["attempt"] = self.attempt
         if self.parent is not None:
             record |= {"spread": self.spread, "parent": self.parent.to_json()}
         return record
@@ -62,6 +68,7 @@ class Origin:
             int(record["index"]),
             Origin.from_json(parent) if parent else None,
             float(record["spread"]) if parent else 0.0,
+            int(record.get("attempt", 0)),
         )
 
 

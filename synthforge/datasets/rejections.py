@@ -27,7 +27,10 @@ NOTE = "rejections"
 
 
 def rejection(index: int, filter_name: str, verdict: Verdict) -> dict[str, Any]:
-    """The record of a rejected candidate. Raises DataError for figures that JSON cannot hold."""
+    """The record of a rejected candidate. Raises DataError for figures that JSON cannot hold.
+
+    Where a sample is drawn again, one record stands for all its rejections for one reason, `times` of them.
+    """
     figures = {name: float(value) for name, value in verdict.figures.items()}
     bad = [name for name, value in figures.items() if not math.isfinite(value)]
     if bad or not verdict.reason:
@@ -43,10 +46,10 @@ def gather(root: Path, infos: Sequence[ShardSummary], applied: Sequence[Mapping[
     """
     rows = [row for info in infos for row in info.notes.get(NOTE, ())]
     accepted = sum(info.count for info in infos)
-    candidates = accepted + len(rows)
-    by_filter = {
-        str(item["name"]): Counter(r["reason"] for r in rows if r["filter"] == item["name"]) for item in applied
-    }
+    candidates = accepted + _rejections(rows)
+    by_filter: dict[str, Counter[str]] = {str(item["name"]): Counter() for item in applied}
+    for row in rows:
+        by_filter[row["filter"]][row["reason"]] += row.get("times", 1)
     if not accepted:
         parts = [
             f"{name}: {reason} ({n})" for name, reasons in by_filter.items() for reason, n in reasons.most_common()
@@ -73,6 +76,10 @@ def gather(root: Path, infos: Sequence[ShardSummary], applied: Sequence[Mapping[
     }
 
 
+def _rejections(rows: Iterable[Mapping[str, Any]]) -> int:
+    return sum(row.get("times", 1) for row in rows)
+
+
 def wrong_counts(config: Mapping[str, Any], infos: Iterable[ShardSummary]) -> Iterator[tuple[int, str]]:
     """The shards, and what is wrong with them, whose samples are not as many as a run's configuration asked for.
 
@@ -83,7 +90,7 @@ def wrong_counts(config: Mapping[str, Any], infos: Iterable[ShardSummary]) -> It
         return
     for info in infos:
         asked = max(0, min(size, samples - info.shard * size))
-        rejected = len(info.notes.get(NOTE, ()))
+        rejected = 0 if config.get("count") == "accepted" else len(info.notes.get(NOTE, ()))
         if info.count + rejected != asked:
             yield (
                 info.shard,
@@ -132,7 +139,7 @@ def check_rejections(root: Path, manifest: Mapping[str, Any], infos: Sequence[Sh
         problems.append(f"{path} does not have the checksum of the manifest")
     if data != b"".join(to_bytes(row) for info in infos for row in info.notes.get(NOTE, ())):
         problems.append(f"{path} is not what the markers say")
-    lines = data.count(b"\n")
-    if (lines, manifest["count"]) != (record["candidates"] - record["accepted"], record["accepted"]):
+    rejected = _rejections([row for info in infos for row in info.notes.get(NOTE, ())])
+    if (rejected, manifest["count"]) != (record["candidates"] - record["accepted"], record["accepted"]):
         problems.append(f"the manifest's numbers of accepted and rejected samples contradict {path.name} or the shards")
     return problems

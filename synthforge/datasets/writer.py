@@ -70,7 +70,7 @@ def to_sample(rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str,
 def _record(scene: Scene) -> dict[str, Any]:
     record: dict[str, Any] = {"seed": scene.seed, "index": scene.index, "parameters": scene.parameters}
     record |= {name: getattr(scene, name) for name in ("drawn", "rendered") if getattr(scene, name)}
-    if scene.origin is not None and scene.origin.parent is not None:
+    if scene.origin is not None and (scene.origin.parent is not None or scene.origin.attempt):
         record |= scene.origin.to_json()
     return record
 

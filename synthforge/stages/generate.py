@@ -45,7 +45,7 @@ OWN = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_sc
 
 @dataclass
 class GenerateConfig:
-    """An annotated dataset. With filters, `samples` counts candidates: what they reject is left out, not replaced."""
+    """An annotated dataset. With filters, `count` says whether what they reject is left out or replaced."""
 
     generator: Any = key(
         Default("generators"), "Generator plugin: a name, or a mapping with `name` and the plugin's own keys."
@@ -55,6 +55,12 @@ class GenerateConfig:
         [], "Quality filters in the order they are asked; the first that rejects decides.", since="0.1"
     )
     samples: int = key(1000, "How many samples.", low=1, high=MANY)
+    count: str = key(
+        "candidates",
+        "What `samples` counts: candidates, or accepted ones; what filters reject is then drawn again.",
+        choices=("candidates", "accepted"),
+        since="0.1",
+    )
     start: int = key(0, "Index of the first sample.", low=0, high=LAST)
     resolution: int = key(256, "Width and height of the images.", unit="px", low=16, high=4096)
     shard_size: int = key(100, "Samples a file.", low=1, high=MOST_SAMPLES)
@@ -113,7 +119,7 @@ def check(context: StageContext, config: GenerateConfig) -> None:
 def promise(context: StageContext, config: GenerateConfig) -> Promise:
     """A dataset with the fields of its annotators."""
     fields = {item.name: item for item in recipe(context, config).fields}
-    return Promise("dataset", fields, None if config.filters else config.samples)
+    return Promise("dataset", fields, None if config.filters and config.count == "candidates" else config.samples)
 
 
 def run(context: StageContext, config: GenerateConfig) -> None:
@@ -145,6 +151,7 @@ def write(
         "seed": seed,
         **{name: getattr(config, name) for name in OWN},
         **({"filters": plain(config.filters)} if made.filters else {}),
+        **({"count": config.count} if config.count == "accepted" else {}),
         **({"read": read} if read else {}),
         **(more or {}),
     }
@@ -236,7 +243,8 @@ def job_of(
 
     sizes = {name: getattr(config, name) for name in ("start", "samples", "resolution", "shard_size")}
     kept = None if origins is None else tuple(origins)
-    return ShardJob(root, made, config.encoding(), config_hash, seed=seed, **sizes, origins=kept)
+    accepted = config.count == "accepted"
+    return ShardJob(root, made, config.encoding(), config_hash, seed=seed, **sizes, origins=kept, accepted=accepted)
 
 
 def mark(content: Mapping[str, Any]) -> str:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core import handover
 from ..core.boundary import PluginFault
-from ..core.errors import PluginError, SynthForgeError
-from ..core.interfaces import Work
+from ..core.errors import DataError, PluginError, SynthForgeError
+from ..core.interfaces import OriginGenerator, SceneFilter, Work
+from ..core.nearby import Origin
+from ..core.seeding import seed_sequence
 from ..core.versions import versions
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     from ..core.factors import Factor
     from ..core.interfaces import Generator
-    from ..core.nearby import Origin
-    from ..core.records import Rendering, Scene
+    from ..core.records import Rendering, Scene, Verdict
     from ..datasets.codecs import Encoding
+
+#: of a sample that is drawn again until it is accepted
+MOST_SCENES, MOST_PICTURES = 10_000, 100
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,8 @@ class ShardJob(Work):
     """What is needed to write any shard of a dataset; its units are the shards.
 
     start: index of the first sample; origins: of the samples in order, where they are not drawn from (seed, index)
-    alone; stack: the versions that every process of the run must have.
+    alone; stack: the versions that every process of the run must have; accepted: whether a rejected sample is drawn
+    again until one is accepted.
     """
 
     root: Path
@@ -41,6 +48,7 @@ class ShardJob(Work):
     resolution: int
     shard_size: int
     origins: tuple[Origin, ...] | None = None
+    accepted: bool = False
     stack: Mapping[str, str] = field(default_factory=versions)
 
     @property
@@ -83,24 +91,29 @@ class ShardJob(Work):
         rejected: list[dict[str, Any]] = []
 
         def accepted() -> Iterator[dict[str, Any]]:
-            for sample, rejection in samples(self, self.indices(unit)):
-                if rejection is None:
+            for sample, rejections in samples(self, self.indices(unit)):
+                rejected.extend(rejections)
+                if sample is not None:
                     yield sample
-                else:
-                    rejected.append(rejection)
                 advance(1)
 
         notes = {NOTE: rejected} if self.recipe.filters else None
         fields, mark = self.recipe.fields, self.config_hash
         write_shard(self.root, unit, accepted(), fields, config_hash=mark, encoding=self.encoding, notes=notes)
 
-    def scene(self, generator: Any, index: int) -> Scene:
-        """The scene of a sample: drawn from (seed, index), or from its own origin."""
+    def scene(self, generator: Any, index: int, attempt: int = 0) -> Scene:
+        """The scene of a sample: drawn from (seed, index), or from its own origin; attempt: after so many others."""
         with _placed(f"generator '{self.recipe.generator.name}'", self.seed, index):
-            if self.origins is None:
-                scene = generator.sample(self.seed, index)
+            if self.origins is not None:
+                origin = self.origins[index - self.start]
+                scene = generator.sample_from(replace(origin, attempt=attempt))
+            elif attempt and isinstance(generator, OriginGenerator):
+                scene = generator.sample_from(Origin(self.seed, index, attempt=attempt))
+            elif attempt:  # it knows no attempts: a seed that follows from both stands in the sample's record
+                seed = seed_sequence(self.seed, index, f"attempt {attempt}").generate_state(1, np.uint64)[0]
+                scene = generator.sample(int(seed >> np.uint64(1)), index)
             else:
-                scene = generator.sample_from(self.origins[index - self.start])
+                scene = generator.sample(self.seed, index)
         handover.check_scene(self.recipe.generator.name, scene, self.seed, index)
         return scene
 
@@ -133,38 +146,90 @@ class Made:
         return Made(generator.provenance(), tuple(generator.factors()))
 
 
-def samples(job: ShardJob, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-    """Samples in order, each with the record of its rejection or None.
+def samples(job: ShardJob, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
+    """Samples in order, None for one that was rejected, each with the records of its rejections.
 
     They are rendered in batches that depend on the shard alone, so that pixels do too.
     """
-    from ..datasets.writer import to_sample
-
-    recipe, seed = job.recipe, job.seed
-    made_by = f"generator '{recipe.generator.name}'"
-    generator: Generator = recipe.generator.built
+    generator: Generator = job.recipe.generator.built
+    scene_filters = job.recipe.scene_filters
+    factors = {factor.name: factor for factor in generator.factors()} if scene_filters else {}
     for first in range(0, len(indices), generator.batch_size):
-        scenes = [job.scene(generator, index) for index in indices[first : first + generator.batch_size]]
-        with _placed(made_by, seed, *(scene.index for scene in scenes)):
-            renderings = generator.render(scenes, job.resolution)
-        handover.check_renderings(recipe.generator.name, scenes, renderings, job.resolution)
-        for rendering in renderings:
-            annotations: dict[str, Any] = {}
-            for annotator in recipe.annotators:
-                with _placed(f"annotator '{annotator.name}'", seed, rendering.scene.index):
-                    found = annotator.built.annotate(rendering)
-                handover.check_annotations(annotator.name, annotator.built.fields, found, rendering)
-                annotations.update(found)
-            yield to_sample(rendering, annotations), _rejection(recipe, rendering, annotations)
+        drawn = {index: _Candidate(job, index) for index in indices[first : first + generator.batch_size]}
+        waiting = list(drawn.values())
+        while waiting:
+            scenes = [scene for each in waiting if (scene := each.draw(generator, scene_filters, factors))]
+            for rendering in _rendered(job, generator, scenes):
+                drawn[rendering.scene.index].judge(rendering)
+            waiting = [each for each in waiting if job.accepted and each.sample is None]
+        for candidate in drawn.values():
+            yield candidate.sample, list(candidate.rejections.values())
 
 
-def _rejection(recipe: Recipe, rendering: Rendering, annotations: Mapping[str, Any]) -> dict[str, Any] | None:
-    from ..datasets.rejections import rejection
+def _rendered(job: ShardJob, generator: Generator, scenes: Sequence[Scene]) -> Sequence[Rendering]:
+    if not scenes:
+        return ()
+    name = job.recipe.generator.name
+    with _placed(f"generator '{name}'", job.seed, *(scene.index for scene in scenes)):
+        renderings = generator.render(scenes, job.resolution)
+    handover.check_renderings(name, scenes, renderings, job.resolution)
+    return renderings
 
-    for name, item in recipe.named_filters.items():
-        with _placed(f"filter '{name}'", rendering.scene.seed, rendering.scene.index):
-            verdict = item.judge(rendering, annotations)
-        handover.check_verdict(name, verdict, rendering.scene)
-        if not verdict.accepted:
-            return rejection(rendering.scene.index, name, verdict)
-    return None
+
+@dataclass
+class _Candidate:
+    """One index of a dataset on its way to a sample: scenes drawn and rejected, then pictures."""
+
+    job: ShardJob
+    index: int
+    sample: dict[str, Any] | None = None
+    rejections: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    scenes: int = 0
+    pictures: int = 0
+
+    def draw(
+        self, generator: Generator, filters: Mapping[str, SceneFilter], factors: Mapping[str, Factor]
+    ) -> Scene | None:
+        """The next scene that the filters on scenes accept; None where the first is rejected and not replaced."""
+        while self.scenes < MOST_SCENES and self.pictures < MOST_PICTURES:
+            scene = self.job.scene(generator, self.index, self.scenes)
+            self.scenes += 1
+            if all(self._accepts(name, scene, item.judge_scene, scene, factors) for name, item in filters.items()):
+                self.pictures += 1
+                return scene
+            if not self.job.accepted:
+                return None
+        told = (f"{name}: {reason} ({row.get('times', 1)})" for (name, reason), row in self.rejections.items())
+        raise DataError(
+            f"sample {self.index}: the filters rejected all {self.scenes:,} scenes and {self.pictures:,} pictures; "
+            f"{'; '.join(told)}",
+            hint="Loosen them, or change what the generator draws so that they seldom reject.",
+        )
+
+    def judge(self, rendering: Rendering) -> None:
+        """Annotate a picture, and keep it if the filters accept it."""
+        from ..datasets.writer import to_sample
+
+        annotations: dict[str, Any] = {}
+        recipe, seed = self.job.recipe, self.job.seed
+        for annotator in recipe.annotators:
+            with _placed(f"annotator '{annotator.name}'", seed, self.index):
+                found = annotator.built.annotate(rendering)
+            handover.check_annotations(annotator.name, annotator.built.fields, found, rendering)
+            annotations.update(found)
+        filters = recipe.named_filters.items()
+        if all(self._accepts(name, rendering.scene, item.judge, rendering, annotations) for name, item in filters):
+            self.sample = to_sample(rendering, annotations)
+
+    def _accepts(self, name: str, scene: Scene, judge: Callable[..., Verdict], *seen: Any) -> bool:
+        from ..datasets.rejections import rejection
+
+        with _placed(f"filter '{name}'", self.job.seed, self.index):
+            verdict = judge(*seen)
+        handover.check_verdict(name, verdict, scene)
+        if verdict.accepted:
+            return True
+        before = self.rejections.setdefault((name, verdict.reason), rejection(self.index, name, verdict))
+        if self.job.accepted:
+            before["times"] = before.get("times", 0) + 1
+        return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError
 from ..core.files import cache_dir, sha256_of, write_bytes
+from ..core.interfaces import SceneFilter
 from ..core.plugins import load_plugins
 from ..core.references import Bound
 
@@ -55,7 +56,7 @@ class Recipe:
 
     @cached_property
     def named_filters(self) -> dict[str, Filter]:
-        """The filters by name, `name[index]` where one stands several times.
+        """The filters by name, `name[index]` where one stands several times; those that judge scenes come first.
 
         Raises ConfigError when one reads an annotation that no annotator writes.
         """
@@ -68,10 +69,16 @@ class Recipe:
                     f"{item.where}: '{item.name}' reads {', '.join(absent)}, which no annotator writes",
                     hint=f"Written: {', '.join(sorted(written)) or 'nothing'}. Add the annotator to `annotators`.",
                 )
-        return {
+        named = {
             name if names.count(name) == 1 else f"{name}[{index}]": item.built
             for index, (name, item) in enumerate(zip(names, self.filters, strict=True))
         }
+        return dict(sorted(named.items(), key=lambda each: not isinstance(each[1], SceneFilter)))
+
+    @property
+    def scene_filters(self) -> dict[str, SceneFilter]:
+        """Those of the filters that judge scenes."""
+        return {name: item for name, item in self.named_filters.items() if isinstance(item, SceneFilter)}
 
     @property
     def uses(self) -> list[Use]:

@@ -32,7 +32,7 @@ from .job import ShardJob
 from .recipe import Recipe
 
 # What a manifest's configuration holds when (seed, index) alone determine the samples.
-_KNOWN = {"generator", "generator_config", "annotators", "seed", "filters", "read", *generate.OWN}
+_KNOWN = {"generator", "generator_config", "annotators", "seed", "filters", "count", "read", *generate.OWN}
 
 
 def repair(
@@ -132,7 +132,9 @@ def _job(
     other = [text for text, (name, version) in zip(other, here.items(), strict=True) if made_with.get(name) != version]
     if other:
         raise DataError(f"{where} was made with other versions: {'; '.join(other)}", hint="Install those versions.")
-    values = {name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters") if name in content}
+    values = {
+        name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters", "count") if name in content
+    }
     try:
         values["generator"] = generate.reference_of(content, plugins, where)
         with warnings.catch_warnings():

@@ -27,9 +27,10 @@ from omegaconf import OmegaConf
 from ..core.boundary import who
 from ..core.catalogue import Entry
 from ..core.errors import SynthForgeError
+from ..core.factors import Factor
 from ..core.frames import CropFrame
 from ..core.handover import check_annotations, check_renderings, check_scene, check_verdict
-from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, Task
+from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, SceneFilter, Task
 from ..core.plugins import Plugins
 from ..core.records import FieldKind, RealSample, Rendering, Scores, Verdict
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
@@ -165,17 +166,27 @@ def check_annotator(annotator: Annotator, rendering: Rendering) -> None:
 
 
 @_check
-def check_filter(judge: Filter, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
-    """A filter: a verdict with a reason where it rejects and finite figures, twice the same, the sample untouched."""
+def check_filter(
+    judge: Filter, rendering: Rendering, annotations: Mapping[str, Any], factors: Mapping[str, Factor] | None = None
+) -> Verdict:
+    """A filter: a verdict with a reason where it rejects and finite figures, twice the same, the sample untouched.
+
+    factors: by name, of the generator of the rendering, for filters that judge scenes.
+    """
     missing = [name for name in judge.fields if name not in annotations]
     assert not missing, f"it reads {missing}, which the sample lacks: annotate it with these first"
     image = rendering.image.copy()
     before = copy.deepcopy(dict(annotations))
-    verdict = judge.judge(rendering, annotations)
+
+    def ask() -> Verdict:
+        first = judge.judge_scene(rendering.scene, factors or {}) if isinstance(judge, SceneFilter) else Verdict(True)
+        return judge.judge(rendering, annotations) if first.accepted else first
+
+    verdict = ask()
     check_verdict(_name(judge), verdict, rendering.scene)
     assert verdict.accepted or verdict.reason, "`judge`: a rejection needs a reason"
     json.dumps(_plain(verdict.figures))
-    assert judge.judge(rendering, annotations) == verdict, "the same sample was judged otherwise the second time"
+    assert ask() == verdict, "the same sample was judged otherwise the second time"
     assert np.array_equal(image, rendering.image), "the filter changed the image"
     assert set(before) == set(annotations), "the filter added or removed annotations"
     for name, value in before.items():
