@@ -41,7 +41,10 @@ GROUPS = [name for name, group in groups(AnnyConfig()).items() if group.SHARED]
 @pytest.mark.parametrize("name", GROUPS)
 def test_draws_stay_within_the_declared_range_and_use_it(name: str) -> None:
     group = getattr(AnnyConfig(), name)
-    drawn = [draw(group, numpy_rng(0, index, name), none) for index in range(300)]
+    drawn = [
+        draw(group, numpy_rng(0, index, name), lambda factor, index=index: numpy_rng(0, index, f"{name}/{factor}"))
+        for index in range(300)
+    ]
     for factor, distribution in vars(group).items():
         if not isinstance(distribution, Distribution):
             continue

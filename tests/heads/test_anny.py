@@ -211,7 +211,7 @@ def test_eyes_meet_the_camera_unless_they_would_turn_far(
     looks = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     off = np.degrees(np.arccos(np.clip(looks @ seen_from_head, -1, 1)))
     there = np.array([np.arctan2(seen_from_head[0], seen_from_head[2]), np.arcsin(seen_from_head[1])])
-    limits = np.radians([28.0, 15.0])
+    limits = np.radians([38.0, 24.0])
     if (np.abs(there) <= limits).all():
         assert off < 7.1, "two degrees a number drawn, each within 2.5 sigmas"
     else:  # a part of the way, as far as eyes turn

@@ -18,6 +18,7 @@ from synthforge.geometry.meshes import Incidence, vertex_normals
 from synthforge.geometry.visibility import ambient_occlusion
 from synthforge.geometry.warp_runtime import as_warp, start
 
+from ...heads.anny.anatomy import study
 from ...heads.anny.head import AnnyHead
 from ...schemas import SYNTHFORGE
 from .factors.table import Stain
@@ -45,6 +46,7 @@ _MATERIAL = {
     "right_upper_lashes": materials.LASHES,
 }
 SHADOW_FLOOR = -190.0  # mm below the eyes: what lies lower neither casts shadows nor receives them
+LIDS = 7.5  # edge loops from an eye's margin within which skin is a lid's
 _MARGIN = 3.0  # half-thicknesses from a brow's middle within which a face is looked at for hairs
 
 
@@ -225,8 +227,15 @@ class StaticScene:
 
     def _eye_axes(self) -> np.ndarray:
         """Per vertex (V,3): direction from the centre of its own eyeball at rest; of lashes: mm along the lid from the
-        inner corner, share of the hair's length, 1 on the upper lid; zero elsewhere."""
+        inner corner, share of the hair's length, 1 on the upper lid; of lids: edge loops outwards from the margin, 1
+        on the upper lid to 0 on the lower one, 1; zero elsewhere."""
         axis = np.zeros((self.head.num_vertices, 3), np.float32)
+        for out in study(self.head).lid:
+            near = np.flatnonzero((out > -LIDS) & (out < LIDS))
+            rim = near[np.abs(out[near]) < 0.5]
+            height = np.interp(self.mm[near, 0], *_chord(self.mm[rim]))
+            upper = np.clip(0.5 + (self.mm[near, 1] - height) / 2.0, 0, 1)
+            axis[near] = np.stack([out[near], upper, np.ones(len(near))], axis=1)
         for number, name in enumerate(("left_eye", "right_eye")):
             used = np.unique(self.head.faces[self.head.face_group == self.head.group_names.index(name)])
             offset = self.mm[used] - self.eye_centres[number]
@@ -254,6 +263,12 @@ class StaticScene:
         value.uv = as_warp(self.skin_uv, wp.vec2)
         value.hair_first = self.hair_first
         return value
+
+
+def _chord(rim: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y (2,) of the corners of an eye, from its rim (N,3)."""
+    ends = rim[[rim[:, 0].argmin(), rim[:, 0].argmax()]]
+    return ends[:, 0], ends[:, 1]
 
 
 def _runs(material: np.ndarray, kinds: tuple[int, ...]) -> list[tuple[int, int]]:

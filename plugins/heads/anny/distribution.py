@@ -30,7 +30,7 @@ class AnnyDistribution:
     blink: float = key(0.06, "Chance of shut eyes.", low=0, high=1)
     talk: float = key(0.35, "Chance of an open jaw.", low=0, high=1)
     smile: float = key(0.62, "Chance of a smile; photographs show many.", low=0, high=1)
-    contact: float = key(0.8, "Chance of eyes that look into the camera, where they need not turn far.", low=0, high=1)
+    contact: float = key(0.88, "Chance of eyes that look into the camera, where they need not turn far.", low=0, high=1)
     follow: float = key(1.0, "Eyes without contact turn up to this part of the way to the camera.", low=0, high=1)
     gaze_yaw: float = key(9.0, "Sigma of eyes that turn aside.", unit="degrees", low=0, high=45)
     gaze_pitch: float = key(6.0, "Sigma of eyes that turn up or down.", unit="degrees", low=0, high=45)

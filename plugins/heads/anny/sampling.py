@@ -110,7 +110,7 @@ _CENTRAL_OPPOSITES = (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight"))
 
 
 # Eyes turn this far (yaw, pitch) to meet a camera; beyond, people turn their heads or look elsewhere.
-_MEETS = (28.0, 15.0)
+_MEETS = (38.0, 24.0)
 _MEETS_SIGMA = 2.0  # how exactly, degrees
 
 

@@ -109,9 +109,9 @@ class SkinConfig:
         uniform(0.25, 0.55), "Width of highlights.", 0.05, 1, source=_SHINE, look="roughness"
     )
     scatter: Distribution = factor(uniform(0.15, 0.45), "How far light wraps past the terminator.", look="scatter")
-    lip_red: Distribution = cause(normal(0.3, 0.16, 0.05, 0.9), "Redness of the lips.")
-    lip_dark: Distribution = cause(uniform(0.0, 0.35), "Darkness of the lips.")
-    lip_gloss: Distribution = factor(uniform(0.0, 0.6), "Gloss of the lips beyond the skin's.", 0, 10, look="lip_gloss")
+    lip_red: Distribution = cause(normal(0.45, 0.2, 0.05, 1.0), "Redness of the lips.")
+    lip_dark: Distribution = cause(uniform(0.0, 0.45), "Darkness of the lips.")
+    lip_gloss: Distribution = factor(uniform(0.0, 1.6), "Gloss of the lips beyond the skin's.", 0, 10, look="lip_gloss")
     lipstick: Distribution = cause(choice({0.0: 0.7, 0.5: 0.15, 0.9: 0.15}), "Opacity of lipstick, on grown women.")
     relief: Distribution = cause(uniform(0.0, 0.06), "Depth of fine bumps.", look="relief")
     ageing: Distribution = cause(uniform(0.0, 0.08), "Depth of bumps that the oldest have in addition.")
@@ -119,10 +119,10 @@ class SkinConfig:
         uniform(0.0, 0.26), "Depth of the lines of the forehead in the old.", look="forehead"
     )
     folds: Distribution = cause(
-        uniform(0.04, 0.3), "Depth of the lines from nose to mouth and chin in the old.", look="folds"
+        uniform(0.04, 0.4), "Depth of the lines from nose to mouth and chin in the old.", look="folds"
     )
-    crow: Distribution = cause(uniform(0.0, 0.2), "Depth of the lines about the eyes in the old.", look="crow")
-    bags: Distribution = cause(uniform(0.0, 0.28), "Darkness under the eyes in the old.", look="bags")
+    crow: Distribution = cause(uniform(0.0, 0.35), "Depth of the lines about the eyes in the old.", look="crow")
+    bags: Distribution = cause(uniform(0.0, 0.6), "Darkness under the eyes in the old.", look="bags")
     wrinkled: Distribution = cause(
         uniform(0.4, 1.3), "How much of these lines the oldest have; the young have 0.1 to 0.3.", 0, 5
     )
@@ -141,6 +141,8 @@ class SkinConfig:
     rouge: Distribution = cause(
         choice({0.0: 0.55, 0.12: 0.3, 0.28: 0.15}), "Redness of painted cheeks, on grown women.", look="rouge"
     )
+    teeth_white: Distribution = factor(uniform(0.8, 2.0), "Brightness of the teeth.", 0, 5, look="teeth_white")
+    teeth_parted: Distribution = factor(uniform(0.05, 0.5), "Darkness of the gaps between teeth.", look="teeth_parted")
 
 
 @dataclass
@@ -172,6 +174,26 @@ class EyesConfig:
     gloss: Distribution = factor(uniform(0.4, 1.6), "Strength of the tear film's highlights.", 0, 10, look="eye_gloss")
     lashes: Distribution = factor(uniform(0.25, 1.0), "Density of the lashes.", look="lashes")
     liner: Distribution = factor(uniform(0.0, 0.9), "Darkness of the painted rim of the lids.", look="liner")
+    lash_line: Distribution = factor(uniform(0.25, 0.95), "Darkness of the lashes' roots.", look="lash_line")
+    lid_fold: Distribution = factor(uniform(0.0, 0.65), "Darkness of the upper lid's fold.", look="lid_fold")
+    fold_place: Distribution = factor(
+        uniform(2.2, 4.6), "Where that fold is.", 0, 7, "edge loops from the margin", look="fold_place"
+    )
+    hood: Distribution = factor(uniform(0.0, 0.45), "Darkness of deep-set upper lids.", look="hood")
+    lower_fold: Distribution = factor(
+        log_normal(0.15, 1.0, 0.0, 0.75), "Darkness of the folds below the lower lid.", look="lower_fold"
+    )
+    lower_place: Distribution = factor(
+        uniform(1.6, 4.8), "Where the first of them is.", 0, 7, "edge loops from the margin", look="lower_place"
+    )
+    catchlight: Distribution = factor(
+        log_normal(0.07, 0.5, 0.025, 0.22),
+        "Size of the lights' images on the eyeball.",
+        0.01,
+        1,
+        "rad",
+        look="catchlight",
+    )
 
 
 @dataclass
@@ -260,14 +282,14 @@ class BeardConfig:
 
     SHARED: ClassVar[int] = 6
     style: Distribution = cause(
-        choice({0: 0.46, 1: 0.24, 2: 0.14, 3: 0.08, 4: 0.08}), "Style of the beard.", choices=BEARD_STYLES
+        choice({0: 0.36, 1: 0.24, 2: 0.16, 3: 0.1, 4: 0.14}), "Style of the beard.", choices=BEARD_STYLES
     )
     density: Distribution = factor(uniform(0.6, 1.0), "Opacity.")
     reach: Distribution = factor(
         normal(0.0, 5.0, -10.0, 12.0), "How far up the cheeks it grows.", -60, 60, "mm", look="beard_reach"
     )
     patchiness: Distribution = factor(uniform(0.2, 0.8), "Share of gaps.", look="patchiness")
-    shade: Distribution = cause(uniform(0.6, 1.2), "Brightness relative to the hair's.", 0, 10)
+    shade: Distribution = cause(log_normal(1.0, 0.5, 0.4, 3.0), "Brightness relative to the hair's.", 0, 10)
     length: Distribution = factor(
         log_normal(9.0, 0.8, 2.5, 75.0),
         "Length of full beards; goatees and moustaches are kept shorter, stubble has none.",

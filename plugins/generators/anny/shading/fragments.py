@@ -25,7 +25,18 @@ from .arrays import MIXED_REGION, Head, Posed
 from .look import Look
 from .mouth import tongue_light, tooth_light
 from .scenery import cloth_colour
-from .surfaces import beard_cover, brow_cover, brow_shape, eye_colour, highlight, lash_cover, lid_shadow, lit, sky_light
+from .surfaces import (
+    beard_cover,
+    brow_cover,
+    brow_shape,
+    catchlight,
+    eye_colour,
+    lash_cover,
+    lid_edge,
+    lid_shadow,
+    lit,
+    sky_light,
+)
 from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at, wrinkles_at
 
 wp.set_module_options({"enable_backward": False})
@@ -162,8 +173,13 @@ def shade_body(
         if density >= 0.5:
             label = C_HAIR
     if label == C_LEFT_LID or label == C_RIGHT_LID:
-        # lids are thin, moist and, at the rim, painted or shaded by lashes
-        albedo = wp.cw_mul(albedo, wp.vec3(0.95, 0.88, 0.88)) * (1.0 - 0.45 * looks[b].liner)
+        # lids are thin and moist
+        albedo = wp.cw_mul(albedo, wp.vec3(0.95, 0.88, 0.88))
+    lid = between(head.axis, 0, c, w)
+    if lid[2] > 0.999:
+        edge = lid_edge(looks, b, lid[0], lid[1], noise[1])
+        albedo = albedo * edge
+        gloss = gloss * edge
     if label == C_MOUTH:
         # hardly any light gets out again from behind the teeth
         depth = head.mm[c[0]][2] * w[0] + head.mm[c[1]][2] * w[1] + head.mm[c[2]][2] * w[2]
@@ -208,11 +224,13 @@ def shade_eye(
     e = (wp.vec3(glow[0], glow[1], glow[2]) * 0.65 + sky * 0.35) * shade
     d0 = wp.dot(n, looks[b].light0)
     d1 = wp.dot(n, looks[b].light1)
-    # squared: the tear film's highlight is small and has no wide tail that would veil the iris
-    spark0 = highlight(n, view, looks[b].light0, d0, 0.12)
-    spark1 = highlight(n, view, looks[b].light1, d1, 0.12)
-    spark = looks[b].colour0 * (2.0 * spark0 * spark0) + looks[b].colour1 * (2.0 * spark1 * spark1)
-    return wp.cw_mul(colour, e) + (spark * lid + sky * (0.03 * lid)) * looks[b].eye_gloss
+    # a lamp's or a window's image in the tear film: small, with a clear edge
+    spark0 = catchlight(looks, b, n, view, looks[b].light0, d0)
+    spark1 = catchlight(looks, b, n, view, looks[b].light1, d1)
+    # the cornea's bulge catches most lights
+    bulge = 0.25 + 0.75 * step_between(1.5, 0.9, wp.sqrt(wp.max(1.0 - d[2] * d[2], 0.0)) / looks[b].iris_sine)
+    spark = (looks[b].colour0 * spark0 + looks[b].colour1 * spark1) * bulge
+    return wp.cw_mul(colour, e) + (spark * lid + sky * (0.012 * lid)) * looks[b].eye_gloss
 
 
 @wp.func
@@ -309,7 +327,7 @@ def shade_other(
     mm = between(head.mm, 0, c, w)
     if material == IS_TONGUE:
         return tongue_light(head, glow, mm)
-    return tooth_light(glow, mm)
+    return tooth_light(glow, mm, looks[b].teeth_white, looks[b].teeth_parted)
 
 
 @wp.func

@@ -36,8 +36,11 @@ def tongue_light(head: Head, glow: wp.vec4, mm: wp.vec3) -> wp.vec3:
 
 
 @wp.func
-def tooth_light(glow: wp.vec4, mm: wp.vec3) -> wp.vec3:
-    """A tooth at a canonical point: rounded, parted by gaps, darker towards the gum and the corner of the mouth."""
+def tooth_light(glow: wp.vec4, mm: wp.vec3, white: wp.float32, parted: wp.float32) -> wp.vec3:
+    """A tooth at a canonical point: rounded, parted by gaps, darker towards the gum and the corner of the mouth.
+
+    white: brightness; parted: darkness of the gaps.
+    """
     back = 20.0 - mm[2]
     along = 1.05 * wp.sqrt(mm[0] * mm[0] + back * back)  # mm on the arch from between the middle incisors
     rim = 0.12 * back - 72.8  # where upper and lower teeth meet
@@ -50,9 +53,9 @@ def tooth_light(glow: wp.vec4, mm: wp.vec3) -> wp.vec3:
     height = wp.clamp(wp.abs(mm[1] - rim) / 10.0, 0.0, 1.0)
     # teeth touch half way up: from there the gap opens a little towards the edge
     width = 0.35 + 0.5 * step_between(0.35, 0.0, height) + 0.4 * step_between(0.6, 1.0, height)
-    shade = 0.42 + 0.58 * step_between(0.2 * width, 1.5 * width, gap)
+    shade = 1.0 - parted * step_between(1.5 * width, 0.2 * width, gap)
     shade = shade * (0.84 + 0.16 * step_between(0.0, 3.5, gap)) * (1.0 - 0.45 * step_between(0.55, 1.0, height))
     # the cheeks keep light from the teeth behind the canines
     shade = shade * (0.08 + 1.02 * step_between(46.0, 14.0, along))
     yellow = 0.05 * step_between(12.0, 30.0, along) + 0.12 * height
-    return lit(glow, wp.vec3(0.60, 0.56 - 0.35 * yellow, 0.50 - yellow), 0.5 * shade) * shade
+    return lit(glow, wp.vec3(0.60, 0.56 - 0.35 * yellow, 0.50 - yellow), 0.5 * shade) * (shade * white)

@@ -151,6 +151,37 @@ def eye_colour(looks: wp.array(dtype=Look), b: wp.int32, d: wp.vec3, noise: wp.v
 
 
 @wp.func
+def catchlight(
+    looks: wp.array(dtype=Look), b: wp.int32, n: wp.vec3, view: wp.vec3, light: wp.vec3, d: wp.float32
+) -> wp.float32:
+    """Mirror image of a light of some size on the wet eyeball with normal n, at cosine d."""
+    off = 1.0 - wp.dot(n, wp.normalize(light + view))
+    size = looks[b].catchlight
+    return 1.6 * step_between(1.5 * size, 0.6 * size, wp.sqrt(wp.max(off, 0.0))) * step_between(0.0, 0.2, d)
+
+
+@wp.func
+def lid_edge(
+    looks: wp.array(dtype=Look), b: wp.int32, out: wp.float32, upper: wp.float32, noise: wp.float32
+) -> wp.float32:
+    """What roots of lashes, paint and folds leave of a lid's colour.
+
+    out: edge loops outwards from the margin; upper: 1 on the upper lid, 0 on the lower one.
+    """
+    width = 0.7 + 1.6 * looks[b].liner * upper
+    line = step_between(width + 0.9, width - 0.3, out) * step_between(-1.2, -0.3, out)
+    dark = line * (looks[b].lash_line * (0.35 + 0.65 * upper) + 0.25 * looks[b].liner * upper)
+    t = (out - looks[b].fold_place) / 0.55
+    fold = looks[b].lid_fold * wp.exp(-t * t) + looks[b].hood * step_between(7.0, 2.0, out)
+    # below, the fold of the lid and that of the bag
+    s = (out - looks[b].lower_place) / 0.5
+    r = (out - looks[b].lower_place - 1.9) / 0.7
+    below = looks[b].lower_fold * wp.max(wp.exp(-s * s), 0.7 * wp.exp(-r * r))
+    folds = upper * fold + (1.0 - upper) * below
+    return (1.0 - wp.min(dark, 0.95)) * (1.0 - wp.min(folds * (1.0 + 0.3 * noise), 0.9))
+
+
+@wp.func
 def lid_shadow(distance: wp.float32, strength: wp.float32) -> wp.float32:
     """What the upper lid and its lashes leave of the light, `distance` mm below its rim."""
     return 1.0 - strength * step_between(6.0, -1.0, distance)
