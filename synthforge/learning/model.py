@@ -27,6 +27,7 @@ from ..core.shipped import DESCRIPTION
 from ..core.storage import place
 from .config import NetworkConfig
 from .hardware import native_bf16
+from .looks import LOOKS, Look, build_looks
 from .losses import EVERY, resized_logits
 from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
@@ -62,8 +63,8 @@ class AdapterInfo:
 class FaceModel(nn.Module):
     """Backbone and one output head a task; where a task has been fine-tuned, its adapter behind that head.
 
-    tasks: built tasks by name; references: how to build them again; adapters: by task name. `info` is what `model.json`
-    says besides: crop scale, training data, seed, versions, licences.
+    tasks: built tasks by name; references: how to build them again; adapters: by task name; looks: of
+    `learning.looks`. `info` is what `model.json` says besides: crop scale, training data, seed, versions, licences.
     """
 
     mean: torch.Tensor
@@ -76,6 +77,7 @@ class FaceModel(nn.Module):
         references: Mapping[str, Mapping[str, Any]],
         *,
         adapters: Mapping[str, AdapterInfo] | None = None,
+        looks: Sequence[Mapping[str, Any]] = (),
         info: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -86,6 +88,8 @@ class FaceModel(nn.Module):
         self.backbone = build_backbone(network)
         self._folded = Folded(self.backbone)
         self.heads = nn.ModuleDict({name: task.build_head(network.channels) for name, task in tasks.items()})
+        schemas = {name: task.schema for name, task in tasks.items()}
+        self.looks = build_looks(looks, schemas, network.mean, network.std)
         self.adapters = nn.ModuleDict()
         self.adapter_info: dict[str, AdapterInfo] = {}
         for name, adapter in (adapters or {}).items():
@@ -118,6 +122,10 @@ class FaceModel(nn.Module):
     def mirrors(self, task: str, flip: bool | None = None) -> bool:
         """Whether a task is answered so: as `flip` says, or where that is None as the model's description does."""
         return task in self.mirrored if flip is None else flip
+
+    def looks_for(self, task: str) -> list[Look]:
+        """The networks of a second look at a task's points; none behind a label fine-tuning network."""
+        return [] if task in self.adapter_info else [look for look in self.looks if look.info.task == task]
 
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""
@@ -230,6 +238,7 @@ class FaceModel(nn.Module):
             "tasks": [dict(self.references[name]) for name in self.tasks],
             "schemas": {name: self.schema(name) for name in self.tasks},
             "adapters": {name: dataclasses.asdict(info) for name, info in self.adapter_info.items()},
+            **({LOOKS: looks} if (looks := [dataclasses.asdict(each.info) for each in self.looks]) else {}),
             "parameters": sum(p.numel() for p in self.parameters()),
         }
 
@@ -320,14 +329,16 @@ def load_model(
         network = dataclasses.replace(network, input_size=input_size or best)
         tasks, references = build_tasks(description["tasks"], plugins, where=f"{folder / DESCRIPTION}: ")
         adapters = {name: AdapterInfo(**info) for name, info in description["adapters"].items()}
+        looks = description.get(LOOKS, [])
         weights = read_weights(folder / WEIGHTS, of_weights)
         if BACKBONES[network.backbone].on_meta:
             with at(f"{folder / DESCRIPTION}:"), torch.device("meta"):
-                count = sum(p.numel() for p in FaceModel(network, tasks, references, adapters=adapters).parameters())
+                parts = {"adapters": adapters, "looks": looks}
+                count = sum(p.numel() for p in FaceModel(network, tasks, references, **parts).parameters())
             if count > len(weights):
                 raise ValueError(f"it asks for {count:,} parameters, {WEIGHTS} has {len(weights):,} bytes")
         with at(f"{folder / DESCRIPTION}:"):
-            model = FaceModel(network, tasks, references, adapters=adapters, info=description)
+            model = FaceModel(network, tasks, references, adapters=adapters, looks=looks, info=description)
         numbers = [model.crop_scale, *map(model.size_of, tasks), *(x for a in adapters.values() for x in a.lean)]
         if not all(map(math.isfinite, numbers)) or not set(model.mirrored) <= set(tasks):
             raise ValueError("crop_scale, task_sizes and lean are finite numbers, and mirrored names tasks")

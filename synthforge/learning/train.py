@@ -264,6 +264,7 @@ class _TrainJob:
         before = given.info["training"]
         if given.adapter_info or given.info.get("real_data"):
             raise ConfigError(f"initial: {folder} has seen real data; training starts from synthetic models only")
+        given.looks = nn.ModuleList()  # what they refine is another first look from now on
         try:
             weights = widened(given.state_dict(), model.state_dict())
             model.load_state_dict(weights)

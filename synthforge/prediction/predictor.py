@@ -6,6 +6,8 @@
    large, off the photograph) leaves the crop before as it is.
 3. Each task sees the last crop at the size its model is best at; tasks of one size share a forward pass.
 4. Tasks map their predictions back to the photograph's pixels (`Task.to_photograph`).
+5. Where the model has networks for it, patches around parts of the face are cut from the photograph, and their points
+   are averaged with those found so far (`second_look`).
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from ..core.interfaces import Task
 from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..datasets import crops
+from ..learning.looks import Look
 from ..learning.model import load_model
 from .detectors import find_faces, to_crop_box
 from .faces import Face, Faces
 from .photographs import decode, read_bytes
+from .second_look import look_again
 
 #: how often a face is looked at unless told otherwise, by `predict` and `evaluate` alike
 PASSES = 2
@@ -55,6 +59,8 @@ class Network(Protocol):
     def schema(self, task: str) -> str: ...
 
     def mirrors(self, task: str, flip: bool | None = None) -> bool: ...
+
+    def looks_for(self, task: str) -> Sequence[Look]: ...
 
     def predict(
         self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
@@ -97,6 +103,10 @@ class Function:
         """Whether the mirrored crop is looked at too: when asked."""
         return bool(flip)
 
+    def looks_for(self, task: str) -> Sequence[Look]:
+        """No second look."""
+        return ()
+
     def predict(
         self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
     ) -> Mapping[str, Mapping[str, torch.Tensor]]:
@@ -116,6 +126,7 @@ class Predictor:
     flip: the mean with the mirrored crop for every task or for none, None: as the model says. input_size: pixels of a
     crop for every task, 0: the size of each task, by the model's description. crop_scale: side of the crop in
     units of the box's larger side, 0: as the model was trained. detector: finds the faces where no boxes are given.
+    second_look: by the networks for it, if the model has any.
 
     Raises UserError for a task the model lacks, and ValueError for fewer than one pass. More than one pass needs a task
     that locates the face; a model without one takes the first.
@@ -132,6 +143,7 @@ class Predictor:
         input_size: int = 0,
         crop_scale: float = 0.0,
         detector: str = "",
+        second_look: bool = True,
     ) -> None:
         if passes < 1:
             raise ValueError(f"passes is at least 1, got {passes}")
@@ -144,6 +156,7 @@ class Predictor:
         self.locator = next((name for name, task in model.tasks.items() if task.locates), "")
         self.passes = passes if self.locator else 1
         self.flip, self.input_size, self.detector = flip, input_size, detector
+        self.second_look = second_look
         self.crop_scale = crop_scale or model.crop_scale
 
     @classmethod
@@ -174,12 +187,13 @@ class Predictor:
         return self.input_size or self.model.size_of(task)
 
     def facts(self, task: str) -> dict[str, Any]:
-        """How a task is predicted, for reports: crop_scale, input_size, passes, flip."""
+        """How a task is predicted, for reports: crop_scale, input_size, passes, flip; second_look where there is one."""
         return {
             "crop_scale": self.crop_scale,
             "input_size": self.size_of(task),
             "passes": self.passes,
             "flip": self.model.mirrors(task, self.flip),
+            **({"second_look": True} if self._looks(task) else {}),
         }
 
     def faces(self, images: Sequence[np.ndarray], boxes: Sequence[Box], *, whole: bool = False) -> list[Face]:
@@ -208,11 +222,19 @@ class Predictor:
             for square, image in zip(squares, images, strict=True)
         ]
         found = self._look(images, squares, self.tasks, regions)
+        for name in found:
+            for look in self._looks(name):
+                found[name] = look_again(look, images, found[name], POINT_SCHEMAS[self.schemas[name]].eye_corners)
         tasks = {name: self.model.tasks[name] for name in self.tasks}
         schemas = {name: self.schemas[name] for name in self.tasks}
         for i, (image, box, square) in enumerate(zip(images, boxes, squares, strict=True)):
             values = {name: found[name][i] for name in self.tasks}
             yield Face(box, square, regions[i], values, tasks, schemas, image)
+
+    def _looks(self, task: str) -> Sequence[Look]:
+        """The networks of a second look at a task's points: where these are in the model's own schema."""
+        own = self.schemas[task] == self.model.schema(task)
+        return self.model.looks_for(task) if self.second_look and own else ()
 
     def _next(self, box: Box, image: np.ndarray, before: Box) -> Box:
         try:

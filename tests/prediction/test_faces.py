@@ -43,6 +43,9 @@ class Seer:
     def mirrors(self, task: str, flip: bool | None = None) -> bool:
         return bool(flip)
 
+    def looks_for(self, task: str) -> tuple[()]:
+        return ()
+
     def predict(
         self, images: torch.Tensor, *, adapted: bool, tasks: Sequence[str], flip: bool | None
     ) -> dict[str, dict[str, torch.Tensor]]:

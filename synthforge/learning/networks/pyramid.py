@@ -43,12 +43,14 @@ class _Basic(nn.Module):
 class ResidualEncoder(nn.Module):
     """ResNet-18 with two 3x3 convolutions for a stem and all widths scaled: maps at strides 4, 8, 16, 32.
 
+    stages: only the first ones.
+
     Dense convolutions: on a CPU they are faster than depthwise ones of the same accuracy.
     """
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: float = 1.0, stages: int = 4) -> None:
         super().__init__()
-        widths = [max(8, round(channels * width)) for channels in (64, 128, 256, 512)]
+        widths = [max(8, round(channels * width)) for channels in (64, 128, 256, 512)[:stages]]
         stem = max(8, 3 * widths[0] // 4)
         self.stem = nn.Sequential(conv(3, stem, stride=2), conv(stem, widths[0], stride=2))
         self.stages = nn.ModuleList()
@@ -60,7 +62,7 @@ class ResidualEncoder(nn.Module):
         self.channels = tuple(widths)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """(B,3,H,W) -> four maps, the finest first."""
+        """(B,3,H,W) -> a map of each stage, the finest first."""
         x = self.stem(x)
         maps = []
         for stage in self.stages:

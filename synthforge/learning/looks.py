@@ -1,0 +1,105 @@
+"""A second look: small networks that answer the points of one part of a face from a patch cut around it.
+
+A patch is a square of the photograph at a resolution of its own. It is centred on the points of the part that a first
+look found, and turned so that the outer eye corners are level. What a network answers is averaged with the first look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..core.schemas import POINT_SCHEMAS
+from .networks.folded import Folded
+from .networks.heads import PointHead
+from .networks.pyramid import Pyramid, ResidualEncoder
+
+#: key of `model.json`
+LOOKS = "looks"
+#: of the encoder's stages: a patch is too small for a fourth
+STAGES = 3
+
+
+@dataclass(frozen=True)
+class LookInfo:
+    """One network of the second look, as `model.json` describes it.
+
+    task: whose points it answers. parts: for each part of the face that it serves, the indices of the points, in the
+    network's order; mirrored: whether that part is shown to it mirrored. side: of a patch over the larger side of the
+    box around all points. size: of a patch in pixels. share: weight of its answer against the first look's, in [0, 1].
+    width, channels: of its encoder and its features, as of the model's network; hidden: channels of its output head.
+
+    Raises ValueError for numbers out of range.
+    """
+
+    task: str
+    parts: Sequence[Sequence[int]]
+    mirrored: Sequence[bool]
+    side: float
+    size: int
+    share: float = 0.5
+    width: float = 0.625
+    channels: int = 64
+    hidden: int = 64
+
+    def __post_init__(self) -> None:
+        lengths = {len(part) for part in self.parts}
+        if len(lengths) != 1 or 0 in lengths or len(self.parts) != len(self.mirrored):
+            raise ValueError("looks: parts are lists of points, all as long, and mirrored has a value for each")
+        limits = {"side": (0.01, 4), "size": (16, 512), "share": (0, 1), "width": (0.05, 4)}
+        limits |= {"channels": (1, 4096), "hidden": (1, 4096)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"looks: {name} is in [{low}, {high}]")
+
+    @property
+    def points(self) -> int:
+        """How many points the network answers."""
+        return len(self.parts[0])
+
+
+class Look(nn.Module):
+    """The network: three stages of a residual encoder, a feature pyramid, and heatmaps.
+
+    mean, std: of the encoder's input, by channel.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, info: LookInfo, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.info = info
+        encoder = ResidualEncoder(info.width, stages=STAGES)
+        self.backbone = Pyramid(encoder, encoder.channels, info.channels)
+        self.head = PointHead(info.channels, info.points, head="light", width=info.hidden)
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(list(values)).view(1, 3, 1, 1), persistent=False)
+        self._folded = Folded(self.backbone)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Patches (B,3,size,size) in [0,1] -> points (B,N,2) in [0,1] of the patch."""
+        pixels = ((patches - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        points: torch.Tensor = self.head(self._folded()(pixels))["points"]
+        return points
+
+
+def build_looks(
+    descriptions: Sequence[Mapping[str, Any]], schemas: Mapping[str, str], mean: Sequence[float], std: Sequence[float]
+) -> nn.ModuleList:
+    """The networks that `model.json` describes. schemas: of the points of each task; mean, std: see `Look`.
+
+    Raises ValueError for a task without such points, or points that its schema lacks.
+    """
+    looks = []
+    for each in descriptions:
+        info = LookInfo(**each)
+        schema = POINT_SCHEMAS.get(schemas.get(info.task, ""))
+        if schema is None or not all(0 <= point < len(schema) for part in info.parts for point in part):
+            raise ValueError(f"looks: the task '{info.task}' has no such points")
+        looks.append(Look(info, mean, std).requires_grad_(False))
+    return nn.ModuleList(looks)

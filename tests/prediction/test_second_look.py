@@ -1,0 +1,126 @@
+"""A second look: patches are where they are said to be, and answers come back to the photograph's pixels."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthforge.core.errors import DataError
+from synthforge.core.frames import apply
+from synthforge.core.plugins import load_plugins
+from synthforge.core.schemas import POINT_SCHEMAS
+from synthforge.learning.config import NetworkConfig
+from synthforge.learning.model import DIGESTS, FaceModel, build_tasks, load_model
+from synthforge.prediction.predictor import Predictor
+from synthforge.prediction.second_look import cut
+
+EYES = {
+    "task": "keypoints",
+    "parts": [[36, 37, 38, 39, 40, 41], [45, 44, 43, 42, 47, 46]],
+    "mirrored": [False, True],
+    "side": 0.4,
+    "size": 32,
+    "share": 0.5,
+    "width": 0.125,
+    "channels": 8,
+    "hidden": 8,
+}
+
+
+def build(looks: list[dict[str, object]], **info: object) -> FaceModel:
+    torch.manual_seed(0)
+    tasks, references = build_tasks([{"name": "keypoints", "head": "light", "width": 8}], load_plugins())
+    network = NetworkConfig(backbone="residual", width=0.125, channels=8, input_size=32)
+    return FaceModel(network, tasks, references, looks=looks, info=info).eval()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.floats(30, 70), st.floats(30, 70)),
+    st.floats(8, 40),
+    st.floats(-math.pi, math.pi),
+    st.booleans(),
+)
+def test_a_patch_shows_what_its_map_says(at: tuple[float, float], side: float, angle: float, mirrored: bool) -> None:
+    """A smooth picture whose colours are its coordinates, read back from the patch."""
+    y, x = np.mgrid[0:100, 0:100] + 0.5
+    image = np.stack([x * 2, y * 2, np.zeros_like(x)], axis=-1).round().astype(np.uint8)
+    patch, matrix = cut(image, np.array(at), side, 24, angle, mirrored)
+    row, column = 15, 8
+    expected = np.array([column + 0.5, row + 0.5])
+    shown = patch[:2, row, column].numpy() * 255 / 2
+    np.testing.assert_allclose(apply(matrix, shown[None])[0], expected, atol=0.6 * 24 / side)
+    assert (np.linalg.det(matrix[:, :2]) < 0) == mirrored
+    np.testing.assert_allclose(apply(matrix, np.array(at)), [12, 12], atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (90, 80, 3)).astype(np.uint8)
+
+
+def test_only_the_points_of_the_parts_change_and_by_their_share(image: np.ndarray) -> None:
+    box, eyes = (10.0, 12.0, 70.0, 80.0), slice(36, 48)
+    points = {}
+    for share in (0.0, 0.5, 1.0):
+        (face,) = Predictor(build([EYES | {"share": share}]))(image, [box])
+        assert face.points is not None
+        points[share] = face.points
+    (plain,) = Predictor(build([EYES]), second_look=False)(image, [box])
+    assert np.array_equal(plain.points, points[0.0])  # type: ignore[arg-type]
+    moved = np.abs(points[1.0] - points[0.0]).max(1) > 1e-6
+    assert moved[eyes].all()
+    assert not np.delete(moved, np.r_[eyes]).any()
+    np.testing.assert_allclose(points[0.5], (points[0.0] + points[1.0]) / 2, atol=1e-9)
+
+
+def test_a_mirrored_face_gets_mirrored_points(image: np.ndarray) -> None:
+    """One network serves both eyes, so what it adds to one is what it adds to the other of the mirrored picture."""
+    model = build([EYES], mirrored=["keypoints"])
+    box, width = (10.0, 12.0, 70.0, 80.0), image.shape[1]
+    order = list(POINT_SCHEMAS["ibug68"].mirror)
+    (face,), (turned,) = (
+        Predictor(model)(image, [box]),
+        Predictor(model)(np.ascontiguousarray(image[:, ::-1]), [(width - box[2], box[1], width - box[0], box[3])]),
+    )
+    assert face.points is not None
+    assert turned.points is not None
+    back = turned.points[order] * [-1, 1] + [width, 0]
+    np.testing.assert_allclose(back[36:48], face.points[36:48], atol=0.05)
+
+
+def test_a_model_with_a_second_look_is_read_back_as_it_was(tmp_path: Path, image: np.ndarray) -> None:
+    model = build([EYES])
+    model.save(tmp_path)
+    before, after = (Predictor(each)(image, [(10.0, 12.0, 70.0, 80.0)])[0] for each in (model, load_model(tmp_path)))
+    assert np.array_equal(before.points, after.points)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parts": [[36, 68]], "mirrored": [False]}, "no such points"),
+        ({"parts": [[1, 2], [3]]}, "all as long"),
+        ({"parts": []}, "all as long"),
+        ({"size": 10**9}, "size is in"),
+        ({"width": 1e9}, "width is in"),
+        ({"task": "depth"}, "no such points"),
+        ({"share": 1.5}, "share is in"),
+    ],
+)
+def test_descriptions_that_cannot_be_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    build([EYES]).save(tmp_path)
+    path = tmp_path / "model.json"
+    described = json.loads(path.read_text())
+    described["looks"] = [EYES | change]
+    del described[DIGESTS]
+    path.write_text(json.dumps(described))
+    with pytest.raises(DataError, match=message):
+        load_model(tmp_path)
