@@ -187,7 +187,7 @@ class Predictor:
         return self.input_size or self.model.size_of(task)
 
     def facts(self, task: str) -> dict[str, Any]:
-        """How a task is predicted, for reports: crop_scale, input_size, passes, flip; second_look where there is one."""
+        """How a task is predicted, for reports: crop_scale, input_size, passes, flip; second_look if there is one."""
         return {
             "crop_scale": self.crop_scale,
             "input_size": self.size_of(task),
