@@ -103,3 +103,8 @@ def build_looks(
             raise ValueError(f"looks: the task '{info.task}' has no such points")
         looks.append(Look(info, mean, std).requires_grad_(False))
     return nn.ModuleList(looks)
+
+
+def looks_of(model: nn.Module) -> list[Look]:
+    """The networks of a second look that a model has."""
+    return [part for part in model.modules() if isinstance(part, Look)]

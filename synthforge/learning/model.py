@@ -27,7 +27,7 @@ from ..core.shipped import DESCRIPTION
 from ..core.storage import place
 from .config import NetworkConfig
 from .hardware import native_bf16
-from .looks import LOOKS, Look, build_looks
+from .looks import LOOKS, Look, build_looks, looks_of
 from .losses import EVERY, resized_logits
 from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
@@ -125,7 +125,7 @@ class FaceModel(nn.Module):
 
     def looks_for(self, task: str) -> list[Look]:
         """The networks of a second look at a task's points; none behind a label fine-tuning network."""
-        return [] if task in self.adapter_info else [look for look in self.looks if look.info.task == task]
+        return [] if task in self.adapter_info else [look for look in looks_of(self) if look.info.task == task]
 
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""
@@ -238,7 +238,7 @@ class FaceModel(nn.Module):
             "tasks": [dict(self.references[name]) for name in self.tasks],
             "schemas": {name: self.schema(name) for name in self.tasks},
             "adapters": {name: dataclasses.asdict(info) for name, info in self.adapter_info.items()},
-            **({LOOKS: looks} if (looks := [dataclasses.asdict(each.info) for each in self.looks]) else {}),
+            **({LOOKS: looks} if (looks := [dataclasses.asdict(look.info) for look in looks_of(self)]) else {}),
             "parameters": sum(p.numel() for p in self.parameters()),
         }
 
