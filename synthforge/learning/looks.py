@@ -15,7 +15,7 @@ from torch import nn
 
 from ..core.schemas import POINT_SCHEMAS
 from .networks.folded import Folded
-from .networks.heads import PointHead
+from .networks.heads import HEADS, PointHead
 from .networks.pyramid import Pyramid, ResidualEncoder
 
 #: key of `model.json`
@@ -76,7 +76,7 @@ class Look(nn.Module):
         self.info = info
         encoder = ResidualEncoder(info.width, stages=STAGES)
         self.backbone = Pyramid(encoder, encoder.channels, info.channels)
-        self.head = PointHead(info.channels, info.points, head="light", width=info.hidden)
+        self.head = PointHead(info.channels, info.points, head=HEADS[1], width=info.hidden)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(list(values)).view(1, 3, 1, 1), persistent=False)
         self._folded = Folded(self.backbone)
