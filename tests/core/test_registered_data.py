@@ -106,7 +106,7 @@ def test_the_engine_names_none_of_what_plugins_register() -> None:
         names |= {field.name for field in plugins.build("annotator", name).fields}
     assert {"anny", "unet", "strong", "stored", "keypoints", "300w", "ibug68", "mtcnn", "landmark_visibility"} <= names
     # Words that stand for something else in the engine, too: the package, kinds of fields, keys (`detector`).
-    names -= {"synthforge", "none", "detector", "visible", "landmarks", *get_args(FieldKind)}
+    names -= {"synthforge", "none", "detector", "visible", "landmarks", "scene", *get_args(FieldKind)}
     root = Path(tables.__file__).parents[1]
     exempt = {
         root / "learning/networks/heads.py": {"light", "paper"},  # output heads of the networks
