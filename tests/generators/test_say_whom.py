@@ -131,6 +131,10 @@ def test_rules_are_switched_off_changed_and_added() -> None:
     turned = {"factor": "camera.azimuth_degrees", "where": {"person.gender": "man"}, "value": 20}
     sides = shown({"rules": {"turned": turned, "roll": {**turned, "factor": "camera.roll_degrees", "value": 5}}}, 10)
     assert all(p["camera.roll"] == pytest.approx(math.radians(5)) for p in sides if p["person.gender"] == "man")
+    found, _ = scenes({"rules": {"turned": {**turned, "value": 90}}}, 10)
+    men = [scene for scene in found if scene.rendered["person"]["gender"] == 0]
+    assert all(scene.rendered["camera"]["azimuth"] == pytest.approx(math.pi / 2) for scene in men)
+    assert all(scene.rendered["person"]["yaw"] > 1 for scene in men)
     assert shown(BLOCKS[5], 3)  # the manual's
 
 
@@ -143,6 +147,8 @@ def test_rules_are_switched_off_changed_and_added() -> None:
         ({"rules": {"mine": {"factor": "beard.length", "where": {}, "value": 900}}}, "out of range"),
         ({"rules": {"mine": {"factor": "skin.melanin", "where": {"person.skin": "dark"}, "value": 0}}}, "depend"),
         ({"rules": {"mine": {"factor": "beard.style"}}}, "needs `factor` and `where`"),
+        ({"rules": {"mine": {"factor": "person.age", "where": {}, "value": 3}}}, "by the key `person`"),
+        ({"rules": {"mine": {"factor": "beard.style", "where": {"hat.present": 1}, "value": 0}}}, "is a chance"),
         ({"rules": {"mine": {"factor": "camera.roll", "where": {}, "value": 0}}}, "camera.roll_degrees"),
         ({"person": {"age": 130}}, "out of range"),
         ({"person": {"gender": "lady"}}, "none of man, woman"),

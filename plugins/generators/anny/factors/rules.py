@@ -128,6 +128,8 @@ def _rule(config: Any, place: str, given: Mapping[str, Any], before: Rule | None
         factor, key, scale = _factor(config, str(given["factor"])) if "factor" in given else ("", Key(), 1.0)
         if before is not None and not factor:
             factor, key, scale = _factor(config, before.factor)
+        if factor.startswith("person."):
+            raise ValueError(f"factor: {factor} is who it is; rules change what people have: order by the key `person`")
         changed: dict[str, Any] = {"factor": factor}
         if "value" in given or "times" in given:
             changed |= {"value": None, "times": 1.0}
@@ -150,6 +152,8 @@ def _rule(config: Any, place: str, given: Mapping[str, Any], before: Rule | None
 def _facts(config: Any, factor: str, where: Mapping[str, Any]) -> Iterator[tuple[str, tuple[float, float]]]:
     for name, wanted in where.items():
         fact, key, scale = _factor(config, str(name))
+        if not table_of(config)[fact].drawn:
+            raise ValueError(f"where: {fact} is a chance, which no rule can ask for")
         if fact == "person.skin" and factor.startswith("skin."):
             raise ValueError("where: what the skin is made of cannot depend on person.skin")
         if isinstance(wanted, Mapping):

@@ -68,21 +68,21 @@ def facts_of(
 ) -> dict[str, float]:
     """What is seen of a person but for the skin, as the factors of the group `person` tell it; angles in radians."""
     phenotype = head["phenotype"]
-    yaw, pitch = face_angles(turn_of(head), orbit_direction(camera["azimuth"], camera["elevation"]))
     name = name_of(head["expression"].tolist(), expression_names)
     return {
         "gender": float(phenotype[0] > 0.5),
         "age": years_of(float(phenotype[1])),
         "ancestry": float(phenotype[6:9].argmax()),
         "expression": float(EXPRESSIONS.index(name)),
-        "yaw": yaw,
-        "pitch": pitch,
+        **seen_angles(head, camera),
     }
 
 
-def turn_of(head: Mapping[str, np.ndarray]) -> Rotation:
-    """How neck and head turn the face."""
-    return Rotation.from_rotvec(head["neck"]) * Rotation.from_rotvec(head["head"])
+def seen_angles(head: Mapping[str, np.ndarray], camera: Mapping[str, float]) -> dict[str, float]:
+    """Yaw and pitch in radians under which the camera sees the face that neck and head turn."""
+    turn = Rotation.from_rotvec(head["neck"]) * Rotation.from_rotvec(head["head"])
+    yaw, pitch = face_angles(turn, orbit_direction(camera["azimuth"], camera["elevation"]))
+    return {"yaw": yaw, "pitch": pitch}
 
 
 def named_expression(who: Mapping[str, float]) -> str:

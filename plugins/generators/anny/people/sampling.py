@@ -38,7 +38,7 @@ from ..factors.rules import plausible, rules_of
 from ..factors.table import draw, groups, kept, rows, used
 from ..light.environment import NAMES as ENVIRONMENTS
 from ..light.palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
-from .person import facts_of, named_expression, rendered, shape_person, turned_camera
+from .person import facts_of, named_expression, rendered, seen_angles, shape_person, turned_camera
 from .worn import adapt_hair, sample_accessories
 
 TEENAGER, YOUNG_ADULT = 0.52, 2 / 3  # in the phenotypes' unit of age
@@ -98,6 +98,7 @@ def sample_with_factors(
     factors["camera"] |= {
         name: turned[name] for name in ("azimuth", "elevation") if turned[name] != drawn["camera"][name]
     }
+    person |= seen_angles(head, factors["camera"])  # a rule may have moved it
     chance = SimpleNamespace(**{name: SimpleNamespace(**values) for name, values in chances.items()})
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
     cloth = factors["clothes"]
