@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train a multi-task model on a dataset."),
     "finetune": ("finetune", "Fine-tune the labels of a model on real data."),
     "evaluate": ("evaluate", "Score a model on a benchmark."),
+    "probe": ("probe", "Measure what makes a model err, one factor of rendered faces at a time."),
     "predict": ("predict", "Landmarks, classes and depth of the faces in photographs."),
     "report": ("report", "Set evaluations beside the published rows, on one page."),
     "export": ("export", "Make a model ready to hand out, with its card."),

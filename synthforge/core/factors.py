@@ -161,6 +161,23 @@ class Factor:
         return Factor(**values)
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """One cause that `synthforge probe` can set: keys of the generator's configuration that take each level in turn.
+
+    keys: dotted, as in YAML; every one takes the level. levels, base: as in YAML; differences are paired with base.
+    fixed: keys held meanwhile, such as shares that would otherwise overrule the level. doc: what the level means.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    levels: tuple[float | str, ...]
+    base: float | str
+    unit: str = ""
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    doc: str = ""
+
+
 def chance(name: str, path: str, probability: float, source: str = "") -> Factor:
     """A factor that is there or not."""
     return Factor(

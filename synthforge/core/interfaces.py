@@ -25,7 +25,7 @@ from .task import Task as Task
 if TYPE_CHECKING:
     import torch
 
-    from .factors import Factor
+    from .factors import Factor, Sweep
 
 Contour = Literal["static", "visible"]
 
@@ -76,6 +76,10 @@ class Generator(Guarded, ABC):
 
     def factors(self) -> Sequence[Factor]:
         """What is drawn, as declared: reports hold it against the values in the samples."""
+        return ()
+
+    def sweeps(self) -> Sequence[Sweep]:
+        """What `synthforge probe` varies by name. Setting one must leave every other draw of a sample as it was."""
         return ()
 
     def prepare(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from synthforge.core.errors import ConfigError
-from synthforge.core.factors import Factor
+from synthforge.core.factors import Factor, Sweep
 from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.machine import need_device
 from synthforge.core.nearby import Origin
@@ -21,6 +21,7 @@ from ...heads.anny.head import AnnyHead
 from .backdrops.folder import Folder
 from .factors.config import AnnyConfig
 from .factors.declared import declared_factors
+from .factors.sweeps import SWEEPS
 from .factors.table import used
 from .people.sampling import recorded, sample_with_factors
 from .renderer import Renderer
@@ -71,6 +72,10 @@ class AnnyGenerator(OriginGenerator):
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""
         return declared_factors(self.config, self.head.expression_names)
+
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """See `Generator.sweeps`."""
+        return SWEEPS
 
     def render(self, scenes: Sequence[Scene], resolution: int) -> list[Rendering]:
         """See `Generator.render`: on a CPU the bytes do not depend on the other scenes of the batch."""

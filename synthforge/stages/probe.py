@@ -1,0 +1,228 @@
+"""A probe: the same rendered persons with one factor set to level after level, and the error of models at each.
+
+Persons are the samples of (seed, index); a level is the generator built with keys of its configuration set, so that
+everything else is drawn as before (`core.factors.Sweep`). Errors of a level are kept in a file named by a digest of all
+they depend on: a second run goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core import handover
+from ..core.checksums import checksums
+from ..core.config import apply_overrides, resolve
+from ..core.errors import UserError, did_you_mean
+from ..core.factors import Sweep
+from ..core.files import write_json
+from ..core.foreign import read_json
+from ..core.frames import Box
+from ..core.plugins import Plugins
+from ..core.records import Field, RealItem, RealSample
+from ..core.shipped import find_model
+from ..core.versions import versions
+from ..core.yaml12 import parse
+from ..datasets.crops import tight_box
+from ..evaluation import probing
+from ..prediction.predictor import Predictor
+
+#: images (H,W,3) uint8 and the tight boxes of their faces -> points (N,2) in pixels of each image
+Subject = Callable[[Sequence[np.ndarray], Sequence[Box]], Sequence[np.ndarray]]
+Advance = Callable[[int], Any]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is rendered. generator, annotator: references as in YAML; the annotator's first points are the truth."""
+
+    plugins: Plugins
+    generator: Mapping[str, Any]
+    annotator: Mapping[str, Any]
+    persons: int = 32
+    resolution: int = 256
+    seed: int = 2026
+
+    def field(self) -> Field:
+        """The points scored. Raises UserError where the annotator writes none."""
+        built = self.plugins.build("annotator", self.annotator, where="--annotator")
+        found = next((each for each in built.fields if each.kind == "points2d"), None)
+        if found is None:
+            raise UserError("--annotator: a probe measures points in the picture; this annotator writes none")
+        return found
+
+    def sweeps(self) -> dict[str, Sweep]:
+        """What the generator declares, by name."""
+        built = self.plugins.build("generator", self.generator, where="--generator")
+        return {sweep.name: sweep for sweep in built.sweeps()}
+
+    def faces(self, settings: Sequence[str]) -> list[RealSample]:
+        """The persons with keys of the generator set: those whose points are all finite, in order."""
+        reference = resolve(apply_overrides(self.generator, settings, source="--factor"), source="--factor")
+        generator = self.plugins.build("generator", reference, where="--factor")
+        annotator = self.plugins.build("annotator", self.annotator, where="--annotator")
+        field, name, found = self.field(), str(reference["name"]), []
+        for first in range(0, self.persons, generator.batch_size):
+            indices = range(first, min(first + generator.batch_size, self.persons))
+            scenes = [generator.sample(self.seed, index) for index in indices]
+            for scene, index in zip(scenes, indices, strict=True):
+                handover.check_scene(name, scene, self.seed, index)
+            renderings = generator.render(scenes, self.resolution)
+            handover.check_renderings(name, scenes, renderings, self.resolution)
+            for rendering, index in zip(renderings, indices, strict=True):
+                points = np.asarray(annotator.annotate(rendering)[field.name], np.float64)
+                if np.isfinite(points).all():
+                    item = RealItem(str(index), Path(), Path())
+                    found.append(RealSample(item, rendering.image, tight_box(points), points))
+        return found
+
+
+def named(text: str, declared: Mapping[str, Sweep]) -> Sweep:
+    """`yaw`, `yaw=-30,0,30` or `film.noise=0,10,20`: a sweep of the generator's, or any key of its configuration.
+
+    Differences are paired with the declared base where it is among the levels, else with the first level. UserError.
+    """
+    name, _, given = text.partition("=")
+    levels = tuple(parse(each.strip(), "--factor") for each in given.split(",")) if given else ()
+    sweep = declared.get(name)
+    if sweep is None:
+        if "." not in name or not levels:
+            known = ", ".join(declared) or "none declared by this generator"
+            raise UserError(
+                f"--factor {text}: {did_you_mean(name, declared) if declared else 'no such factor'}",
+                hint=f"Factors: {known}. Or a key of the generator with its levels: film.noise=0,10,20.",
+            )
+        sweep = Sweep(name, (name,), levels, levels[0])
+    levels = levels or sweep.levels
+    if len(set(levels)) != len(levels) or any(isinstance(each, (dict, list)) or each is None for each in levels):
+        raise UserError(f"--factor {text}: levels are different numbers or names, such as {sweep.name}=0,1")
+    return replace(sweep, levels=levels, base=sweep.base if sweep.base in levels else levels[0])
+
+
+def settings_of(sweep: Sweep, level: float | str) -> list[str]:
+    """The keys of a level as overrides."""
+    fixed = [f"{key}={json.dumps(value)}" for key, value in sweep.fixed.items()]
+    return [*fixed, *(f"{key}={level}" for key in sweep.keys)]
+
+
+def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
+    """A model by folder or shipped name, or a callable `module:function`, with a digest of its bytes.
+
+    A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. UserError.
+    """
+    module, _, attribute = name.partition(":")
+    if attribute and module.replace(".", "").isidentifier():
+        try:
+            loaded = importlib.import_module(module)
+            function = getattr(loaded, attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{name}: {error}", hint="A callable is module:function, importable from here.") from None
+        source = getattr(loaded, "__file__", None)
+        digest = checksums([Path(source)])[0] if source else name
+        return lambda images, boxes: [np.asarray(function(*pair)) for pair in zip(images, boxes, strict=True)], digest
+    folder = find_model(name)
+    predictor = Predictor.load(folder, plugins=plugins)
+    task = next((key for key, each in predictor.model.tasks.items() if each.kind == "points2d"), "")
+    if not task:
+        raise UserError(f"{name}: a probe measures points; the model has {', '.join(predictor.model.tasks)}")
+    ready = Predictor(predictor.model, tasks=[task], schemas={task: schema})
+    files = checksums(sorted(path for path in folder.iterdir() if path.is_file()))
+    return lambda images, boxes: [face.values[task] for face in ready.faces(images, boxes)], " ".join(files)
+
+
+def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float]:
+    """The error of each face by its key: the mean distance of its points in percent of sqrt(width * height) of the box.
+
+    Unlike the distance of the eye corners, that unit stays large in profile (Zhu et al. 2016). Raises UserError for
+    points that are not finite or not as many as the true ones.
+    """
+    found = run([face.image for face in faces], [face.box for face in faces]) if faces else []
+    errors = {}
+    for face, points in zip(faces, found, strict=True):
+        if points.shape != face.target.shape or not np.isfinite(points).all():
+            raise UserError(
+                f"points {points.shape} of person {face.item.key}: {face.target.shape} finite ones are wanted"
+            )
+        x0, y0, x1, y1 = face.box
+        distance = np.linalg.norm(points - face.target, axis=1).mean()
+        errors[face.item.key] = float(100 * distance / np.sqrt((x1 - x0) * (y1 - y0)))
+    return errors
+
+
+def probe(
+    made: Probe, models: Sequence[str], sweeps: Sequence[Sweep], out: Path, *, cross: bool = False, advance: Advance
+) -> dict[str, Any]:
+    """Measure every model at every level, write `probe.html` and `probe.json` into `out`, and return the figures.
+
+    cross: the first of two sweeps is made at every level of the second. advance: count of levels done.
+    """
+    field = made.field()
+    subjects = {name: subject(name, made.plugins, field.schema) for name in models}
+    generator, annotator = dict(made.generator), made.annotator
+    about = [generator, annotator, made.persons, made.resolution, made.seed, versions()]
+
+    def level(settings: list[str]) -> dict[str, dict[str, float]]:
+        """Errors by model and person, from the file of an earlier run where there is one."""
+        paths = {}
+        for name, (_, digest) in subjects.items():
+            text = json.dumps([about, settings, digest], sort_keys=True, default=str)
+            paths[name] = out / "levels" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+        absent = [name for name, path in paths.items() if not path.is_file()]
+        faces = made.faces(settings) if absent else []
+        for name in absent:
+            write_json(paths[name], errors_of(subjects[name][0], faces))
+        advance(1)
+        return {name: read_json(path) for name, path in paths.items()}
+
+    second = sweeps[1] if cross else None
+    rows: list[dict[str, Any]] = []
+    for sweep in sweeps[:1] if cross else sweeps:
+        lines = []
+        for held in second.levels if second else (None,):
+            more = settings_of(second, held) if second and held is not None else []
+            found = [level([*more, *settings_of(sweep, each)]) for each in sweep.levels]
+            for name in models:
+                people = [[errors[name].get(str(i)) for i in range(made.persons)] for errors in found]
+                label = f"{name}, {second.name} {held}" if second else name
+                lines.append(
+                    {"label": label, "rows": probing.curve(sweep.levels, sweep.base, people), "errors": people}
+                )
+        title = f"{sweep.name} at levels of {second.name}" if second else sweep.name
+        shown = {"name": title, "levels": list(sweep.levels), "base": sweep.base, "unit": sweep.unit, "doc": sweep.doc}
+        rows.append({**shown, "lines": lines})
+    data = {
+        "title": f"Probe of {', '.join(models)}",
+        "error": "NME, % of the box",
+        "facts": {
+            "persons": made.persons,
+            "seed": made.seed,
+            "resolution": f"{made.resolution} pixels",
+            "generator": json.dumps(generator),
+            "truth": f"{field.name} ({field.schema}) of {json.dumps(annotator)}",
+            "box": "tight box of the true points",
+        },
+        "sweeps": rows,
+        "worst": worst(rows),
+        "versions": versions(),
+    }
+    probing.write_page(out / "probe.html", data)
+    return data
+
+
+def worst(sweeps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The worst level of every curve, the largest paired difference first."""
+    found = [
+        {"factor": sweep["name"], "unit": sweep["unit"], "label": line["label"], **row}
+        for sweep in sweeps
+        for line in sweep["lines"]
+        if (rows := [row for row in line["rows"] if np.isfinite(row["difference"]) and not row["base"]])
+        for row in [max(rows, key=lambda row: row["difference"])]
+    ]
+    return sorted(found, key=lambda row: -row["difference"])
