@@ -93,7 +93,7 @@ def named(text: str, declared: Mapping[str, Sweep]) -> Sweep:
     levels = tuple(parse(each.strip(), "--factor") for each in given.split(",")) if given else ()
     sweep = declared.get(name)
     if sweep is None:
-        if "." not in name or not levels:
+        if not levels:
             known = ", ".join(declared) or "none declared by this generator"
             raise UserError(
                 f"--factor {text}: {did_you_mean(name, declared) if declared else 'no such factor'}",

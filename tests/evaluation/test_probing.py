@@ -29,7 +29,8 @@ def test_differences_are_paired_over_persons_that_have_both() -> None:
     moved: list[float | None] = [*(persons + 1.0)]
     moved[3] = None
     base, other = curve(["plain", "moved"], "plain", [list(persons), moved])
-    assert base["base"] and base["difference"] == 0
+    assert base["base"]
+    assert base["difference"] == 0
     assert other["persons"] == 39
     assert other["difference"] == pytest.approx(1.0)
     low, high = other["difference_interval"]
@@ -40,4 +41,4 @@ def test_plots_stay_in_their_frame_whatever_the_interval() -> None:
     rows = curve([0, 1], 0, [[1.0, 1.1, 9.0], [2.0, 2.2, 30.0]])
     shown = plot({"levels": [0, 1], "lines": [{"label": "a", "rows": rows}]})
     ys = [float(pair.split(",")[1]) for pair in shown["lines"][0]["band"].split()]
-    assert min(ys) >= shown["top"] and max(ys) <= shown["height"] - shown["bottom"]
+    assert shown["top"] <= min(ys) <= max(ys) <= shown["height"] - shown["bottom"]
