@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -47,15 +47,12 @@ class AnnyGenerator(OriginGenerator):
     @cached_property
     def head(self) -> AnnyHead:
         """The parametric head."""
-        with _one_thread():
-            return AnnyHead(device=self.device)
+        return _head(self.device)
 
     @cached_property
     def renderer(self) -> Renderer:
         """The renderer with its static scene; built at the first use, about three seconds."""
-        with _one_thread():
-            static = StaticScene(self.head, self.device, used(self.config, "stain"))
-            return Renderer(static, used(self.config, "exposed"))
+        return _renderer(self.device, tuple(used(self.config, "stain")), tuple(used(self.config, "exposed")))
 
     def prepare(self) -> None:
         """Build the head's cache and compile the kernels, once for all worker processes."""
@@ -99,6 +96,19 @@ class AnnyGenerator(OriginGenerator):
                 "licence": "Apache-2.0, but for the pictures of the folder",
             }
         return made
+
+
+@lru_cache(maxsize=2)
+def _head(device: torch.device) -> AnnyHead:
+    with _one_thread():
+        return AnnyHead(device=device)
+
+
+# A probe builds a generator for every level; what is drawn changes neither the head nor the static scene.
+@lru_cache(maxsize=1)
+def _renderer(device: torch.device, stains: tuple[Any, ...], exposed: tuple[Any, ...]) -> Renderer:
+    with _one_thread():
+        return Renderer(StaticScene(_head(device), device, list(stains)), list(exposed))
 
 
 @contextmanager
