@@ -26,5 +26,5 @@ SWEEPS = (
           fixed={"film.scale": 1}, doc="From chin to brows."),
     Sweep("blur", ("film.defocus",), (0, 1, 2, 4, 8), 0, "px of 256", fixed={"film.blur": 0.0}, doc="Radius."),
     Sweep("noise", ("film.noise",), (0, 5, 10, 20, 40), 0, "8-bit steps", doc="Standard deviation at mid grey."),
-    Sweep("jpeg", ("film.jpeg",), (100, 90, 60, 30, 15, 5), 100, "quality", fixed={"film.scale": 1}, doc="libjpeg scale."),
+    Sweep("jpeg", ("film.jpeg",), (100, 90, 60, 30, 15, 5), 100, "quality", fixed={"film.scale": 1}, doc="libjpeg."),
 )  # fmt: skip
