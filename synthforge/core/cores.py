@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 #: variables that thread pools read once, when their library is loaded
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def available_cores() -> int:
@@ -25,15 +27,32 @@ def is_one_thread() -> bool:
 
 
 def _quota() -> float:
-    """Cores' worth of time that the container's cgroup (version 2, else 1) grants; infinite where it sets none."""
-    for paths in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
-        try:
-            numbers = " ".join((_CGROUP / path).read_text(encoding="ascii") for path in paths).split()
-            quota, period = float(numbers[0]), float(numbers[1])  # `max` is no number: no quota
-        except (OSError, ValueError, IndexError):
-            continue
-        if quota > 0 and period > 0:
-            return max(1.0, quota / period)
+    """Cores' worth of time that the cgroups of this process grant; infinite where none sets a quota.
+
+    The smallest of its own group and of every group above it counts (version 2, and `cpu` of version 1).
+    """
+    rows: list[list[str]] = []
+    with suppress(OSError):
+        rows = [line.split(":", 2) for line in os.fsdecode(_MEMBERSHIP.read_bytes()).splitlines()]
+    groups = [_CGROUP, *(folder for row in rows if len(row) == 3 for folder in _groups(row[1], row[2]))]
+    return min(map(_granted, groups))
+
+
+def _groups(kind: str, place: str) -> Iterator[Path]:
+    """Folders of a group and of those above it, up to the root that this process sees."""
+    if not kind or "cpu" in kind.split(","):
+        root = _CGROUP / "cpu" if kind else _CGROUP
+        parts = [part for part in place.split("/") if part not in ("", "..")]
+        yield from (root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1))
+
+
+def _granted(folder: Path) -> float:
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with suppress(OSError, ValueError, IndexError):  # `max` is no number: no quota
+            numbers = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
+            quota, period = float(numbers[0]), float(numbers[1])
+            if quota > 0 and period > 0:
+                return max(1.0, quota / period)
     return math.inf
 
 

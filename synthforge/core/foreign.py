@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import stat
 import zipfile
@@ -36,6 +37,9 @@ class Limits:
     free_pixels: int = 10_000_000
     #: Larger pictures need at least one byte per this many pixels. Photographs have one byte per 2 to 80.
     pixels_per_byte: int = 100
+    #: Decoding takes up to 10 bytes a pixel: 200 MB for this many. Each further one needs an eighth of a byte of file.
+    light_pixels: int = 18_000_000
+    further_per_byte: int = 8
     #: Progressive JPEG has about ten scans; each further one costs time over the whole picture.
     jpeg_scans: int = 100
     png_chunks: int = 50_000
@@ -50,13 +54,15 @@ class Limits:
 
     def pixels(self, size: int) -> int:
         """Most pixels of a picture in a file of `size` bytes."""
-        return min(self.image_pixels, max(self.free_pixels, size * self.pixels_per_byte))
+        most = min(size * self.pixels_per_byte, self.light_pixels + size * self.further_per_byte)
+        return min(self.image_pixels, max(self.free_pixels, most))
 
 
 LIMITS = Limits()
 # Digits as 0 and no plus signs: numbers that may not fit show as 20 zeros or as e000.
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _INTEGER = 2**64
 
@@ -139,6 +145,17 @@ def read_text(path: Path) -> str:
     data = read_bytes(path)
     with boundary(path, "a text file in UTF-8"):
         return data.decode("utf-8-sig")
+
+
+def decimal(text: str) -> float:
+    """The finite number that a text file writes. Raises ValueError.
+
+    `float` alone also takes `1_0` for ten, digits of other scripts, `nan` and `inf`.
+    """
+    value = float(text) if _DECIMAL.fullmatch(text) else math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"'{text[:40]}' is no finite number")
+    return value
 
 
 def read_json(path: Path, *, hint: str | None = None) -> Any:

@@ -25,15 +25,18 @@ MAPS = ("PNG",)  # lossy formats change values
 BEHIND = (255, 255, 255)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# By EXIF orientation: what a picture that stands upright is seen as, so that it lies as the file stores it.
+_STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: np.rot90,
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
 }
+# Rows that are converted at once: beside Pillow's pixels and the result, no third picture is held.
+_STRIP = 256
 _ORIENTATION = 0x0112
 _BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
 _TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
@@ -59,8 +62,14 @@ def decode_photograph(
     """
 
     def pixels(image: Image.Image) -> np.ndarray:
-        turn = _TURNS.get(_orientation(image)) if upright else None
-        return _rgb8(image.transpose(turn) if turn is not None else image, _full_scale(image))
+        orientation = _orientation(image) if upright else 1
+        width, height = image.size if orientation < 5 else image.size[::-1]
+        found = np.empty((height, width, 3), np.uint8)
+        stored, scale = _STORED.get(orientation, np.asarray)(found), _full_scale(image)
+        for top in range(0, image.height, _STRIP):
+            bottom = min(top + _STRIP, image.height)
+            stored[top:bottom] = _rgb8(image.crop((0, top, image.width, bottom)), scale)
+        return found
 
     return _decoded(data, where, formats, pixels, error)
 
@@ -138,7 +147,8 @@ def _check_png(data: bytes) -> None:
 
 def _orientation(image: Image.Image) -> int:
     with suppress(Exception):  # EXIF is written by anything and read by nobody's rules
-        return int(image.getexif().get(_ORIENTATION, 1))
+        found = int(image.getexif().get(_ORIENTATION, 1))
+        return found if found in _STORED else 1
     return 1
 
 
@@ -159,7 +169,11 @@ def _rgb8(image: Image.Image, scale: tuple[int, bool]) -> np.ndarray:
         full, inverted = scale
         table = _TO_8_BITS if full == 65535 else np.rint(np.arange(65536) * (255 / full)).clip(0, 255).astype(np.uint8)
         grey = table[values]
-        return np.repeat((255 - grey if inverted else grey)[..., None], 3, axis=2)
+        if inverted:
+            grey = 255 - grey
+        if isinstance(clear := image.info.get("transparency"), int):  # the one value that a PNG calls transparent
+            grey = np.where(values == clear, np.uint8(BEHIND[0]), grey)
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:
         above = image if image.mode == "RGBA" else image.convert("RGBA")
         image = Image.new("RGB", above.size, BEHIND)
@@ -174,10 +188,12 @@ def _grey16(image: Image.Image) -> np.ndarray:
 
 def _values(image: Image.Image, indices: bool) -> np.ndarray:
     if image.mode.startswith("I"):
-        return _grey16(image)
+        values = _grey16(image)
+        _refuse_clear(bool((values == image.info.get("transparency", -1)).any()))
+        return values
+    if image.has_transparency_data and not (indices and image.mode == "P"):
+        _refuse_clear(image.convert("RGBA").getchannel("A").getextrema() != (255, 255))
     if image.mode in ("LA", "RGBA"):
-        if image.getchannel("A").getextrema() != (255, 255):
-            raise ValueError("it has transparent pixels, whose values mean nothing")
         image = image.convert(image.mode[:-1])
     if image.mode == "P":
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
@@ -191,6 +207,11 @@ def _values(image: Image.Image, indices: bool) -> np.ndarray:
     if image.mode not in ("1", "L", "RGB"):
         raise ValueError(f"'{image.mode}' is no kind of grey or RGB")
     return np.array(image.convert("L") if image.mode == "1" else image)
+
+
+def _refuse_clear(found: bool) -> None:
+    if found:
+        raise ValueError("it has transparent pixels, whose values mean nothing")
 
 
 def _is_grey(colours: np.ndarray) -> bool:

@@ -38,9 +38,9 @@ def square_box(box: Box, scale: float = 1.0) -> Box:
     """
     x0, y0, x1, y1 = (float(value) for value in box)
     side = max(x1 - x0, y1 - y0) * scale
-    if not (math.isfinite(side) and side > 0 and scale > 0):
-        raise ValueError(f"no square around the box {box} at scale {scale}")
     cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
+    if not (math.isfinite(side + cx + cy) and side > 0 and scale > 0):
+        raise ValueError(f"no square around the box {box} at scale {scale}")
     return cx - side / 2, cy - side / 2, cx + side / 2, cy + side / 2
 
 

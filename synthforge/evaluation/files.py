@@ -133,9 +133,7 @@ def _check_count(path: Path, number: int, text: str, count: int) -> None:
 
 def _pair(path: Path, number: int, text: str) -> tuple[float, float]:
     try:
-        x, y = (float(value) for value in text.replace(",", " ").split())
+        x, y = (foreign.decimal(value) for value in text.replace(",", " ").split())
     except ValueError:
-        raise DataError(f"{path}, line {number}: '{text[:40]}' is not a pair of coordinates") from None
-    if not (np.isfinite(x) and np.isfinite(y)):
-        raise DataError(f"{path}, line {number}: '{text[:40]}' is not finite")
+        raise DataError(f"{path}, line {number}: '{text[:40]}' is not a pair of finite coordinates") from None
     return x, y

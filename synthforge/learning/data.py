@@ -49,7 +49,7 @@ class Faces(Protocol):
 class SyntheticFaces:
     """Faces of a `ShardDataset` (or anything like it); the box is tight around the finite landmarks, where it has any.
 
-    Raises DataError with the key of a sample that has no two of them.
+    Raises DataError with the key of a sample that has no two of them, or whose box is off its image or far too large.
     """
 
     def __init__(self, dataset: Any, names: Sequence[str], box_field: str = "") -> None:
@@ -72,6 +72,15 @@ class SyntheticFaces:
                     hint="Leave the sample out, or generate it again.",
                 )
             box = crops.tight_box(points)
+            x0, y0, x1, y1 = box
+            apart = min(x1, y1) <= 0 or x0 >= image.shape[1] or y0 >= image.shape[0]
+            if apart or max(x1 - x0, y1 - y0) > crops.MAX_SIDE / 4:  # a crop is up to four times as large
+                raise DataError(
+                    f"sample {sample.get('__key__', index)}: the points of its field '{self.box_field}' span "
+                    f"{x0:.5g}, {y0:.5g} to {x1:.5g}, {y1:.5g}, which is no face of its {image.shape[1]} x "
+                    f"{image.shape[0]} pixels",
+                    hint="Leave the sample out, or generate it again.",
+                )
         return Example(image, box, {name: sample[name] for name in self.names})
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
-from ..core.foreign import boundary, parse_json, read_text
+from ..core.foreign import boundary, decimal, parse_json, read_text
 from ..datasets.crops import Box
 
 HEADER = ("file", "x0", "y0", "x1", "y1")
@@ -127,10 +126,12 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, str, Any]]:
 
 def _box(values: Any, where: str) -> Box:
     try:
-        x0, y0, x1, y1 = (float(value) for value in values)
+        if any(isinstance(value, bool) for value in values):
+            raise ValueError
+        x0, y0, x1, y1 = (decimal(str(value)) for value in values)
     except (TypeError, ValueError):
         raise DataError(f"{where}: {str(values)[:60]} is not a box x0, y0, x1, y1") from None
-    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x1 > x0 and y1 > y0):
+    if not (x1 > x0 and y1 > y0):
         raise DataError(
             f"{where}: the box {x0:g}, {y0:g}, {x1:g}, {y1:g} is empty",
             hint="x1 and y1 are the right and lower edges, not width and height; x1 > x0 and y1 > y0.",

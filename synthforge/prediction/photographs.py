@@ -117,10 +117,13 @@ def _expand(argument: str, out: Path | None) -> tuple[list[Path], Counter[str]]:
         for p in candidates:
             if is_companion(p.name) or not p.is_file() or (below is not None and below in p.resolve().parents):
                 continue
-            if p.suffix.lower() in SUFFIXES and not p.name.endswith(OWN_SUFFIXES):
+            own = next((suffix for suffix in OWN_SUFFIXES if p.name.endswith(suffix)), "")
+            if p.suffix.lower() in SUFFIXES and not own:
                 found.append(p)
-            elif not p.name.startswith(".") and not p.name.endswith((*OWN_SUFFIXES, ".json", ".npz")):
-                others[p.suffix.lower() or "without suffix"] += 1
+            elif own and p.with_name(p.name.removesuffix(own) + ".json").is_file():
+                continue  # this command wrote it, as its record says
+            elif not p.name.startswith(".") and not p.name.endswith((".json", ".npz")):
+                others[own or p.suffix.lower() or "without suffix"] += 1
     except OSError as error:
         raise UserError(f"{argument} cannot be read: {error.strerror}") from error
     return sorted(found), others

@@ -59,7 +59,9 @@ def test_both_dialects(tmp_path: Path, text: str) -> None:
         ("version: 1\nn_points: 67\n{\n1 2\n}\n", "line 2: n_points is '67'"),
         ("version: 1\nn_points: 68\n{\n1 2\n3 four\n}\n", "line 5: '3 four' is not a pair"),
         ("1 2\n1 2 3\n", "line 2: '1 2 3' is not a pair"),
-        ("nan 2\n", "line 1: 'nan 2' is not finite"),
+        ("nan 2\n", "line 1: 'nan 2' is not a pair of finite"),
+        ("1_0 2\n", "line 1: '1_0 2' is not a pair of finite"),
+        ("\u0661 2\n", "is not a pair of finite"),
         ("", "holds 0 points"),
     ],
 )

@@ -112,6 +112,30 @@ def test_transparent_pixels_are_white_in_photographs_and_refused_in_maps() -> No
         decode_map(saved(rgba), "x")
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_value_that_stands_for_transparent_is_white_in_photographs_and_refused_in_maps(wide: bool) -> None:
+    values = GREY.astype(np.uint16) * 257 if wide else GREY
+    bits, rows = (16, values.astype(">u2").view(np.uint8)) if wide else (8, values)
+    clear, other = int(values[0, 0]), next(v for v in range(256) if v not in GREY) if not wide else 1
+    data = png(rows, bits, 0, 32, chunk(b"tRNS", struct.pack(">H", clear)))
+    found = decode_photograph(data, "x")[..., 0]
+    np.testing.assert_array_equal(found, np.where(GREY[0, 0] == GREY, 255, GREY))
+    with pytest.raises(DataError, match="transparent pixels"):
+        decode_map(data, "x")
+    unused = png(rows, bits, 0, 32, chunk(b"tRNS", struct.pack(">H", other)))
+    np.testing.assert_array_equal(decode_map(unused, "x"), values)
+
+
+def test_pictures_of_many_rows_are_converted_as_a_whole_one_is() -> None:
+    tall = np.random.default_rng(2).integers(0, 256, (700, 9, 4)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = decode_photograph(saved(tall, exif=exif.tobytes()), "x", upright=True)
+    white = Image.new("RGB", (9, 700), "white")
+    white.paste(Image.fromarray(tall), mask=Image.fromarray(tall).getchannel("A"))
+    np.testing.assert_array_equal(found, np.rot90(np.array(white), -1))
+
+
 def test_print_colours_and_floats() -> None:
     red = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
     assert (decode_photograph(saved(red, "TIFF"), "x", ALL) == (255, 0, 0)).all()
@@ -173,6 +197,7 @@ def test_small_files_do_not_cost_much() -> None:
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     for data, words in (
         (jpeg, "no photograph is so small"),
+        (_flat_jpeg(5500), "no photograph is so small"),
         (wide, "no photograph is so small"),
         (huge, "more than the 100,000,000 allowed"),
         (scans, "scans"),

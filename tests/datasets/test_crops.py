@@ -42,6 +42,11 @@ def centre_of_mass(image: np.ndarray) -> np.ndarray:
     return np.array([(weight * xs).sum(), (weight * ys).sum()]) / weight.sum()
 
 
+def test_a_box_whose_centre_is_beyond_all_numbers_has_no_square() -> None:
+    with pytest.raises(ValueError, match="no square"):
+        crops.square_box((1e308, 0.0, 1.5e308, 1.0))
+
+
 @given(boxes, st.floats(0.5, 3))
 def test_square_box_is_square_centred_and_scaled(box: crops.Box, scale: float) -> None:
     x0, y0, x1, y1 = crops.square_box(box, scale)

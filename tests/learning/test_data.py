@@ -294,6 +294,20 @@ def test_points_that_are_not_finite_count_nowhere() -> None:
     assert figures["nme"][1] == 2
 
 
+@pytest.mark.parametrize("place", [1e38, -500.0])
+def test_a_sample_whose_points_are_no_face_of_its_image_is_named(place: float) -> None:
+    class Far(Blobs):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            sample = super().__getitem__(index)
+            points = sample["landmarks2d"].copy()
+            points[1:] = place
+            points[0] = 5.0 if place > 0 else place - 20
+            return {**sample, "landmarks2d": points}
+
+    with pytest.raises(DataError, match=r"sample 00000: the points .* no face of its \d+ x \d+ pixels"):
+        SyntheticFaces(Far(1), NAMES, "landmarks2d")[0]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_sample_without_points_is_named(workers: int) -> None:
     plans = {f.name: plan_field(f) for f in Blobs(1).fields}

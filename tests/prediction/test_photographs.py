@@ -86,6 +86,12 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
         names("empty")
 
 
+def test_only_results_with_their_record_are_passed_over_without_a_word(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.json", "a.overlay.jpg", "mine.labels.png", "b.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert list_photographs([str(tmp_path)]).passed_over == {".labels.png": 1, ".txt": 1}
+
+
 def test_results_of_files_that_share_a_name_do_not_meet(tmp_path: Path) -> None:
     for name in ("one/a.jpg", "two/A.jpg", "two/a.png", "two/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

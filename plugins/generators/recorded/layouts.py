@@ -15,7 +15,7 @@ import numpy as np
 
 from synthforge.core.camera import Camera
 from synthforge.core.errors import DataError, UserError
-from synthforge.core.foreign import boundary, read_json, read_text
+from synthforge.core.foreign import boundary, decimal, read_json, read_text
 from synthforge.core.images import read_map, read_photograph
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
@@ -179,7 +179,7 @@ def _read_face_synthetics(root: Path, key: str, options: ReadOptions) -> dict[st
     path = root / f"{key}_ldmks.txt"
     lines = read_text(path).splitlines()
     with boundary(path, "a list of points"):
-        rows = [[float(number) for number in line.split()] for line in lines if line.strip()]
+        rows = [[decimal(number) for number in line.split()] for line in lines if line.strip()]
     if len(rows) != 70 or any(len(row) != 2 for row in rows):
         raise DataError(f"{path} must have 70 lines 'x y', it has {len(rows)} rows")
     image = read_photograph(root / f"{key}.png")
