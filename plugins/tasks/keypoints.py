@@ -221,7 +221,10 @@ class Keypoints(Task):
 def _json_points(path: Path) -> np.ndarray:
     data = read_json(path)
     with boundary(path, "a list of points", hint="Write [[x, y], ...]."):
-        return np.array(data["points"] if isinstance(data, dict) else data, np.float64)
+        points = np.array(data["points"] if isinstance(data, dict) else data)
+        if points.dtype.kind not in "iuf":
+            raise ValueError("not every value is a number")
+        return points.astype(np.float64)
 
 
 def _penalty(difference: torch.Tensor, kind: str) -> torch.Tensor:

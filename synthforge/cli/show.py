@@ -60,10 +60,20 @@ def command(
 
 
 def beside(folder: Path, suffix: str) -> Path:
-    """The file beside a folder that is called like it; of one in a store, in the working directory."""
-    from ..core.storage import is_remote
+    """The file beside a folder that is called like it; of one in a store, in the working directory.
 
-    return Path(folder.name + suffix) if is_remote(folder) else folder.with_name(folder.name + suffix)
+    Raises DataError where a file is there that this command did not write: nobody named it.
+    """
+    from ..core.errors import DataError
+    from ..core.storage import is_remote
+    from ..datasets.drawing import written_here
+
+    if not is_remote(folder) and folder.name in ("", ".."):
+        folder = folder.resolve()
+    path = Path(folder.name + suffix) if is_remote(folder) else folder.with_name(folder.name + suffix)
+    if path.exists() and not (path.is_file() and written_here(path)):
+        raise DataError(f"{path} is there, and show did not write it", hint="Name a file by --out.")
+    return path
 
 
 def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> None:

@@ -9,16 +9,19 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 
 Colour = tuple[int, int, int]
 
 BACKGROUND, TEXT, MARK = (24, 24, 28), (225, 225, 230), (255, 160, 60)
+_MARK = "synthforge show"
 TRUTH, PREDICTION = (70, 220, 120), (255, 80, 60)
 # One colour a region of the point schemas, told apart on skin and with the common kinds of colour blindness.
 REGIONS: dict[str, Colour] = {
@@ -269,6 +272,19 @@ def encoded(picture: np.ndarray | Image.Image, kind: str = "JPEG", **options: An
     buffer = io.BytesIO()
     (Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def marked(picture: np.ndarray) -> bytes:
+    """A picture as a PNG that `written_here` knows again."""
+    about = PngInfo()
+    about.add_text("Software", _MARK)
+    return encoded(picture, "PNG", pnginfo=about)
+
+
+def written_here(path: Path) -> bool:
+    """Whether a picture or page says at its start that `synthforge show` wrote it."""
+    with path.open("rb") as file:
+        return _MARK.encode() in file.read(1000)
 
 
 @lru_cache(maxsize=8)

@@ -58,7 +58,7 @@ def contact_sheet(
         for item in fields
         if item.kind == "label"
     ]
-    write_bytes(Path(out), drawing.encoded(drawing.frame(drawing.stack(rows, gap=_GAP), _GAP), "PNG"))
+    write_bytes(Path(out), drawing.marked(drawing.frame(drawing.stack(rows, gap=_GAP), _GAP)))
     return Path(out)
 
 

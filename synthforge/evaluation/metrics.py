@@ -28,7 +28,11 @@ def point_errors(prediction: np.ndarray, target: np.ndarray, corners: tuple[int,
     span = np.linalg.norm(target[corners[0]] - target[corners[1]])
     if span == 0:
         raise ValueError("the eye corners of the target coincide")
-    return 100.0 * np.linalg.norm(prediction - target, axis=1) / span
+    with np.errstate(over="ignore"):
+        errors = 100.0 * np.linalg.norm(prediction - target, axis=1) / span
+    if not np.isfinite(errors.sum()):
+        raise ValueError("a point is absurdly far away")
+    return errors
 
 
 def auc(errors: Iterable[float], threshold: float) -> float:

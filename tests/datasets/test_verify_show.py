@@ -13,6 +13,7 @@ from made_samples import FIELDS, make_sample, make_samples
 from PIL import Image
 from synthforge_plugins.schemas import IBUG68, SYNTHFORGE
 
+from synthforge.cli.show import beside
 from synthforge.core.errors import DataError
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, class_mapping
@@ -154,6 +155,21 @@ def test_sheets_show_every_field_in_its_place(tmp_path: Path, make_dataset: Call
     depth = pixels[top : top + 48, 4 + 2 * 52 : 4 + 2 * 52 + 48]
     row, column = np.unravel_index(np.where(dataset[0]["depth"] > 0, dataset[0]["depth"], 9).argmin(), (24, 24))
     assert depth[2 * row, 2 * column].tolist() == [253, 231, 37]  # the nearest is the brightest
+
+
+def test_show_replaces_its_own_file_beside_a_dataset_and_nobody_elses(
+    tmp_path: Path, make_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_dataset(shards=1, count=1)
+    path = folder.with_name(f"{folder.name}.png")
+    path.write_text("a picture of somebody")
+    with pytest.raises(DataError, match=r"is there, and show did not write it"):
+        beside(folder, ".png")
+    assert path.read_text() == "a picture of somebody"
+    contact_sheet(ShardDataset(folder), [0], path, tile=32)
+    assert beside(folder, ".png") == path
+    monkeypatch.chdir(folder)
+    assert beside(Path("."), ".png") == path  # a folder without a name has one
 
 
 def test_sheets_take_columns_and_refuse_what_has_no_picture(tmp_path: Path, make_dataset: Callable[..., Path]) -> None:

@@ -147,6 +147,8 @@ def test_what_cannot_be_scored_is_refused() -> None:
     points = np.array([[0.0, 0.0], [1.0, 1.0]])
     with pytest.raises(ValueError, match="not finite"):
         metrics.point_errors(np.full((2, 2), np.nan), points, (0, 1))
+    with pytest.raises(ValueError, match="absurdly far"):
+        metrics.point_errors(np.full((2, 2), 1e300), points, (0, 1))
     with pytest.raises(ValueError, match="do not match"):
         metrics.point_errors(points[:1], points, (0, 1))
     with pytest.raises(ValueError, match="coincide"):

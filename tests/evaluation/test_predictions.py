@@ -93,9 +93,10 @@ def test_what_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a NumPy array of numbers"):
         evaluate_files(tmp_path, bench)
     _at(tmp_path, "test/00", ".npy").unlink()
-    _at(tmp_path, "test/00", ".json").write_text('{"pts": []}')
-    with pytest.raises(DataError, match="not a list of points"):
-        evaluate_files(tmp_path, bench)
+    for text in ('{"pts": []}', '[["1_0", 2]]', "[[null, 1]]", "[[1], 2]"):
+        _at(tmp_path, "test/00", ".json").write_text(text)
+        with pytest.raises(DataError, match="not a list of points"):
+            evaluate_files(tmp_path, bench)
 
 
 # benchmark -> a split, the suffixes it reads, and the figure that a perfect prediction has
