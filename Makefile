@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 AUDIT  := 2.10.1
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env quickstart test test-all lint docs perf lock sbom wheel audit clean
+.PHONY: help env quickstart test test-all lint docs perf reliability lock sbom wheel audit clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ docs: env  ## Build the manual into site/, every link checked
 
 perf: env  ## The ratio tables of perf/
 	for file in perf/*.py; do $(BIN)/python $$file || exit 1; done
+
+reliability: env  ## Break every command on purpose, and write docs/reliability.md (hours)
+	$(BIN)/python studies/reliability.py --trials 1500 --flips 330 --json runs/reliability.jsonl --page docs/reliability.md
 
 lock: env  ## Resolve requirements.lock anew, for every platform
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \

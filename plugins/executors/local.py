@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -31,6 +32,8 @@ from synthforge.core.interfaces import Executor, Work
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
+TICK = 0.2  # seconds between two looks at the workers
+
 
 @dataclass
 class LocalConfig:
@@ -38,6 +41,9 @@ class LocalConfig:
 
     few: int = key(
         16, "Up to so many samples this process renders itself, which is faster than starting others.", low=0
+    )
+    hung: float = key(
+        1800.0, "A process that finishes no sample for so long is given up, and named; 0 is never.", unit="s", low=0
     )
 
 
@@ -63,19 +69,22 @@ class LocalExecutor(Executor):
             for unit in units:
                 work.run(unit, advance)
             return made
-        return _Pool(work, workers).run(units, advance)
+        return _Pool(work, workers, self.config.hung).run(units, advance)
 
 
 class _Pool:
     """Worker processes, each with a pipe. The first to start prepares what the others would do again (caches)."""
 
-    def __init__(self, work: Work, workers: int) -> None:
+    def __init__(self, work: Work, workers: int, hung: float) -> None:
+        self.hung = hung
         context = multiprocessing.get_context("spawn")  # fork would copy the threads of libraries in an unknown state
         parcel = pickle.dumps(work)  # read by the worker in its own time, where an exception can be told
 
         # Hidden from the workers, which would run it again: the caller's script need not guard its main part.
         script, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
         self.processes: dict[Connection, BaseProcess] = {}
+        resource_tracker.ensure_running()  # which unblocks SIGINT when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C while a worker imports: ours alone
         try:
             for number in range(workers):
                 here, there = context.Pipe()
@@ -84,15 +93,25 @@ class _Pool:
                 there.close()
                 self.processes[here] = process
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             sys.modules["__main__"] = script
 
     def run(self, units: Sequence[int], advance: Callable[[int], Any]) -> Any:
         """Hand out units until all are done."""
         waiting, idle, working = list(reversed(units)), set[Connection](), set(self.processes)
         made, opened = None, False
+        quiet, units_of = dict.fromkeys(working, 0.0), dict[Connection, int]()
         try:
             while waiting or working:
-                for pipe in wait(list(working), timeout=0.2):
+                begin = time.monotonic()
+                ready = wait(list(working), timeout=TICK)
+                # At most two ticks: time in which this process stood still counts for nobody.
+                passed = min(time.monotonic() - begin, 2 * TICK)
+                for each in working:
+                    quiet[each] = 0.0 if each in ready else quiet[each] + passed
+                    if self.hung and quiet[each] > self.hung:
+                        raise self._given_up(each, units_of.get(each))
+                for pipe in ready:
                     assert isinstance(pipe, Connection)
                     with _alive():
                         what, value = pipe.recv()
@@ -108,6 +127,7 @@ class _Pool:
                 while idle and waiting and opened:
                     pipe = idle.pop()
                     with _alive():
+                        units_of[pipe], quiet[pipe] = waiting[-1], 0.0
                         pipe.send(waiting.pop())
                         events.figure("queue", len(waiting))
                     working.add(pipe)
@@ -118,6 +138,14 @@ class _Pool:
                 process.join()
                 pipe.close()
         return made
+
+    def _given_up(self, pipe: Connection, unit: int | None) -> SynthForgeError:
+        doing = "building the generator" if unit is None else f"at shard {unit}"
+        return SynthForgeError(
+            f"worker process {self.processes[pipe].pid} hangs: nothing from it for {self.hung:g} s, {doing}",
+            hint="Run the same command again: it goes on with the shards that are missing. Where a sample takes so "
+            "long, set executor.hung higher.",
+        )
 
 
 @contextmanager
@@ -135,6 +163,7 @@ def _alive() -> Iterator[None]:
 def _work(parcel: bytes, pipe: Connection, parent: int, first: bool) -> None:
     """A worker process: open the work, then run the units it is told to."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as a plugin's own child processes expect it
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     # One process a core; and the order of a sum must not depend on the number of threads. Read when torch loads.
     one_thread(always=True)

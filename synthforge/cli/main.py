@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import warnings
 from typing import Any
 
@@ -119,6 +120,7 @@ def main() -> None:
     one_thread()
     steady_streams()
     warnings.showwarning = _show_warning  # type: ignore[assignment]
+    threading.excepthook = _show_thread_end
     sys.exit(_told(_run()))
 
 
@@ -212,6 +214,14 @@ def _show_warning(message: Warning | str, category: type[Warning], filename: str
     plain = f"{message}" if issubclass(category, ConfigWarning) else f"{message} ({filename}:{line})"
     click.secho("warning: ", fg="yellow", nl=False, err=True)
     click.echo(hidden(plain), err=True)
+
+
+def _show_thread_end(end: threading.ExceptHookArgs) -> None:
+    """A full disk that a library's own thread met (TensorBoard's writer) is one line; the rest are faults of ours."""
+    if isinstance(end.exc_value, OSError) and os.environ.get(TRACEBACK) != "1":
+        warnings.warn(f"a background thread ended: {end.exc_value}", stacklevel=1)
+    else:
+        threading.__excepthook__(end)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,15 @@ from .common import PLACE, write_json_to
 def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     """Check the dataset in FOLDER: checksums, every member decodes, ranges, label ids, landmarks against labels.
 
-    Exit code 1 when something is wrong with it. `synthforge repair` makes damaged shards again.
+    In the folder of any other stage (a model, an evaluation ...), files are held against their checksums. Exit code 1
+    when something is wrong. `synthforge repair` makes damaged shards again.
     """
     from ..core.errors import DataError
     from ..core.parts import Part
     from ..core.progress import progress_bar
+    from ..core.provenance import STATE_FILE
     from ..datasets.damage import Damage
+    from ..datasets.layout import MANIFEST
     from ..datasets.reader import read_manifest
     from ..datasets.rejections import acceptance
     from ..datasets.verify import verify
@@ -29,6 +32,9 @@ def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     part = Part.parse(shards) if shards else None
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
+    if (folder / STATE_FILE).exists() and not any(folder.glob("shard-*")) and not (folder / MANIFEST).exists():
+        _verify_result(folder, json_file)
+        return
     try:
         entries = read_manifest(folder)["shards"]
         chosen = part.within(len(entries)) if part else range(len(entries))
@@ -49,3 +55,24 @@ def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     click.echo(f"{folder}: {report.samples} samples in {report.shards} shards, all sound", err=True)
     if report.filters:
         click.echo(acceptance({"filters": report.filters}), err=True)
+
+
+def _verify_result(folder: Path, json_file: Path | None) -> None:
+    """Hold the files of a stage's finished result against their checksums."""
+    from ..core.errors import DataError
+    from ..core.provenance import damaged, read_state
+
+    try:
+        state = read_state(folder) or {}
+        recorded = state.get("outputs") or {}
+        problems = [f"{folder / name} is missing or damaged" for name in damaged(folder, recorded, content=True)]
+        if state.get("state") != "done":
+            problems.append(f"{folder} is not finished: the command that makes it goes on where it stopped")
+    except DataError as error:
+        recorded, problems = {}, [error.message]
+    write_json_to({"ok": not problems, "problems": problems, "files": len(recorded)}, json_file)
+    for problem in problems:
+        click.echo(f"problem: {problem}", err=True)
+    if problems:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{folder}: {len(recorded)} files, all sound", err=True)

@@ -40,6 +40,18 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as JSON holds it, with a digest of everything else in it as `sha256`."""
+    plain_record = json.loads(hidden(json.dumps(record, default=str)))
+    return {**plain_record, "sha256": digest(plain_record)}
+
+
+def check_seal(record: Mapping[str, Any]) -> None:
+    """Raise ValueError for a record that was changed after it was `sealed`; older ones have no seal."""
+    if "sha256" in record and record["sha256"] != digest({k: v for k, v in record.items() if k != "sha256"}):
+        raise ValueError("it was changed or damaged after it was written: it does not have its own checksum")
+
+
 def folder_digest(folder: Path) -> str:
     """A cheap digest of a folder the run did not make: names, sizes and times of its files."""
     if not folder.is_dir():
@@ -110,8 +122,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         state = read_json(path)
         if not isinstance(state, dict) or not {"fingerprint", "state"} <= set(state):
             raise ValueError("keys are missing")
-        if "sha256" in state and state["sha256"] != digest({k: v for k, v in state.items() if k != "sha256"}):
-            raise ValueError("it does not have its own checksum")
+        check_seal(state)
     return state
 
 
@@ -123,8 +134,7 @@ def way_out(folder: Path) -> str:
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
     """Write a stage folder's state file, with a checksum of its own."""
-    record = json.loads(hidden(json.dumps(state, default=str)))
-    write_json(folder / STATE_FILE, {**record, "sha256": digest(record)})
+    write_json(folder / STATE_FILE, sealed(state))
 
 
 def outputs(folder: Path, *, loose: Iterable[str] = (), known: Mapping[str, str] | None = None) -> dict[str, list[Any]]:

@@ -235,23 +235,32 @@ class StageRun:
         record = {"stage": result.name, "kind": result.kind, "fingerprint": result.fingerprint, "facts": self.facts}
         write_state(context.out, {**record, "state": "running"})
         begin = time.monotonic()
-        kind = self.stage.kind
-        if kind.direct:
-            kind.run(context, self.stage.config)
-            made = outputs(context.out, loose=kind.loose, known=kind.direct(context.out))
-        else:
-            with (
-                working_folder(context.out, (STATE_FILE, PREVIOUS), kind.loose) as folder,
-                fetched(context.inputs, kind.local) as inputs,
-            ):
-                kind.run(dataclasses.replace(context, out=folder, inputs=inputs), self.stage.config)
-                made = outputs(folder, loose=kind.loose)
+        try:
+            made = self._make()
+        finally:
+            if gone := not (context.out / STATE_FILE).exists():  # so that the next run takes over what lies there
+                write_state(context.out, {**record, "state": "running"})
         result.seconds = time.monotonic() - begin
         result.status = "done"
+        if gone:
+            raise DataError(f"{context.out} was deleted while the stage ran", hint="Run the same command again.")
         seconds = round(result.seconds, 3)
         write_state(context.out, {**record, "state": "done", "seconds": seconds, "outputs": made})
         context.say(f"{result.name}: done in {result.seconds:.1f} s -> {context.out}")
         return result
+
+    def _make(self) -> dict[str, list[Any]]:
+        """Run the stage itself; size and checksum of what it made."""
+        context, kind = self.context, self.stage.kind
+        if kind.direct:
+            kind.run(context, self.stage.config)
+            return outputs(context.out, loose=kind.loose, known=kind.direct(context.out))
+        with (
+            working_folder(context.out, (STATE_FILE, PREVIOUS), kind.loose) as folder,
+            fetched(context.inputs, kind.local) as inputs,
+        ):
+            kind.run(dataclasses.replace(context, out=folder, inputs=inputs), self.stage.config)
+            return outputs(folder, loose=kind.loose)
 
     def run_part(self) -> StageResult:
         """Do this process's part of the stage; others do theirs. Nothing is set aside, and nobody says it is done.
@@ -286,7 +295,7 @@ class StageRun:
     def _make_room(self) -> str:
         """Set aside what does not fit or is damaged, bring back a result that fits; what to say of it."""
         out, text = self.context.out, ""
-        if self.gone and self.stage.kind.mends:
+        if self.gone and self.stage.kind.mends and self.fits:
             set_aside(out, self.gone, self._aside("damaged."), last=self.gone[-1])
             return text
         if self.state is not None and (self.gone or not self.fits):

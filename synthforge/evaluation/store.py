@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from ..core.files import write_bytes, write_json, write_text
+from ..core.files import sha256_of, write_bytes, write_json, write_text
 from ..core.foreign import boundary, read_arrays, read_json
 from ..core.plugins import Plugins
+from ..core.provenance import check_seal, sealed
 from ..core.records import Metric, PublishedRow, RealItem, RealSample, Scores
 from .pictures import contact_sheet, jpeg
 from .protocol import Case, Evaluation
@@ -42,10 +44,11 @@ def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") ->
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     write_bytes(folder / CASES, buffer.getvalue())
+    record["digests"] = {CASES: hashlib.sha256(buffer.getvalue()).hexdigest()}
     write_text(folder / SUMMARY, to_markdown(evaluation, label))
     if evaluation.sheet:
         write_bytes(folder / SHEET, jpeg(contact_sheet(evaluation.sheet, evaluation.task, evaluation.schema)))
-    write_json(folder / NUMBERS, record)
+    write_json(folder / NUMBERS, sealed(record))
 
 
 def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
@@ -54,7 +57,11 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
     Raises DataError when its files are missing or damaged, PluginError when the task is not installed.
     """
     with boundary(folder, "the folder of a readable evaluation", hint="Run its evaluate stage again."):
-        record, arrays = read_json(folder / NUMBERS), read_arrays(folder / CASES)
+        record = read_json(folder / NUMBERS)
+        check_seal(record)
+        if record.get("digests", {CASES: None})[CASES] not in (None, sha256_of(folder / CASES)):
+            raise ValueError(f"{CASES} was changed or damaged after it was written")
+        arrays = read_arrays(folder / CASES)
         cases = [_case(number, row, arrays) for number, row in enumerate(record["cases"])]
         values = {name: np.nan if value is None else value for name, value in record["values"].items()}
         metrics = {name: Metric(**row) for name, row in record.get("metrics", {}).items()}

@@ -174,6 +174,8 @@ class Loop:
                             self._validate()
                             if self._agree(float(self.job.stop(s))) > 0:
                                 break
+                if s.position >= self.job.per_epoch(s.epoch):  # gone on from a checkpoint of the very last step
+                    s.epoch, s.position = s.epoch + 1, 0
                 self._validate()
         finally:
             if self.writer is not None:

@@ -25,11 +25,11 @@ import numpy as np
 from .. import __version__
 from ..core.errors import DataError, UserError
 from ..core.files import sha256_of, write_bytes, write_json
-from ..core.foreign import read_json
+from ..core.foreign import boundary, read_json
 from ..core.locks import locked
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
-from ..core.provenance import PREVIOUS, digest, set_aside
+from ..core.provenance import PREVIOUS, check_seal, digest, sealed, set_aside
 from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import model_digest
@@ -260,10 +260,10 @@ class _Run:
         }
         self._make_room(ready, list(files))
         # First as unfinished: after a kill between two files it tells which of them are ours.
-        write_json(self._path(ready.photograph, ".json"), {**record, "fingerprint": ""})
+        write_json(self._path(ready.photograph, ".json"), sealed({**record, "fingerprint": ""}))
         for suffix, data in files.items():
             write_bytes(self._path(ready.photograph, suffix), data)
-        write_json(self._path(ready.photograph, ".json"), record)
+        write_json(self._path(ready.photograph, ".json"), sealed(record))
 
     def _path(self, photograph: Photograph, suffix: str) -> Path:
         return self.out / (photograph.name + suffix)
@@ -273,11 +273,15 @@ class _Run:
         path = self._path(photograph, ".json")
         if not os.path.lexists(path):
             return None
+        record = None
         with suppress(DataError):
             record = read_json(path)
-            if isinstance(record, dict) and record.get("format") == FORMAT:
-                return record
-        raise DataError(f"{path} is there and no record of predict.", hint="Choose another --out, or move it away.")
+        way_out = "Choose another --out, or move it away."
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise DataError(f"{path} is there and no record of predict.", hint=way_out)
+        with boundary(path, "the record that predict wrote", hint=way_out):
+            check_seal(record)
+        return record
 
     def _complete(self, record: Mapping[str, Any]) -> bool:
         return all(self._is_ours(self.out / name, record) for name in record.get("files", {}).values())

@@ -77,29 +77,25 @@ def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print)
     begin = time.monotonic()
     with locked(root):
         state, status = read_state(root), "done"
-        if not (root / UNMERGED).exists():
-            if not (root / MANIFEST).exists():
-                raise DataError(
-                    f"no part of a dataset has been finished in {root}",
-                    hint="Make the parts by `synthforge generate CONFIG --out DIR --shards K/N` first.",
-                )
-            status = "up to date"
-        else:
+        if (root / UNMERGED).exists():
             record = read_record(root / UNMERGED)
             with boundary(root / UNMERGED, "the record of a dataset in parts", hint="Make any part again."):
                 _check_there(root, integer(record["shards"]), str(record["config_hash"]), check)
                 finish_record(root, record)
-            if state is not None:
-                seconds = round(time.monotonic() - begin, 3)
-                write_state(
-                    root,
-                    {
-                        **_without(state),
-                        "state": "done",
-                        "seconds": seconds,
-                        "outputs": outputs(root, known=recorded(root)),
-                    },
-                )
+        elif not (root / MANIFEST).exists():
+            raise DataError(
+                f"no part of a dataset has been finished in {root}",
+                hint="Make the parts by `synthforge generate CONFIG --out DIR --shards K/N` first.",
+            )
+        elif state is None or state["state"] == "done":
+            status = "up to date"
+        else:  # the last merge was killed before it said so
+            there = read_manifest(root)
+            _check_there(root, len(there["shards"]), there["config_hash"], check)
+        if state is not None and status == "done":
+            seconds = round(time.monotonic() - begin, 3)
+            made = outputs(root, known=recorded(root))
+            write_state(root, {**_without(state), "state": "done", "seconds": seconds, "outputs": made})
         manifest = read_manifest(root)
     if manifest.get("filters"):
         say(f"  {acceptance(manifest)}")

@@ -6,6 +6,8 @@ import contextlib
 import io
 import resource
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -207,6 +209,27 @@ def test_small_files_do_not_cost_much() -> None:
             decode_photograph(bytes(data), "x")
     assert time.process_time() - started < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024
+
+
+SCRIPT = """
+import resource, sys
+from synthforge.core.images import decode_photograph
+data = open(sys.argv[1], "rb").read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(decode_photograph(data, "x", upright=True).shape)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_photograph_of_24_megapixels_takes_less_than_200_mb(tmp_path: Path, turned: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    Image.effect_noise((750, 500), 60).convert("RGB").resize((6000, 4000)).save(tmp_path / "a.jpg", exif=exif)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "a.jpg")]
+    shape, kilobytes = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert shape == ("(6000, 4000, 3)" if turned else "(4000, 6000, 3)")
+    assert int(kilobytes) < 200_000
 
 
 @given(st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "TIFF"]), st.integers(0), st.binary(max_size=8), st.booleans())

@@ -155,6 +155,48 @@ def test_a_finished_result_is_believed_only_while_it_is_whole(tmp_path: Path, ch
     assert _aside(tmp_path, "b.damaged") == {"missing": [], "cut": ["t"], "flipped": ["twO"]}[change]
 
 
+def test_a_damaged_result_of_another_configuration_is_set_aside_whole(tmp_path: Path) -> None:
+    """Also where the stage could mend it: another configuration would overwrite what is left."""
+
+    def make(context: StageContext, config: MakeConfig) -> None:
+        for name in ("one", "two"):
+            (context.out / name).write_text(config.text)
+
+    kinds = {"make": StageKind("make", MakeConfig, make, mends=True)}
+    for text in ("old", "new"):
+        (tmp_path / "p.yaml").write_text(f"stages: {{a: {{run: make, text: {text}}}}}")
+        run_pipeline(load_pipeline(tmp_path / "p.yaml", kinds), tmp_path / "out", say=lambda _: None)
+        if text == "old":
+            (tmp_path / "out/a/one").unlink()
+    assert (tmp_path / "out/a/two").read_text() == "new"
+    (aside,) = (tmp_path / "out" / PREVIOUS).glob("a.*")
+    assert {path.name for path in aside.iterdir()} == {"two", STATE_FILE}
+    assert (aside / "two").read_text() == "old"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_folder_that_is_deleted_under_a_stage_is_no_finished_result(tmp_path: Path, fails: bool) -> None:
+    deleted = []
+
+    def make(context: StageContext, config: MakeConfig) -> None:
+        if not deleted:
+            deleted.append(True)
+            shutil.rmtree(context.out)
+            context.out.mkdir()
+            (context.out / "half").write_text("x")
+            if fails:
+                raise DataError("a file is missing")
+        (context.out / "text").write_text(config.text)
+
+    kinds = {"make": StageKind("make", MakeConfig, make)}
+    (tmp_path / "p.yaml").write_text("stages: {a: {run: make}}")
+    pipeline = load_pipeline(tmp_path / "p.yaml", kinds)
+    with pytest.raises(DataError, match="a file is missing" if fails else r"out/a was deleted while the stage ran"):
+        run_pipeline(pipeline, tmp_path / "out", say=lambda _: None)
+    assert [each.status for each in run_pipeline(pipeline, tmp_path / "out", say=lambda _: None)] == ["done"]
+    assert (tmp_path / "out/a/text").read_text() == "x"
+
+
 def test_an_input_from_elsewhere_that_is_not_whole_is_named(tmp_path: Path) -> None:
     _run(tmp_path)
     (tmp_path / "out/a/text").unlink()

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from toy_benchmarks import TASKS, Toy, find_dots, read_depth, read_labels, scored
 
+from synthforge.core.errors import DataError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Metric, PublishedRow, Scores
 from synthforge.datasets import crops, drawing
@@ -259,3 +260,25 @@ def test_depth_panels_are_aligned() -> None:
 def test_cases_never_repeat_a_face(count: int, expected: int) -> None:
     picked = protocol.pick_cases({f"{i:02d}": float(i) for i in range(count)}, 4)
     assert len(picked) == 3 * expected == len({key for _, key in picked})
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "cases.npz"])
+def test_no_flipped_bit_of_an_evaluation_is_read(tmp_path: Path, points: Evaluation, name: str) -> None:
+    save_evaluation(points, tmp_path, label="ours")
+    path = tmp_path / name
+    sound, plugins = path.read_bytes(), load_plugins()
+    for number, place in enumerate(range(0, len(sound), len(sound) // 40)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << number % 8
+        path.write_bytes(damaged)
+        try:
+            label, _ = load_evaluation(tmp_path, plugins)
+        except DataError:
+            continue
+        raise AssertionError(f"byte {place} of {name} was read as {label}")
+    path.write_bytes(sound)
+    assert load_evaluation(tmp_path, plugins)[1].scores.values == points.scores.values
+    old = json.loads((tmp_path / "evaluation.json").read_text())
+    del old["sha256"], old["digests"]  # as earlier releases wrote them
+    (tmp_path / "evaluation.json").write_text(json.dumps(old))
+    assert load_evaluation(tmp_path, plugins)[0] == "ours"

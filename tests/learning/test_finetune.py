@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,14 @@ import torch
 from blobs import BlobBenchmark, Blobs, tiny
 from safetensors.torch import load_file
 
-from synthforge.core.errors import ConfigError, DataError
+from synthforge.core.errors import ConfigError, DataError, SynthForgeError
+from synthforge.core.records import RealItem, RealSample
 from synthforge.learning.config import FinetuneConfig, NetworkConfig, OptimiserConfig, SelfSupervisionConfig
-from synthforge.learning.finetune import finetune
+from synthforge.learning.finetune import LabelNetwork, finetune
 from synthforge.learning.model import load_model
+from synthforge.learning.processes import Interrupted
 from synthforge.learning.train import train
+from synthforge.learning.weights import read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +195,50 @@ def test_wrong_splits_are_refused(model_dir: Path, tmp_path: Path) -> None:
     benchmark.task = "gaze"
     with pytest.raises(ConfigError, match="has no task 'gaze'"):
         finetune(config(), model_dir, benchmark, tmp_path)
+
+
+class Telling(BlobBenchmark):
+    """Sends this process a signal when it reads a certain face."""
+
+    def __init__(self, number: signal.Signals, at: int) -> None:
+        super().__init__()
+        self.number, self.left = number, at
+
+    def load(self, item: RealItem) -> RealSample:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
+        return super().load(item)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_first(model_dir: Path, tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """The same command goes on from there, to the weights of an undisturbed run."""
+    few = config(epochs=4, augmentation="light", cache=False)
+    finetune(few, model_dir, BlobBenchmark(), tmp_path / "calm")
+    told = Telling(number, at=4 + 16 + 4 + 10)  # the faces validated first, an epoch, its validation, and then some
+    with pytest.raises(Interrupted, match=r"step \d is saved in .*last\.ckpt") as caught:
+        finetune(few, model_dir, told, tmp_path / "told")
+    assert caught.value.exit_code == code
+    assert 0 < read_checkpoint(tmp_path / "told/last.ckpt")["state"]["step"] < 8
+    assert not (tmp_path / "told/model.json").exists()
+    assert finetune(few, model_dir, BlobBenchmark(), tmp_path / "told").steps == 8
+    for name in ("model.safetensors", "model.json"):
+        assert (tmp_path / "told" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
+    assert not (tmp_path / "told/last.ckpt").exists()
+
+
+def test_a_loss_that_is_no_number_ends_it_and_the_same_command_goes_on(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = config(epochs=2)
+    finetune(few, model_dir, BlobBenchmark(), tmp_path / "calm")
+    with monkeypatch.context() as patch:
+        right = LabelNetwork.forward
+        patch.setattr(LabelNetwork, "forward", lambda *given: {"loss": right(*given)["loss"] * float("nan")})
+        with pytest.raises(SynthForgeError, match="the loss is nan at step 0: training diverges"):
+            finetune(few, model_dir, BlobBenchmark(), tmp_path / "broken")
+    assert {path.name for path in (tmp_path / "broken").iterdir()} <= {"tensorboard"}
+    finetune(few, model_dir, BlobBenchmark(), tmp_path / "broken")
+    both = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("calm", "broken")]
+    assert both[0] == both[1]

@@ -189,6 +189,21 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path
     assert all(torch.equal(calm[key], resumed[key]) for key in calm)
 
 
+def test_a_run_killed_after_its_last_step_counts_its_last_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(tasks=light_tasks()[:1], self_supervision=NO_TERM, checkpoint_steps=1)
+    calm = train(config, "", tmp_path / "calm", dataset=Blobs(16))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Loop, "_averaged", lambda self: (_ for _ in ()).throw(SynthForgeError("the power failed")))
+        with pytest.raises(SynthForgeError, match="the power failed"):
+            train(dataclasses.replace(config, validate_every=9), "", tmp_path / "other", dataset=Blobs(16))
+    checkpoint = read_checkpoint(tmp_path / "other/last.ckpt")
+    assert checkpoint["state"]["position"] > 0, "the epoch ended before the checkpoint"
+    again = train(dataclasses.replace(config, validate_every=9), "", tmp_path / "other", dataset=Blobs(16))
+    assert again.metrics["epoch"] == calm.metrics["epoch"] == 2
+
+
 def test_a_finished_model_is_left_alone_and_another_is_not_overwritten(tmp_path: Path) -> None:
     config = tiny(max_steps=2, tasks=light_tasks()[:1], self_supervision=NO_TERM)
     first = train(config, "", tmp_path, dataset=Blobs(16))

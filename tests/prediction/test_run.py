@@ -309,3 +309,20 @@ def test_models_are_found_by_path_and_by_name(model: Path, tmp_path: Path, monke
     assert find_model("small") == find_model("models/small") == model
     with pytest.raises(UserError, match="Did you mean 'small'"):
         find_model("smal")
+
+
+def test_a_record_that_was_damaged_is_named_and_stays(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict(model, photos, out)
+    path = out / "a.json"
+    sound = path.read_text()
+    first = json.loads(sound)["faces"][0]["landmarks"]["points"][0][0]
+    path.write_text(sound.replace(repr(first), repr(first + 1), 1))
+    damaged = path.read_text()
+    outcomes = predict(model, photos, out)
+    assert status(outcomes) == ["failed", "kept", "kept"]
+    assert "a.json" in outcomes[0].error
+    assert "changed or damaged after it was written" in outcomes[0].error
+    assert path.read_text() == damaged
+    path.write_text(sound)
+    assert status(predict(model, photos, out)) == ["kept"] * 3

