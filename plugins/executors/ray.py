@@ -92,10 +92,10 @@ class RayExecutor(Executor):
                 if address:
                     raise
                 self.ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises plain ones where a node does not start in time
             raise UserError(
                 f"cannot join the Ray cluster {address or 'of this machine'}: {' '.join(str(error).split())}",
-                hint="Start one by `ray start --head`, or leave `address` empty.",
+                hint="Start one by `ray start --head`, or leave `address` empty. A busy machine may need a second try.",
             ) from error
 
 
