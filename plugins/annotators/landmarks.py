@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from synthforge.core.config import key
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
-from synthforge.core.interfaces import Annotator
+from synthforge.core.interfaces import Annotator, Contour
 from synthforge.core.records import Field, Rendering
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class LandmarksAnnotator(Annotator):
     """Named points in pixels and in the world, and whether the camera sees them."""
 
     def __init__(self, config: LandmarksConfig) -> None:
-        self.contour: Literal["static", "visible"] = "visible" if config.contour == "visible" else "static"
+        self.contour: Contour = "visible" if config.contour == "visible" else "static"
         self.tolerance = config.tolerance
         self.schema = config.schema
         self.fields = (
@@ -58,7 +58,7 @@ class LandmarksAnnotator(Annotator):
         )
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:
-        points = self._points(rendering)
+        points = points_of(rendering, self.schema, self.contour, "landmarks")
         pixels, z = rendering.camera.project(points)
         return {
             "landmarks2d": pixels.astype(np.float32),
@@ -66,24 +66,24 @@ class LandmarksAnnotator(Annotator):
             "landmark_visibility": visible(pixels, z, _depth_map(rendering, self.tolerance), self.tolerance),
         }
 
-    def _points(self, rendering: Rendering) -> np.ndarray:
-        """(N,3) float32 world metres: the head's, else what the generator itself knows."""
-        head, surface = rendering.head, rendering.surface
-        if head is None or surface is None:
-            if self.schema in rendering.points:
-                return np.asarray(rendering.points[self.schema], np.float32)
-            raise AnnotationError(
-                "landmarks need a head with its mesh, or points of the generator's own; this rendering has neither",
-                hint="Leave the annotator 'landmarks' out, or choose a generator with a parametric head.",
-            )
-        if head.point_schema != self.schema:
-            raise AnnotationError(f"the head has '{head.point_schema}' landmarks, not '{self.schema}'")
-        import torch
 
-        vertices = torch.from_numpy(surface.vertices[None, : surface.head_vertices])
-        position = torch.from_numpy(rendering.camera.position[None].astype(np.float32))
-        found = head.landmarks(vertices, position, self.contour)
-        return found[0].detach().cpu().numpy().astype(np.float32)
+def points_of(rendering: Rendering, schema: str, contour: Contour, name: str) -> np.ndarray:
+    """Landmarks (N,3) float32 world metres, the head's, else what the generator itself knows; name: the annotator's."""
+    head, surface = rendering.head, rendering.surface
+    if head is None or surface is None:
+        if schema in rendering.points:
+            return np.asarray(rendering.points[schema], np.float32)
+        raise AnnotationError(
+            f"{name} need a head with its mesh, or points of the generator's own; this rendering has neither",
+            hint=f"Leave the annotator '{name}' out, or choose a generator with a parametric head.",
+        )
+    if head.point_schema != schema:
+        raise AnnotationError(f"the head has '{head.point_schema}' landmarks, not '{schema}'")
+    import torch
+
+    vertices = torch.from_numpy(surface.vertices[None, : surface.head_vertices])
+    position = torch.from_numpy(rendering.camera.position[None].astype(np.float32))
+    return head.landmarks(vertices, position, contour)[0].detach().cpu().numpy().astype(np.float32)
 
 
 def _depth_map(rendering: Rendering, tolerance: float) -> np.ndarray:

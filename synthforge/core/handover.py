@@ -21,8 +21,10 @@ _KINDS: dict[str, tuple[type, tuple[Any, ...]]] = {
     "label": (np.uint8, ("H", "W")),
     "depth": (np.float32, ("H", "W")),
     "normals": (np.float32, ("H", "W", 3)),
+    "uv": (np.float32, ("H", "W", 2)),
     "points2d": (np.float32, (None, 2)),
     "points3d": (np.float32, (None, 3)),
+    "directions": (np.float32, (None, 3)),
     "flags": (np.bool_, (None,)),
 }
 
@@ -131,12 +133,19 @@ def _problem(name: str, value: Any, kind: str, size: tuple[int, int], schema: st
         stray = stray_ids(value, schema)
         if stray:
             yield name, f"holds the class ids {stray}, which the schema '{schema}' lacks"
-    elif kind in ("depth", "normals") and not np.isfinite(value).all():
+    elif kind in ("depth", "normals", "uv") and not np.isfinite(value).all():
         yield name, "is not finite everywhere; 0 is for pixels that have none"
+    elif kind == "directions" and not are_unit(value):
+        yield name, "holds vectors whose length is not 1"
     elif kind.startswith("points") and np.isinf(value).any():
         yield name, "holds infinite coordinates"
     elif schema in POINT_SCHEMAS and len(value) != len(POINT_SCHEMAS[schema]):
         yield name, f"has {len(value)} entries, the schema '{schema}' {len(POINT_SCHEMAS[schema])}"
+
+
+def are_unit(vectors: np.ndarray) -> bool:
+    """Whether vectors (N,3) all have length 1, to 1e-4."""
+    return bool((np.abs(np.linalg.norm(vectors, axis=-1) - 1) < 1e-4).all())
 
 
 def stray_ids(labels: np.ndarray, schema: str) -> list[int]:

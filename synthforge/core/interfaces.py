@@ -34,13 +34,16 @@ class HeadModel(ABC):
     """A parametric head: geometry that generators drive and annotators read.
 
     faces (F,3) int32, counter-clockwise seen from outside; num_vertices V; region_schema: name of the class schema
-    (`core.schemas`) that `regions_at` answers in; point_schema: that of `landmarks`.
+    (`core.schemas`) that `regions_at` answers in; point_schema: that of `landmarks`. uv (T,2) in [0,1], v upwards, with
+    uv_faces (F,3): the texture map, or None for a head without one.
     """
 
     faces: np.ndarray
     num_vertices: int
     region_schema: str
     point_schema: str
+    uv: np.ndarray | None = None
+    uv_faces: np.ndarray | None = None
 
     @abstractmethod
     def landmarks(

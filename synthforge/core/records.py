@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .interfaces import HeadModel
     from .nearby import Origin
 
-FieldKind = Literal["image", "label", "depth", "normals", "points2d", "points3d", "flags", "json"]
+FieldKind = Literal["image", "label", "depth", "normals", "uv", "points2d", "points3d", "directions", "flags", "json"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Field:
     """One annotation of a dataset: what it is called, how it is stored and what its numbers mean.
 
     kind: `image` (H,W,3) uint8; `label` (H,W) uint8 class ids of `schema`; `depth` (H,W) float32 metres, 0 where
-    there is none; `normals` (H,W,3) float32 unit vectors, 0 where there is none; `points2d` (N,2) and `points3d`
-    (N,3) float32; `flags` (N,) bool; `json` anything JSON can hold.
+    there is none; `normals` (H,W,3) float32 unit vectors, 0 where there is none; `uv` (H,W,2) float32 texture
+    coordinates in [0,1], v upwards, (0, 0) where there is none; `points2d` (N,2) and `points3d` (N,3) float32;
+    `directions` (N,3) float32 unit vectors; `flags` (N,) bool; `json` anything JSON can hold.
     """
 
     name: str
@@ -79,6 +80,35 @@ class Surface:
     head_faces: int
 
 
+@dataclass(frozen=True)
+class Eyes:
+    """Both eyeballs, the subject's left one first.
+
+    centre (2,3) world metres. gaze (2,3): unit vectors along the optical axes, in the world. iris, pupil: None, or
+    circles about the axis as (2,2) metres: how far before the centre, and the radius.
+    """
+
+    centre: np.ndarray
+    gaze: np.ndarray
+    iris: np.ndarray | None = None
+    pupil: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a generator knows of the person in a rendering besides the mesh; None for what it does not know.
+
+    - head_rotation (3,3): directions of the head (x to the subject's left, y up, z out of the face) to the world's;
+    - arkit: facial actions in [0,1] by ARKit's names;
+    - person: any of `age_years`, `gender` (0 male to 1 female), `ancestry` (shares by name, sum 1), `melanin` [0,1].
+    """
+
+    head_rotation: np.ndarray | None = None
+    eyes: Eyes | None = None
+    arkit: Mapping[str, float] | None = None
+    person: Mapping[str, Any] | None = None
+
+
 @dataclass
 class Rendering:
     """An image with the geometry that made it. Annotators read the labels off this and nothing else.
@@ -87,7 +117,8 @@ class Rendering:
     surface: the meshes, or None for a generator without any. labels: class-id maps (H,W) uint8 by schema name, where
     the generator knows the class of a pixel better than the mesh does (hair, brows, glasses). depth: (H,W) float32
     camera z in metres from a volume, 0 where there is none. points: named 3-D points (N,3) world metres that the
-    generator knows itself. stored: finished annotations, for generators that replay an existing dataset.
+    generator knows itself. known: what it knows of the person. stored: finished annotations, for generators that
+    replay an existing dataset.
     """
 
     scene: Scene
@@ -98,6 +129,7 @@ class Rendering:
     labels: dict[str, np.ndarray] = field(default_factory=dict)
     depth: np.ndarray | None = None
     points: dict[str, np.ndarray] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
     stored: dict[str, Any] = field(default_factory=dict)
 
 

@@ -16,6 +16,8 @@ from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS, class_
 from .codecs import CODECS
 
 Expected = dict[str, tuple[Sequence[int], np.ndarray, np.ndarray]]
+#: where every number of a `json` field of this unit lies
+RANGES = {"share": (0.0, 1.0), "degrees": (-180.0, 180.0)}
 REPROJECTION = 0.05  # pixels; float32 pixels are exact to about 1e-4
 
 
@@ -28,6 +30,11 @@ def check_sample(sample: Mapping[str, Any], fields: Sequence[Field]) -> Iterator
             yield f"{item.name} is {value.shape[1]} x {value.shape[0]}, the image {width} x {height}"
         if item.schema in POINT_SCHEMAS and len(value) != len(POINT_SCHEMAS[item.schema]):
             yield f"{item.name} has {len(value)} entries, schema '{item.schema}' {len(POINT_SCHEMAS[item.schema])}"
+        if item.kind == "json" and item.unit in RANGES:
+            low, high = RANGES[item.unit]
+            beyond = [number for number in _numbers(value) if not low <= number <= high]
+            if beyond:
+                yield f"{item.name} holds {beyond[0]:g}; in {item.unit}, numbers lie in {low:g} to {high:g}"
     if sample["camera"] is None:
         return
     try:
@@ -39,6 +46,15 @@ def check_sample(sample: Mapping[str, Any], fields: Sequence[Field]) -> Iterator
         yield f"the camera is of {camera.width} x {camera.height} pixels, the image {width} x {height}"
         return
     yield from _reprojection(sample, fields, camera)
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in a value as JSON holds it."""
+    if isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(part)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def companions(fields: Sequence[Field]) -> dict[str, dict[str, Field]]:

@@ -1,8 +1,8 @@
 """How each kind of field becomes bytes and comes back: one table, `CODECS`.
 
 Images and maps are members of their own (`<field>.png`); everything small shares one JSON member a sample. Labels,
-points, flags and PNG images come back exactly; depth within half a depth unit (`Encoding.depth_scale`); normals
-within 0.4 degrees.
+points, directions, flags and PNG images come back exactly; depth within half a depth unit (`Encoding.depth_scale`);
+normals within 0.4 degrees; texture coordinates within 1/65535.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from synthforge.core.environment import hidden
 from synthforge.core.errors import DataError, SynthForgeError
 from synthforge.core.foreign import LIMITS
-from synthforge.core.handover import stray_ids
+from synthforge.core.handover import are_unit, stray_ids
 from synthforge.core.images import decode_map, decode_photograph
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS
@@ -161,6 +161,22 @@ def _decode_normals(data: bytes, field: Field, encoding: Encoding) -> np.ndarray
     return normals
 
 
+def _encode_uv(value: Any, field: Field, encoding: Encoding) -> bytes:
+    uv = _array(value, np.float32, (None, None, 2))
+    if uv.size and not (uv.min() >= 0 and uv.max() <= 1):
+        raise ValueError("texture coordinates must lie in 0..1, and be (0, 0) where there are none")
+    # (0, 0) means "none": a place on the edge of the texture keeps one unit.
+    units = np.maximum(np.rint(uv * np.float32(65535)), uv.any(-1, keepdims=True)).astype(np.uint16)
+    return encode_png(np.concatenate([units[..., 0], units[..., 1]]), filter="up")
+
+
+def _decode_uv(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    units = _array(open_image(data), np.uint16, (None, None))
+    if len(units) % 2:
+        raise ValueError("a map of u above v has an even number of rows")
+    return np.stack(np.split(units.astype(np.float32) / np.float32(65535), 2), -1)
+
+
 def _points(columns: int) -> Codec:
     def encode(value: Any, field: Field, encoding: Encoding) -> list:
         points = _array(value, np.float32, (None, columns))
@@ -176,6 +192,20 @@ def _points(columns: int) -> Codec:
         return _array(points.reshape(0, columns) if points.size == 0 else points, np.float32, (None, columns))
 
     return Codec(False, encode, decode)
+
+
+def _directions() -> Codec:
+    points = _points(3)
+
+    def unit(value: np.ndarray) -> np.ndarray:
+        if not are_unit(value):
+            raise ValueError("directions must be unit vectors")
+        return value
+
+    def encode(value: Any, field: Field, encoding: Encoding) -> Any:
+        return points.encode(unit(_array(value, np.float32, (None, 3))), field, encoding)
+
+    return Codec(False, encode, lambda value, field, encoding: unit(points.decode(value, field, encoding)))
 
 
 def _encode_flags(value: Any, field: Field, encoding: Encoding) -> list:
@@ -197,8 +227,10 @@ CODECS: dict[str, Codec] = {
     "label": Codec(True, _encode_label, _decode_label),
     "depth": Codec(True, _encode_depth, _decode_depth),
     "normals": Codec(True, _encode_normals, _decode_normals),
+    "uv": Codec(True, _encode_uv, _decode_uv),
     "points2d": _points(2),
     "points3d": _points(3),
+    "directions": _directions(),
     "flags": Codec(False, _encode_flags, _decode_flags),
     "json": Codec(False, _same, _same),
 }

@@ -99,6 +99,11 @@ def _draw_normals(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> 
     return drawing.fit(drawing.draw_normals(sample[item.name]), tile, smooth=False), ""
 
 
+def _draw_uv(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
+    u, v = np.moveaxis((sample[item.name] * 255).astype(np.uint8), -1, 0)
+    return drawing.fit(np.stack([u, v, np.zeros_like(u)], -1), tile, smooth=False), "u red, v green"
+
+
 def _draw_points(sample: dict[str, Any], item: Field, tile: int, seen: np.ndarray | None) -> tuple[np.ndarray, str]:
     picture = drawing.fit(sample["image"], tile)
     points = sample[item.name] * (picture.shape[1] / sample["image"].shape[1])
@@ -113,4 +118,5 @@ _DRAW: dict[str, Callable[[dict[str, Any], Field, int, Any], tuple[np.ndarray, s
     "label": _draw_label,
     "depth": _draw_depth,
     "normals": _draw_normals,
+    "uv": _draw_uv,
 }

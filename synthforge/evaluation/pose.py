@@ -27,7 +27,11 @@ def pose_in_space(points: np.ndarray, camera: Camera) -> dict[str, float]:
     right = _unit(seen[_EYE_CORNERS[1]] - seen[_EYE_CORNERS[0]])
     down = seen[list(_MOUTH)].mean(axis=0) - seen[list(_EYE_CORNERS)].mean(axis=0)
     down = _unit(down - right * (down @ right))
-    forward = np.cross(down, right)  # out of the face: x right and y down give z into it
+    return angles(right, np.cross(down, right))  # out of the face: x right and y down give z into it
+
+
+def angles(right: np.ndarray, forward: np.ndarray) -> dict[str, float]:
+    """Yaw, pitch and roll of unit vectors (3,) in the camera frame: to the subject's left, and out of the face."""
     return {
         "yaw": float(np.degrees(np.arctan2(forward[0], -forward[2]))),
         "pitch": float(np.degrees(np.arcsin(np.clip(-forward[1], -1.0, 1.0)))),

@@ -21,7 +21,7 @@ from .shading.dressing import dress
 from .shading.lighting import posed_arrays, shadows
 from .shading.look import Look, pack_look
 from .static_scene import StaticScene
-from .view import camera_of, iris_sines, posed_heads, static_landmarks
+from .view import camera_of, iris_sines, known_of, posed_heads, static_landmarks
 
 Clock = Callable[[str], None]
 
@@ -43,7 +43,8 @@ class Renderer:
         clock("head")
         points = static_landmarks(static.head, head)
         cameras = [camera_of(p, points[i], resolution) for i, p in enumerate(parameters)]
-        sines = iris_sines(static.head, head, parameters)
+        eyes = static.head.eyeballs(head)
+        sines = iris_sines(eyes, parameters)
         records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
         looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
@@ -73,6 +74,8 @@ class Renderer:
                 pixels, _ = cameras[i].project(points[i])
                 add_margin(p["border"], pixels, pictures[i], *((maps[name][i], away) for name, away in _AWAY.items()))
         clock("publish")
+        centre, radius = (value.double().cpu().numpy() for value in eyes)
+        arkit = static.head.expression_names
         renderings = [
             Rendering(
                 scene=scene,
@@ -90,6 +93,7 @@ class Renderer:
                     head_faces=len(static.head.faces),
                 ),
                 labels={SYNTHFORGE.name: maps["label"][i]},
+                known=known_of(centre[i], radius[i], float(sines[i]), scene.parameters, arkit),
             )
             for i, scene in enumerate(scenes)
         ]

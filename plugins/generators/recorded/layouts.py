@@ -238,10 +238,21 @@ def resized(sample: Mapping[str, Any], fields: Sequence[Field], size: int) -> di
     result = dict(sample)
     result["image"] = crop(sample["image"], (0, 0, width, height), size)[0]
     for item in fields:
-        if item.kind in ("label", "depth", "normals"):
+        if item.kind in ("label", "depth", "normals", "uv"):
             result[item.name] = np.ascontiguousarray(sample[item.name][np.ix_(nearest, nearest)])
         elif item.kind == "points2d":
             result[item.name] = sample[item.name] * np.float32(size / width)
+        elif item.kind == "json" and item.unit == "px":
+            result[item.name] = _scaled(sample[item.name], size / width)
     if sample.get("camera") is not None:
         result["camera"] = Camera.from_json(sample["camera"]).resized(size, size).to_json()
     return result
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    """A value as JSON holds it, each number times a factor."""
+    if isinstance(value, Mapping):
+        return {name: _scaled(part, factor) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_scaled(part, factor) for part in value]
+    return value * factor if isinstance(value, int | float) else value
