@@ -32,9 +32,7 @@ class IrisesAnnotator(Annotator):
 
     def __init__(self, config: IrisesConfig) -> None:
         frame = "image, pixel centres at i + 0.5"
-        about = (
-            "by eye (left, right), iris and pupil: centre [x, y], semi-axes [major, minor]; null behind the camera"
-        )
+        about = "by eye (left, right), iris and pupil: centre [x, y], semi-axes [major, minor]; null behind the camera"
         seen = "by eye: part of the iris's disc that is in the image, with no lid, hat, hand or hair mesh before it"
         self.fields = (
             Field("irises", "json", "px", frame, description=about),

@@ -25,21 +25,23 @@ class PersonConfig:
 
 
 class PersonAnnotator(Annotator):
-    """Age in years, and gender, ancestry and melanin as shares."""
+    """Age in years, gender and ancestry as shares, and the melanin of the skin."""
 
     def __init__(self, config: PersonConfig) -> None:
-        shares = "gender (0 male to 1 female), ancestry (shares by name, sum 1) and melanin (0 light to 1 dark)"
+        shares = "gender, 0 male to 1 female, and ancestry, shares by name that sum to 1"
+        pigment = "how strongly it absorbs red light, as the generator's model of skin has it"
         self.fields = (
             Field("age", "json", "years", description="as the generator's model of age has it"),
             Field("person", "json", "share", description=shares),
+            Field("melanin", "json", "absorbance (natural logarithm)", description=pigment),
         )
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:
         person = rendering.known.person
         if person is None:
             raise unknown("person", "the person's age, gender, ancestry and melanin")
-        shares = {name: person[name] for name in ("gender", "ancestry", "melanin")}
-        return {"age": person["age_years"], "person": shares}
+        shares = {name: person[name] for name in ("gender", "ancestry")}
+        return {"age": person["age_years"], "person": shares, "melanin": person["melanin"]}
 
 
 @dataclass

@@ -100,7 +100,8 @@ class Known:
 
     - head_rotation (3,3): directions of the head (x to the subject's left, y up, z out of the face) to the world's;
     - arkit: facial actions in [0,1] by ARKit's names;
-    - person: any of `age_years`, `gender` (0 male to 1 female), `ancestry` (shares by name, sum 1), `melanin` [0,1].
+    - person: `age_years`, `gender` (0 male to 1 female), `ancestry` (shares by name, sum 1) and `melanin` (how strongly
+      it absorbs red light, as a natural logarithm).
     """
 
     head_rotation: np.ndarray | None = None

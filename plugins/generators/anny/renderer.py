@@ -43,8 +43,7 @@ class Renderer:
         clock("head")
         points = static_landmarks(static.head, head)
         cameras = [camera_of(p, points[i], resolution) for i, p in enumerate(parameters)]
-        eyes = static.head.eyeballs(head)
-        sines = iris_sines(eyes, parameters)
+        sines = iris_sines(static.head, head, parameters)
         records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
         looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
@@ -74,7 +73,7 @@ class Renderer:
                 pixels, _ = cameras[i].project(points[i])
                 add_margin(p["border"], pixels, pictures[i], *((maps[name][i], away) for name, away in _AWAY.items()))
         clock("publish")
-        centre, radius = (value.double().cpu().numpy() for value in eyes)
+        eyes = [value.cpu().numpy() for value in static.head.eye_fronts(head)]
         arkit = static.head.expression_names
         renderings = [
             Rendering(
@@ -93,7 +92,7 @@ class Renderer:
                     head_faces=len(static.head.faces),
                 ),
                 labels={SYNTHFORGE.name: maps["label"][i]},
-                known=known_of(centre[i], radius[i], float(sines[i]), scene.parameters, arkit),
+                known=known_of([value[i] for value in eyes], float(sines[i]), scene.parameters, arkit),
             )
             for i, scene in enumerate(scenes)
         ]

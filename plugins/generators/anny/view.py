@@ -13,7 +13,7 @@ from synthforge.core.camera import Camera
 from synthforge.core.records import Eyes, Known
 from synthforge.geometry.cameras import orbit_camera
 
-from ...heads.anny.head import ANCESTRIES, PHENOTYPES, AnnyHead, Eyeballs, age_in_years
+from ...heads.anny.head import ANCESTRIES, PHENOTYPES, AnnyHead, age_in_years
 from ...heads.anny.landmarks import surface_points
 
 #: The mesh's eyeballs have a radius of 16.7 mm, real ones of 12. Turned by as much less, irises move as real ones do.
@@ -69,33 +69,29 @@ def camera_of(parameters: Mapping[str, Any], points: np.ndarray, resolution: int
     )
 
 
-def iris_sines(eyes: Eyeballs, parameters: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def iris_sines(head: AnnyHead, vertices: torch.Tensor, parameters: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Radius of the iris over that of the eyeball; children's irises are nearly as large as adults'."""
-    radius = eyes.radius.mean(1).cpu().numpy() * 1000.0
+    radius = head.eyeballs(vertices).radius.mean(1).cpu().numpy() * 1000.0
     iris = np.array([p["eyes"]["iris_radius"] for p in parameters])
     return np.clip(iris / radius, 0.25, 0.5)
 
 
-def known_of(
-    centre: np.ndarray, radius: np.ndarray, sine: float, parameters: Mapping[str, Any], arkit: Sequence[str]
-) -> Known:
-    """What a scene's parameters say of the person. Of the eyeballs: centre (2,3), radius (2,), metres, and the sine of
-    the angle that the iris takes at the centre. arkit: the names of the facial actions."""
+def known_of(eyes: Sequence[np.ndarray], sine: float, parameters: Mapping[str, Any], arkit: Sequence[str]) -> Known:
+    """What a scene's parameters say of the person. eyes: `EyeFronts` of one mesh, float64; sine: of the angle that the
+    iris takes at the eye's centre; arkit: the names of the facial actions."""
     head = parameters["head"]
     turned = Rotation.from_rotvec(np.float64(head["neck"])) * Rotation.from_rotvec(np.float64(head["head"]))
-    yaw, pitch = np.float64(head["gaze"]).T
-    gaze = turned.apply(np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], -1))
+    centre, gaze, radius = eyes
 
     def circles(part: float) -> np.ndarray:
         return np.outer(radius, [np.sqrt(1 - part * part), part])
 
-    eyes = Eyes(centre, gaze, circles(sine), circles(sine * parameters["eyes"]["pupil"]))
     phenotype = dict(zip(PHENOTYPES, np.float64(head["phenotype"]).tolist(), strict=True))
     mixture = {name: phenotype[name] for name in ANCESTRIES}
     total = max(sum(mixture.values()), 1e-6)
     return Known(
         head_rotation=turned.as_matrix(),
-        eyes=eyes,
+        eyes=Eyes(centre, gaze, circles(sine), circles(sine * parameters["eyes"]["pupil"])),
         arkit=dict(zip(arkit, np.float64(head["expression"]).tolist(), strict=True)),
         person={
             "age_years": age_in_years(phenotype["age"]),

@@ -36,6 +36,12 @@ class Affine:
         """Volume units to the metre: the cube root of the volume's growth."""
         return float(np.cbrt(np.linalg.det(self.matrix)))
 
+    @property
+    def turn(self) -> np.ndarray:
+        """The rotation (3,3) nearest to the matrix: its polar factor."""
+        u, _, vt = np.linalg.svd(self.matrix)
+        return np.asarray(u @ vt)
+
 
 # The map fitted to the published FFHQ weights by the paper's authors, rounded.
 PUBLISHED = Affine(np.diag([2.55, 2.42, 2.47]), np.array([-0.001, 0.023, 0.099]))

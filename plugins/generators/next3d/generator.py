@@ -77,9 +77,8 @@ class Next3DGenerator(VolumeGenerator):
         network, device = self.network, self.config.device
         cameras = [_camera(scene, resolution) for scene in scenes]
         c = label(cameras).to(device)
-        vertices, _ = self.head(
-            *(_stack(scenes, f"flame_{part}") for part in ("shape", "expression")), self._pose(scenes)
-        )
+        pose = self._pose(scenes)
+        vertices, joints = self.head(*(_stack(scenes, f"flame_{part}") for part in ("shape", "expression")), pose)
         mesh = torch.cat([vertices, self.head.landmarks(vertices)], 1).to(device)
         z = _stack(scenes, "z")[:, : network.config.z].to(device)
         ws = network.map(z, self._condition(scenes, c), psi=self.config.psi, cutoff=self.config.cutoff)
@@ -98,6 +97,7 @@ class Next3DGenerator(VolumeGenerator):
             world = torch.as_tensor(aligned(vertices[i].double().numpy()) / scale, dtype=torch.float32)
             distance, opacity = (x[i].view(n, n) for x in (marched.distance, marched.opacity))
             depth = metric_depth(distance, opacity, camera, scale, resolution)
+            known = self.head.known(pose[i], aligned(joints[i].double().numpy()) / scale, aligned.turn)
             stored = {"alignment": _report(aligned, scale, residuals)}
             renderings.append(
                 Rendering(
@@ -107,6 +107,7 @@ class Next3DGenerator(VolumeGenerator):
                     head=self.head,
                     surface=self._surface(world, camera),
                     depth=depth,
+                    known=known,
                     stored=stored,
                 )
             )

@@ -39,6 +39,14 @@ class Eyeballs(NamedTuple):
     radius: torch.Tensor
 
 
+class EyeFronts(NamedTuple):
+    """centre (B,2,3) and radius (B,2) in metres of spheres, axis (B,2,3) out of the pupil; the left eye first."""
+
+    centre: torch.Tensor
+    axis: torch.Tensor
+    radius: torch.Tensor
+
+
 class AnnyHead(HeadModel):
     """A head with eyes, teeth, tongue, lashes, neck and shoulders, in the world frame of the house.
 
@@ -212,6 +220,27 @@ class AnnyHead(HeadModel):
         points = vertices[:, self._eye_vertices]
         centre = (points * self._eye_weights[..., None]).sum(2)
         return Eyeballs(centre, (points - centre[:, :, None]).norm(dim=-1).mean(-1))
+
+    def eye_fronts(self, vertices: torch.Tensor) -> EyeFronts:
+        """How the front of each eyeball lies in meshes (B,V,3), where the iris is painted: its best similarity to rest.
+
+        Gaze turns the eyeballs, and so do the actions `eyeLook*`, which also press them a little out of shape. Source:
+        Umeyama 1991, "Least-squares estimation of transformation parameters between two point patterns".
+        """
+        rest = torch.as_tensor(self.rest, device=self.device)[None]
+        still = self.eyeballs(rest)
+        offset = (rest[:, self._eye_vertices] - still.centre[:, :, None]).double()[0]
+        firm = (offset[..., 2:] / offset.norm(dim=-1, keepdim=True)).clamp_min(0) ** 4
+        firm = firm / firm.sum(1, keepdim=True)
+        points = vertices[:, self._eye_vertices].double()
+        middle, old = (firm * points).sum(2, keepdim=True), (firm * offset).sum(1, keepdim=True)
+        u, size, vt = torch.linalg.svd(torch.einsum("bevi,evj->beij", firm * (points - middle), offset - old))
+        sign = torch.ones_like(size)
+        sign[..., 2] = torch.det(u @ vt)
+        rotation = u @ (sign[..., None] * vt)
+        scale = (sign * size).sum(-1) / (firm * (offset - old) ** 2).sum((1, 2))
+        centre = middle[:, :, 0] - scale[..., None] * torch.einsum("beij,ej->bei", rotation, old[:, 0])
+        return EyeFronts(centre, rotation[..., 2], scale * still.radius)
 
     @cached_property
     def embedding(self) -> Embedding:

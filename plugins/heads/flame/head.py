@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from synthforge.core.interfaces import Contour, HeadModel
+from synthforge.core.records import Eyes, Known
 from synthforge.heads.skinning import bone_transforms, rodrigues, skin
 
 from .formats import JOINTS, FlameModel, LandmarkEmbedding
@@ -48,6 +49,8 @@ class FlameHead(torch.nn.Module, HeadModel):
         self.num_vertices = len(model.template)
         self.parents = model.parents
         self.regions = regions
+        if regions is not None and regions.layout is not None:
+            self.uv, self.uv_faces = regions.layout.uv, regions.layout.faces
         floats = {
             "template": model.template,
             "shape_basis": model.shape_basis,
@@ -97,6 +100,15 @@ class FlameHead(torch.nn.Module, HeadModel):
         transforms = bone_transforms(rotation, joints, self.parents)
         posed_joints = (transforms[..., :3] @ joints[..., None])[..., 0] + transforms[..., 3]
         return skin(corrected, self.weights, transforms), posed_joints
+
+    def known(self, pose: torch.Tensor, joints: np.ndarray, turn: np.ndarray) -> Known:
+        """How head and eyes are turned by pose (5,3), axis-angle, in a world to which `turn` (3,3) takes FLAME's axes.
+
+        joints: (5,3) posed, in that world.
+        """
+        whole, neck, _, left, right = rodrigues(pose).double().numpy()
+        turned = turn @ whole @ neck
+        return Known(turned, Eyes(joints[3:], np.stack([turned @ left[:, 2], turned @ right[:, 2]])))
 
     def landmarks(
         self, vertices: torch.Tensor, camera_position: torch.Tensor | None = None, contour: Contour = "static"
