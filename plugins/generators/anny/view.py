@@ -86,13 +86,13 @@ def known_of(eyes: Sequence[np.ndarray], sine: float, parameters: Mapping[str, A
     def circles(part: float) -> np.ndarray:
         return np.outer(radius, [np.sqrt(1 - part * part), part])
 
-    phenotype = dict(zip(PHENOTYPES, np.float64(head["phenotype"]).tolist(), strict=True))
+    phenotype = dict(zip(PHENOTYPES, map(float, head["phenotype"]), strict=True))
     mixture = {name: phenotype[name] for name in ANCESTRIES}
     total = max(sum(mixture.values()), 1e-6)
     return Known(
         head_rotation=turned.as_matrix(),
         eyes=Eyes(centre, gaze, circles(sine), circles(sine * parameters["eyes"]["pupil"])),
-        arkit=dict(zip(arkit, np.float64(head["expression"]).tolist(), strict=True)),
+        arkit=dict(zip(arkit, map(float, head["expression"]), strict=True)),
         person={
             "age_years": age_in_years(phenotype["age"]),
             "gender": phenotype["gender"],

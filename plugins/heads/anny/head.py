@@ -60,6 +60,8 @@ class AnnyHead(HeadModel):
     - mirror (V,): each vertex's mirror image; source (V,): MakeHuman vertex ids.
     """
 
+    uv: np.ndarray
+    uv_faces: np.ndarray
     region_schema = "synthforge"
     point_schema = "ibug68"
 
