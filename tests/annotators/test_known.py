@@ -13,7 +13,6 @@ from synthforge_plugins.annotators.irises import ellipse
 from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
-from synthforge_plugins.heads.anny.head import age_in_years
 
 from synthforge.core.errors import AnnotationError
 from synthforge.core.plugins import Plugins
@@ -206,7 +205,7 @@ def test_texture_coordinates_lead_back_to_the_landmarks(
 def test_who_it_is(plugins: Plugins, faces: list[Rendering]) -> None:
     values = found(plugins, "person", faces[0])
     assert sum(values["person"]["ancestry"].values()) == pytest.approx(1)
-    assert [age_in_years(age) for age in (-1 / 3, 0, 1 / 3, 2 / 3, 1)] == pytest.approx([0, 1, 10, 25, 90])
+    assert 0 <= values["age"] <= 90
     actions = found(plugins, "arkit", faces[1])["arkit"]
     assert len(actions) == 52
     assert actions["eyeWideLeft"] == pytest.approx(0.8)

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 
 from synthforge.core.camera import Camera
 from synthforge.core.records import Eyes, Known
 from synthforge.geometry.cameras import orbit_camera
 
-from ...heads.anny.head import ANCESTRIES, PHENOTYPES, AnnyHead, age_in_years
+from ...heads.anny.head import ANCESTRIES, PHENOTYPES, AnnyHead
 from ...heads.anny.landmarks import surface_points
+from .people.person import turn_of, years_of
 
 #: The mesh's eyeballs have a radius of 16.7 mm, real ones of 12. Turned by as much less, irises move as real ones do.
 EYE_TURN = 0.72
@@ -80,7 +80,7 @@ def known_of(eyes: Sequence[np.ndarray], sine: float, parameters: Mapping[str, A
     """What a scene's parameters say of the person. eyes: `EyeFronts` of one mesh, float64; sine: of the angle that the
     iris takes at the eye's centre; arkit: the names of the facial actions."""
     head = parameters["head"]
-    turned = Rotation.from_rotvec(np.float64(head["neck"])) * Rotation.from_rotvec(np.float64(head["head"]))
+    turned = turn_of(head)
     centre, gaze, radius = eyes
 
     def circles(part: float) -> np.ndarray:
@@ -94,7 +94,7 @@ def known_of(eyes: Sequence[np.ndarray], sine: float, parameters: Mapping[str, A
         eyes=Eyes(centre, gaze, circles(sine), circles(sine * parameters["eyes"]["pupil"])),
         arkit=dict(zip(arkit, map(float, head["expression"]), strict=True)),
         person={
-            "age_years": age_in_years(phenotype["age"]),
+            "age_years": years_of(phenotype["age"]),
             "gender": phenotype["gender"],
             "ancestry": {name: share / total for name, share in mixture.items()},
             "melanin": float(parameters["skin"]["melanin"]),

