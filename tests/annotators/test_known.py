@@ -13,6 +13,7 @@ from synthforge_plugins.annotators.irises import ellipse
 from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 from synthforge_plugins.generators.anny.generator import AnnyGenerator
+from synthforge_plugins.generators.anny.view import EYE_DROP, EYE_TURN
 
 from synthforge.core.errors import AnnotationError
 from synthforge.core.plugins import Plugins
@@ -118,7 +119,7 @@ def test_gaze_turns_by_what_was_asked(generator: AnnyGenerator, faces: list[Rend
     values |= {"neck": torch.zeros(1, 3), "head": torch.zeros(1, 3)}
     still = generator.head.eye_fronts(generator.head({**values, "gaze": torch.zeros(1, 2, 2)}).vertices).axis[0].numpy()
     axes = faces[1].known.eyes.gaze @ faces[1].known.head_rotation
-    asked = Rotation.from_euler("YX", [20.0, 6.0], degrees=True)
+    asked = Rotation.from_euler("YX", [EYE_TURN * np.radians(20.0), EYE_TURN * np.radians(6.0) + EYE_DROP])
     assert axes == pytest.approx(asked.apply(still), abs=0.004)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from synthforge.core.camera import Camera
 from synthforge.core.records import Eyes, Known
@@ -14,7 +15,7 @@ from synthforge.geometry.cameras import orbit_camera
 
 from ...heads.anny.head import ANCESTRIES, PHENOTYPES, AnnyHead
 from ...heads.anny.landmarks import surface_points
-from .people.person import turn_of, years_of
+from .people.person import years_of
 
 #: The mesh's eyeballs have a radius of 16.7 mm, real ones of 12. Turned by as much less, irises move as real ones do.
 EYE_TURN = 0.72
@@ -80,7 +81,7 @@ def known_of(eyes: Sequence[np.ndarray], sine: float, parameters: Mapping[str, A
     """What a scene's parameters say of the person. eyes: `EyeFronts` of one mesh, float64; sine: of the angle that the
     iris takes at the eye's centre; arkit: the names of the facial actions."""
     head = parameters["head"]
-    turned = turn_of(head)
+    turned = Rotation.from_rotvec(head["neck"]) * Rotation.from_rotvec(head["head"])
     centre, gaze, radius = eyes
 
     def circles(part: float) -> np.ndarray:
