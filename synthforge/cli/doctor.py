@@ -1,4 +1,4 @@
-"""`synthforge doctor`: what this machine can run, and what stands in the way."""
+"""`synthforge doctor`: what this machine can run, and what keeps it from more."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def examine() -> list[Finding]:
 @click.command(epilog="Example: synthforge doctor --json -")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the findings as JSON; - is stdout.")
 def command(json_file: Path | None) -> None:
-    """Say what this machine can run and what stands in the way. Exit code 1 when there is a problem."""
+    """Say what this machine can run and what keeps it from more. Exit code 1 when there is a problem."""
     findings = examine()
     if json_file is not None:
         rows: list[dict[str, Any]] = [vars(item) for item in findings]

@@ -78,7 +78,7 @@ def counted(config: Any, of: type | None = None) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """A value of a configuration as plain data: nested configurations by what counts of them."""
-    if hasattr(value, "reference"):  # a plugin that was bound (`core.references`): as it stands in the YAML
+    if hasattr(value, "reference"):  # a plugin that was bound (`core.references`): as the YAML gives it
         return value.reference
     if dataclasses.is_dataclass(value):
         return counted(value)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Bound:
     """A plugin that a configuration names, with its checked configuration; built at the first use and kept.
 
-    reference: as it stands in the YAML, a name or a mapping; where: file and YAML path for messages.
+    reference: as the YAML gives it, a name or a mapping; where: file and YAML path for messages.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Bound:
         return tuple(call(what, self.entry.files, self.config)) if self.entry.files else ()
 
     def having(self, **values: Any) -> Bound:
-        """The same plugin with values in place of some of its keys; `reference` stays what stands in the YAML."""
+        """The same plugin with values in place of some of its keys; `reference` stays as the YAML gives it."""
         return self.plugins.bind(self.kind, self.reference, where=self.where, **values)
 
 

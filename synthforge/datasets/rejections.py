@@ -56,7 +56,7 @@ def gather(root: Path, infos: Sequence[ShardSummary], applied: Sequence[Mapping[
         ]
         raise DataError(
             f"the filters rejected all {candidates} samples: {'; '.join(parts)}",
-            hint=f"Loosen them or change the generator. Every rejection stands in the markers {root}/shard-*.json.",
+            hint=f"Loosen them or change the generator. Every rejection is listed in the markers {root}/shard-*.json.",
         )
     data = b"".join(to_bytes(row) for row in rows)
     with replacing(root / REJECTIONS) as file:

@@ -141,7 +141,7 @@ def train(
     out = place(out_dir)
     built, references = build_tasks(config.tasks)
     tasks = {name: (task, references[name]) for name, task in built.items()}
-    # What is bound does not travel to other processes; and model.json says what stands in the YAML.
+    # What is bound does not travel to other processes; and model.json holds the keys as the YAML has them.
     config = dataclasses.replace(config, tasks=plain(config.tasks))
     job = _TrainJob(config, place(dataset_root), out, tasks, seed, dataset, initial)
     fabric = hardware.make_fabric(config.hardware, config.precision)

@@ -109,7 +109,7 @@ class ShardJob(Work):
                 scene = generator.sample_from(replace(origin, attempt=attempt))
             elif attempt and isinstance(generator, OriginGenerator):
                 scene = generator.sample_from(Origin(self.seed, index, attempt=attempt))
-            elif attempt:  # it knows no attempts: a seed that follows from both stands in the sample's record
+            elif attempt:  # it knows no attempts: the sample's record holds a seed that follows from both
                 seed = seed_sequence(self.seed, index, f"attempt {attempt}").generate_state(1, np.uint64)[0]
                 scene = generator.sample(int(seed >> np.uint64(1)), index)
             else:

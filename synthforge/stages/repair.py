@@ -108,7 +108,7 @@ def _remake(
 
 
 def _rejections(root: Path, manifest: Mapping[str, Any]) -> list[Damage]:
-    """Gather the record of what filters rejected again where it is damaged; it stands in the markers, too."""
+    """Gather the record of what filters rejected again where it is damaged; the markers hold it, too."""
     if not manifest.get("filters"):
         return []
     infos = [ShardSummary.of(read_marker(root, each["shard"]), each["marker_sha256"]) for each in manifest["shards"]]
