@@ -27,7 +27,7 @@ class SegmentationConfig:
 
     def __post_init__(self) -> None:
         if self.schema not in CLASS_SCHEMAS:
-            raise ValueError(f"schema: '{self.schema}' is none of {', '.join(sorted(CLASS_SCHEMAS))}")
+            raise ValueError(f"schema: '{self.schema}' is not one of {', '.join(sorted(CLASS_SCHEMAS))}")
 
 
 class SegmentationAnnotator(Annotator):

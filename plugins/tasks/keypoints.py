@@ -49,7 +49,7 @@ class KeypointsConfig:
 
     def __post_init__(self) -> None:
         if self.schema not in POINT_SCHEMAS:
-            raise ValueError(f"schema: '{self.schema}' is none of {', '.join(POINT_SCHEMAS)}")
+            raise ValueError(f"schema: '{self.schema}' is not one of {', '.join(POINT_SCHEMAS)}")
 
 
 class Keypoints(Task):

@@ -41,7 +41,7 @@ class SegmentationConfig:
 
     def __post_init__(self) -> None:
         if self.schema not in CLASS_SCHEMAS:
-            raise ValueError(f"schema: '{self.schema}' is none of {', '.join(CLASS_SCHEMAS)}")
+            raise ValueError(f"schema: '{self.schema}' is not one of {', '.join(CLASS_SCHEMAS)}")
 
 
 # Log-probability of a class that no class of the model's schema maps to; finite, so that interpolation stays finite.

@@ -86,7 +86,7 @@ class Key:
     def code(self, name: str) -> int:
         """The code of one of `choices`. Raises ValueError for another name."""
         if name not in self.choices:
-            raise ValueError(f"'{name}' is none of {self.range}")
+            raise ValueError(f"'{name}' is not one of {self.range}")
         return self.choices.index(name)
 
     def problem(self, value: Any, default: Any = None) -> str:
@@ -101,7 +101,7 @@ class Key:
             inside = value.values() if isinstance(value, dict) else value
             return next(filter(None, map(self.problem, inside)), "")
         if isinstance(value, str):
-            return f"'{value}' is none of {self.range}" if self.choices and value not in self.choices else ""
+            return f"'{value}' is not one of {self.range}" if self.choices and value not in self.choices else ""
         if isinstance(value, bool) or not isinstance(value, (int, float)) or self.holds(value):
             return ""
         if not math.isfinite(value):

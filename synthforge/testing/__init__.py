@@ -271,7 +271,7 @@ def check_benchmark(benchmark: Benchmark, split: str = "") -> None:
     assert not unknown, f"test_splits names {sorted(unknown)}, which `splits` lacks"
     if not split:
         split = next((each for each in benchmark.splits if _has_items(benchmark, each)), benchmark.splits[0])
-    assert split in benchmark.splits, f"'{split}' is none of {benchmark.splits}"
+    assert split in benchmark.splits, f"'{split}' is not one of {benchmark.splits}"
     items = _call(benchmark, "items", list, split)
     assert items, f"the split '{split}' is empty"
     assert [item.key for item in items] == [item.key for item in benchmark.items(split)], "items change their order"

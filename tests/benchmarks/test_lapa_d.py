@@ -86,5 +86,5 @@ def test_what_is_wrong_is_named(tree: Path) -> None:
     Image.fromarray(np.full((20, 40), 9, np.uint8)).save(item.annotation)
     with pytest.raises(DataError, match="its photograph 48 x 40"):
         bench(tree).load(item)
-    with pytest.raises(ConfigError, match="near: 'left' is none of bright, dark"):
+    with pytest.raises(ConfigError, match="near: 'left' is not one of bright, dark"):
         build_config(LapaDConfig, {"root": str(tree), "near": "left"})

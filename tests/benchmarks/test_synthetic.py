@@ -116,7 +116,7 @@ def test_figures_are_grouped_by_parameters_and_by_the_exact_pose(root: Path) -> 
 
 
 def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'pose' is none of keypoints, segmentation, depth"):
+    with pytest.raises(ConfigError, match="'pose' is not one of keypoints, segmentation, depth"):
         build_config(SyntheticConfig, {"root": str(root), "task": "pose"})
     with pytest.raises(DataError, match="has no flesh field") as caught:
         benchmark(root, field="flesh").items("all")

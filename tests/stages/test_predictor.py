@@ -46,9 +46,9 @@ def test_the_faces_it_learned_from_get_a_note_and_others_none() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"box": "guess"}, "x.box: 'guess' is none of truth, jitter, detector"),
+        ({"box": "guess"}, "x.box: 'guess' is not one of truth, jitter, detector"),
         ({"passes": 0}, "x.passes: 0 is out of range, which is 1 to 10"),
-        ({"align": {"kind": "spline"}}, "x.align.kind: 'spline' is none of offset, affine"),
+        ({"align": {"kind": "spline"}}, "x.align.kind: 'spline' is not one of offset, affine"),
         ({"align": {"fitt": 3}}, "Did you mean 'fit'"),
         ({"worst": -1}, "x.worst: -1 is out of range"),
     ],

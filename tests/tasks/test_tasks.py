@@ -58,7 +58,7 @@ def test_the_catalogue_builds_them_by_name() -> None:
     for name in ("keypoints", "segmentation", "depth", "normals"):
         task = plugins.build("task", {"name": name, "head": "light"})
         assert task.name == name
-    with pytest.raises(ConfigError, match="head: 'big' is none of paper, light"):
+    with pytest.raises(ConfigError, match="head: 'big' is not one of paper, light"):
         plugins.build("task", {"name": "depth", "head": "big"})
 
 

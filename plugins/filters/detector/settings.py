@@ -37,7 +37,7 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         known = [name for name, each in DETECTORS.items() if each.groups]
         if self.detector not in known:
-            raise ValueError(f"detector: '{self.detector}' is none of {', '.join(known)}")
+            raise ValueError(f"detector: '{self.detector}' is not one of {', '.join(known)}")
         if self.faces != "own" and not DETECTORS[self.detector].takes_boxes:
             raise ValueError(f"faces: must be 'own': {self.detector} finds its points together with the face")
 
