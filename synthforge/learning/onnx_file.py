@@ -1,0 +1,204 @@
+"""A model as one ONNX file that needs neither torch nor SynthForge: what to feed and what comes out is its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..core.errors import SynthForgeError, UserError
+from ..core.files import write_bytes
+from ..core.plugins import Plugins
+from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from ..core.storage import place
+from .model import WEIGHTS, FaceModel, load_model, to_size
+
+#: entry of the file's metadata that holds the description, as JSON
+METADATA = "synthforge"
+FORMAT = 1
+#: largest difference to torch, as a share of the largest value of an output (of 1 where that is smaller)
+TOLERANCE = 1e-4
+
+IMAGE = {
+    "layout": "(batch, 3, size, size) float32",
+    "colours": "RGB, sRGB as in the photograph, not linear",
+    "range": [0.0, 1.0],
+    "normalisation": "none: the network subtracts its own mean",
+}
+CROP = {
+    "box": "tight box of the landmarks, brows to chin: x0, y0, x1, y1 in pixels; pixel i covers [i, i + 1)",
+    "square": "same centre as the box; side = scale * max(x1 - x0, y1 - y0)",
+    "resampling": "triangle filter over each pixel's footprint, to 8 bits: Pillow's resize(BILINEAR, box=square)",
+    "outside": "black",
+}
+POINTS = "x, y in [0, 1] of the crop; pixels of the photograph are (left, top) of the square + side * (x, y)"
+MAP = "a value at each pixel of the crop, whose centres lie at (i + 0.5) / size"
+
+
+class _Graph(nn.Module):
+    """One answer a task, from one crop a size; tasks of a size share the encoder's pass."""
+
+    def __init__(self, model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> None:
+        super().__init__()
+        self.model, self.sizes = model, sizes
+
+    def forward(self, *crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        model, answers = self.model, []
+        for images, names in zip(crops, self.sizes.values(), strict=True):
+            features, reads = model.features_for(images, names)
+            for name in names:
+                task, info = model.tasks[name], model.adapter_info.get(name)
+                found = model.heads[name](features)
+                if info is not None:
+                    found = model.adapters[name](found, reads[name])
+                    found = task.shifted(found, info.lean) if any(info.lean) else found
+                answers.append(to_size(task, found, (images.shape[-2], images.shape[-1]))[task.output])
+        return tuple(answers)
+
+
+def export_onnx(
+    model_dir: Path | str, out: Path | str, *, tasks: Sequence[str] = (), plugins: Plugins | None = None
+) -> dict[str, Any]:
+    """Write a model folder's tasks, by default all, to the ONNX file `out`, and compare it with torch in onnxruntime.
+
+    One input a crop size, `crop160` say, with a free batch axis; one output a task, by its name. A fine-tuned task
+    answers through its label network, without the mirrored crop. Weights that half precision holds exactly are stored
+    so. Returns {"bytes", "sha256", "difference" (see `TOLERANCE`), "metadata"}. Raises UserError where the extra is
+    missing or the model lacks a task, SynthForgeError for a graph that does not answer as torch does.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch.onnx works through it
+    except ImportError as error:
+        raise UserError(
+            f"ONNX files need the package {error.name}, which is not installed", hint="pip install 'synthforge[onnx]'"
+        ) from error
+    model, out = load_model(model_dir, plugins=plugins), place(out)
+    for name in tasks:
+        if name not in model.tasks:
+            raise UserError(f"the model has no task '{name}'", hint=f"It has: {', '.join(model.tasks)}.")
+    sizes: dict[int, list[str]] = {}
+    for name in model.tasks:
+        if not tasks or name in tasks:
+            sizes.setdefault(model.size_of(name), []).append(name)
+    graph = _Graph(model, sizes).eval()
+    proto = _translated(graph)
+    _halve(proto)
+    weights = hashlib.sha256((place(model_dir) / WEIGHTS).read_bytes()).hexdigest()
+    metadata = _describe(model, sizes, weights)
+    onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata, ensure_ascii=False)})
+    proto.producer_name, proto.doc_string = "synthforge", "See the metadata entry 'synthforge' (JSON)."
+    onnx.checker.check_model(proto, full_check=True)
+    data = proto.SerializeToString()
+    difference = _difference(graph, onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]))
+    if not difference <= TOLERANCE:
+        raise SynthForgeError(
+            f"{model_dir}: onnxruntime's answers differ from torch's by {difference:.1e}; nothing was written",
+            hint="Report it with the versions of torch, onnx and onnxruntime.",
+        )
+    write_bytes(out, data)
+    return {
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "difference": difference,
+        "metadata": metadata,
+    }
+
+
+def _input(size: int) -> str:
+    return f"crop{size}"
+
+
+def _pictures(sizes: Mapping[int, Sequence[str]], count: int) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.rand(count, 3, size, size, generator=generator) for size in sizes)
+
+
+def _translated(graph: _Graph) -> Any:
+    with torch.no_grad():
+        graph(*_pictures(graph.sizes, 1))  # fills caches (`losses`), which must not keep what the exporter traces with
+    batch = torch.export.Dim("batch", min=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own, of calls it makes itself
+        # its optimiser folds normalisation into weights, which half precision then no longer holds exactly
+        program = torch.onnx.export(
+            graph,
+            _pictures(graph.sizes, 2),
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+            dynamic_shapes=(tuple({0: batch} for _ in graph.sizes),),
+            input_names=[_input(size) for size in graph.sizes],
+            output_names=[name for names in graph.sizes.values() for name in names],
+        )
+    assert program is not None  # only the older exporter gives none
+    return program.model_proto
+
+
+def _halve(proto: Any) -> None:
+    """Store weights in half precision where that loses nothing, as of shipped models; they are computed in single."""
+    import onnx
+
+    casts = []
+    for weight in proto.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT:
+            continue
+        value = onnx.numpy_helper.to_array(weight)
+        with np.errstate(over="ignore"):
+            half = value.astype(np.float16)
+        if value.size > 1 and np.array_equal(half.astype(np.float32), value):
+            casts.append(onnx.helper.make_node("Cast", [f"{weight.name}.half"], [weight.name], to=weight.data_type))
+            weight.CopyFrom(onnx.numpy_helper.from_array(half, f"{weight.name}.half"))
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend([*casts, *nodes])
+    stored = {cast.output[0] for cast in casts}
+    kept = [value for value in proto.graph.value_info if value.name not in stored]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(kept)
+
+
+def _describe(model: FaceModel, sizes: Mapping[int, Sequence[str]], weights: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "image": IMAGE,
+        "crop": {**CROP, "scale": model.crop_scale},
+        "inputs": [{"name": _input(size), "size": size} for size in sizes],
+        "tasks": {name: _describe_task(model, name, size) for size, names in sizes.items() for name in names},
+        "weights_sha256": weights,
+        "licences": dict(model.info.get("licences", {})),
+        "photographs_seen": [str(item.get("benchmark", "?")) for item in model.info.get("real_data", [])]
+        + [info.benchmark for info in model.adapter_info.values() if info.benchmark],
+    }
+
+
+def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
+    task, schema = model.tasks[name], model.schema(name)
+    classes, points = CLASS_SCHEMAS.get(schema), POINT_SCHEMAS.get(schema)
+    told: dict[str, Any] = {"input": _input(size), "output": name, "schema": schema}
+    told["meaning"] = task.meaning or (f"score of each class of {schema}, the largest wins" if classes else "")
+    told["unit"] = "" if classes else "share of the crop" if points else task.unit
+    told["frame"] = MAP if task.output in task.maps else POINTS if points else ""
+    told["mean_with_mirrored_crop"] = name in model.mirrored
+    if classes:
+        told["classes"] = list(classes.classes)
+    if points:
+        told["mirror"] = list(points.mirror)
+    return told
+
+
+def _difference(graph: _Graph, session: Any) -> float:
+    crops = _pictures(graph.sizes, 3)  # another batch than the graph was traced with
+    with torch.no_grad():
+        wanted = [answer.numpy() for answer in graph(*crops)]
+    feed = {_input(size): crop.numpy() for size, crop in zip(graph.sizes, crops, strict=True)}
+    found = session.run(None, feed)
+    return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in zip(found, wanted, strict=True))
