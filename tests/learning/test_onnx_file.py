@@ -1,0 +1,161 @@
+"""ONNX files: onnxruntime answers as torch does, and the metadata is enough to use one without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from blobs import BlobBenchmark, Blobs, tiny
+from click.testing import CliRunner
+
+import synthforge as sf
+from synthforge.cli.main import cli
+from synthforge.core.errors import UserError
+from synthforge.core.schemas import POINT_SCHEMAS
+from synthforge.core.shipped import find_model
+from synthforge.datasets import crops
+from synthforge.learning import model as learning
+from synthforge.learning.config import FinetuneConfig, SelfSupervisionConfig
+from synthforge.learning.finetune import finetune
+from synthforge.learning.onnx_file import export_onnx
+from synthforge.learning.train import train
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "docs" / "examples" / "onnx_points.py"
+BLOCKED = "import runpy, sys; sys.modules['torch'] = sys.modules['synthforge'] = None; sys.argv = sys.argv[1:]; "
+
+
+def export(*line: str) -> dict[str, Any]:
+    found = CliRunner().invoke(cli, ["export", *line, "--json", "-"])
+    assert found.exit_code == 0, found.output
+    told: dict[str, Any] = json.loads(found.stdout)["onnx"]
+    return told
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("onnx") / "face.onnx"
+    export("face", "--onnx", str(file))
+    return file
+
+
+def differences(file: Path, folder: Path, crops_of: dict[int, torch.Tensor]) -> dict[str, float]:
+    """Largest difference of each output to the model's own prediction, one look without mirroring."""
+    session, model = onnxruntime.InferenceSession(str(file)), learning.load_model(folder)
+    tasks = json.loads(session.get_modelmeta().custom_metadata_map["synthforge"])["tasks"]
+    found = session.run(list(tasks), {f"crop{size}": images.numpy() for size, images in crops_of.items()})
+    gaps = {}
+    for (name, told), values in zip(tasks.items(), found, strict=True):
+        images = crops_of[int(told["input"].removeprefix("crop"))]
+        wanted = model.predict(images, flip=False, tasks=[name])[name][model.tasks[name].output].numpy()
+        assert values.shape == wanted.shape
+        gaps[name] = float(np.abs(values - wanted).max() / max(1.0, np.abs(wanted).max()))
+    return gaps
+
+
+def test_answers_are_those_of_torch(face: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On noise and on rendered faces, in batches the graph was not traced with."""
+    monkeypatch.setattr(learning, "native_bf16", lambda kind: False)
+    generator = torch.Generator().manual_seed(3)
+    noise = {size: torch.rand(3, 3, size, size, generator=generator) for size in (160, 112)}
+    rendered: dict[int, list[torch.Tensor]] = {160: [], 112: []}
+    for index in range(2):
+        made = sf.sample("anny", seed=5, index=index, resolution=192)
+        square = crops.square_box(crops.tight_box(made.annotations["landmarks2d"]), 1.3)
+        for size, images in rendered.items():
+            images.append(torch.from_numpy(crops.crop(made.image, square, size)[0]).permute(2, 0, 1) / 255)
+    for batch in (noise, {size: torch.stack(images) for size, images in rendered.items()}):
+        gaps = differences(face, find_model("face"), batch)
+        assert list(gaps) == ["keypoints", "segmentation", "depth"]
+        assert max(gaps.values()) < 1e-4, gaps
+    assert face.stat().st_size < 15_000_000
+
+
+def test_the_metadata_says_what_to_feed_and_what_comes_out(face: Path) -> None:
+    session = onnxruntime.InferenceSession(str(face))
+    told = json.loads(session.get_modelmeta().custom_metadata_map["synthforge"])
+    described = json.loads((find_model("face") / "model.json").read_text())
+    assert told["weights_sha256"] == described["sha256"]["model.safetensors"]
+    assert told["crop"]["scale"] == described["crop_scale"]
+    assert told["licences"] == described["licences"]
+    assert {given["name"]: given["size"] for given in told["inputs"]} == {"crop160": 160, "crop112": 112}
+    assert [given.shape[1:] for given in session.get_inputs()] == [[3, 160, 160], [3, 112, 112]]
+    assert all(isinstance(given.shape[0], str) for given in session.get_inputs())
+    assert told["tasks"]["keypoints"]["mirror"] == list(POINT_SCHEMAS["ibug68"].mirror)
+    assert len(told["tasks"]["segmentation"]["classes"]) == 29
+    assert told["photographs_seen"] == []
+    assert "metres" in told["tasks"]["depth"]["meaning"]
+
+
+@pytest.mark.parametrize("box", [(170.0, 70.0, 275.0, 190.0), (-30.5, 20.0, 80.0, 130.0)])
+def test_the_example_needs_no_torch(face: Path, box: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And finds the points that the model does, on a face and over the edge of the photograph."""
+    monkeypatch.setattr(learning, "native_bf16", lambda kind: False)
+    photograph = ROOT / "docs" / "images" / "astronaut.jpg"
+    code = f"{BLOCKED}runpy.run_path({str(EXAMPLE)!r}, run_name='__main__')"
+    line = [sys.executable, "-c", code, str(EXAMPLE), str(face), str(photograph), *map(str, box)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    x0, y0, x1, y1 = box
+    wanted = sf.load_model("face", passes=1, flip=False)(photograph, [(x0, y0, x1, y1)])[0].points
+    np.testing.assert_allclose(np.array(json.loads(done.stdout)), wanted, atol=0.01)
+
+
+def test_the_example_is_short() -> None:
+    """And the page shows it as it is."""
+    code = EXAMPLE.read_text()
+    assert len(code.splitlines()) <= 42
+    assert code in (ROOT / "docs" / "onnx.md").read_text()
+
+
+def test_a_label_fine_tuned_model_answers_through_its_label_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "native_bf16", lambda kind: False)
+    train(tiny(max_steps=2, self_supervision=SelfSupervisionConfig(weight=0.0)), "", tmp_path / "m", dataset=Blobs(8))
+    finetune(FinetuneConfig(epochs=1, batch_size=4), tmp_path / "m", BlobBenchmark(), tmp_path / "tuned")
+    model = learning.load_model(tmp_path / "tuned")
+    task = next(iter(model.adapter_info))
+    told = export(str(tmp_path / "tuned"), "--onnx", str(tmp_path / "t.onnx"), "--task", task)
+    assert list(told["metadata"]["tasks"]) == [task]
+    assert told["metadata"]["photographs_seen"]
+    size = model.size_of(task)
+    images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(1))
+    assert differences(tmp_path / "t.onnx", tmp_path / "tuned", {size: images})[task] < 1e-4
+    key = model.tasks[task].output
+    own, adapted = (model.predict(images, adapted=a, flip=False)[task][key] for a in (False, True))
+    assert own.shape != adapted.shape or float((own - adapted).abs().max()) > 1e-4  # the check above could fail
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (["face"], "--onnx FILE"),
+        (["face", "--out", "x", "--task", "depth"], "--task"),
+        (["face", "--onnx", "x.onnx", "--task", "smile"], "no task 'smile'"),
+        (["nobody", "--onnx", "x.onnx"], "nobody"),
+    ],
+)
+def test_wrong_lines_are_refused(line: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        CliRunner().invoke(cli, ["export", *line], catch_exceptions=False)
+    assert said in f"{caught.value.message} {caught.value.hint}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="onnxruntime") as caught:
+        export_onnx(find_model("face"), tmp_path / "x.onnx")
+    assert "synthforge[onnx]" in str(caught.value.hint)
