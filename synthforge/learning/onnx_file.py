@@ -140,7 +140,14 @@ def _translated(graph: _Graph) -> Any:
             output_names=[name for names in graph.sizes.values() for name in names],
         )
     assert program is not None  # only the older exporter gives none
-    return program.model_proto
+    proto = program.model_proto
+    # the exporter quietly keeps the batch it traced where a network reads it as a Python number
+    if not all(given.type.tensor_type.shape.dim[0].dim_param for given in proto.graph.input):
+        names = ", ".join(name for names in graph.sizes.values() for name in names)
+        raise SynthForgeError(
+            f"the network of {names} fixes the size of the batch", hint="Its forward() takes len() of a tensor."
+        )
+    return proto
 
 
 def _halve(proto: Any) -> None:

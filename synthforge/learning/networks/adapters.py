@@ -75,7 +75,9 @@ class PointAdapter(nn.Module):
         if self.same:
             stacks = [resize(heatmaps, (each.shape[-2], each.shape[-1])) + each for each in stacks]
         found = point_prediction(stacks)
-        shift = self.shape(4.0 * (points - 0.5).flatten(1)).view(len(points), -1, 2).float()
+        shift = (
+            self.shape(4.0 * (points - 0.5).flatten(1)).unflatten(1, (-1, 2)).float()
+        )  # len() would fix the batch of an export
         return {**found, "points": found["points"] + shift, "stacks": found["stacks"] + shift[:, None]}
 
 
