@@ -75,9 +75,8 @@ class PointAdapter(nn.Module):
         if self.same:
             stacks = [resize(heatmaps, (each.shape[-2], each.shape[-1])) + each for each in stacks]
         found = point_prediction(stacks)
-        shift = (
-            self.shape(4.0 * (points - 0.5).flatten(1)).unflatten(1, (-1, 2)).float()
-        )  # len() would fix the batch of an export
+        # not view(len(points), ...): that would fix the size of the batch in an exported graph
+        shift = self.shape(4.0 * (points - 0.5).flatten(1)).unflatten(1, (-1, 2)).float()
         return {**found, "points": found["points"] + shift, "stacks": found["stacks"] + shift[:, None]}
 
 
