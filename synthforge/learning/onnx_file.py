@@ -69,8 +69,8 @@ def export_onnx(
     """Write a model folder's tasks, by default all, to the ONNX file `out`, and compare it with torch in onnxruntime.
 
     One input a crop size, `crop160` say, with a free batch axis; one output a task, by its name. A fine-tuned task
-    answers through its label network, without the mirrored crop. Weights that half precision holds exactly are stored
-    so. Returns {"bytes", "sha256", "difference" (see `TOLERANCE`), "metadata"}. Raises UserError where the extra is
+    answers through its label network. The mirrored crop and a second look are left out. Weights that half precision
+    holds exactly are stored so. Returns {"bytes", "sha256", "difference" (see `TOLERANCE`), "metadata"}. Raises UserError where the extra is
     missing or the model lacks a task, SynthForgeError for a graph that does not answer as torch does.
     """
     try:
@@ -195,6 +195,7 @@ def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     told["unit"] = "" if classes else "share of the crop" if points else task.unit
     told["frame"] = MAP if task.output in task.maps else POINTS if points else ""
     told["mean_with_mirrored_crop"] = name in model.mirrored
+    told["second_look_left_out"] = bool(model.looks_for(name))
     if classes:
         told["classes"] = list(classes.classes)
     if points:
