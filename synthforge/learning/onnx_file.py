@@ -72,7 +72,8 @@ def export_onnx(
     answers through its label network. The mirrored crop and a second look are left out. Weights that half precision
     holds exactly are stored so. Returns {"bytes", "sha256", "difference" (see `TOLERANCE`), "metadata"}.
 
-    Raises UserError where the extra is missing or the model lacks a task, SynthForgeError for a graph that does not answer as torch does.
+    Raises UserError where the extra is missing or the model lacks a task, SynthForgeError for a graph that does not
+    answer as torch does.
     """
     try:
         import onnx
