@@ -34,7 +34,7 @@ def folder(request: pytest.FixtureRequest) -> str:
     if request.param != "faulty":
         return f"{found}/run"
     found.every = 2
-    return "faulty://box/run"
+    return "faulty://box/locks"
 
 
 def test_a_second_run_is_refused_and_the_first_named(folder: str) -> None:
