@@ -11,7 +11,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import distributions
@@ -53,18 +54,29 @@ class Source:
         """
         if os.environ.get("SYNTHFORGE_TRACE_PLUGINS") == "1":
             print(f"synthforge: loading plugin {self.origin} ({self.distribution})", file=sys.stderr, flush=True)
-        leave, process = os._exit, os.getpid()
-
-        def refuse(status: int) -> NoReturn:
-            if os.getpid() != process:  # a process that it forked
-                leave(status)
-            raise HardExit(status)
-
-        os._exit = refuse
-        try:
+        with _staying():
             return self.load()
-        finally:
-            os._exit = leave
+
+
+@contextmanager
+def _staying() -> Iterator[None]:
+    """A plugin's code that must not end the process: `os._exit` raises HardExit, odd exceptions a PluginError."""
+    leave, process = os._exit, os.getpid()
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:  # a process that it forked
+            leave(status)
+        raise HardExit(status)
+
+    os._exit = refuse
+    try:
+        yield
+    except (Exception, SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise PluginError(f"it raises {type(error).__name__}: {error}") from error
+    finally:
+        os._exit = leave
 
 
 @dataclass(frozen=True)
@@ -137,7 +149,8 @@ def offers(module: Any) -> list[Offer]:
     for name in hookspecs.HOOKS:
         hook = getattr(manager.hook, f"register_{name}")
         hooks += len(hook.get_hookimpls())
-        hook(register=lambda *given, name=name, **options: found.append(Offer(name, given, options)))
+        with _staying():
+            hook(register=lambda *given, name=name, **options: found.append(Offer(name, given, options)))
     if not hooks:
         raise PluginError("it has no hook (a function `register_generators(register)` marked @hookimpl, or the like)")
     return found

@@ -140,3 +140,23 @@ def test_the_manual_explains_every_hook_and_every_argument_of_register() -> None
         assert f"| `register_{name}` |" in manual, name
     for name in list(inspect.signature(Register.__call__).parameters)[1:]:
         assert f"| `{name}` |" in manual, name
+
+
+HOOK = "import os, sys\nfrom synthforge.core.hookspecs import hookimpl\n@hookimpl\ndef register_filters(register): "
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise GeneratorExit", "it raises GeneratorExit"),
+        ("class Odd(BaseException): ...\nraise Odd('why')", "it raises Odd: why"),
+        ("import os; os._exit(0)", r"os\._exit\(0\)"),
+        (HOOK + "os._exit(4)", r"os\._exit\(4\)"),
+        (HOOK + "sys.exit(4)", r"sys\.exit\(4\)"),
+    ],
+)
+def test_whatever_a_plugin_does_to_leave_is_told(code: str, said: str, tmp_path: Path) -> None:
+    """At import and in its hooks alike, and the process goes on."""
+    (tmp_path / "leaves.py").write_text(code + "\n")
+    with pytest.raises(PluginError, match=said):
+        load_plugins(["./leaves.py"], base=tmp_path, strict=True)
