@@ -11,7 +11,7 @@ from .common import PLACE, say, write_json_to
 
 
 @click.command(
-    epilog="Examples: synthforge export runs/shipped/model --out models/mine --evaluation runs/shipped/zero_shot; "
+    epilog="Example: synthforge export runs/shipped/model --out models/mine --evaluation runs/shipped/zero_shot, or: "
     "synthforge export face --onnx face.onnx"
 )
 @click.argument("model")

@@ -68,7 +68,7 @@ def export_onnx(
 ) -> dict[str, Any]:
     """Write a model folder's tasks, by default all, to the ONNX file `out`, and compare it with torch in onnxruntime.
 
-    One input a crop size, `crop160` say, with a free batch axis; one output a task, by its name. A fine-tuned task
+    One input a crop size ("crop160", say) with a free batch axis; one output a task, by its name. A fine-tuned task
     answers through its label network. The mirrored crop and a second look are left out. Weights that half precision
     holds exactly are stored so. Returns {"bytes", "sha256", "difference" (see `TOLERANCE`), "metadata"}.
 

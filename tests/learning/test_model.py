@@ -164,7 +164,7 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
         ({"network": {"backbone": "${oc.env:HOME}"}}, r"backbone: there is no '\$\{oc.env:HOME\}'"),
         ({"network": {"channels": 10**9}}, "channels: [0-9,]+ is out of range"),
         ({"network": {"backbone": "timm", "model": "xyzzy"}}, "network.model: timm has no model 'xyzzy'"),
-        ({"tasks": [{"name": "keypoints", "loss": "l3"}]}, r"tasks\[0\].loss: 'l3' is none of"),
+        ({"tasks": [{"name": "keypoints", "loss": "l3"}]}, r"tasks\[0\].loss: 'l3' is not one of"),
         ({"network": 3}, "is not the description of a model"),
         ({"tasks": [{"name": "keypoints", "head": "light", "width": 4096}]}, "it asks for [0-9,]+ parameters"),
         ({"adapters": {"hair": {"schema": "ibug68", "with_features": True}}}, "'hair' is missing"),
