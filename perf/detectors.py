@@ -7,11 +7,11 @@
 A check, never a label. Detection rate by |yaw| (exact, from the points in space): a face is found when a calibrated box
 overlaps the tight box of its landmarks by an IoU of 0.3. Points: mtcnn's five, and dlib's 68 where the package
 `face_recognition_models` is there (its predictor learned from 300W's training photographs, not for commercial use; so
-it is no dependency). Distances are in % of the distance of the outer eye corners, the mean and, behind it, how long the
-mean offset vector is: that part is convention or bias, the rest differs from face to face. --photographs names a folder
-of 300W: the same on annotated training photographs, without which the distances mean little. --clear: only renders of
-whose points on brows, eyes, nose and mouth hardly any is hidden: detectors of whole faces miss
-masked ones, which renders are meant to have.
+it is no dependency). Distances are in % of the distance of the outer eye corners: their mean and, behind it, the length
+of the mean offset vector. That length is convention or bias; the rest differs from face to face. --photographs names a
+folder of 300W: the same on annotated training photographs, without which the distances mean little. --clear: only
+renders with hardly any hidden point on brows, eyes, nose and mouth. Detectors of whole faces miss masked ones, which
+renders are meant to have.
 """
 
 from __future__ import annotations

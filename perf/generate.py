@@ -2,9 +2,9 @@
 
     python perf/generate.py [--resolution 256] [--samples 400] [--workers 2] [--json FILE]
 
-Two measurements in one run: the real command with `workers` processes (its rate counts from the first shards to the
-last, so start-up and one-time builds are left out), and one process alone with a clock around each part. The published
-peer is the paper's generator: about 4 images/s on one V100.
+Two measurements in one run: the real command with `workers` processes, and one process alone with a clock around each
+part. The rate of the command counts from the first shards to the last, so start-up and one-time builds are left out.
+The published peer is the paper's generator: about 4 images/s on one V100.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python perf/generate_anny.py [--size 256] [--count 64] [--repeats 5] [--features]
 
-Prints, per image: the time to draw a scene's parameters, each stage of rendering, and their sum (the best of several
-repeats, CPU time of this one thread, so that other load on the machine counts little). The last line is a yardstick:
-what the same core does in single-precision matrix products at that moment. With --features: the time with everything
-on over the time with one feature off, feature by feature, on the same scenes in one run.
+Prints, per image: the time to draw a scene's parameters, each stage of rendering, and their sum. Each is the best of
+several repeats, in CPU time of this one thread, so that other load on the machine counts little. The last line is a
+reference: what the same core does in single-precision matrix products at that moment. With --features: the time with
+everything on over the time with one feature off, feature by feature, on the same scenes in one run.
 """
 
 from __future__ import annotations

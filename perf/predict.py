@@ -4,11 +4,11 @@
     python perf/predict.py MODEL --batch 1 8 --json speed.json
     python perf/predict.py MODEL --no-flip --float32    without the mirrored crop; as where bf16 is not native
 
-MODEL is a model folder or a shipped name. All tasks come from one network; `predict` adds what `synthforge predict`
-does to a face besides: the crop, and landmarks, classes and depth mapped back to a photograph whose crop is twice as
-large as the network's input. They take turns in one run, so that a busy machine slows all alike; figures are the median
-of the rounds, in images a second of processor time (and of wall time). The ratio is ours over ResNet-18: above 1 is
-faster.
+MODEL is a model folder or a shipped name. All tasks come from one network. `predict` adds what else `synthforge
+predict` does to a face: the crop, and landmarks, classes and depth mapped back to the photograph. That photograph's
+crop is twice as large as the network's input. They take turns in one run, so that a busy machine slows all alike.
+Figures are the median of the rounds, in images a second of processor time (and of wall time). The ratio is ours over
+ResNet-18: above 1 is faster.
 """
 
 from __future__ import annotations

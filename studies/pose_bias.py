@@ -3,10 +3,10 @@
     python studies/pose_bias.py models/face DIR --count 1400          DIR: a folder of 300W (afw/, helen/, lfpw/)
 
 On training faces of 300W (split `train`: none of its validation faces). For each point of the right half of the face,
-left ones counted as their mirror images: the mean of annotation minus prediction after the shift common to all points,
-and its slope over the sines of yaw and pitch, as the millimetres by which the point seems to stand too far back (outer
-eye corners 85.5 mm apart). For the jaw: mean distance along and across the annotated contour, % of the distance of the
-outer eye corners. Last the principal components of all differences.
+left ones counted as their mirror images: the mean of annotation minus prediction after the shift common to all points.
+Then its slope over the sines of yaw and pitch, as millimetres by which the point seems to lie too far back. Millimetres
+take the outer eye corners as 85.5 mm apart. For the jaw: mean distance along and across the annotated contour, % of the
+distance of the outer eye corners. Last the principal components of all differences.
 """
 
 from __future__ import annotations

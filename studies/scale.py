@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python studies/scale.py          # writes docs/scale.json; then python docs/tables.py
 
-Measured: bytes of a sample of the default generator with all labels, and time and memory to open an index of a million
-entries, whose tars are empty files of the right size. docs/scale.md is computed from it (`docs/tables.py`).
+Measured: bytes of a sample of the default generator with all labels, and time and memory to open an index. The index
+has a million entries, whose tars are empty files of the right size. docs/scale.md is computed from it
+(`docs/tables.py`).
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
     python studies/second_look.py models/face OUT --faces 3000 --minutes 10     CPU minutes a network
     python studies/second_look.py models/face OUT --score DIR                   DIR: a folder of 300W (helen/, lfpw/)
 
-The first call renders faces of 512 pixels, fills most of the picture with them, trains one network for both eyes and
-one for the mouth on patches of them (`synthforge.learning.looks`), and writes the model with its second look to
-OUT/model. It goes on where it stopped. The encoders start as the model's own. Nothing real is read.
+The first call renders pictures of 512 pixels, most of each filled by its face. On patches of them it trains one network
+for both eyes and one for the mouth (`synthforge.learning.looks`). It writes the model with its second look to
+OUT/model, and resumes where it stopped. The encoders start as the model's own. Nothing real is read.
 
-The second call scores training photographs of 300W, every sixth of helen/trainset and lfpw/trainset, with and
-without the second look: NME by region in % of the distance of the outer eye corners, raw and with one constant offset
-a landmark (fitted on one half, scored on the other, mean of 8 splits), and the paired bootstrap interval.
+The second call scores training photographs of 300W, every sixth of helen/trainset and lfpw/trainset, with and without
+the second look. It prints NME by region in % of the distance of the outer eye corners, raw and with one constant offset
+a landmark, and the paired bootstrap interval. Offsets are fitted on one half and scored on the other, mean of 8 splits.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def load_model(
     model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
     passes: number of crops, each further one around the face found. input_size: pixels of a crop, 0 for each task's
     own. flip: mean with the mirrored crop, None as the model says. detector: name of a face detector, empty for the
-    default one. plugins: files or modules to load as well.
+    default one. device: as torch names it, `cpu` or `cuda:0`. plugins: files or modules to load as well.
 
     Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
     """
@@ -119,7 +119,11 @@ def sample(
 
 
 def open_dataset(folder: str | Path, fields: Sequence[str] | None = None, *, skip_damaged: bool = False) -> Dataset:
-    """A finished dataset as a torch `Dataset`, see `datasets.tensors.Dataset`. Raises DataError when it is none."""
+    """A finished dataset as a torch `Dataset`, see `datasets.tensors.Dataset`.
+
+    fields: names to read, None for all that can be batched. skip_damaged: give the next sound sample instead of
+    raising. Raises DataError for a folder that holds no finished dataset.
+    """
     return Dataset(folder, fields, skip_damaged=skip_damaged)
 
 
@@ -136,9 +140,9 @@ def generate(
 ) -> Dataset:
     """Render and annotate a dataset into the folder `out`, and open it.
 
-    annotators: None for those the stage has by default; options: further keys of the stage, such as `filters`,
-    `workers`, `shard_size`. Raises ConfigError and PluginError
-    for a wrong name or key, DataError for a folder that something else made.
+    resolution: pixels a side; annotators: None for those the stage has by default; options: further keys of the stage,
+    such as `filters`, `workers`, `shard_size`. Raises ConfigError and PluginError for a wrong name or key, DataError
+    for a folder that something else made.
     """
     values = {"generator": generator, "samples": samples, "resolution": resolution, **_chosen(annotators=annotators)}
     return Dataset(_run("generate", out, {**values, **options}, seed, plugins))
@@ -237,7 +241,7 @@ def _pipeline(kind: str, values: Mapping[str, Any], seed: int, plugins: Sequence
 
 
 def _run(kind: str, out: str | Path, values: Mapping[str, Any], seed: int, plugins: Sequence[str]) -> Path:
-    """Run one stage into a folder; what it says goes nowhere, its progress bar to stderr."""
+    """Run one stage into a folder; its messages are dropped, its progress bar goes to stderr."""
     pipeline = _pipeline(kind, values, seed, plugins)
     folder = place(out)
     run_pipeline(pipeline, folder, say=lambda text: None, folders={kind: folder})

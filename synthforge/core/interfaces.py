@@ -160,6 +160,7 @@ class Benchmark(Guarded, ABC):
     """A real dataset: where its faces lie, what its labels mean, how it is cropped and scored.
 
     - task: name of the task it scores; schema: name of its point or class schema;
+    - splits: names that `items` takes; published: figures of papers, shown beside ours in reports;
     - test_splits: splits that nothing may learn from;
     - crop_scale: side of the square crop given to a network, in units of the box's larger side;
     - stand_in: empty, or what replaces the real photographs; every report repeats it;

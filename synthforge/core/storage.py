@@ -42,7 +42,7 @@ _BUFFER = 8 << 20  # bytes that one request brings when an object is read from i
 
 
 def is_url(text: object) -> bool:
-    """Whether a text is a URL; a path is none."""
+    """Whether a text is a URL rather than a path on this machine."""
     return isinstance(text, str) and _URL.match(text) is not None
 
 

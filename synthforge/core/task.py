@@ -62,7 +62,7 @@ class Task(Guarded, ABC):
 
     #: the dataset fields it learns from: the first must be there, the others add to it
     fields: tuple[str, ...]
-    #: of its loss among the tasks'
+    #: factor of its loss in the sum over all tasks; where factors are learned, the one they start from
     weight: float = 1.0
     #: name of the point or class schema of its values, empty for neither
     schema: str = ""

@@ -235,7 +235,7 @@ def check_version(record: Mapping[str, Any]) -> None:
 
 
 def fields_from_json(records: Sequence[Mapping[str, Any]]) -> tuple[Field, ...]:
-    """Field descriptions as markers and manifests hold them; raises when they are none."""
+    """Field descriptions as markers and manifests hold them; raises ValueError for records that describe no fields."""
     fields = tuple(Field(**record) for record in records)
     if not all(isinstance(text, str) for item in fields for text in dataclasses.astuple(item)):
         raise ValueError("a field is not described in words")

@@ -1,4 +1,4 @@
-"""What training can be told. Defaults are the paper's numbers; a laptop's stand in its YAML. Imports no torch."""
+"""The configuration of training. Defaults are the paper's numbers; a laptop's stand in its YAML. Imports no torch."""
 
 from __future__ import annotations
 

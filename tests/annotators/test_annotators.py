@@ -29,8 +29,10 @@ def annotate(plugins: Plugins, reference: object, rendering: Rendering) -> dict[
 
 
 def hits(rendering: Rendering) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where each pixel's ray meets the ball: world points (H,W,3), z depth (H,W), and where there is a hit well
-    inside the outline (the mesh lies a little within the ball)."""
+    """Where each pixel's ray meets the ball: world points (H,W,3), z depth (H,W), and whether well inside the outline.
+
+    The mesh lies a little within the ball.
+    """
     camera = rendering.camera
     x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     along = camera.unproject(np.stack([x, y], -1), 1.0) - camera.position  # per metre of z

@@ -13,7 +13,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-CODE = [path for folder in ("synthforge", "plugins") for path in sorted((ROOT / folder).rglob("*.py"))]
+CODE = [
+    path
+    for folder in ("synthforge", "plugins", "perf", "studies", "tests")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 MOST = 30
 
 

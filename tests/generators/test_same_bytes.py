@@ -1,8 +1,8 @@
 """Same seed, same bytes as before: what every generator makes is held against digests stored beside this file.
 
-What is drawn must be equal bit for bit on every machine. What follows from it (NumPy's exp and sin differ in their last
-bit between kinds of processor), pictures and annotations must be so on the kind of machine and the versions that the
-digests were stored with; elsewhere parameters must agree to nine digits, and small copies of the rest within `_NEAR`.
+What is drawn must be equal bit for bit on every machine. What follows from it, pictures and annotations must be so on
+the kind of machine and the versions that the digests were stored with. NumPy's exp and sin differ in their last bit
+between kinds of processor. Elsewhere parameters must agree to nine digits, and small copies of the rest within `_NEAR`.
 After a change that is meant to move bytes: `python tests/generators/test_same_bytes.py`, and say so in CHANGELOG.md.
 """
 

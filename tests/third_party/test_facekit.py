@@ -1,5 +1,7 @@
-"""Schemas, a mapping, a benchmark, an asset, a policy, a backbone and a detector of a third party, through a pipeline
-and the commands without a line of the engine that knows them."""
+"""Third-party schemas, mapping, benchmark, asset, policy, backbone and detector, through a pipeline and the commands.
+
+No line of the engine knows them.
+"""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def write_alignment(path: str | Path, affine: Affine) -> None:
 
 
 def read_alignment(path: str | Path) -> Affine:
-    """A map written by `write_alignment`. Raises: AssetError if it is none."""
+    """A map written by `write_alignment`. Raises: AssetError for any other file."""
     hint = "It has the keys matrix (3x3) and offset (3)."
     with boundary(path, "an alignment", hint=hint, error=AssetError):
         data = read_json(Path(path))

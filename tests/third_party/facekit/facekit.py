@@ -1,5 +1,8 @@
-"""A package of someone else with everything of its own: a schema of 98 points, eight classes and their mapping, a
-generator, a benchmark with its test split and stand-in, a licensed file, a policy, a backbone and a face detector."""
+"""A third-party package with everything of its own.
+
+Labels: a schema of 98 points, eight classes and their mapping. Plugins: a generator, a benchmark with its test split
+and stand-in, a licensed file, a policy, a backbone and a face detector.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A plugin package of someone else: the task `headpose`, the annotator that labels it, and a benchmark that scores it.
+"""A third-party plugin package: the task `headpose`, the annotator that labels it, and a benchmark that scores it.
 
-A rotation (3,3) takes directions of the head (x to the subject's left, y up, z out of the face) to those of the camera
-(x right, y down, z into the picture).
+A rotation (3,3) takes directions in the head's frame to the camera's. Head: x to the subject's left, y up, z out of the
+face. Camera: x right, y down, z into the picture.
 """
 
 from __future__ import annotations
