@@ -5,27 +5,19 @@ from __future__ import annotations
 import keyword
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
 from .common import say
 
-
-class Shape(NamedTuple):
-    """What the templates need to know of a kind. article: before its name; use: how a pipeline uses it."""
-
-    article: str
-    use: str
-
-
-KINDS = {
-    "generator": Shape("a", "    synthforge generate {name} --samples 8 --resolution 128 --out faces"),
-    "annotator": Shape("an", "In a pipeline: `annotators: [landmarks, {name}]`."),
-    "filter": Shape("a", "In a pipeline: `filters: [{name}]`."),
-    "task": Shape("a", "In a pipeline: `tasks: [keypoints, {name}]`."),
-    "benchmark": Shape("a", "    synthforge evaluate face --benchmark {name} --root DIR --split val"),
-    "detector": Shape("a", "    synthforge predict face photo.jpg --detector {name} --out seen"),
+#: what a package may hold, and how its README says to use it
+USES = {
+    "generator": "    synthforge generate {name} --samples 8 --resolution 128 --out faces",
+    "annotator": "In a pipeline: `annotators: [landmarks, {name}]`.",
+    "filter": "In a pipeline: `filters: [{name}]`.",
+    "task": "In a pipeline: `tasks: [keypoints, {name}]`.",
+    "benchmark": "    synthforge evaluate face --benchmark {name} --root DIR --split val",
+    "detector": "    synthforge predict face photo.jpg --detector {name} --out seen",
 }
 #: template -> where its text goes; `{module}` is the name of the module
 FILES = {
@@ -37,7 +29,7 @@ FILES = {
 
 
 @click.command(epilog="Example: synthforge new generator my-faces && cd my-faces && pip install -e '.[test]' && pytest")
-@click.argument("kind", type=click.Choice(list(KINDS)))
+@click.argument("kind", type=click.Choice(list(USES)))
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the package, by default NAME; it must be new.")
 def command(kind: str, name: str, out: Path | None) -> None:
@@ -55,7 +47,7 @@ def command(kind: str, name: str, out: Path | None) -> None:
     taken = [(kind, entry.name) for entry in load_plugins().catalogues.get(kind, ())]
     taken += [(row["kind"].removesuffix("s"), row["name"]) for row in describe()]
     if (kind, name) in taken:
-        raise UserError(f"there is {KINDS[kind].article} {kind} '{name}' already", hint="Choose another name.")
+        raise UserError(f"the {kind} '{name}' is there already", hint="Choose another name.")
     folder = out or Path(name)
     if folder.exists():
         raise UserError(f"{folder} exists already", hint="Name a new folder with --out.")
@@ -78,10 +70,9 @@ def texts(kind: str, name: str) -> dict[str, str]:
         "shown": "detectors" if kind == "detector" else kind,
         "name": name,
         "module": module,
-        "title": name,
         "stem": "".join(part.capitalize() for part in name.split("-")),
-        "article": KINDS[kind].article,
-        "use": KINDS[kind].use.format(name=name),
+        "article": "an" if kind[0] in "aeiou" else "a",
+        "use": USES[kind].format(name=name),
     }
     files = {**FILES, f"{kind}.py": "{module}.py"}
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ("synthforge", "numpy", "torch", "warp-lang", "anny", "kornia", "timm", "lightning", "pillow")
@@ -18,3 +19,10 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def other_versions(made_with: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What results were made with that is another version here: (theirs, here) by name; "none" is not installed."""
+    here = versions()
+    pairs = {name: (made_with.get(name, "none"), here.get(name, "none")) for name in PACKAGES}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -8,7 +8,6 @@ The rest of the scenes are drawn independently. `distributions.html` compares th
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
-from ..core.config import build_config, key
-from ..core.errors import ConfigError, ConfigWarning, DataError, SynthForgeError
+from ..core.config import key
+from ..core.errors import ConfigError, DataError, SynthForgeError
 from ..core.interfaces import OriginGenerator
 from ..core.nearby import Origin
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.provenance import digest
-from ..core.references import Bound, bind_keys
+from ..core.references import Bound
 from ..core.tables import Default
 from . import generate, promises
-from .generate import LAST, MANY, GenerateConfig
+from .generate import LAST, MANY
 
 if TYPE_CHECKING:
     from ..core.plugins import Plugins
@@ -98,10 +97,7 @@ def run(context: StageContext, config: AdaptConfig) -> None:
     values = {name: made[name] for name in _INHERITED if name in made}
     values |= {"generator": generator.reference, "samples": config.samples, "start": start, "seed": seed}
     values |= {"workers": config.workers, "executor": config.executor.reference}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
-        own = build_config(GenerateConfig, values, where=context.where)
-        bind_keys(own, generate.KIND.plugins, context.plugins, f"{context.where}.dataset")
+    own = generate.bound_as_made(values, context.plugins, f"{context.where}.dataset")
     drawn = {
         "dataset": manifest["sha256"],
         "scores": digest([scores["keys"], scores["losses"]]),
@@ -138,9 +134,7 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
             f"{context.where}.dataset: {context.inputs['dataset']} does not say which generator made it",
             hint="Use a dataset that `generate` wrote.",
         ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
-        bound = context.plugins.bind("generator", reference, where=where)
+    bound: Bound = generate.bound_as_made({"generator": reference}, context.plugins, where).generator
     if not isinstance(bound.built, OriginGenerator):
         able = ", ".join(_able(context.plugins)) or "none"
         raise ConfigError(

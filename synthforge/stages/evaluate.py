@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, at
 from ..core.pipeline import Promise, StageContext, StageKind
 
 # Neither of these imports torch, so that `--help` and the check of a configuration stay quick.
@@ -77,13 +77,13 @@ def check(context: StageContext, config: EvaluateConfig) -> None:
     if config.input_size and not context.finished:
         from ..learning.planned import check_sizes
 
-        with promises.at(context.where):
+        with at(context.where):
             check_sizes(promises.model(context, "model", config.input_size).eval(), {"input_size": config.input_size})
     _look(context, config)
     if config.box == "detector" or config.detector:
         from ..prediction.detectors import calibration
 
-        with promises.at(f"{context.where}.detector"):
+        with at(f"{context.where}.detector"):
             calibration(config.detector)
 
 

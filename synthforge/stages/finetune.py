@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, at
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..learning.config import FinetuneConfig
 from ..learning.policies import policy_of
@@ -35,9 +35,9 @@ def check(context: StageContext, config: FinetuneStage) -> None:
     splits = config.train_split, config.val_split
     benchmark = benchmarks.check(context, config.benchmark, [*zip(("train_split", "val_split"), splits, strict=True)])
     for name, split in zip(("train_split", "val_split"), splits, strict=True):
-        with promises.at(f"{context.where}.{name}"):
+        with at(f"{context.where}.{name}"):
             benchmark.for_learning(split)
-    with promises.at(context.where):
+    with at(context.where):
         policy_of(config.augmentation)
     model = promises.of_input(context, "model", "model")
     task = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
@@ -54,7 +54,7 @@ def check(context: StageContext, config: FinetuneStage) -> None:
         )
     if context.finished:
         return
-    with promises.at(context.where):
+    with at(context.where):
         shapes = promises.model(context, "model", config.input_size)
         check_adapter(shapes, benchmark.task, adapter_info(config, benchmark, benchmark.task))
         size = {"input_size" if config.input_size else "model": shapes.input_size}

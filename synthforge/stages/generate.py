@@ -9,22 +9,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.config import key
-from ..core.errors import ConfigError, DataError, UserError, did_you_mean
+from ..core.config import build_config, key
+from ..core.errors import ConfigError, ConfigWarning, DataError, UserError, at, did_you_mean
 from ..core.locks import locked_shards
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.progress import progress_bar
 from ..core.provenance import digest, plain, set_aside
+from ..core.references import bind_keys
 from ..core.schemas import POINT_SCHEMAS
 from ..core.tables import Default
 from ..core.versions import versions
 from ..datasets.layout import MOST_SAMPLES
-from . import promises
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from ..datasets.codecs import Encoding
     from .job import Made, ShardJob
 
-# Beyond these stands a slip of the pen: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
+# More is a mistake: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
-# Keys that stand in the manifest as they are.
+# Keys that the manifest holds as they are.
 OWN = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_scale")
 
 
@@ -110,7 +111,7 @@ def check(context: StageContext, config: GenerateConfig) -> None:
                 hint = did_you_mean(item.schema, POINT_SCHEMAS)
                 raise ConfigError(f"{annotator.where}: there is no point schema '{item.schema}'", hint=hint)
     _ = made.fields
-    with promises.at(f"{context.where}.filters"):
+    with at(f"{context.where}.filters"):
         _ = made.named_filters
     if config.start + config.samples - 1 > LAST:
         raise ConfigError(f"{context.where}.start: the last sample would have an index above {LAST:,}")
@@ -269,6 +270,15 @@ def reference_of(content: Mapping[str, Any], plugins: Plugins, where: str) -> di
     """The generator that a manifest's `config` names, with its keys. Raises PluginError where it is not there."""
     default = as_json(plugins.entry("generator", content["generator"], where=where).config())
     return {**from_json(content["generator_config"], default), "name": content["generator"]}
+
+
+def bound_as_made(values: Mapping[str, Any], plugins: Plugins, where: str) -> GenerateConfig:
+    """A configuration from keys as a manifest holds them, its plugins bound. Raises ConfigError and PluginError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)  # a manifest has angles in radians
+        config = build_config(GenerateConfig, values, where=where)
+        bind_keys(config, KIND.plugins, plugins, where)
+    return config
 
 
 def from_json(values: Mapping[str, Any], default: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..core.errors import DataError, PluginError, SynthForgeError
 from ..core.interfaces import OriginGenerator, SceneFilter, Work
 from ..core.nearby import Origin
 from ..core.seeding import seed_sequence
-from ..core.versions import versions
+from ..core.versions import other_versions, versions
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -70,13 +70,10 @@ class ShardJob(Work):
 
         Raises PluginError where the process has other versions than the one that made the job: pixels would differ.
         """
-        here = versions()
-        other = [f"{name} {here.get(name, 'missing')}" for name in self.stack if here.get(name) != self.stack[name]]
-        if other:
-            wanted = ", ".join(f"{name.split()[0]} {self.stack[name.split()[0]]}" for name in other)
-            raise PluginError(
-                f"a worker has {', '.join(other)}, where the run needs {wanted}", hint="Install the same."
-            )
+        if other := other_versions(self.stack):
+            has = ", ".join(f"{name} {here}" for name, (_, here) in other.items())
+            needs = ", ".join(f"{name} {run}" for name, (run, _) in other.items())
+            raise PluginError(f"a worker has {has}, where the run needs {needs}", hint="Install the same.")
         generator: Generator = self.recipe.generator.built
         if not first:
             return None

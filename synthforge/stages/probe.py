@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core import handover
 from ..core.checksums import checksums
 from ..core.config import apply_overrides, resolve
 from ..core.errors import UserError, did_you_mean
@@ -27,12 +26,16 @@ from ..core.foreign import read_json
 from ..core.frames import Box
 from ..core.plugins import Plugins
 from ..core.records import Field, RealItem, RealSample
+from ..core.references import Bound
 from ..core.shipped import find_model
 from ..core.versions import versions
 from ..core.yaml12 import parse
+from ..datasets.codecs import Encoding
 from ..datasets.crops import tight_box
 from ..evaluation import probing
 from ..prediction.predictor import Predictor
+from .job import ShardJob, samples
+from .recipe import Recipe
 
 #: images (H,W,3) uint8 and the tight boxes of their faces -> points (N,2) in pixels of each image
 Subject = Callable[[Sequence[np.ndarray], Sequence[Box]], Sequence[np.ndarray]]
@@ -52,7 +55,7 @@ class Probe:
 
     def field(self) -> Field:
         """The points scored. Raises UserError where the annotator writes none."""
-        built = self.plugins.build("annotator", self.annotator, where="--annotator")
+        built = self._truth().built
         found = next((each for each in built.fields if each.kind == "points2d"), None)
         if found is None:
             raise UserError("--annotator: a probe measures points in the picture; this annotator writes none")
@@ -63,25 +66,24 @@ class Probe:
         built = self.plugins.build("generator", self.generator, where="--generator")
         return {sweep.name: sweep for sweep in built.sweeps()}
 
-    def faces(self, settings: Sequence[str]) -> list[RealSample]:
-        """The persons with keys of the generator set: those whose points are all finite, in order."""
+    def faces(self, settings: Sequence[str], field: Field) -> list[RealSample]:
+        """The persons with keys of the generator set: those whose points `field` are all finite, in order."""
         reference = resolve(apply_overrides(self.generator, settings, source="--factor"), source="--factor")
-        generator = self.plugins.build("generator", reference, where="--factor")
-        annotator = self.plugins.build("annotator", self.annotator, where="--annotator")
-        field, name, found = self.field(), str(reference["name"]), []
-        for first in range(0, self.persons, generator.batch_size):
-            indices = range(first, min(first + generator.batch_size, self.persons))
-            scenes = [generator.sample(self.seed, index) for index in indices]
-            for scene, index in zip(scenes, indices, strict=True):
-                handover.check_scene(name, scene, self.seed, index)
-            renderings = generator.render(scenes, self.resolution)
-            handover.check_renderings(name, scenes, renderings, self.resolution)
-            for rendering, index in zip(renderings, indices, strict=True):
-                points = np.asarray(annotator.annotate(rendering)[field.name], np.float64)
-                if np.isfinite(points).all():
-                    item = RealItem(str(index), Path(), Path())
-                    found.append(RealSample(item, rendering.image, tight_box(points), points))
+        generator = self.plugins.bind("generator", reference, where="--factor")
+        recipe, size = Recipe(generator, (self._truth(),), ()), self.persons
+        job = ShardJob(Path(), recipe, Encoding(), "", self.seed, 0, size, self.resolution, shard_size=size)
+        found = []
+        for index, (sample, _) in enumerate(samples(job, range(size))):
+            assert sample is not None  # no filter rejects any
+            points = np.asarray(sample[field.name], np.float64)
+            if np.isfinite(points).all():
+                found.append(
+                    RealSample(RealItem(str(index), Path(), Path()), sample["image"], tight_box(points), points)
+                )
         return found
+
+    def _truth(self) -> Bound:
+        return self.plugins.bind("annotator", self.annotator, where="--annotator")
 
 
 def named(text: str, declared: Mapping[str, Sweep]) -> Sweep:
@@ -175,7 +177,7 @@ def probe(
             text = json.dumps([about, settings, digest], sort_keys=True, default=str)
             paths[name] = out / "levels" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
         absent = [name for name, path in paths.items() if not path.is_file()]
-        faces = made.faces(settings) if absent else []
+        faces = made.faces(settings, field) if absent else []
         for name in absent:
             write_json(paths[name], errors_of(subjects[name][0], faces))
         advance(1)

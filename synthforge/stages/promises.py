@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ConfigError, did_you_mean
-from ..core.errors import at as at
+from ..core.errors import ConfigError, at, did_you_mean
 from ..core.pipeline import Promise, StageContext
 from ..core.records import Field
 

@@ -7,21 +7,18 @@ is refused before anything is touched.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..core.config import build_config
-from ..core.errors import ConfigWarning, DataError, PluginError, SynthForgeError
+from ..core.errors import DataError, PluginError, SynthForgeError
 from ..core.locks import locked, locked_shards
 from ..core.parts import Part
 from ..core.plugins import Plugins, load_plugins
 from ..core.progress import progress_bar
 from ..core.provenance import PREVIOUS
-from ..core.references import bind_keys
-from ..core.versions import versions
+from ..core.versions import other_versions
 from ..datasets.damage import Damage, shard_damage
 from ..datasets.layout import MANIFEST, ShardSummary, marker_path, read_marker, tar_path
 from ..datasets.reader import read_manifest
@@ -127,20 +124,15 @@ def _job(
     if lacking or set(content) - _KNOWN:
         why = f"lacks {', '.join(sorted(lacking))}" if lacking else "has samples that depend on other data"
         raise DataError(f"{where} {why}: it is no recipe", hint="Run the pipeline that made the dataset again.")
-    here, made_with = versions(), manifest["versions"]
-    other = [f"{name} {made_with.get(name, 'none')}, here {version}" for name, version in here.items()]
-    other = [text for text, (name, version) in zip(other, here.items(), strict=True) if made_with.get(name) != version]
-    if other:
-        raise DataError(f"{where} was made with other versions: {'; '.join(other)}", hint="Install those versions.")
+    if other := other_versions(manifest["versions"]):
+        told = "; ".join(f"{name} {theirs}, here {here}" for name, (theirs, here) in other.items())
+        raise DataError(f"{where} was made with other versions: {told}", hint="Install those versions.")
     values = {
         name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters", "count") if name in content
     }
     try:
         values["generator"] = generate.reference_of(content, plugins, where)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConfigWarning)  # the manifest has angles in radians
-            config = build_config(GenerateConfig, values, where=where)
-            bind_keys(config, generate.KIND.plugins, plugins, where)
+        config = generate.bound_as_made(values, plugins, where)
     except PluginError as error:
         from_where = "; ".join(f"{name} of {source}" for name, source in manifest["plugins"].items())
         raise PluginError(error.message, hint=f"It was made by {from_where}. Files are given by --plugin.") from error

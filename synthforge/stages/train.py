@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from ..core.config import key
-from ..core.errors import ConfigError, did_you_mean
+from ..core.errors import ConfigError, at, did_you_mean
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..learning.config import TrainConfig
 from ..learning.policies import policy_of
@@ -29,7 +29,6 @@ class TrainStage(TrainConfig):
 def check(context: StageContext, config: TrainStage) -> None:
     """Answer what cannot be trained: unknown names, tasks without their annotation, batches larger than the dataset."""
     from ..learning.fields import plan_tasks
-    from ..learning.planned import check_sizes, check_start, planned
 
     names = [task.name for task in config.tasks]
     for index, task in enumerate(config.tasks):
@@ -39,19 +38,14 @@ def check(context: StageContext, config: TrainStage) -> None:
         for each in getattr(config, name):
             if each not in names:
                 raise ConfigError(f"{context.where}.{name}: there is no task '{each}'", hint=did_you_mean(each, names))
-    with promises.at(context.where):
+    with at(context.where):
         policy_of(config.augmentation)
-        model = planned(config.network, {task.name: task.built for task in config.tasks})
-        sizes = {f"more_sizes[{index}]": size for index, size in enumerate(config.more_sizes)}
-        local = config.batch_size // (config.hardware.devices * config.hardware.nodes)
-        if not context.finished:
-            check_sizes(model, {"network.input_size": config.network.input_size, **sizes}, batch=min(local, 2))
     if "initial" in context.inputs:
         initial = promises.of_input(context, "initial", "model")
         if initial.photographs:
             raise ConfigError(f"{context.where}.initial: this model has learned from photographs; training does not")
-        with promises.at(f"{context.where}.initial"):
-            check_start(model, promises.model(context, "initial"))
+    if not context.finished:
+        _check_network(context, config)
     found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}
     if not found:
         raise ConfigError(f"{context.where}.dataset: at least one dataset is needed")
@@ -69,6 +63,20 @@ def check(context: StageContext, config: TrainStage) -> None:
                     f"{context.where}.{name}: {asked:,} samples are asked for; {left:,} are there to learn from",
                     hint="Make it smaller, or generate more samples.",
                 )
+
+
+def _check_network(context: StageContext, config: TrainConfig) -> None:
+    """Raise ConfigError for crops that the network cannot take, and for an `initial` that it cannot start from."""
+    from ..learning.planned import check_sizes, check_start, planned
+
+    sizes = {f"more_sizes[{index}]": size for index, size in enumerate(config.more_sizes)}
+    with at(context.where):
+        model = planned(config.network, {task.name: task.built for task in config.tasks})
+        local = config.batch_size // config.hardware.processes
+        check_sizes(model, {"network.input_size": config.network.input_size, **sizes}, batch=min(local, 2))
+    if "initial" in context.inputs:
+        with at(f"{context.where}.initial"):
+            check_start(model, promises.model(context, "initial"))
 
 
 def promise(context: StageContext, config: TrainStage) -> Promise:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from synthforge.cli.main import cli
-from synthforge.cli.new import KINDS
+from synthforge.cli.new import USES
 from synthforge.core.errors import UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.testing import CHECKS, check_plugin
@@ -23,7 +23,7 @@ def new(*arguments: str | Path) -> None:
     CliRunner().invoke(cli, ["new", *map(str, arguments)], catch_exceptions=False, standalone_mode=False)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind in CHECKS])
+@pytest.mark.parametrize("kind", [kind for kind in USES if kind in CHECKS])
 def test_each_kind_keeps_its_contract(kind: str, tmp_path: Path) -> None:
     """Annotators and filters are shown what the generator draws."""
     for each in {kind, "generator"}:
@@ -58,8 +58,8 @@ def test_a_package_is_installed_and_its_tests_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("generator", "anny"), "there is a generator 'anny' already"),
-        (("detector", "dlib"), "there is a detector 'dlib' already"),
+        (("generator", "anny"), "the generator 'anny' is there already"),
+        (("detector", "dlib"), "the detector 'dlib' is there already"),
         (("generator", "My Faces"), "no name for a package"),
         (("filter", "class"), "no name for a package"),
         (("filter", "../up"), "no name for a package"),

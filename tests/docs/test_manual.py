@@ -23,7 +23,7 @@ from synthforge.core import hookspecs
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$|((?:^ {4,}\S.*\n)(?:^ {4,}.*\n|^\n)*)", re.S | re.M)
+BLOCK = re.compile(r"^( *)```(\w*)\n((?s:.*?))^\1```$|((?:^ {4,}\S.*\n)(?:^ {4,}.*\n|^\n)*)", re.M)
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -38,12 +38,14 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Arguments of every `synthforge ...` line in the code of a page, continued lines joined."""
+    """Arguments of every `synthforge ...` in the code of a page, in blocks (continued lines joined) and in lines."""
     for text in blocks(page, "", "sh", "bash", "console"):
         for line in text.replace("\\\n", " ").splitlines():
             for part in re.split(r" && | \| ", line):
                 if match := re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )*(?:\S*/)?synthforge (.*)", part):
                     yield shlex.split(match[1], comments=True)
+    for match in re.finditer(r"`synthforge ([^`\n]+)`", page.read_text(encoding="utf-8")):
+        yield match[1].split()
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -69,6 +71,16 @@ def test_every_extra_is_explained() -> None:
     extras = re.findall(r"^([a-z0-9]+) = \[", section[1], re.M)
     page = (DOCS / "install.md").read_text(encoding="utf-8")
     assert not [name for name in extras if f"| `{name}` |" not in page]
+
+
+def test_code_is_found() -> None:
+    """Else the tests below would hold of nothing: the README alone shows more than this."""
+    readme = ROOT / "README.md"
+    assert {"run", "show", "predict"} <= {words[0] for words in commands(readme)}
+    assert blocks(readme, "python")
+    assert blocks(readme, "yaml")
+    assert sum(1 for page in PAGES for _ in commands(page)) > 80
+    assert sum(len(blocks(page, "python")) for page in PAGES) > 15
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from synthforge_plugins.executors import local
 
 from synthforge.core.errors import PluginError
 from synthforge.core.pipeline import Pipeline, load_pipeline, run_pipeline
+from synthforge.core.versions import versions
 from synthforge.datasets.layout import read_json
 from synthforge.stages import KINDS
 from synthforge.stages.job import ShardJob
@@ -99,9 +99,7 @@ def test_a_worker_of_other_versions_is_refused(pipeline_file: Path) -> None:
     pipeline = _pipeline(pipeline_file)
     config = pipeline.stages[0].config
     recipe = Recipe(config.generator, (), (), pipeline.plugin_files, pipeline.base)
-    job = ShardJob(
-        Path(), recipe, config.encoding(), "", 0, 0, 1, 48, 1, stack={"numpy": "0.9", "torch": version("torch")}
-    )
+    job = ShardJob(Path(), recipe, config.encoding(), "", 0, 0, 1, 48, 1, stack={**versions(), "numpy": "0.9"})
     with pytest.raises(PluginError, match=r"a worker has numpy [\d.]+, where the run needs numpy 0\.9"):
         job.open(False)
 
