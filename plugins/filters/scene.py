@@ -12,7 +12,7 @@ from synthforge.core.errors import ConfigError, did_you_mean
 from synthforge.core.factors import Factor, seen
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import SceneFilter
-from synthforge.core.keys import DEGREES
+from synthforge.core.keys import DEGREES, plain_name
 from synthforge.core.records import Scene, Verdict
 
 if TYPE_CHECKING:
@@ -64,12 +64,10 @@ class ScenesWanted(SceneFilter):
 
 
 def _factor(name: str, factors: Mapping[str, Factor]) -> Factor:
-    plain = name.removesuffix(DEGREES)
-    factor = factors.get(plain)
-    if factor is None or (factor.unit == "rad") != name.endswith(DEGREES):
-        known = [each + DEGREES * (factor.unit == "rad") for each, factor in factors.items()]
-        raise ConfigError(f"where: there is no factor '{name}'", hint=did_you_mean(name, known))
-    return factor
+    try:
+        return factors[plain_name(name, {each: factor.unit for each, factor in factors.items()})]
+    except ValueError as error:
+        raise ConfigError(f"where: {error}") from None
 
 
 def _is(value: float | str | None, wanted: Any, name: str, factor: Factor) -> bool:

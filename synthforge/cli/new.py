@@ -12,7 +12,7 @@ from .common import say
 
 #: what a package may hold, and how its README says to use it
 USES = {
-    "generator": "    synthforge generate {name} --samples 8 --resolution 128 --out faces",
+    "generator": "    synthforge generate anny --set stages.dataset.generator={name} --samples 8 --out faces",
     "annotator": "In a pipeline: `annotators: [landmarks, {name}]`.",
     "filter": "In a pipeline: `filters: [{name}]`.",
     "task": "In a pipeline: `tasks: [keypoints, {name}]`.",

@@ -26,6 +26,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
+from .errors import did_you_mean
+
 DEGREES = "_degrees"
 
 
@@ -159,6 +161,19 @@ def default_of(item: dataclasses.Field[Any]) -> Any:
 def written_name(item: dataclasses.Field[Any]) -> str:
     """The name of a key in YAML: the field's, with `_degrees` after it for an angle."""
     return item.name + DEGREES if told(item).unit == "rad" else item.name
+
+
+def plain_name(name: str, units: Mapping[str, str]) -> str:
+    """The name of what YAML calls `name`, among names with their units: without the `_degrees` of an angle.
+
+    Raises ValueError that suggests the nearest name as YAML has it.
+    """
+    plain = name.removesuffix(DEGREES)
+    for known in (name, plain):
+        if known in units and (units[known] == "rad") == (known != name):
+            return known
+    written = [each + DEGREES * (unit == "rad") for each, unit in units.items()]
+    raise ValueError(f"there is no factor '{name}'. {did_you_mean(name, written)}".strip())
 
 
 def shown(number: float) -> str:

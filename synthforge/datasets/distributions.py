@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,9 @@ import numpy as np
 from ..core.errors import SynthForgeError
 from ..core.factors import Factor, read
 from ..core.files import write_json, write_text
+from ..core.pages import page
 from ..core.progress import progress_bar
+from .drawing import SIGNATURE
 
 if TYPE_CHECKING:
     from ..core.plugins import Plugins
@@ -159,14 +160,10 @@ def write_page(
     notes: Sequence[str] = (),
 ) -> Path:
     """Write `path` (HTML, with its pictures inside) and the same figures as JSON beside it; returns the page."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = (files(__package__) / "templates" / "distributions.html").read_text(encoding="utf-8")
     groups = list(records[0]["realised"]) if records else []
     panels = [_panel(record, groups) for record in records]
     data = {"title": title, "facts": {k: str(v) for k, v in (facts or {}).items()}, "notes": list(notes)}
-    write_text(path, environment.from_string(text).render(**data, groups=groups, panels=panels))
+    write_text(path, page(__package__, "distributions.html", maker=SIGNATURE, **data, groups=groups, panels=panels))
     write_json(path.with_suffix(".json"), {**data, "groups": groups, "factors": list(records)})
     return path
 

@@ -21,7 +21,7 @@ from ..core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 Colour = tuple[int, int, int]
 
 BACKGROUND, TEXT, MARK = (24, 24, 28), (225, 225, 230), (255, 160, 60)
-_MARK = "synthforge show"
+SIGNATURE = "synthforge show"
 TRUTH, PREDICTION = (70, 220, 120), (255, 80, 60)
 # One colour a region of the point schemas, told apart on skin and with the common kinds of colour blindness.
 REGIONS: dict[str, Colour] = {
@@ -277,14 +277,14 @@ def encoded(picture: np.ndarray | Image.Image, kind: str = "JPEG", **options: An
 def marked(picture: np.ndarray) -> bytes:
     """A picture as a PNG that `written_here` knows again."""
     about = PngInfo()
-    about.add_text("Software", _MARK)
+    about.add_text("Software", SIGNATURE)
     return encoded(picture, "PNG", pnginfo=about)
 
 
 def written_here(path: Path) -> bool:
     """Whether a picture or page says at its start that `synthforge show` wrote it."""
     with path.open("rb") as file:
-        return _MARK.encode() in file.read(1000)
+        return SIGNATURE.encode() in file.read(1000)
 
 
 @lru_cache(maxsize=8)

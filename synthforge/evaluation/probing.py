@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from ..core.files import write_json, write_text
+from ..core.pages import page
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -64,10 +63,8 @@ def curve(levels: Sequence[Any], base: Any, errors: Sequence[Sequence[float | No
 
 def write_page(path: Path, data: Mapping[str, Any]) -> None:
     """The page of a probe (`stages.probe.probe`): one file that needs no other. JSON goes beside it."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((files(__package__) / "templates" / "probe.html").read_text(encoding="utf-8"))
     plots = [{**sweep, "plot": plot(sweep)} for sweep in data["sweeps"]]
-    write_text(path, template.render(**{**data, "sweeps": plots}))
+    write_text(path, page(__package__, "probe.html", **{**data, "sweeps": plots}))
     write_json(path.with_suffix(".json"), data)
 
 

@@ -7,15 +7,14 @@ request, `report.json` the same figures for programs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from ..core.files import write_json, write_text
+from ..core.pages import page
 from ..core.versions import versions
 from .pictures import draw_case, embed
 from .protocol import CASES, Evaluation
@@ -53,10 +52,7 @@ def write_report(
         "sections": [_section(rows, pictures) for rows in grouped],
         "versions": versions(),
     }
-    # A built page with autoescaping: keys and labels come from file names and YAML.
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((files(__package__) / "templates" / HTML).read_text(encoding="utf-8"))
-    write_text(out_dir / HTML, template.render(**content))
+    write_text(out_dir / HTML, page(__package__, HTML, **content))
     write_text(out_dir / MARKDOWN, markdown(content))
     data = {name: content[name] for name in ("title", "facts", "notes", "versions")}
     data["evaluations"] = [{"label": label, **evaluation.to_json()} for label, evaluation in evaluations]

@@ -17,13 +17,22 @@ import click
 import pytest
 import yaml
 
+from synthforge.cli.common import shipped_configs
 from synthforge.cli.main import cli
 from synthforge.core import hookspecs
+from synthforge.core.shipped import shipped_models
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w*)\n((?s:.*?))^\1```$|((?:^ {4,}\S.*\n)(?:^ {4,}.*\n|^\n)*)", re.M)
+
+
+# what the first argument of a command names where it is no path
+GIVEN = {
+    **dict.fromkeys(("run", "check", "generate", "train", "finetune"), shipped_configs()),
+    **dict.fromkeys(("evaluate", "predict", "export", "probe"), shipped_models()),
+}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -93,6 +102,9 @@ def test_commands_are_those_of_today(page: Path) -> None:
             name, found = words[0], command.get_command(context, words[0])
             assert found is not None, f"{page.name}: there is no command '{name}'"
             command, words = found, words[1:]
+        named = next((word for word in words if not word.startswith("-")), "")
+        if name in GIVEN and re.fullmatch(r"[a-z][a-z0-9_/]*", named) and not named.startswith("runs/"):
+            assert named in GIVEN[name], f"{page.name}: {name}: there is no '{named}'"
         known = {option for each in command.get_params(context) for option in (*each.opts, *each.secondary_opts)}
         used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert used <= known | {"--help"}, f"{page.name}: {name}: {used - known}"

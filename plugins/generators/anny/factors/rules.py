@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthforge.core.errors import did_you_mean
-from synthforge.core.keys import DEGREES, Key
+from synthforge.core.keys import Key, plain_name
 
 from .person import HAIR_STYLES
 from .table import table_of
@@ -169,13 +169,8 @@ def _facts(config: Any, factor: str, where: Mapping[str, Any]) -> Iterator[tuple
 def _factor(config: Any, name: str) -> tuple[str, Key, float]:
     """The name of a factor as tables have it, what is known of it, and radians per unit in YAML."""
     table = table_of(config)
-    plain = name.removesuffix(DEGREES)
-    row = table.get(name) or table.get(plain)
-    if row is None or (row.key.unit == "rad") != name.endswith(DEGREES):
-        known = [each + DEGREES * (row.key.unit == "rad") for each, row in table.items()]
-        raise ValueError(f"there is no factor '{name}'. {did_you_mean(name, known)}".strip())
-    angle = row.key.unit == "rad"
-    return plain if angle else name, row.key, math.radians(1) if angle else 1.0
+    plain = plain_name(name, {each: row.key.unit for each, row in table.items()})
+    return plain, table[plain].key, 1.0 if plain == name else math.radians(1)
 
 
 def _number(key: Key, value: Any) -> float:

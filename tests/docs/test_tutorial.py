@@ -1,0 +1,33 @@
+"""The ten minutes of the manual, command after command as written; only the quickstart has a test of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_manual import DOCS, blocks, commands
+
+import synthforge as sf
+
+
+@pytest.mark.slow
+def test_it_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "tutorial.md"
+    Image.fromarray(sf.sample("anny", seed=7, index=5, resolution=512).image).save("photo.jpg")
+    (pipeline,) = blocks(page, "yaml")
+    Path("mine.yaml").write_text(pipeline)
+    ran = [words for words in commands(page) if words[:2] != ["run", "quickstart"]]
+    assert [words[0] for words in ran[:7]] == ["generate", "show", "verify", "plugins", "check", "run", "predict"]
+    for command in [
+        *(["-m", "synthforge", *words] for words in ran),
+        *(["-c", code] for code in blocks(page, "python")),
+    ]:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    assert Path("faces.png").is_file()
+    assert Path("seen.png").is_file()
