@@ -31,6 +31,7 @@ from synthforge.assets.inert import (
 )
 from synthforge.assets.restricted_pickle import Name, RecordType, RestrictedUnpickler, Table, plain_dict
 from synthforge.core.errors import AssetError
+from synthforge.core.foreign import boundary, opened
 
 MAX_BYTES = 4 << 30  # the largest published checkpoint is below 1 GiB
 _MAX_DENSE = 1_000_000  # values of a sparse matrix made dense; FLAME's joint regressor has 25,115
@@ -221,7 +222,8 @@ def read_bytes(path: str | Path) -> bytes:
         size = file.stat().st_size
         if size > MAX_BYTES:
             raise AssetError(f"{file}: {size} bytes, more than the {MAX_BYTES} of any file we read")
-        return file.read_bytes()
+        with boundary(file, "a licensed file", error=AssetError), opened(file) as stream:
+            return stream.read()
     except OSError as error:
         raise AssetError(f"{file}: {error.strerror or error}", hint="Check the path.") from error
 

@@ -54,11 +54,16 @@ def _common_options() -> list[click.Option]:
 
     def remember(context: click.Context, option: click.Parameter, value: bool | str | None) -> None:
         if value:
-            os.environ[f"SYNTHFORGE_{str(option.name).upper()}"] = "1" if value is True else os.path.abspath(value)
+            plain = "1" if value is True else value if "://" in value else os.path.abspath(value)
+            os.environ[f"SYNTHFORGE_{str(option.name).upper()}"] = plain
         if os.environ.get(LOG_JSON):
             from ..core import events
 
             events.take_logging()
+        if option.name == "metrics" and os.environ.get(METRICS):
+            from ..core import events
+
+            events.open_metrics()
 
     def option(name: str, text: str, **attributes: Any) -> click.Option:
         return click.Option([name], expose_value=False, callback=remember, help=text, **attributes)

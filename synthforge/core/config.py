@@ -21,6 +21,7 @@ from omegaconf.resolvers import oc
 
 from .environment import SHORTEST, is_place, list_names
 from .errors import ConfigError, ConfigWarning, PluginError, did_you_mean
+from .expansion import expanded
 from .keys import Key, default_of, group_of, is_value, key, told, written_name
 from .yaml12 import Number, WholeNumber, parse, parse_override, read_yaml
 
@@ -94,7 +95,7 @@ def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
     missing: list[str] = []
     try:
         with _environment(names, missing):
-            data = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+            data = expanded(config)
     except Exception as error:  # a grammar error, a cycle, an unknown resolver, a variable that is not listed
         raise _explained(error, f"{source}:") from None
     if missing:
@@ -102,8 +103,7 @@ def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
             f"{source}: environment: not set here: {', '.join(dict.fromkeys(missing))}",
             hint="Set them, for example `export NAME=FOLDER`, and run the same command again.",
         )
-    assert isinstance(data, dict)
-    return typing.cast("dict[str, Any]", data)
+    return data
 
 
 @contextmanager

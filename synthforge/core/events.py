@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from .environment import hidden
+from .errors import ConfigWarning, DataError, UserError
 from .files import write_text
 from .ranks import launched
+from .storage import is_url
 
 LOG_JSON, METRICS = "SYNTHFORGE_LOG_JSON", "SYNTHFORGE_METRICS"
 LOG_EVERY_SECONDS = 15.0
@@ -71,11 +74,32 @@ def figure(name: str, value: float, **labels: str) -> None:
         write_metrics()
 
 
+def open_metrics() -> None:
+    """Write the metrics file for the first time. Raises UserError where that is not possible."""
+    path = os.environ.pop(METRICS, "")  # until it is known to be sound
+    if is_url(path):
+        raise UserError(f"--metrics {path}: a file of this machine is wanted, not a URL")
+    if path:
+        _write(Path(path))
+        os.environ[METRICS] = path
+
+
 def write_metrics() -> None:
-    """Write the metrics file now, where there is to be one; a reader never sees half of it."""
-    global _written
+    """Write the metrics file now, where there is to be one; a reader never sees half of it.
+
+    One that cannot be written any more is told once, and the work goes on without it.
+    """
     if not (path := os.environ.get(METRICS)):
         return
+    try:
+        _write(Path(path))
+    except (DataError, OSError) as error:
+        os.environ.pop(METRICS, None)
+        warnings.warn(f"--metrics: {error}; the run goes on without it", ConfigWarning, stacklevel=2)
+
+
+def _write(path: Path) -> None:
+    global _written
     _figures["updated_seconds"] = {(): time.time()}
     lines = []
     for name, values in _figures.items():
@@ -84,7 +108,7 @@ def write_metrics() -> None:
         for labels, value in values.items():
             text = ",".join(f'{key}="{_escaped(each)}"' for key, each in labels)
             lines.append(f"synthforge_{name}{{{text}}} {value:.17g}" if text else f"synthforge_{name} {value:.17g}")
-    write_text(Path(path), "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n")
     _written = time.monotonic()
 
 

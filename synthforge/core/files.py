@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import re
-import socket
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,14 +17,16 @@ from typing import IO, Any
 
 from .environment import hidden
 from .errors import DataError
+from .holders import alive, host_name
 from .storage import RemotePath
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
+_HOST = host_name()
 # .NAME.HOST.PROCESS.COUNTER.tmp, as `replacing` calls them
 _TEMPORARY = re.compile(r"\..+\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp")
 # Bytes of a name that file systems allow, less the longest host, process and counter.
 _LONGEST_NAME = 255 - 100
+_STREAMS = {Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd")}
 _counter = itertools.count()
 _open: set[Path] = set()
 
@@ -44,31 +46,52 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with _uploading(path) as file:
             yield file
         return
+    if _is_special(path):
+        with _named(path), open(path, "wb") as file:
+            yield file
+        return
     temporary = free_name(path)
     _open.add(temporary)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        if error.errno in _FULL:
-            raise DataError(
-                f"no space left while writing {path} ({error.strerror})",
-                hint="Everything finished before is intact. Make room, then run the same command again to go on.",
-            ) from error
-        if error.filename in (str(temporary), str(path), *map(str, path.parents)):
-            raise DataError(f"cannot write {path}: {error.strerror}") from error
-        raise
+        with _named(path, temporary):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
     except BaseException:
         _remove(temporary)
         raise
     finally:
         _open.discard(temporary)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a path is that of a device or a pipe (`/dev/null`, `/dev/stdout`), which no file may replace."""
+    if path.parent in _STREAMS:
+        return True
+    with suppress(OSError):
+        mode = path.stat().st_mode
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
+
+
+@contextmanager
+def _named(path: Path, *others: Path) -> Iterator[None]:
+    """Turn what the system says about the file `path` into DataError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DataError(
+                f"no space left while writing {path} ({error.strerror})",
+                hint="Everything finished before is intact. Make room, then run the same command again to go on.",
+            ) from error
+        if error.filename in map(str, (*others, path, *path.parents)):
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
+        raise
 
 
 @contextmanager
@@ -178,17 +201,6 @@ def is_temporary(name: str) -> bool:
 def _remove(path: Path) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):
         path.unlink()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this machine runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
 import stat
+import types
+import typing
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .errors import DataError, SynthForgeError
 from .storage import is_remote
@@ -117,18 +120,60 @@ def _small(value: Any, *, whole: bool) -> bool:
     return known and not isinstance(value, bool) and abs(value) <= 4096
 
 
+def opened(path: Path) -> IO[bytes]:
+    """A regular file, or an object in a store, to read. Raises OSError, and DataError for folders, pipes and devices.
+
+    Opening a pipe would otherwise wait for somebody who writes into it.
+    """
+    if is_remote(path):
+        return typing.cast("IO[bytes]", path.open("rb"))
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise DataError(f"{path} is not a regular file")
+
+
+def check_record(record: Any, shape: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a record from JSON has these keys with values of these types.
+
+    shape: by key its type: a class, `list[X]`, `dict[str, X]` or a union, where `float` takes whole numbers as well.
+    A key that may be absent ends in `?`.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"it is no object, but {record!r:.40}")
+    for key, kind in shape.items():
+        name = key.removesuffix("?")
+        if name not in record and name == key:
+            raise ValueError(f"{name} is missing")
+        if name in record and not _is_of(record[name], kind):
+            raise ValueError(f"its '{name}' is {record[name]!r:.40}")
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    origin, inside = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_of(value, each) for each in inside)
+    if kind is Any:
+        return True
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    if not isinstance(value, origin):
+        return False
+    parts = value.values() if origin is dict else value if origin is list else ()
+    return not inside or all(_is_of(each, inside[-1]) for each in parts)
+
+
 def read_bytes(path: Path, most: int = LIMITS.text_bytes) -> bytes:
     """The content of a regular file of at most `most` bytes. Raises DataError, for folders, pipes and devices too."""
     try:
         if is_remote(path):
             return _read_remote(path, most)
-        with open(path, "rb") as file:
-            size = path.stat()
-            if not stat.S_ISREG(size.st_mode):
-                raise DataError(f"{path} is not a regular file")
-            if size.st_size > most:
-                raise DataError(f"{path} has {size.st_size:,} bytes, more than the {most:,} allowed")
-            return file.read(most + 1 if size.st_size == 0 else size.st_size)
+        with opened(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > most:
+                raise DataError(f"{path} has {size:,} bytes, more than the {most:,} allowed")
+            return file.read(size or most + 1)  # a file of the kernel has no size
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -235,7 +280,7 @@ def _deeper(value: Any, depth: int) -> bool:
 
 def read_array(path: Path, *, error: type[SynthForgeError] = DataError) -> np.ndarray:
     """The array of numbers in an NPY file. Raises `error` for objects, texts, damage and shapes beyond `LIMITS`."""
-    with boundary(path, "a NumPy array of numbers", error=error), path.open("rb") as file:
+    with boundary(path, "a NumPy array of numbers", error=error), opened(path) as file:
         return _array(file, path.stat().st_size, "biuf")
 
 
@@ -248,7 +293,7 @@ def read_arrays(
     """
     with (
         boundary(path, "an NPZ file of plain arrays", error=error),
-        path.open("rb") as file,
+        opened(path) as file,
         zipfile.ZipFile(file) as archive,
     ):
         members = archive.infolist()

@@ -1,28 +1,26 @@
 """The lock of an output folder in an object store, where no kernel frees what a dead process held.
 
 The lock is an object that is made only where there is none. Its holder writes it anew every `BEAT` seconds. It counts
-as left behind when its process is gone from this machine. One of another machine does when it has not changed for
-`STALE` seconds, and does not while it is watched for another `BEAT`. So a clock that is wrong can delay a run, but
-never lets two of them in.
+as left behind when its process is gone from this machine. Any other does when its sign of life is not of the last
+`STALE` seconds, and it does not change while it is watched for another `BEAT`. So a clock that is wrong can delay a
+run, but never lets two of them in. Of several processes that find it left behind, one takes it.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from .errors import DataError, SynthForgeError, UserError
-from .files import alive
 from .foreign import parse_json
+from .holders import me, now, runs, told
 from .storage import RemotePath
 
 log = logging.getLogger(__name__)
@@ -30,6 +28,7 @@ log = logging.getLogger(__name__)
 BEAT = 15.0  # seconds between two signs of life
 STALE = 120.0  # seconds without one after which a lock is taken for left behind
 _SHARED = ".shared."  # between a lock's name and what is each shared holder's own
+_FREED = ".freed."  # between a lock's name and which lock was left behind, while one process takes it
 
 
 @contextmanager
@@ -45,11 +44,13 @@ def leased(path: RemotePath, *, shared: bool = False) -> Iterator[None]:
         path, others = path.with_name(f"{path.name}{_SHARED}{uuid.uuid4().hex}"), iter((path,))
     lease = _Lease(path)
     lease.acquire()
-    # Looked at after the own lock is there: of two at once, both may be refused, never both let in.
-    for other in others:
-        if told := holder(other):
-            path.unlink(missing_ok=True)
-            raise _refused(path, told)
+    try:
+        # Looked at after the own lock is there: of two at once, both may be refused, never both let in.
+        if words := holders(list(others)):
+            raise _refused(path, words[0])
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     beats = threading.Thread(target=lease.beat, name="lease", daemon=True)
     beats.start()
     try:
@@ -62,36 +63,48 @@ def leased(path: RemotePath, *, shared: bool = False) -> Iterator[None]:
             path.unlink(missing_ok=True)
     if not mine:
         raise SynthForgeError(
-            f"another run has taken the lock {path}: {_told(_read(path))}",
+            f"another run has taken the lock {path}: {told(_read(path))}",
             hint="This process was out of reach for too long. Run the same command again; what is finished is kept.",
         )
 
 
-def holder(path: RemotePath) -> str:
-    """Who holds a lock, in words; empty for nobody."""
-    found = _read(path)
-    return "" if _left_behind(path, found) else _told(found)
+def holders(paths: Sequence[RemotePath]) -> list[str]:
+    """Who holds these locks, in words; those that were left behind are removed where each holder has its own."""
+    found = {path: _read(path) for path in paths}
+    left = _left_behind(found)
+    for path in left:
+        if _SHARED in path.name:
+            path.unlink(missing_ok=True)
+    return [told(record) for path, record in found.items() if path not in left]
 
 
-def _refused(path: RemotePath, told: str) -> UserError:
+def _refused(path: RemotePath, words: str) -> UserError:
     return UserError(
-        f"another run is at work in {path.parent}: {told}",
+        f"another run is at work in {path.parent}: {words}",
         hint="Wait for it, or choose another --out. A lock without signs of life is freed after "
         f"{STALE / 60:.0f} minutes.",
     )
 
 
-def _left_behind(path: RemotePath, found: dict[str, Any]) -> bool:
-    """Whether nobody holds a lock of which this was read."""
-    if not found:  # it went away in between
-        return True
-    if found.get("host") == socket.gethostname() and isinstance(found.get("process"), int):
-        return not alive(found["process"])
+def _left_behind(found: dict[RemotePath, dict[str, Any]]) -> set[RemotePath]:
+    """Locks that nobody holds, of those of which this was read; all that need it are watched at the same time."""
+    left, watched = set(), []
+    for path, record in found.items():
+        living = runs(record)
+        if not record or living is False:  # not record: it went away in between
+            left.add(path)
+        elif not _beats(record):
+            watched.append(path)
+    if watched:
+        time.sleep(BEAT + 2)
+    return left | {path for path in watched if _read(path) == found[path]}
+
+
+def _beats(record: dict[str, Any]) -> bool:
+    """Whether the last sign of life is of these minutes; one of the future is that of a clock that is wrong."""
     with suppress(ValueError, TypeError):
-        if (now() - datetime.fromisoformat(str(found.get("alive")))).total_seconds() < STALE:
-            return False
-    time.sleep(BEAT + 2)
-    return _read(path) == found
+        return abs((now() - datetime.fromisoformat(str(record.get("alive")))).total_seconds()) < STALE
+    return False
 
 
 class _Lease:
@@ -100,19 +113,30 @@ class _Lease:
         self.since = now().isoformat(" ", "seconds")
 
     def record(self) -> bytes:
-        me = {"host": socket.gethostname(), "process": os.getpid(), "since": self.since}
-        return json.dumps({**me, "id": self.id, "alive": now().isoformat(" ", "seconds"), "every": BEAT}).encode()
+        about = {**me(), "since": self.since, "id": self.id}
+        return json.dumps({**about, "alive": now().isoformat(" ", "seconds"), "every": BEAT}).encode()
 
     def acquire(self) -> None:
         if self.path.create(self.record()):
             return
         found = _read(self.path)
-        if not _left_behind(self.path, found):
-            raise _refused(self.path, _told(found))
-        log.warning("%s: the lock of %s was left behind; going on", self.path, _told(found))
-        self.path.unlink(missing_ok=True)
-        if not self.path.create(self.record()) and not self.holds():
-            raise _refused(self.path, _told(_read(self.path)))
+        if not _left_behind({self.path: found}):
+            raise _refused(self.path, told(found))
+        log.warning("%s: the lock of %s was left behind; going on", self.path, told(found))
+        # Who takes it makes an object of its name first. So nobody takes the lock of one that has just taken it.
+        name = "".join(filter(str.isalnum, str(found.get("id"))))[:64]
+        taking = self.path.with_name(f"{self.path.name}{_FREED}{name}")
+        if not taking.create(self.record()):
+            if _left_behind({taking: _read(taking)}):
+                taking.unlink(missing_ok=True)
+            raise _refused(self.path, "a process that is just starting")
+        try:
+            again = _read(self.path)
+            if again != found and not (not again and self.path.create(self.record())):
+                raise _refused(self.path, told(again))
+            self.path.overwrite(self.record())
+        finally:
+            taking.unlink(missing_ok=True)
 
     def holds(self) -> bool:
         """Whether the lock is this one's."""
@@ -134,14 +158,3 @@ def _read(path: RemotePath) -> dict[str, Any]:
     except (FileNotFoundError, DataError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _told(found: dict[str, Any]) -> str:
-    if not found:
-        return "a process that is just starting"
-    return f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
-
-
-def now() -> datetime:
-    """The time of this machine, with its zone."""
-    return datetime.now(timezone.utc).astimezone()

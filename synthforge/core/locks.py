@@ -6,17 +6,17 @@ import errno
 import fcntl
 import json
 import os
-import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import DataError, UserError
-from .files import alive, clean_stale
+from .files import clean_stale
 from .foreign import parse_json
-from .leases import holder, leased
+from .holders import me, now, runs, told
+from .leases import holders, leased
 from .storage import RemotePath
 
 LOCK_FILE = ".lock"
@@ -52,9 +52,9 @@ def locked_shards(folder: Path, shards: range) -> Iterator[None]:
             if path.name == own or not all(each.isdecimal() for each in ends) or len(ends) != 2:
                 continue
             overlap = max(int(ends[0]), shards.start) < min(int(ends[1]), shards.stop)
-            if overlap and (told := _held(path)):
+            if overlap and (words := _held(path)):
                 raise UserError(
-                    f"another run makes some of these shards in {folder}: {told}",
+                    f"another run makes some of these shards in {folder}: {words}",
                     hint="Divide the shards in the same way everywhere: --shards K/N with one N.",
                 )
         yield
@@ -63,9 +63,9 @@ def locked_shards(folder: Path, shards: range) -> Iterator[None]:
 def _held(path: Path) -> str:
     """Who holds a lock, in words; empty for nobody."""
     if isinstance(path, RemotePath):
-        return holder(path)
-    with suppress(FileNotFoundError), path.open("r+", encoding="utf-8") as file:
-        return "" if _acquire(file) else _holder(file)
+        return "".join(holders([path]))
+    with suppress(FileNotFoundError), open(path, "r+", encoding="utf-8", opener=_no_link) as file:
+        return "" if _acquire(file) else told(_read(file))
     return ""
 
 
@@ -89,20 +89,20 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
+        file = open(path, "a+", encoding="utf-8", opener=_no_link)  # noqa: SIM115
     except OSError as error:
         raise DataError(f"cannot write in {folder}: {error.strerror}", hint="Choose another --out.") from error
     with file:
-        if not _acquire(file, shared):
+        if not (_acquire(file, shared) or any(_acquire(file, shared) for _ in _pauses())):
             raise UserError(
-                f"another run is at work in {folder}: {_holder(file)}", hint="Wait for it, or choose another --out."
+                f"another run is at work in {folder}: {told(_read(file))}", hint="Wait for it, or choose another --out."
             )
         if _removed(path, file):  # the last holder ended between our two calls
             with locked(folder, deep=deep, shared=shared, name=name):
                 yield
             return
         file.truncate(0)
-        record = {"host": socket.gethostname(), "process": os.getpid(), "since": _now()}
+        record = {**me(), "since": now().isoformat(" ", "seconds")}
         json.dump({**record, "shared": True} if shared else record, file)
         file.flush()
         if name == LOCK_FILE:
@@ -112,6 +112,13 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
         finally:
             if not shared or _acquire(file):  # the last of those that share it
                 path.unlink(missing_ok=True)
+
+
+def _pauses() -> Iterator[None]:
+    """A holder that is just ending has the file for an instant longer: of many parts, some begin at that moment."""
+    for _ in range(4):
+        time.sleep(0.05)
+        yield
 
 
 def _removed(path: Path, file: IO[str]) -> bool:
@@ -133,17 +140,9 @@ def _acquire(file: IO[str], shared: bool = False) -> bool:
         found = _read(file)
         if shared and found.get("shared"):
             return True
-        if found.get("host") == socket.gethostname():
-            return found["process"] == os.getpid() or not alive(found["process"])
-        return not found
+        ours = all(found.get(name) == value for name, value in me().items())
+        return not found or ours or runs(found) is False
     return True
-
-
-def _holder(file: IO[str]) -> str:
-    found = _read(file)
-    if not found:
-        return "a process that is just starting"
-    return f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"
 
 
 def _read(file: IO[str]) -> dict[str, Any]:
@@ -156,5 +155,11 @@ def _read(file: IO[str]) -> dict[str, Any]:
     return found if isinstance(process, int) and 0 < process < 2**31 else {}
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).astimezone().isoformat(" ", "seconds")
+def _no_link(name: str, flags: int) -> int:
+    """Open a lock; a link in its place would make another file of the user's end up empty."""
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise DataError(f"{name} is a link, and a lock is a file", hint="Somebody put it there; delete it.") from error

@@ -15,14 +15,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Any
 
 from .environment import hidden
 from .errors import DataError
 from .files import is_temporary, sha256_of, write_json
-from .foreign import boundary, read_json
+from .foreign import boundary, check_record, read_json
 from .keys import default_of, told
 from .locks import is_lock
 from .storage import is_remote
@@ -32,6 +32,7 @@ PREVIOUS = ".previous"
 _WHOLE = ("seed", "outside", "environment")  # facts that are told as a whole when they change
 UNMERGED = ".unmerged.json"  # what a dataset's manifest will say, while its shards are made in parts
 _OWN = {STATE_FILE, PREVIOUS, UNMERGED}
+_STATE: dict[str, Any] = {"fingerprint": str, "state": str, "facts?": dict, "outputs?": dict[str, list]}
 
 
 def digest(content: Any) -> str:
@@ -120,9 +121,12 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         return None
     with boundary(path, "a whole state file", hint=f"{way_out(folder)} The stage is then made anew."):
         state = read_json(path)
-        if not isinstance(state, dict) or not {"fingerprint", "state"} <= set(state):
-            raise ValueError("keys are missing")
+        check_record(state, _STATE)
         check_seal(state)
+        for name, row in state.get("outputs", {}).items():
+            size, _ = row
+            if type(size) is not int or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise ValueError(f"an output is '{name[:80]}': {row!r:.40}")
     return state
 
 
@@ -157,7 +161,7 @@ def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False)
     def sound(name: str, size: int, sha256: str) -> bool:
         path = there.get(name, folder / name)
         try:
-            return path.stat().st_size == size and not (content and sha256_of(path) != sha256)
+            return path.is_file() and path.stat().st_size == size and not (content and sha256_of(path) != sha256)
         except OSError:
             return False
 
@@ -186,6 +190,8 @@ def set_aside(folder: Path, names: Iterable[str], into: Path, *, last: str = STA
 
     The entry `last` moves at the end: as long as it stands, the same call goes on where it stopped.
     """
+    if into.parent.is_symlink():
+        raise DataError(f"{into.parent} is a link: nothing is moved elsewhere", hint="Make it a folder, or delete it.")
     moving = [*(name for name in names if name != last), last]
     moving = [name for name in moving if _lies(folder / name)]
     number, place = 1, into

@@ -21,7 +21,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from .errors import SynthForgeError, UserError, did_you_mean
+from .errors import DataError, SynthForgeError, UserError, did_you_mean
 from .patience import code_of, steadily
 
 T = TypeVar("T")
@@ -57,7 +57,10 @@ def place(where: str | Path) -> Path:
         return where
     if not is_url(where):
         return Path(where)
-    parts = urlsplit(where)
+    try:
+        parts = urlsplit(where)
+    except ValueError as error:  # brackets that are no address
+        raise UserError(f"{where.partition('://')[0]}://: this is no URL: {error}") from None
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if "@" in parts.netloc or "?" in where or "#" in where:
         raise UserError(
@@ -239,7 +242,7 @@ class RemotePath(_Base):
         except FileNotFoundError:
             return
         for row in sorted(rows, key=lambda row: str(row["name"])):
-            name = PurePosixPath(row["name"]).name
+            name = _inside(PurePosixPath(row["name"])).name
             if (name and name != self.name) or row.get("type") == "directory":
                 yield self._of(self._pure / name, row)
 
@@ -254,7 +257,7 @@ class RemotePath(_Base):
         """All objects below whose names are so, sorted."""
         root = PurePosixPath(self.fs._strip_protocol(self.url))
         for name, row in sorted(self._call(lambda fs: fs.find(self.url, detail=True)).items()):
-            below = PurePosixPath(name)
+            below = _inside(PurePosixPath(name))
             if fnmatchcase(below.name, pattern) and root in below.parents:
                 yield self._of(self._pure / below.relative_to(root), row)
 
@@ -318,6 +321,15 @@ class RemotePath(_Base):
     def overwrite(self, data: bytes) -> None:
         """Write a small object, whatever is there."""
         self._call(lambda fs: fs.pipe_file(self.url, data))
+
+
+def _inside(name: PurePosixPath) -> PurePosixPath:
+    """The name of an object, which becomes one on this machine. Raises DataError where it would lead elsewhere."""
+    if ".." in name.parts or "\0" in str(name):
+        raise DataError(
+            f"the store has an object called {str(name)!r:.200}", hint="Nothing of ours is: delete it there."
+        )
+    return name
 
 
 def _copy(old: str, new: str, fs: Any) -> None:

@@ -20,6 +20,7 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 # Values with every alias written out: a pipeline has some hundreds.
 MAX_NODES = 20_000
+MAX_REFERENCES = 2_000  # `${...}`, those inside of others included; a pipeline has some dozens
 _LARGEST = 2**63 - 1
 
 
@@ -129,6 +130,8 @@ def _problem(text: str, mark: Any) -> yaml.MarkedYAMLError:
 
 def parse(text: str, source: str) -> Any:
     """YAML as plain data. Raises ConfigError with `source`, line and column, whatever the parser stumbles over."""
+    if text.count("${") > MAX_REFERENCES:
+        raise ConfigError(f"{source}: not valid YAML: more than {MAX_REFERENCES:,} references")
     try:
         return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -153,12 +156,11 @@ def parse_override(text: str, source: str) -> Any:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as plain data. Raises ConfigError with file, line and column."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ConfigError(
-                f"{path}: a configuration of {size / 1e6:.1f} MB; at most {MAX_BYTES / 1e6:.1f} MB is read"
-            )
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            written = file.read(MAX_BYTES + 1)
+        if len(written) > MAX_BYTES:
+            raise ConfigError(f"{path}: a configuration of at most {MAX_BYTES / 1e6:.1f} MB is read, this is larger")
+        text = written.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}") from None
     except UnicodeDecodeError as error:

@@ -106,7 +106,7 @@ def read_pairs(path: Path, header: bool = False) -> np.ndarray:
     expected = None
     if header and lines:
         number, text = lines.pop(0)
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise DataError(f"{path}, line {number}: the number of points should stand here, not '{text[:40]}'")
         expected = int(text)
     points = [_pair(path, number, text) for number, text in lines]

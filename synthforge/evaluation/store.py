@@ -8,11 +8,12 @@ import hashlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..core.files import sha256_of, write_bytes, write_json, write_text
-from ..core.foreign import boundary, read_arrays, read_json
+from ..core.foreign import boundary, check_record, read_arrays, read_json
 from ..core.plugins import Plugins
 from ..core.provenance import check_seal, sealed
 from ..core.records import Metric, PublishedRow, RealItem, RealSample, Scores
@@ -21,6 +22,22 @@ from .protocol import Case, Evaluation
 from .summary import to_markdown
 
 NUMBERS, CASES, SUMMARY, SHEET = "evaluation.json", "cases.npz", "evaluation.md", "worst.jpg"
+
+_TEXTS, _FIGURES = dict[str, str], dict[str, float | None]
+_RECORD: dict[str, Any] = {
+    "label": str,
+    "benchmark": str,
+    "split": str,
+    "task": str,
+    "schema": str,
+    "primary": str,
+    "units": _TEXTS,
+}
+_RECORD |= {"values": _FIGURES, "per_item": _FIGURES, "count": int, "available": int, "protocol": dict, "stand_in": str}
+_RECORD |= {"notes": list[str], "seconds": float, "published": list, "cases": list, "metrics?": dict, "details?": dict}
+_CASE: dict[str, Any] = {"kind": str, "error": float | None, "key": str, "box": list[float]}
+_PUBLISHED: dict[str, Any] = {"method": str, "source": str, "values": dict[str, float], "split?": str}
+_METRIC: dict[str, Any] = {"name": str, "higher_is_better": bool, "threshold?": str, "each?": str, "over?": str}
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path, *, label: str = "") -> None:
@@ -59,18 +76,19 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
     with boundary(folder, "the folder of a readable evaluation", hint="Run its evaluate stage again."):
         record = read_json(folder / NUMBERS)
         check_seal(record)
+        _check(record)
         if record.get("digests", {CASES: None})[CASES] not in (None, sha256_of(folder / CASES)):
             raise ValueError(f"{CASES} was changed or damaged after it was written")
         arrays = read_arrays(folder / CASES)
         cases = [_case(number, row, arrays) for number, row in enumerate(record["cases"])]
-        values = {name: np.nan if value is None else value for name, value in record["values"].items()}
+        values, per_item = (_numbers(record[name]) for name in ("values", "per_item"))
         metrics = {name: Metric(**row) for name, row in record.get("metrics", {}).items()}
         return record["label"], Evaluation(
             benchmark=record["benchmark"],
             split=record["split"],
             task=plugins.build("task", record["task"], where=str(folder / NUMBERS)),
             schema=record["schema"],
-            scores=Scores(values, record["units"], record["per_item"], record["primary"], metrics),
+            scores=Scores(values, record["units"], per_item, record["primary"], metrics),
             count=record["count"],
             available=record["available"],
             protocol=record["protocol"],
@@ -83,13 +101,32 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
         )
 
 
+def _check(record: dict) -> None:
+    """Raise ValueError unless everything that reports read is there, and of the type they expect."""
+    check_record(record, _RECORD)
+    for rows, shape in ((record["cases"], _CASE), (record["published"], _PUBLISHED)):
+        for row in rows:
+            check_record(row, shape)
+    for row in record.get("metrics", {}).values():
+        check_record(row, _METRIC)
+    if record["primary"] not in record["values"]:
+        raise ValueError(f"it has no figure '{record['primary'][:40]}'")
+
+
+def _numbers(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: np.nan if value is None else value for name, value in figures.items()}
+
+
 def _case(number: int, row: dict, arrays: Mapping[str, np.ndarray]) -> Case:
-    face = arrays[f"{number}.face"]
+    face, (x0, y0, x1, y1) = arrays[f"{number}.face"], row["box"]
+    image, target, prediction = (arrays[f"{number}.{name}"] for name in ("image", "target", "prediction"))
+    if image.ndim != 3 or image.dtype != np.uint8 or target.shape != prediction.shape or not (x1 > x0 and y1 > y0):
+        raise ValueError(f"{CASES} does not hold what is drawn of '{row['key'][:80]}'")
     sample = RealSample(
         item=RealItem(row["key"], Path(), Path()),
-        image=arrays[f"{number}.image"],
+        image=image,
         box=(float(face[0]), float(face[1]), float(face[2]), float(face[3])),
-        target=arrays[f"{number}.target"],
+        target=target,
         mask=arrays.get(f"{number}.mask"),
     )
-    return Case(row["kind"], row["error"], sample, arrays[f"{number}.prediction"], tuple(row["box"]))
+    return Case(row["kind"], np.nan if row["error"] is None else row["error"], sample, prediction, (x0, y0, x1, y1))

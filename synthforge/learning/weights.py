@@ -14,6 +14,7 @@ import torch
 from ..core.blocks import whole
 from ..core.errors import DataError, SynthForgeError
 from ..core.files import write_bytes
+from ..core.foreign import opened
 from ..core.storage import RemotePath
 
 #: stands between a checkpoint and its SHA-256, behind the end of the zip archive where torch does not look
@@ -46,7 +47,7 @@ def read_weights(path: Path, sha256: str = "") -> bytes:
     Raises DataError for another digest or a file that cannot be read.
     """
     try:
-        data = whole(path, sha256) if isinstance(path, RemotePath) and sha256 else path.read_bytes()
+        data = whole(path, sha256) if isinstance(path, RemotePath) and sha256 else _bytes(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if sha256 and hashlib.sha256(data).hexdigest() != sha256:
@@ -56,6 +57,11 @@ def read_weights(path: Path, sha256: str = "") -> bytes:
             "from model.json to accept it.",
         )
     return data
+
+
+def _bytes(path: Path) -> bytes:
+    with opened(path) as file:
+        return file.read()
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
@@ -68,7 +74,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """What `write_checkpoint` wrote, or an older file without a digest. Raises DataError for a damaged one."""
-    data = path.read_bytes()
+    data = _bytes(path)
     whole, end = data[:-_LENGTH], data[-_LENGTH:]
     marked = end.startswith(_MARK)
     try:

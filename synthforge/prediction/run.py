@@ -25,7 +25,7 @@ import numpy as np
 from .. import __version__
 from ..core.errors import DataError, UserError
 from ..core.files import sha256_of, write_bytes, write_json
-from ..core.foreign import boundary, read_json
+from ..core.foreign import boundary, check_record, read_json
 from ..core.locks import locked
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
@@ -43,6 +43,13 @@ from .predictor import PASSES, Predictor
 FORMAT = "synthforge-prediction-1"
 #: boxes given by a user that are tight boxes of the landmarks already
 LANDMARKS = "landmarks"
+_RECORD: dict[str, Any] = {
+    "fingerprint?": str,
+    "image?": dict,
+    "faces": list,
+    "files?": dict[str, str],
+    "digests?": dict[str, str],
+}
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,7 @@ class _Run:
         """The photograph under the first of its names that is free or its own, and its record there."""
         for name in (photograph.name, other_name(photograph.name, photograph.place)):
             named = replace(photograph, name=name)
-            record = self._record(named)
+            record = earlier_record(self._path(named, ".json"))
             if record is None or _is_of(record, photograph, image):
                 return named, record
         raise DataError(
@@ -268,21 +275,6 @@ class _Run:
     def _path(self, photograph: Photograph, suffix: str) -> Path:
         return self.out / (photograph.name + suffix)
 
-    def _record(self, photograph: Photograph) -> dict[str, Any] | None:
-        """An earlier record; None where there is none. Raises DataError for a file that is no record of ours."""
-        path = self._path(photograph, ".json")
-        if not os.path.lexists(path):
-            return None
-        record = None
-        with suppress(DataError):
-            record = read_json(path)
-        way_out = "Choose another --out, or move it away."
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise DataError(f"{path} is there and no record of predict.", hint=way_out)
-        with boundary(path, "the record that predict wrote", hint=way_out):
-            check_seal(record)
-        return record
-
     def _complete(self, record: Mapping[str, Any]) -> bool:
         return all(self._is_ours(self.out / name, record) for name in record.get("files", {}).values())
 
@@ -307,6 +299,24 @@ class _Run:
             return  # never finished: nothing to keep
         into = self.out / PREVIOUS / f"{ready.photograph.name}.{before['fingerprint'][:8]}"
         set_aside(self.out, [path.name for path in written], into, last=self._path(ready.photograph, ".json").name)
+
+
+def earlier_record(path: Path) -> dict[str, Any] | None:
+    """What a call of predict wrote at `path`, None for nothing. Raises DataError for a file that is no such record."""
+    if not os.path.lexists(path):
+        return None
+    record = None
+    with suppress(DataError):
+        record = read_json(path)
+    way_out = "Choose another --out, or move it away."
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise DataError(f"{path} is there and no record of predict.", hint=way_out)
+    with boundary(path, "the record that predict wrote", hint=way_out):
+        check_seal(record)
+        check_record(record, _RECORD)
+        if any(not name or Path(name).name != name for name in record.get("files", {}).values()):
+            raise ValueError("it names files elsewhere")
+    return record
 
 
 def _is_of(record: Mapping[str, Any], photograph: Photograph, image: Mapping[str, str]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
@@ -107,27 +106,33 @@ def _without(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_there(root: Path, shards: int, config_hash: str, check: bool) -> None:
-    missing, wrong = [], []
-    with progress_bar("merge", shards, unit="shards") as advance:
-        for shard in range(shards):
+    numbers = (path.stem.removeprefix("shard-") for path in root.glob("shard-*.json"))
+    there = sorted(int(number) for number in numbers if number.isdecimal() and int(number) < shards)
+    missing, wrong = list(map(range, [0, *(number + 1 for number in there)], [*there, shards])), []
+    with progress_bar("merge", len(there), unit="shards") as advance:
+        for shard in there:
             try:
                 if not shard_done(root, shard, config_hash, verify=check):
-                    missing.append(shard)
+                    missing.append(range(shard, shard + 1))
             except UserError as error:
-                missing.append(shard)
+                missing.append(range(shard, shard + 1))
                 wrong.append(f"\n- {error.message}")
             advance(1)
-    if missing:
+    if count := sum(map(len, missing)):
         raise DataError(
-            f"{len(missing)} of the {shards} shards in {root} are missing or damaged: {_ranges(missing)}"
+            f"{count:,} of the {shards:,} shards in {root} are missing or damaged: {_told(missing)}"
             + "".join(wrong[:10]),
             hint="Run the parts that make them again, with the same command and --shards; finished shards are kept. "
             f"Shard S, counted from 0, belongs to part (S + 1) * N / {shards} of N, rounded up.",
         )
 
 
-def _ranges(numbers: list[int]) -> str:
-    """`0-3, 7`: numbers in order, runs of them by their ends."""
-    position = count()
-    runs = [list(run) for _, run in groupby(numbers, key=lambda number: number - next(position))]
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+def _told(missing: list[range]) -> str:
+    """`0-3, 7`: ranges of numbers by their ends, neighbours as one."""
+    runs: list[range] = []
+    for each in sorted(filter(len, missing), key=lambda run: run.start):
+        if runs and runs[-1].stop == each.start:
+            runs[-1] = range(runs[-1].start, each.stop)
+        else:
+            runs.append(each)
+    return ", ".join(f"{run.start}-{run.stop - 1}" if len(run) > 1 else str(run.start) for run in runs)

@@ -103,7 +103,7 @@ def named(text: str, declared: Mapping[str, Sweep]) -> Sweep:
             )
         sweep = Sweep(name, (name,), levels, levels[0])
     levels = levels or sweep.levels
-    if len(set(levels)) != len(levels) or any(isinstance(each, (dict, list)) or each is None for each in levels):
+    if any(isinstance(each, (dict, list)) or each is None for each in levels) or len(set(levels)) != len(levels):
         raise UserError(f"--factor {text}: levels are different numbers or names, such as {sweep.name}=0,1")
     return replace(sweep, levels=levels, base=sweep.base if sweep.base in levels else levels[0])
 

@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 from synthforge.cli.main import EPILOG
 from synthforge.core import events
+from synthforge.core.errors import ConfigWarning
 from synthforge.core.progress import progress_bar
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,36 @@ def test_figures_follow_the_work(figures: Path) -> None:
     events.ended(1)
     assert read(figures)["synthforge_exit_code"] == 1
     assert [path.name for path in figures.parent.iterdir()] == ["run.prom"]
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+@pytest.mark.parametrize("name", ["file/run.prom", "folder", "s3://bucket/run.prom"])
+def test_a_metrics_file_that_cannot_be_written_is_said_before_any_work(tmp_path: Path, how: str, name: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    option = ["--metrics", name] if how == "option" else []
+    variable = {} if option else {events.METRICS: name}
+    command = [sys.executable, "-m", "synthforge", "merge", "nowhere", *option]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | variable, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: "), done.stderr
+    assert "cannot write" in done.stderr or "not a URL" in done.stderr
+    assert "nowhere" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_metrics_file_that_is_lost_is_told_once_and_the_work_goes_on(figures: Path) -> None:
+    events.open_metrics()
+    figures.unlink()
+    figures.mkdir()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with progress_bar("generate", 4, unit="images") as advance:
+            for _ in range(4):
+                advance(1)
+        events.ended(0)
+    assert [each.category for each in told] == [ConfigWarning]
+    assert re.match(r"--metrics: cannot write .*; the run goes on without it", str(told[0].message))
 
 
 def test_progress_as_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

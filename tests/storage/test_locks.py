@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from synthforge.core import leases
-from synthforge.core.errors import SynthForgeError, UserError
+from synthforge.core import holders, leases
+from synthforge.core.errors import DataError, SynthForgeError, UserError
 from synthforge.core.locks import locked, locked_shards
 from synthforge.core.storage import RemotePath, place
 
@@ -23,8 +26,10 @@ def lock_of(folder: str, **changes: Any) -> RemotePath:
     """A lock that lies there, by default of this living process."""
     path = place(f"{folder}/.lock")
     assert isinstance(path, RemotePath)
-    me = {"host": socket.gethostname(), "process": os.getpid(), "since": "2026-01-01 10:00:00+00:00", "id": "other"}
-    path.overwrite(json.dumps({**me, "alive": leases.now().isoformat(" ", "seconds"), **changes}).encode())
+    about = {**holders.me(), "since": "2026-01-01 10:00:00+00:00", "id": "other"}
+    elsewhere = {"machine": "another boot"} if "host" in changes else {}
+    alive = leases.now().isoformat(" ", "seconds")
+    path.overwrite(json.dumps({**about, "alive": alive, **elsewhere, **changes}).encode())
     return path
 
 
@@ -103,3 +108,112 @@ def test_parts_hold_a_lock_together_and_whole_runs_alone(folder: str) -> None:
     with locked(there), pytest.raises(UserError, match="another run is at work"), locked(there, shared=True):
         pass
     assert list(there.iterdir()) == []
+
+
+def test_a_number_that_another_process_has_now_holds_nothing(memory: str) -> None:
+    lock_of(memory, started="1")  # of this process's number, but it started later
+    with locked(place(memory)):
+        pass
+
+
+def test_a_renamed_host_knows_its_own_locks(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    lock_of(memory, process=gone.pid)
+    lock_of(f"{memory}/living")
+    monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+    with locked(place(memory)):
+        pass
+    with pytest.raises(UserError, match=f"process {os.getpid()}"), locked(place(f"{memory}/living")):
+        pass
+
+
+def test_a_container_of_the_same_host_name_is_another_machine(memory: str) -> None:
+    """Its numbers mean nothing here: a lock of number 1 there is not that of number 1 here, nor free without one."""
+    for number in (os.getpid(), 2**30):
+        lock_of(memory, process=number, machine="this boot pid:[4026539999]")
+        with pytest.raises(UserError, match=f"process {number} on {socket.gethostname()}"), locked(place(memory)):
+            pass
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+def test_a_dead_holder_whose_clock_was_wrong_blocks_nobody(
+    memory: str, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    monkeypatch.setattr(leases, "BEAT", -1.9)
+    lock_of(memory, host="elsewhere", alive=(leases.now() + timedelta(days=365 * years)).isoformat())
+    with locked(place(memory)):
+        pass
+
+
+@pytest.mark.parametrize(
+    "record", [b"", b"\xff", b"[]", b"{}", b'{"process": 1e300}', b'{"process": -1}', b'{"id": []}']
+)
+def test_locks_with_odd_content_are_free_or_named(memory: str, monkeypatch: pytest.MonkeyPatch, record: bytes) -> None:
+    monkeypatch.setattr(leases, "BEAT", -1.9)
+    place(f"{memory}/.lock").overwrite(record)
+    with locked(place(memory)):
+        pass
+
+
+def test_of_many_that_find_a_lock_left_behind_one_takes_it(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "BEAT", -1.9)
+    begin, got, refused = threading.Barrier(8), [], []
+    ended = threading.Event()
+
+    def run() -> None:
+        begin.wait()
+        try:
+            with locked(place(memory)):
+                got.append(1)
+                ended.wait(5)
+        except UserError:
+            refused.append(1)
+            if len(refused) == 7:
+                ended.set()
+
+    lock_of(memory, host="elsewhere", alive="2020-01-01 00:00:00+00:00")
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(refused)) == (1, 7)
+    assert list(place(memory).iterdir()) == []
+
+
+def test_shared_locks_left_behind_are_watched_at_once_and_removed(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    for number in range(5):
+        old = lock_of(memory, host=f"spot-{number}", alive="2020-01-01 00:00:00+00:00")
+        old.rename(old.with_name(f".lock.shared.{number}"))
+    with locked(place(memory)):
+        assert [path.name for path in place(memory).iterdir()] == [".lock"]
+    assert len(waited) == 1
+
+
+def test_a_link_in_place_of_a_lock_empties_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mine").write_text("important")
+    for name in (".lock", ".lock.0-4"):
+        (tmp_path / "out" / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(DataError, match=r"\.lock is a link"), locked(tmp_path / "out"):
+        pass
+    (tmp_path / "out" / ".lock").unlink()
+    with (
+        pytest.raises(DataError, match=r"\.lock\.0-4 is a link"),
+        locked(tmp_path / "out"),
+        locked_shards(tmp_path / "out", range(2, 3)),
+    ):
+        pass
+    assert (tmp_path / "mine").read_text() == "important"
+
+
+def test_a_part_that_begins_as_another_ends_is_not_refused(tmp_path: Path) -> None:
+    """The last holder has the file for itself for an instant while it removes it."""
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        threading.Timer(0.08, lambda: fcntl.flock(file, fcntl.LOCK_UN)).start()
+        with locked(tmp_path, shared=True):
+            pass

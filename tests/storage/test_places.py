@@ -7,6 +7,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,21 @@ from stores import KEY, SECRET, Faulty
 from synthforge.core import patience
 from synthforge.core.errors import DataError, SynthForgeError, UserError
 from synthforge.core.patience import scrubbed
+from synthforge.core.scratch import fetched
 from synthforge.core.storage import RemotePath, is_remote, place
 
 WORDS = st.text("abcXYZ019-_", min_size=8, max_size=20)
+
+
+def test_objects_whose_names_lead_elsewhere_are_refused(memory: str) -> None:
+    files = fsspec.filesystem("memory")
+    for name in ("run/a", "run/b/c"):
+        files.pipe_file(f"{memory}/{name}", b"x")
+    files.store[place(memory).url.removeprefix("memory:/") + "/run/../../../evil"] = files.store.popitem()[1]
+    with pytest.raises(DataError, match=r"the store has an object called '.*\.\./evil'"):
+        list(place(f"{memory}/run").rglob("*"))
+    with pytest.raises(DataError, match="evil"), fetched({"model": place(f"{memory}/run")}, ["model"]):
+        pass
 
 
 def test_paths_and_file_urls_are_paths(tmp_path: Path) -> None:
