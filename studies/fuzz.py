@@ -4,9 +4,10 @@
     python studies/fuzz.py --seconds 200 --page docs/reliability.md                          (`make fuzz`)
     python studies/fuzz.py --readers YAML,PNG --seconds 60
 
-Each reader runs in a process of its own for the given seconds of processor time. A finding is an error that is not the
-project's, an input that takes longer than `SECONDS` or makes the process larger than `MEGABYTES`, a file written
-outside the reader's folder, a process started, or a connection opened. Its input is kept in `runs/fuzz/`, and
+Each reader runs in a process of its own for the given seconds of processor time. A finding is an error
+that is not the project's, an input that takes longer than `SECONDS`, or one that makes the process larger than
+`MEGABYTES`. So is a file written outside the reader's folder, a process started, or a connection opened. The input is
+kept in `runs/fuzz/`, and
 
     python studies/fuzz.py --readers YAML --input runs/fuzz/YAML-1a2b3c4d
 
