@@ -80,7 +80,7 @@ def _plugins() -> Iterator[Finding]:
         if path.is_file():
             yield Finding("ok", f"{entry.kind} {entry.name}", f"built: {path}")
         else:
-            yield Finding("note", f"{entry.kind} {entry.name}", "not built yet; the first use takes about a minute")
+            yield Finding("note", f"{entry.kind} {entry.name}", "not built yet; the first use takes half a minute")
     for kind, catalogue in plugins.catalogues.items():
         yield Finding("ok", f"{kind}s", ", ".join(catalogue.names()) or "none")
     for item in plugins.broken:

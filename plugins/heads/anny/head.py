@@ -64,7 +64,7 @@ class AnnyHead(HeadModel):
     point_schema = "ibug68"
 
     def __init__(self, cache: Path | None = None, device: torch.device | str = "cpu") -> None:
-        """Load the crop, building it first if it is not cached yet (about a minute, once)."""
+        """Load the crop, building it first if it is not cached yet (half a minute, once)."""
         data = build.load_crop(cache)
         self.device = torch.device(device)
         self.faces = data["faces"]
