@@ -77,13 +77,11 @@ def points_of(rendering: Rendering, schema: str, contour: Contour, name: str) ->
             f"{name} need a head with its mesh, or points of the generator's own; this rendering has neither",
             hint=f"Leave the annotator '{name}' out, or choose a generator with a parametric head.",
         )
-    if head.point_schema != schema:
-        raise AnnotationError(f"the head has '{head.point_schema}' landmarks, not '{schema}'")
     import torch
 
     vertices = torch.from_numpy(surface.vertices[None, : surface.head_vertices])
     position = torch.from_numpy(rendering.camera.position[None].astype(np.float32))
-    return head.landmarks(vertices, position, contour)[0].detach().cpu().numpy().astype(np.float32)
+    return head.points(schema, vertices, position, contour)[0].detach().cpu().numpy().astype(np.float32)
 
 
 def _depth_map(rendering: Rendering, tolerance: float) -> np.ndarray:

@@ -9,15 +9,28 @@ from synthforge.core.schemas import ClassMapping, ClassSchema, PointSchema
 
 from .classes import CELEBAMASK19, FACESYNTHETICS19, FLAME20, LAPA11, SYNTHFORGE
 from .mappings import MAPPINGS
-from .points import IBUG68
+from .points import FACESYNTHETICS70, IBUG68, LAPA106, MEDIAPIPE478, WFLW98
 
-__all__ = ["CELEBAMASK19", "FACESYNTHETICS19", "FLAME20", "IBUG68", "LAPA11", "MAPPINGS", "SYNTHFORGE"]
+__all__ = [
+    "CELEBAMASK19",
+    "FACESYNTHETICS19",
+    "FACESYNTHETICS70",
+    "FLAME20",
+    "IBUG68",
+    "LAPA11",
+    "LAPA106",
+    "MAPPINGS",
+    "MEDIAPIPE478",
+    "SYNTHFORGE",
+    "WFLW98",
+]
 
 
 @hookimpl
 def register_schemas(register: Callable[[ClassSchema | PointSchema], None]) -> None:
-    """Offer 68 landmarks and five sets of classes."""
-    for schema in (IBUG68, SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20, FACESYNTHETICS19):
+    """Offer five sets of points and five of classes."""
+    points = (IBUG68, FACESYNTHETICS70, WFLW98, LAPA106, MEDIAPIPE478)
+    for schema in (*points, SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20, FACESYNTHETICS19):
         register(schema)
 
 

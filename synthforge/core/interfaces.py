@@ -16,7 +16,7 @@ import numpy as np
 
 from .boundary import Guarded
 from .checksums import checksums
-from .errors import ConfigError, UserError
+from .errors import AnnotationError, ConfigError, UserError
 from .nearby import Origin
 from .records import Field, PublishedRow, RealItem, RealSample, Rendering, Scene, Scores, Verdict
 from .task import TargetPlan as TargetPlan
@@ -34,14 +34,15 @@ class HeadModel(ABC):
     """A parametric head: geometry that generators drive and annotators read.
 
     faces (F,3) int32, counter-clockwise seen from outside; num_vertices V; region_schema: name of the class schema
-    (`core.schemas`) that `regions_at` answers in; point_schema: that of `landmarks`. uv (T,2) in [0,1], v upwards, with
-    uv_faces (F,3): the texture map, or None for a head without one.
+    (`core.schemas`) that `regions_at` answers in; point_schema: that of `landmarks`, which may know `other_schemas`
+    too. uv (T,2) in [0,1], v upwards, with uv_faces (F,3): the texture map, or None for a head without one.
     """
 
     faces: np.ndarray
     num_vertices: int
     region_schema: str
     point_schema: str
+    other_schemas: tuple[str, ...] = ()
     uv: np.ndarray | None = None
     uv_faces: np.ndarray | None = None
 
@@ -54,6 +55,19 @@ class HeadModel(ABC):
         `visible`: as annotators mark them in a picture, above all the jaw line on the contour seen from the camera; it
         needs camera_position (ValueError).
         """
+
+    def points(
+        self,
+        schema: str,
+        vertices: torch.Tensor,
+        camera_position: torch.Tensor | None = None,
+        contour: Contour = "static",
+    ) -> torch.Tensor:
+        """Points (B,N,3) of any schema of this head, as `landmarks` its own. Raises AnnotationError for others."""
+        if schema == self.point_schema:
+            return self.landmarks(vertices, camera_position, contour)
+        known = ", ".join((self.point_schema, *self.other_schemas))
+        raise AnnotationError(f"the head has no '{schema}' landmarks", hint=f"It has {known}.")
 
     @abstractmethod
     def regions_at(self, face_id: np.ndarray, barycentric: np.ndarray) -> np.ndarray:

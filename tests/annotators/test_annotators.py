@@ -208,7 +208,7 @@ def test_regions_without_a_mapping_are_an_error_that_names_the_schema(plugins: P
 def test_a_head_with_other_points_is_an_error(plugins: Plugins, ball: Ball) -> None:
     head = BallHead()
     head.point_schema = "other"
-    with pytest.raises(AnnotationError, match="'other' landmarks"):
+    with pytest.raises(AnnotationError, match="no 'ibug68' landmarks\nIt has other"):
         annotate(plugins, "landmarks", dataclasses.replace(ball(), head=head))
 
 

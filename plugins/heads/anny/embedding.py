@@ -165,15 +165,15 @@ def _brow(anatomy: Anatomy) -> dict[int, Places]:
     path = low + level[:, None] * (high - low)
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path[:, :2], axis=0), axis=1))])
     wanted = np.linspace(0.0, BROW_REACH, 5) * length[-1]
-    places = _seen(anatomy, np.stack([np.interp(wanted, length, path[:, axis]) for axis in range(2)], axis=1))
+    places = seen_from_front(anatomy, np.stack([np.interp(wanted, length, path[:, axis]) for axis in range(2)], axis=1))
     return {22 + i: places[i : i + 1] for i in range(5)}
 
 
 def _bands(anatomy: Anatomy) -> tuple[Places, Places]:
     brow = brow_band(anatomy)
     return (
-        _seen(anatomy, np.stack([brow.x, brow.lower], axis=1)),
-        _seen(anatomy, np.stack([brow.x, brow.upper], axis=1)),
+        seen_from_front(anatomy, np.stack([brow.x, brow.lower], axis=1)),
+        seen_from_front(anatomy, np.stack([brow.x, brow.upper], axis=1)),
     )
 
 
@@ -183,16 +183,18 @@ def _nose(anatomy: Anatomy) -> dict[int, Places]:
     at almost three quarters of the nose's half width. 34: halfway between 33 and 35, below the nostril."""
     tip = nose_tip(anatomy)
     heights = np.arange(tip[1] + 0.015, anatomy.eye_centre[0, 1] + 0.012, 0.0005)
-    ridge = _seen(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
+    ridge = seen_from_front(anatomy, np.stack([np.zeros_like(heights), heights], axis=1))
     sellion = float(heights[ridge.on(anatomy.rest)[:, 2].argmin()])
     span = np.linspace(sellion + NASION_ABOVE_SELLION, tip[1] + BRIDGE_ABOVE_TIP, 80)
-    bridge = along(_seen(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4))
+    bridge = along(
+        seen_from_front(anatomy, np.stack([np.zeros_like(span), span], axis=1)), anatomy.rest, np.linspace(0, 1, 4)
+    )
     points = {27 + i: bridge[i : i + 1] for i in range(4)}
     crease, rim = nose_base(anatomy, WING_OUT * nose_width(anatomy)[0], tip)
     base = {33: nose_base(anatomy, 0.0, tip)[0], 35: rim + WING_BELOW * (crease - rim)}
     points[33] = _on_midline(anatomy, base[33][1] + COLUMELLA)
-    points[35] = _seen(anatomy, base[35][None])
-    points[34] = _seen(anatomy, (base[33] + base[35])[None] / 2)
+    points[35] = seen_from_front(anatomy, base[35][None])
+    points[34] = seen_from_front(anatomy, (base[33] + base[35])[None] / 2)
     return points
 
 
@@ -231,11 +233,11 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     rest = anatomy.rest
     outer = max(level_set(anatomy.lips, anatomy.face), key=lambda line: len(line.vertices))
     inner = max(level_set(anatomy.mouth, anatomy.face), key=lambda line: len(line.vertices))
-    upper, lower = _halves(outer, rest)
+    upper, lower = halves(outer, rest)
     upper_y = upper.on(rest)
     bow = np.where((upper_y[:, 0] > 0.002) & (upper_y[:, 0] < 0.012), upper_y[:, 1], -np.inf)
     peak = int(np.median(np.flatnonzero(bow > bow.max() - PEAK_PLATEAU)))
-    contact_up, contact_low = _halves(inner, rest)
+    contact_up, contact_low = halves(inner, rest)
     corner = upper_y[-1]
     first, last = upper_y[peak, 0] + PEAK_FLANK, corner[0] - LIP_CORNER_INSIDE
     columns = first, (first + last) / 2
@@ -245,7 +247,7 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
 
     def above(curve: Places, x: float, by: float) -> Places:
         height = at(curve, x).on(rest)[0, 1] + by
-        return _seen(anatomy, np.array([[x, height]])) if x else _on_midline(anatomy, height)
+        return seen_from_front(anatomy, np.array([[x, height]])) if x else _on_midline(anatomy, height)
 
     parting = INNER_CORNER * contact_up.on(rest)[-1, 0]
     towards = contact_up.on(rest)[-1, :2] - corner[:2]
@@ -253,7 +255,7 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
         51: above(upper, 0.0, -LIP_INSIDE[1]),
         52: at(upper, columns[0]),
         53: above(upper, columns[1], -LIP_INSIDE[1]),
-        54: _seen(anatomy, (corner[:2] + LIP_CORNER_INSIDE * towards / np.linalg.norm(towards))[None]),
+        54: seen_from_front(anatomy, (corner[:2] + LIP_CORNER_INSIDE * towards / np.linalg.norm(towards))[None]),
         55: above(lower, columns[1], LIP_INSIDE[0]),
         56: above(lower, columns[0], LIP_INSIDE[0]),
         57: above(lower, 0.0, LIP_INSIDE[0]),
@@ -265,7 +267,7 @@ def _mouth(anatomy: Anatomy) -> dict[int, Places]:
     }
 
 
-def _halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:
+def halves(curve: Places, rest: np.ndarray) -> tuple[Places, Places]:
     """The left halves of a closed curve around the mouth, upper then lower, from the midline to the corner."""
     position = curve.on(rest)
     corner = int(position[:, 0].argmax())
@@ -290,13 +292,13 @@ def _curve(anatomy: Anatomy, start: Places, share: float, lift: float) -> Places
     return along(join([start, places[hit]]), anatomy.rest, np.linspace(0, 1, CURVE_POINTS))
 
 
-def _seen(anatomy: Anatomy, xy: np.ndarray) -> Places:
+def seen_from_front(anatomy: Anatomy, xy: np.ndarray) -> Places:
     return front_hits(anatomy.rest, anatomy.face, xy)[0]
 
 
 def _on_midline(anatomy: Anatomy, y: float) -> Places:
     """The foremost point of the midline at a height, on an edge of the midline itself: symmetric to the last bit."""
-    place = _seen(anatomy, np.array([[0.0, y]]))
+    place = seen_from_front(anatomy, np.array([[0.0, y]]))
     on_axis = np.abs(anatomy.rest[place.vertices[0], 0]) < 1e-6
     weight = np.where(on_axis, place.barycentric[0], 0)
     return Places(place.vertices, (weight / weight.sum())[None])

@@ -17,6 +17,7 @@ from synthforge.heads.skinning import bone_transforms, rodrigues, skin
 
 from . import build
 from .landmarks import Embedding, load_embedding, shut_lids, shut_lips, surface_points, visible_contour
+from .points import RECIPES, PointSet, load_point_sets
 from .regions import RegionTable, build_regions
 from .sampling import AnnyDistribution, sample_parameters
 
@@ -62,6 +63,7 @@ class AnnyHead(HeadModel):
     uv_faces: np.ndarray
     region_schema = "synthforge"
     point_schema = "ibug68"
+    other_schemas = tuple(RECIPES)
 
     def __init__(self, cache: Path | None = None, device: torch.device | str = "cpu") -> None:
         """Load the crop, building it first if it is not cached yet (half a minute, once)."""
@@ -252,6 +254,11 @@ class AnnyHead(HeadModel):
         """The class of every surface point, as a table the GPU can read too."""
         return build_regions(self)
 
+    @cached_property
+    def point_sets(self) -> dict[str, PointSet]:
+        """Points of further schemas, by name."""
+        return load_point_sets(self.source)
+
     def landmarks(
         self, vertices: torch.Tensor, camera_position: torch.Tensor | None = None, contour: Contour = "static"
     ) -> torch.Tensor:
@@ -264,6 +271,19 @@ class AnnyHead(HeadModel):
         if camera_position is None:
             raise ValueError("contour='visible' needs camera_position (B,3)")
         return visible_contour(points, vertices, camera_position, self.embedding)
+
+    def points(
+        self,
+        schema: str,
+        vertices: torch.Tensor,
+        camera_position: torch.Tensor | None = None,
+        contour: Contour = "static",
+    ) -> torch.Tensor:
+        """Points (B,N,3) of any schema of the head; see `HeadModel.points`."""
+        if schema not in self.point_sets:
+            return super().points(schema, vertices, camera_position, contour)
+        ibug = self.landmarks(vertices, camera_position, contour)
+        return self.point_sets[schema].on(ibug, vertices, self.eye_fronts(vertices))
 
     def regions_at(self, face_id: np.ndarray, barycentric: np.ndarray) -> np.ndarray:
         """Class ids (N,) uint8 in the schema `synthforge`; see `HeadModel.regions_at`."""

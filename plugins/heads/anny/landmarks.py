@@ -5,8 +5,10 @@ The points are data (`data/anny_ibug68.json`), derived from the base mesh by `em
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,22 +79,27 @@ class Embedding:
     brow_barycentric: np.ndarray
 
 
-def load_embedding(source: np.ndarray) -> Embedding:
-    """Read the packaged embedding; `source` (V,) are the base mesh ids of the crop's vertices.
+def read_places(name: str, source: np.ndarray) -> tuple[Any, Callable[[str], tuple[np.ndarray, np.ndarray]]]:
+    """A packaged JSON file, and what gives vertices and weights of one of its parts; `source` (V,) as below.
 
-    Raises DataError when the file names a vertex that the crop lacks.
+    Raises DataError when a part names a vertex that the crop lacks.
     """
-    text = resources.files(__package__).joinpath("data").joinpath(EMBEDDING_FILE).read_bytes()
-    raw = parse_json(text, EMBEDDING_FILE)
+    raw = parse_json(resources.files(__package__).joinpath("data").joinpath(name).read_bytes(), name)
     index = np.full(int(source.max()) + 1, -1)
     index[source] = np.arange(len(source))
 
-    def part(name: str) -> tuple[np.ndarray, np.ndarray]:
-        vertices = index[np.asarray(raw[name]["vertices"], np.int64)]
+    def part(key: str) -> tuple[np.ndarray, np.ndarray]:
+        vertices = index[np.asarray(raw[key]["vertices"], np.int64)]
         if (vertices < 0).any():
-            raise DataError(f"{EMBEDDING_FILE}: '{name}' names a vertex outside the crop")
-        return vertices, np.asarray(raw[name]["barycentric"], np.float32)
+            raise DataError(f"{name}: '{key}' names a vertex outside the crop")
+        return vertices, np.asarray(raw[key]["barycentric"], np.float32)
 
+    return raw, part
+
+
+def load_embedding(source: np.ndarray) -> Embedding:
+    """Read the packaged embedding; `source` (V,) are the base mesh ids of the crop's vertices."""
+    _, part = read_places(EMBEDDING_FILE, source)
     return Embedding(*part("points"), *part("jaw_curves"), *part("brow_bands"))
 
 
