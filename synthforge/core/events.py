@@ -6,14 +6,16 @@ the processes that this one starts, too. Times are UTC.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 from .environment import hidden
 from .errors import ConfigWarning, DataError, UserError
 from .files import write_text
+from .patience import RETRIED
 from .ranks import launched
 from .storage import is_url
 
@@ -34,6 +37,7 @@ FIGURES = {
     "rate": "Done a second since the work began.",
     "queue": "Pieces of work that wait for a worker.",
     "retries": "Pieces of work that were given to another worker since one failed.",
+    "store_retries": "Requests to object stores that were made again since one failed.",
     "exit_code": "How the command ended; not there while it runs.",
     "updated_seconds": "When this file was written, in seconds since 1970.",
 }
@@ -82,6 +86,9 @@ def open_metrics() -> None:
     if path:
         _write(Path(path))
         os.environ[METRICS] = path
+        handle, os.environ[RETRIED] = tempfile.mkstemp(prefix="synthforge-retries-")
+        os.close(handle)
+        atexit.register(Path(os.environ[RETRIED]).unlink, missing_ok=True)
 
 
 def write_metrics() -> None:
@@ -100,6 +107,8 @@ def write_metrics() -> None:
 
 def _write(path: Path) -> None:
     global _written
+    with suppress(KeyError, OSError):
+        _figures["store_retries"] = {(): os.stat(os.environ[RETRIED]).st_size}
     _figures["updated_seconds"] = {(): time.time()}
     lines = []
     for name, values in _figures.items():

@@ -9,12 +9,14 @@ import random
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from .environment import hidden
 from .errors import DataError, SynthForgeError
 
+RETRIED = "SYNTHFORGE_RETRIED"  # variable: a file to which every process appends a byte for each failed try
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -88,6 +90,16 @@ def _told(error: BaseException, where: object) -> Exception:
     )
 
 
+def _count() -> None:
+    """Count a failed try for `--metrics`, over all processes of this machine that the command started."""
+    with suppress(KeyError, OSError):
+        file = os.open(os.environ[RETRIED], os.O_WRONLY | os.O_APPEND)  # one that is there no more is not made
+        try:
+            os.write(file, b".")
+        finally:
+            os.close(file)
+
+
 def steadily(where: object, call: Callable[[], T]) -> T:
     """The result of a request, tried again as `PATIENCE` says. Raises DataError and SynthForgeError in words.
 
@@ -108,5 +120,6 @@ def steadily(where: object, call: Callable[[], T]) -> T:
             told = f"{type(error).__name__}: {scrubbed(str(error))[:120]}"
             place = hidden(str(where))
             log.warning("%s: try %d of %d failed (%s), next in %.1f s", place, failed, PATIENCE.tries, told, wait)
+            _count()
             time.sleep(wait)
     raise AssertionError("unreachable")

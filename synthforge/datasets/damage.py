@@ -35,10 +35,14 @@ class Damage:
         return asdict(self)
 
 
-def shard_damage(root: Path, entry: Mapping[str, Any]) -> list[Damage]:
-    """What is damaged in a shard, held against its entry in the manifest. Reads every byte of it once, or twice."""
+def shard_damage(root: Path, entry: Mapping[str, Any], copy: Path | None = None) -> list[Damage]:
+    """What is damaged in a shard, held against its entry in the manifest. Reads every byte of it once, or twice.
+
+    copy: where its tar is read from, if not from `root`.
+    """
     shard, info = entry["shard"], None
     marker, tar = marker_path(root, shard), tar_path(root, shard)
+    copy = copy or tar
     found: list[Damage] = []
     if not marker.is_file():
         found.append(Damage(shard, "", "marker", f"{marker} is missing"))
@@ -49,11 +53,11 @@ def shard_damage(root: Path, entry: Mapping[str, Any]) -> list[Damage]:
             info = read_marker(root, shard)
         except DataError as error:  # written so
             found.append(Damage(shard, "", "marker", error.message))
-    if not tar.is_file():
+    if not copy.is_file():
         return [*found, Damage(shard, "", "tar", f"{tar} is missing")]
-    if sha256_of(tar) == entry["sha256"]:
+    if sha256_of(copy) == entry["sha256"]:
         return found
-    inside = list(_inside(tar, info)) if info else []
+    inside = list(_inside(copy, info)) if info else []
     return found + (inside or [Damage(shard, "", "tar", f"{tar} does not have the checksum of {MANIFEST}")])
 
 

@@ -9,6 +9,7 @@ import itertools
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,7 @@ class ShardDataset:
         """Open files, and the places of samples by position of their shard; no other object shares them."""
         largest = max((entry["count"] for entry in self._entries), default=1)
         self._open = functools.lru_cache(_OPEN_FILES)(_opened)
+        self._copies: dict[Path, Path] = {}
         self._shard = functools.lru_cache(max(_OPEN_FILES, _KEPT // max(largest, 1)))(self._index)
 
     def _sound(self, position: int) -> bool:
@@ -194,6 +196,16 @@ class ShardDataset:
         shard, row = self._locate(range(len(self))[index])
         return shard.shard, shard.keys[row]
 
+    @contextmanager
+    def reading(self, shard: int, copy: Path) -> Iterator[None]:
+        """Read a shard's samples from a copy of its tar while the block runs; messages name the tar itself."""
+        self._copies[tar_path(self.root, shard)] = copy
+        try:
+            yield
+        finally:
+            self._copies.clear()
+            self._open.cache_clear()
+
     @property
     def spans(self) -> list[range]:
         """The indices of each shard's samples, in order."""
@@ -238,7 +250,7 @@ class ShardDataset:
 
     def _bytes(self, shard: _Shard, row: int, member: str) -> bytes:
         offset, size, crc = map(int, shard.places[member][row])
-        handle = self._open(shard.path, shard.sha256, shard.size)
+        handle = self._open(self._copies.get(shard.path, shard.path), shard.sha256, shard.size)
         name = f"{shard.keys[row]}.{member}"
         data = handle.read(offset - BLOCK, BLOCK + size)
         if isinstance(handle, Blocks) and _wrong(data, name, size, crc):  # the cache may be what is damaged
@@ -249,7 +261,7 @@ class ShardDataset:
         return data[BLOCK:]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_open", "_shard")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_open", "_shard", "_copies")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from synthforge.core.foreign import boundary, read_bytes
 from synthforge.core.parts import Part
 from synthforge.core.provenance import read_state
 from synthforge.core.schemas import CLASS_SCHEMAS
-from synthforge.core.storage import is_remote, place
+from synthforge.core.storage import RemotePath, is_remote, place
 
 from .checks import check_sample, landmark_agreement
 from .damage import Damage, shard_damage
@@ -102,9 +104,11 @@ def verify(
         dataset = ShardDataset(root, skip_damaged=True, shards=shards)
         for problem in dataset.damaged.values():
             report.add(problem)
+        dataset.skip_damaged = False
+        samples = _Samples(dataset, report, progress)
         with _noted(report, root):
-            _check_folder(root, manifest, report, shards)
-        _check_samples(dataset, report, progress)
+            _check_folder(root, manifest, report, shards, samples)
+        samples.finish()
     return report
 
 
@@ -118,34 +122,65 @@ def _noted(report: VerifyReport, where: Path | str) -> Iterator[None]:
         report.add(error.message)
 
 
-def _check_samples(
-    dataset: ShardDataset, report: VerifyReport, progress: Callable[[int, int], None] | None = None
+@contextmanager
+def _here(tar: Path) -> Iterator[Path]:
+    """A tar on this machine: of one in a store a copy while the block runs, so that it is read once."""
+    if not isinstance(tar, RemotePath):
+        yield tar
+        return
+    with TemporaryDirectory(prefix="synthforge-") as folder:
+        copy = Path(folder) / tar.name
+        with suppress(FileNotFoundError), tar.open("rb") as source, copy.open("wb") as file:
+            shutil.copyfileobj(source, file, 8 << 20)
+        yield copy
+
+
+class _Samples:
+    """The samples of a dataset, looked at shard by shard, and what they hold all together."""
+
+    def __init__(
+        self, dataset: ShardDataset, report: VerifyReport, progress: Callable[[int, int], None] | None
+    ) -> None:
+        self.dataset, self.report, self.progress = dataset, report, progress
+        self.spans = {dataset.where(span.start)[0]: span for span in dataset.spans if span}
+        self.checked: Counter[str] = Counter()
+        self.agreed: Counter[str] = Counter()
+        self.ranges = _Ranges(dataset)
+        self.done = 0
+
+    def check(self, number: int, tar: Path) -> None:
+        """Look at a shard's samples, read from `tar`; those of one that cannot be read were reported before."""
+        fields, report = self.dataset.fields, self.report
+        with self.dataset.reading(number, tar):
+            for index in self.spans.get(number, ()):
+                shard, key = self.dataset.where(index)
+                where = f"shard {shard}, sample {key}"
+                with _noted(report, where):
+                    sample = self.dataset[index]
+                    problems = list(check_sample(sample, fields))
+                    for problem in problems:
+                        report.add(f"{where}: {problem}")
+                    self.ranges.add(sample)
+                    if not problems:
+                        both = (self.checked, self.agreed)
+                        for total, found in zip(both, landmark_agreement(sample, fields), strict=True):
+                            total.update(found)
+                    report.samples += 1
+                self.done += 1
+                if self.progress is not None:
+                    self.progress(self.done, len(self.dataset))
+
+    def finish(self) -> None:
+        """Put what all samples hold into the report."""
+        checked = sorted(self.checked.items())
+        self.report.agreement = {name: {"checked": n, "agree": self.agreed[name]} for name, n in checked}
+        self.report.depth_range = self.ranges.depth
+        self.report.classes = self.ranges.classes()
+
+
+def _check_folder(
+    root: Path, manifest: dict[str, Any], report: VerifyReport, shards: range | None, samples: _Samples
 ) -> None:
-    dataset.skip_damaged = False
-    checked: Counter[str] = Counter()
-    agreed: Counter[str] = Counter()
-    ranges = _Ranges(dataset)
-    for index in range(len(dataset)):
-        shard, key = dataset.where(index)
-        where = f"shard {shard}, sample {key}"
-        with _noted(report, where):
-            sample = dataset[index]
-            problems = list(check_sample(sample, dataset.fields))
-            for problem in problems:
-                report.add(f"{where}: {problem}")
-            ranges.add(sample)
-            if not problems:
-                for total, found in zip((checked, agreed), landmark_agreement(sample, dataset.fields), strict=True):
-                    total.update(found)
-            report.samples += 1
-        if progress is not None:
-            progress(index + 1, len(dataset))
-    report.agreement = {name: {"checked": n, "agree": agreed[name]} for name, n in sorted(checked.items())}
-    report.depth_range = ranges.depth
-    report.classes = ranges.classes()
-
-
-def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport, shards: range | None) -> None:
     """The files of a dataset against each other: manifest, markers, tars, the record of rejections, the stage's."""
     entries = manifest["shards"] if shards is None else manifest["shards"][shards.start : shards.stop]
     report.shards = len(entries)
@@ -160,13 +195,16 @@ def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport, sh
             report.add(f"{root / MANIFEST}: schema '{name}' has other classes than this release")
     infos: list[ShardSummary] = []
     for entry in entries:
-        tar = tar_path(root, entry["shard"])
+        tar, info, damage = tar_path(root, entry["shard"]), None, list[Damage]()
         with suppress(DataError):  # reported when the dataset was opened
             info = read_marker(root, entry["shard"])
             infos.append(ShardSummary.of(info, entry["marker_sha256"]))
-            with _noted(report, tar):
-                check_tar(tar, info)
-        damage = shard_damage(root, entry)
+        with _noted(report, tar), _here(tar) as copy:
+            if info:
+                with _noted(report, tar):
+                    check_tar(copy, info, shown=tar)
+            damage = shard_damage(root, entry, copy)
+            samples.check(entry["shard"], copy)
         report.damage += [each.to_json() for each in damage[: MOST_PROBLEMS - len(report.damage)]]
         if is_remote(root) and any(each.part == "marker" for each in damage):  # the reader may have its cache's
             report.add(f"{marker_path(root, entry['shard'])} does not belong to {root / MANIFEST}")
@@ -188,19 +226,22 @@ def _check_folder(root: Path, manifest: dict[str, Any], report: VerifyReport, sh
             report.add(f"{path} is not part of {MANIFEST}")
 
 
-def check_tar(path: Path, info: ShardInfo) -> None:
-    """Hold every block of a tar against its marker. Raises DataError naming the first member that is not as it says."""
+def check_tar(path: Path, info: ShardInfo, *, shown: Path) -> None:
+    """Hold every block of a tar against its marker. Raises DataError naming the first member that is not as it says.
+
+    shown: what messages call the tar.
+    """
     with path.open("rb") as file:
         for key, sizes in zip(info.keys, info.sizes, strict=True):
             for member, size in zip(info.members, sizes, strict=True):
                 name, found = f"{key}.{member}", file.read(BLOCK)
                 if found != header(name, size):
-                    raise DataError(f"{path} has {_described(found)} where its marker has the member {name}")
+                    raise DataError(f"{shown} has {_described(found)} where its marker has the member {name}")
                 file.seek(size, os.SEEK_CUR)
                 if file.read(-size % BLOCK).strip(b"\0"):
-                    raise DataError(f"{path} has something behind the member {name}")
+                    raise DataError(f"{shown} has something behind the member {name}")
         if file.read(2 * tarfile.RECORDSIZE).strip(b"\0"):
-            raise DataError(f"{path} holds more than its marker names")
+            raise DataError(f"{shown} holds more than its marker names")
 
 
 def _described(block: bytes) -> str:

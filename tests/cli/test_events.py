@@ -84,6 +84,37 @@ def test_a_metrics_file_that_is_lost_is_told_once_and_the_work_goes_on(figures: 
     assert re.match(r"--metrics: cannot write .*; the run goes on without it", str(told[0].message))
 
 
+RETRYING = """
+import subprocess, sys
+from synthforge.cli import main, merge
+from synthforge.core import patience
+
+def lost(**options):
+    raise ConnectionResetError("lost")
+
+def merged(**options):
+    subprocess.run([sys.executable, __file__], check=True)  # a worker: it inherits what the command has set
+    patience.steadily("somewhere", lost)
+
+patience.PATIENCE = patience.Patience(tries=3, first=0.0, most=0.0)
+if len(sys.argv) > 1:
+    merge.command.callback = merged
+    main.main()
+try:
+    patience.steadily("somewhere", lost)
+except Exception as error:
+    assert "does not answer" in str(error)
+"""
+
+
+def test_requests_made_again_are_counted_over_all_processes(tmp_path: Path) -> None:
+    (tmp_path / "retrying.py").write_text(RETRYING)
+    command = [sys.executable, "retrying.py", "merge", "nowhere", "--metrics", "m.prom"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert read(tmp_path / "m.prom")["synthforge_store_retries"] == 4
+
+
 def test_progress_as_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv(events.LOG_JSON, "1")
     monkeypatch.setattr(events, "LOG_EVERY_SECONDS", -1.0)

@@ -110,6 +110,16 @@ def test_what_is_damaged_is_noticed_and_the_cache_heals(bucket: str) -> None:
         ShardDataset(root)
 
 
+def test_verify_reads_each_tar_once_and_leaves_the_cache_alone(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(f"{bucket}/data", shards=2, count=5)
+    sizes = {path.name: path.stat().st_size for path in place(f"{bucket}/data").glob("*.tar")}
+    counted = Counted(monkeypatch)
+    assert verify(f"{bucket}/data").samples == 10
+    asked = [(name, length) for name, length in counted.requests if name.endswith(".tar")]
+    assert sorted(asked) == sorted(sizes.items())
+    assert not any("-" in path.name for path in blocks.folder().glob("*/*")), "ranges of a tar are in the cache"
+
+
 def test_another_dataset_at_the_same_url_is_not_taken_from_the_cache(memory: str) -> None:
     write(memory)
     before = ShardDataset(memory)[0]["image"]
