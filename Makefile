@@ -23,10 +23,10 @@ $(STAMP): pyproject.toml setup.py requirements.lock tools.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-quickstart: env  ## Generate faces, train, fine-tune labels, evaluate, report (about 5 minutes on two cores)
+quickstart: env  ## Faces, training from the shipped model, label fine-tuning, a page (about 5 minutes on two cores)
 	@echo "Running configs/quickstart.yaml into runs/quickstart: about 5 minutes on two cores; a second run does nothing."
 	$(BIN)/synthforge run configs/quickstart.yaml --out runs/quickstart
-	@echo "Open runs/quickstart/report/report.html"
+	@echo "Open runs/quickstart/page/overview.html"
 
 test: env  ## Lint, type-check and run the fast tests (under 10 minutes on two cores)
 	@echo "Linting, type checking and the fast tests: under 10 minutes on two cores."

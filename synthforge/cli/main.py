@@ -16,6 +16,7 @@ from .. import __version__
 
 # name -> (module, one line for the list). The module's own `command` is the whole truth.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "Six faces with all their labels, and the model on a photograph."),
     "run": ("run", "Run a pipeline: every stage that is not up to date."),
     "check": ("check", "Say what is wrong with a configuration, and what would run."),
     "generate": ("generate", "Generate an annotated dataset."),

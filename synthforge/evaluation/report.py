@@ -67,7 +67,7 @@ def _section(rows: Sequence[Labelled], pictures: bool) -> dict[str, Any]:
         "title": f"{first.benchmark}, {first.split}",
         "stand_in": first.stand_in,
         "notes": list(dict.fromkeys(note for _, each in rows for note in [*_limits(each), *each.notes])),
-        "tiles": [_tile(label, each) for label, each in rows],
+        "tiles": [tile(label, each) for label, each in rows],
         "comparison": compared,
         "remark": _remark(first, compared),
         "figures": figures(rows),
@@ -95,7 +95,8 @@ def _limits(evaluation: Evaluation) -> list[str]:
     return []
 
 
-def _tile(label: str, evaluation: Evaluation) -> dict[str, str]:
+def tile(label: str, evaluation: Evaluation) -> dict[str, str]:
+    """The main figure of an evaluation in words: label, value, unit, metric, faces."""
     primary = evaluation.scores.primary
     value, unit = evaluation.scores.values[primary], evaluation.scores.units.get(primary, "")
     return {

@@ -22,7 +22,16 @@ def test_it_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (pipeline,) = blocks(page, "yaml")
     Path("mine.yaml").write_text(pipeline)
     ran = [words for words in commands(page) if words[:2] != ["run", "quickstart"]]
-    assert [words[0] for words in ran[:7]] == ["generate", "show", "verify", "plugins", "check", "run", "predict"]
+    assert [words[0] for words in ran[:8]] == [
+        "demo",
+        "generate",
+        "show",
+        "verify",
+        "plugins",
+        "check",
+        "run",
+        "predict",
+    ]
     for command in [
         *(["-m", "synthforge", *words] for words in ran),
         *(["-c", code] for code in blocks(page, "python")),
@@ -30,4 +39,5 @@ def test_it_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     assert Path("faces.png").is_file()
+    assert Path("demo/page/overview.html").is_file()
     assert Path("seen.png").is_file()

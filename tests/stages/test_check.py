@@ -35,7 +35,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         ("stages.model.dataset=datset", "model.dataset", "neither an earlier stage nor a folder"),
         ("stages.model.dataset=model", "model.dataset", "the stage names itself"),
         ("stages.model.epochs=0", "model.epochs", "0 is out of range"),
-        ("stages.model.batch_size=801", "model.batch_size", "801 samples are asked for; 784 are there"),
+        ("stages.model.batch_size=401", "model.batch_size", "401 samples are asked for; 308 are there"),
         ("stages.model.sampling={policy: random, budget: 785}", "model.sampling.budget", "785 samples"),
         ("stages.model.mirrored=[keypoint]", "model.mirrored", "Did you mean 'keypoints'"),
         ("stages.model.task_weights={dpeth: 2}", "model.task_weights", "Did you mean 'depth'"),
@@ -52,7 +52,11 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
             "zero_shot.benchmark_root",
             "model is no benchmark or dataset but a model",
         ),
-        ("stages.model.tasks=[segmentation]", "zero_shot.model", "no task 'keypoints', which the benchmark scores"),
+        (
+            "stages.model={tasks: [segmentation], mirrored: []}",
+            "zero_shot.model",
+            "no task 'keypoints', which the benchmark scores",
+        ),
         ("stages.adapted.train_split=common", "adapted", "common"),
         ("stages.adapted={train_split: common, benchmark_root: standin}", "adapted", "the test split 'common'"),
         ("stages.dataset.shard_size=20001", "dataset.shard_size", "20,001 is out of range, which is 1 to 20,000"),
@@ -83,7 +87,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
             "name it (folder)",
         ),
         ("stages.dataset.generator={name: anny, batch_size: 1e9}", "dataset.generator.batch_size", "1 to 1,024"),
-        ("stages.model.hardware={devices: 5}", "model.batch_size", "12 does not divide over 5 devices"),
+        ("stages.model.hardware={devices: 5}", "model.batch_size", "16 does not divide over 5 devices"),
         (
             "stages.model={tasks: [{name: segmentation, head: paper}, keypoints, depth], more_sizes: [32]}",
             "model.more_sizes[0]",
@@ -95,7 +99,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
             "cannot take 2 crops of 16 px",
         ),
         ("stages.model.network={backbone: timm, model: xyzzy}", "model.network.model", "timm has no model 'xyzzy'"),
-        ("stages.model.initial=face", "model.initial", "it has another network or other tasks"),
+        ("stages.model.network.width=0.5", "model.initial", "it has another network or other tasks"),
         (
             "stages.model.network={backbone: unet, input_size: 96, width: 0.1}",
             "adapted.with_levels",
@@ -105,6 +109,8 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
 )
 def test_it_is_named_with_its_place(tmp_path: Path, override: str, where: str, told: str) -> None:
     more = ["stages.adapted.with_levels=true"] if where.endswith("with_levels") else []
+    if where != "model.initial":  # else it would answer other networks and tasks first
+        more.append('stages.model.initial=""')
     with pytest.raises(UserError) as caught:
         check(tmp_path / "out", override, *more)
     assert f"stages.{where}" in caught.value.message
