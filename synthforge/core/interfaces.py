@@ -75,7 +75,11 @@ class HeadModel(ABC):
 
 
 class Generator(Guarded, ABC):
-    """Turns (seed, index) into a scene, and scenes into renderings. Both are pure: no state, no global randomness."""
+    """Turns (seed, index) into a scene, and scenes into renderings. Both are pure: no state, no global randomness.
+
+    Where several samples show one scene (cameras of a rig, frames of a clip), the configuration has the property
+    `members`, a `core.records.Members`.
+    """
 
     #: how many scenes `render` likes to be given at once; part of what makes pixels reproducible
     batch_size: int = 8

@@ -41,6 +41,30 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Members:
+    """Samples that show one scene together: `views` cameras at each of `frames` moments, `fps` of them a second.
+
+    Sample `index` is member index % count of the group index // count; member = frame * views + view. A generator's
+    configuration that has a property `members` says so; every sample then holds the fields of `MEMBER_FIELDS`.
+    """
+
+    views: int = 1
+    frames: int = 1
+    fps: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Samples of one group."""
+        return self.views * self.frames
+
+
+MEMBER_FIELDS = (
+    Field("group", "json", description="number of the scene: samples of one group show the same one"),
+    Field("member", "json", description="which sample of its group: frame * views + view"),
+)
+
+
+@dataclass(frozen=True)
 class Scene:
     """Everything a rendering depends on, drawn from (seed, index) alone.
 

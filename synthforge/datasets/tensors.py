@@ -11,6 +11,7 @@ from torch.utils import data
 
 from ..core.camera import Camera
 from ..core.records import Field
+from .members import Clip, Groups
 from .reader import ShardDataset
 
 
@@ -68,6 +69,17 @@ class Dataset(data.Dataset[dict[str, Any]]):
                 camera.width, camera.height, camera.intrinsics.copy(), camera.world_to_camera.copy()
             )
         return item
+
+    def groups(self) -> Groups:
+        """The scenes that several samples show together, as clips: the cameras of a rig, the frames of a clip. In a
+        dataset of single pictures every sample is a group."""
+        return Groups(self, self.shards)
+
+    def clip(self, number: int) -> Clip:
+        """The samples of one group by its place: `dataset.clip(3)[7]` opens a frame, `for frame in dataset.clip(3)`
+        streams them, `dataset.clip(3).view(1)` is what one camera sees. Raises IndexError for one that is not there."""
+        clip: Clip = self.groups()[number]
+        return clip
 
     def stream(self, *, shuffle: bool = False, seed: int = 0) -> Stream:
         """The same samples shard by shard, for datasets that are too large for random access.

@@ -36,6 +36,7 @@ from .layout import (
     tar_path,
     to_bytes,
 )
+from .members import check_members, members_of
 from .reader import ShardDataset, read_manifest
 from .rejections import check_rejections, wrong_counts
 
@@ -145,7 +146,7 @@ class _Samples:
         self.spans = {dataset.where(span.start)[0]: span for span in dataset.spans if span}
         self.checked: Counter[str] = Counter()
         self.agreed: Counter[str] = Counter()
-        self.ranges = _Ranges(dataset)
+        self.ranges, self.members = _Ranges(dataset), members_of(dataset.manifest)
         self.done = 0
 
     def check(self, number: int, tar: Path) -> None:
@@ -157,7 +158,7 @@ class _Samples:
                 where = f"shard {shard}, sample {key}"
                 with _noted(report, where):
                     sample = self.dataset[index]
-                    problems = list(check_sample(sample, fields))
+                    problems = [*check_sample(sample, fields), *check_members(sample, self.members)]
                     for problem in problems:
                         report.add(f"{where}: {problem}")
                     self.ranges.add(sample)

@@ -25,6 +25,7 @@ from ..core.references import Bound
 from ..core.tables import Default
 from . import generate, promises
 from .generate import LAST, MANY
+from .recipe import members_of
 
 if TYPE_CHECKING:
     from ..core.plugins import Plugins
@@ -140,6 +141,11 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
         raise ConfigError(
             f"{context.where}.dataset: the generator '{made['generator']}' cannot draw scenes near others",
             hint=f"These can: {able}. One of your own is an `OriginGenerator` (docs/plugins.md).",
+        )
+    if members_of(bound).count > 1:
+        raise ConfigError(
+            f"{context.where}.dataset: its samples show one scene together, and none can be drawn near another alone",
+            hint="Use a dataset of the same generator without `rig` and `motion`.",
         )
     return bound
 

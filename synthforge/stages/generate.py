@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.config import build_config, key
 from ..core.errors import ConfigError, ConfigWarning, DataError, UserError, at, did_you_mean
+from ..core.keys import default_of, told
 from ..core.locks import locked_shards
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.progress import progress_bar
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..core.interfaces import Executor
+    from ..core.records import Members
     from ..core.nearby import Origin
     from ..core.plugins import Plugins
     from ..datasets.codecs import Encoding
@@ -115,6 +117,29 @@ def check(context: StageContext, config: GenerateConfig) -> None:
         _ = made.named_filters
     if config.start + config.samples - 1 > LAST:
         raise ConfigError(f"{context.where}.start: the last sample would have an index above {LAST:,}")
+    _check_groups(context, config, made.members)
+
+
+def _check_groups(context: StageContext, config: GenerateConfig, members: Members) -> None:
+    """Raise ConfigError unless a dataset consists of whole groups of samples that show one scene."""
+    count = members.count
+    if count == 1:
+        return
+    what = f"{members.views} views of {members.frames} frames"
+    for name in ("start", "samples"):
+        value = getattr(config, name)
+        if value % count:
+            low = value - value % count
+            near = f"{low:,} or {low + count:,}" if low or name == "start" else f"{count:,}"
+            raise ConfigError(
+                f"{context.where}.{name}: {value:,} is no whole number of groups of {count:,} samples ({what})",
+                hint=f"Take {near}.",
+            )
+    if config.filters and config.count == "accepted":
+        raise ConfigError(
+            f"{context.where}.count: samples that show one scene ({what}) cannot be replaced one by one",
+            hint="Take `count: candidates`; what filters reject is then left out of its group.",
+        )
 
 
 def promise(context: StageContext, config: GenerateConfig) -> Promise:
@@ -154,6 +179,7 @@ def write(
         **({"filters": plain(config.filters)} if made.filters else {}),
         **({"count": config.count} if config.count == "accepted" else {}),
         **({"read": read} if read else {}),
+        **({"members": dataclasses.asdict(made.members)} if made.members.count > 1 else {}),
         **(more or {}),
     }
     job = job_of(context.out, made, config, seed, mark(content), origins)
@@ -254,16 +280,26 @@ def mark(content: Mapping[str, Any]) -> str:
 
 
 def as_json(config: Any) -> Any:
-    """A configuration as JSON can hold it: JSON has no infinity, which open ranges use."""
+    """A configuration as JSON can hold it: JSON has no infinity, which open ranges use.
+
+    Keys of a later release are left out at their default, so that manifests stay as they were.
+    """
 
     def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            kept = ((item, getattr(value, item.name)) for item in dataclasses.fields(value))
+            return {
+                item.name: plain(found)
+                for item, found in kept
+                if not (told(item).since and plain(found) == plain(default_of(item)))
+            }
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [plain(item) for item in value]
         return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
-    return plain(dataclasses.asdict(config))
+    return plain(config)
 
 
 def reference_of(content: Mapping[str, Any], plugins: Plugins, where: str) -> dict[str, Any]:

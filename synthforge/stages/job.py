@@ -214,6 +214,8 @@ class _Candidate:
                 found = annotator.built.annotate(rendering)
             handover.check_annotations(annotator.name, annotator.built.fields, found, rendering)
             annotations.update(found)
+        if (members := recipe.members.count) > 1:
+            annotations["group"], annotations["member"] = divmod(self.index, members)
         filters = recipe.named_filters.items()
         if all(self._accepts(name, rendering.scene, item.judge, rendering, annotations) for name, item in filters):
             self.sample = to_sample(rendering, annotations)

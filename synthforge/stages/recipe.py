@@ -13,6 +13,7 @@ from ..core.errors import ConfigError
 from ..core.files import cache_dir, sha256_of, write_bytes
 from ..core.interfaces import SceneFilter
 from ..core.plugins import load_plugins
+from ..core.records import MEMBER_FIELDS, Members
 from ..core.references import Bound
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ class Recipe:
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """What the annotators write. Raises ConfigError when two of them write the same field."""
-        owner: dict[str, str] = {}
+        """What the annotators write, and where samples show one scene together, which. Raises ConfigError when two of
+        them write the same field."""
+        together = MEMBER_FIELDS if self.members.count > 1 else ()
+        owner = {item.name: self.generator.name for item in together}
         for annotator in self.annotators:
             for item in annotator.built.fields:
                 if item.name in owner:
@@ -52,7 +55,12 @@ class Recipe:
                         f"as '{owner[item.name]}' does"
                     )
                 owner[item.name] = annotator.name
-        return tuple(item for annotator in self.annotators for item in annotator.built.fields)
+        return (*(item for annotator in self.annotators for item in annotator.built.fields), *together)
+
+    @property
+    def members(self) -> Members:
+        """Which samples show one scene together, as the generator's configuration says."""
+        return members_of(self.generator)
 
     @cached_property
     def named_filters(self) -> dict[str, Filter]:
@@ -105,6 +113,11 @@ class Recipe:
         references = [(item.kind, item.reference, item.where) for item in self.all]
         files = {name: (self.base / name).read_bytes() for name in self.plugin_files if name.endswith(".py")}
         return _bind, (references, len(self.annotators), self.plugin_files, self.base, files)
+
+
+def members_of(generator: Bound) -> Members:
+    """Which samples of a generator show one scene together, as its configuration says."""
+    return getattr(generator.config, "members", None) or Members()
 
 
 def _bind(

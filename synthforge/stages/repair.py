@@ -29,7 +29,7 @@ from .job import ShardJob
 from .recipe import Recipe
 
 # What a manifest's configuration holds when (seed, index) alone determine the samples.
-_KNOWN = {"generator", "generator_config", "annotators", "seed", "filters", "count", "read", *generate.OWN}
+_KNOWN = {"generator", "generator_config", "annotators", "seed", "filters", "count", "read", "members", *generate.OWN}
 
 
 def repair(

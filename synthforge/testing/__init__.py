@@ -32,7 +32,7 @@ from ..core.frames import CropFrame
 from ..core.handover import check_annotations, check_renderings, check_scene, check_verdict
 from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, SceneFilter, Task
 from ..core.plugins import Plugins
-from ..core.records import FieldKind, RealSample, Rendering, Scores, Verdict
+from ..core.records import FieldKind, Members, RealSample, Rendering, Scores, Verdict
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from .executors import check_executor as check_executor
 from .provided import annotated, build, made_up_files, rendering_for, stood_in
@@ -108,8 +108,15 @@ def check_head(head: HeadModel) -> None:
 
 
 @_check
-def check_generator(generator: Generator, *, resolution: int = 64, seed: int = 5) -> list[Rendering]:
-    """A generator: pure in (seed, index), whatever the batch; parameters JSON can hold; images as they should be."""
+def check_generator(
+    generator: Generator, *, resolution: int = 64, seed: int = 5, members: Members | None = None
+) -> list[Rendering]:
+    """A generator: pure in (seed, index), whatever the batch; parameters JSON can hold; images as they should be.
+
+    members: which samples show one scene together, as its configuration says.
+    """
+    if members is not None and members.count > 1:
+        _check_members(generator, members, resolution, seed)
     scenes = [generator.sample(seed, index) for index in (0, 1)]
     for index, scene in enumerate(scenes):
         check_scene(_name(generator), scene, seed, index)
@@ -131,6 +138,22 @@ def check_generator(generator: Generator, *, resolution: int = 64, seed: int = 5
     assert difference < 0.5, f"a rendering depends on its batch: mean difference {difference:.2f} of 255"
     json.dumps(_call(generator, "provenance", dict))
     return renderings
+
+
+def _check_members(generator: Generator, members: Members, resolution: int, seed: int) -> None:
+    """Views of one moment: the same mesh of the head from different cameras; another moment, another picture."""
+    count = min(members.count, 2 * members.views)
+    scenes = [generator.sample(seed, members.count + member) for member in range(count)]
+    renderings = generator.render(scenes, resolution)
+    for start in range(0, count, members.views):
+        first, *others = renderings[start : start + members.views]
+        for number, other in enumerate(others, 1):
+            assert other.camera != first.camera, f"views 0 and {number} have the same camera"
+            if first.surface is not None and other.surface is not None:
+                vertices = (each.vertices[: each.head_vertices] for each in (first.surface, other.surface))
+                assert np.array_equal(*vertices), f"the head is another one in view {number}"
+    if members.frames > 1:
+        assert not np.array_equal(renderings[0].image, renderings[members.views].image), "nothing moves in a clip"
 
 
 def _check_rendering(rendering: Rendering, resolution: int) -> None:
@@ -326,6 +349,9 @@ def check_plugin(plugins: Plugins, kind: str, reference: str | Mapping[str, Any]
             if kind == "filter" and not arguments:
                 rendering, annotations = annotated(plugins, plugin)
                 arguments = {"rendering": rendering, "annotations": annotations}
+            if kind == "generator" and not arguments:
+                config = plugins.bind(kind, reference, where=kind).config
+                arguments = {"members": getattr(config, "members", None)}
             CHECKS[kind](plugin, **arguments)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any
@@ -26,6 +27,7 @@ from .factors.table import used
 from .people.sampling import recorded, sample_with_factors
 from .renderer import Renderer
 from .static_scene import StaticScene
+from .together.members import member_of
 
 
 class AnnyGenerator(OriginGenerator):
@@ -60,11 +62,17 @@ class AnnyGenerator(OriginGenerator):
 
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. Each group of factors has its own stream, `anny/<group>`."""
-        names, key = (self.head.local_names, self.head.expression_names), (origin.seed, origin.index)
-        parameters, drawn, rendered = sample_with_factors(self.config, *names, origin)
+        names, members = (self.head.local_names, self.head.expression_names), self.config.members.count
+        if members == 1:
+            made = sample_with_factors(self.config, *names, origin)
+        else:
+            group, member = divmod(origin.index, members)
+            shared = replace(origin, index=group)
+            made = member_of(self.config, shared, sample_with_factors(self.config, *names, shared), member)
         if self.folder is not None:
-            self.folder.choose(parameters["background"], self.config.background.folder_share)
-        return Scene(*key, parameters, drawn=recorded(drawn), rendered=recorded(rendered), origin=origin)
+            self.folder.choose(made.parameters["background"], self.config.background.folder_share)
+        told = {"drawn": recorded(made.drawn), "rendered": recorded(made.rendered)}
+        return Scene(origin.seed, origin.index, made.parameters, **told, origin=origin)
 
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""

@@ -21,7 +21,7 @@ from .shading.dressing import dress
 from .shading.lighting import posed_arrays, shadows
 from .shading.look import Look, pack_look
 from .static_scene import StaticScene
-from .view import camera_of, iris_sines, known_of, posed_heads, static_landmarks
+from .view import FIRST, camera_of, iris_sines, known_of, posed_heads, static_landmarks
 
 Clock = Callable[[str], None]
 
@@ -43,11 +43,13 @@ class Renderer:
         clock("head")
         points = static_landmarks(static.head, head)
         cameras = [camera_of(p, points[i], resolution) for i, p in enumerate(parameters)]
+        # what is held towards the camera is held towards the first one of a rig
+        first = [camera_of({**p, "view": FIRST}, points[i], resolution) for i, p in enumerate(parameters)]
         sines = iris_sines(static.head, head, parameters)
         records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
         looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
-        dressed = dress(static, head, looks, parameters, cameras, points)
+        dressed = dress(static, head, looks, parameters, first, points)
         clock("dress")
         seen = shadows(static, dressed, parameters)
         clock("shadows")

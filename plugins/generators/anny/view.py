@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from synthforge.core.camera import Camera
 from synthforge.core.records import Eyes, Known
 from synthforge.geometry.cameras import orbit_camera
+from synthforge.geometry.rigs import carried
 
 from ...heads.anny.head import ANCESTRIES, PHENOTYPES, AnnyHead
 from ...heads.anny.landmarks import surface_points
@@ -21,6 +22,9 @@ from .people.person import years_of
 EYE_TURN = 0.72
 #: radians: looking ahead, irises stand in the middle of the lids' opening, 1.7 mm below the eyeballs' centres
 EYE_DROP = 0.075
+#: the first camera of a rig, or the only one
+FIRST = {"azimuth": 0.0, "elevation": 0.0, "aside": 0.0}
+_HIGHEST = 1.5  # radians of elevation
 
 
 def posed_heads(head: AnnyHead, people: Sequence[Mapping[str, np.ndarray]], batch: int) -> torch.Tensor:
@@ -45,8 +49,9 @@ def static_landmarks(head: AnnyHead, vertices: torch.Tensor) -> np.ndarray:
 
 
 def camera_of(parameters: Mapping[str, Any], points: np.ndarray, resolution: int) -> Camera:
-    """An orbit about the middle of the face, at the distance that gives the face its size."""
-    c = parameters["camera"]
+    """An orbit about the middle of the face, at the distance that gives the face its size; for one of several views
+    (`together.members`), moved from there."""
+    c, view = parameters["camera"], parameters.get("view", FIRST)
     brows = points[17:27].mean(0)
     chin = points[8]
     middle = (brows + chin) / 2
@@ -58,9 +63,9 @@ def camera_of(parameters: Mapping[str, Any], points: np.ndarray, resolution: int
     ca, sa = np.cos(c["azimuth"]), np.sin(c["azimuth"])
     shift_x, shift_y = (c[name] + parameters["border"][name] for name in ("shift_x", "shift_y"))
     target = target + frame * (shift_x * np.array([ca, 0.0, -sa]) + shift_y * np.array([0.0, 1.0, 0.0]))
-    return orbit_camera(
-        c["azimuth"],
-        c["elevation"],
+    camera = orbit_camera(
+        c["azimuth"] + view["azimuth"],
+        float(np.clip(c["elevation"] + view["elevation"], -_HIGHEST, _HIGHEST)),
         radius,
         c["field_of_view"],
         resolution,
@@ -68,6 +73,8 @@ def camera_of(parameters: Mapping[str, Any], points: np.ndarray, resolution: int
         target=tuple(target.tolist()),
         roll=c["roll"],
     )
+    aside = view["aside"] * camera.world_to_camera[0, :3]
+    return carried(camera, target, np.zeros(3), aside) if view["aside"] else camera
 
 
 def iris_sines(head: AnnyHead, vertices: torch.Tensor, parameters: Sequence[Mapping[str, Any]]) -> np.ndarray:

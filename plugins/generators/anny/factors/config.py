@@ -9,6 +9,8 @@ from typing import Any
 
 from synthforge.core.keys import key
 from synthforge.core.machine import need_device
+from synthforge.core.records import Members
+from synthforge.geometry.rigs import RigConfig
 
 from ....heads.anny.distribution import AnnyDistribution
 from .person import (
@@ -74,6 +76,7 @@ class AnnyConfig:
         {}, "Rules of plausibility by name: false switches one off, a mapping changes or adds one (docs/anny.md)."
     )
     design: DesignConfig = key(DesignConfig, "A balanced design over some factors.")
+    rig: RigConfig = key(RigConfig, "Several cameras that see each person (docs/rigs.md).", since="0.1")
 
     def __post_init__(self) -> None:
         """Raises ValueError for rules and designs that do not fit the factors."""
@@ -85,6 +88,11 @@ class AnnyConfig:
             from .design import check_design
 
             check_design(self)
+
+    @property
+    def members(self) -> Members:
+        """Which samples show one person."""
+        return Members(views=len(self.rig.placements()))
 
     def check(self) -> None:
         """Raise ConfigError for a device that is not there."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -57,14 +57,23 @@ def sample_scene(
 
     origin: take the streams of this one instead.
     """
-    return sample_with_factors(config, local_names, expression_names, origin or Origin(seed, index))[0]
+    return sample_with_factors(config, local_names, expression_names, origin or Origin(seed, index)).parameters
+
+
+class Drawn(NamedTuple):
+    """A scene's parameters; what was drawn of every declared factor by group, before it is fitted to the person; what
+    the picture shows instead (`person.rendered`); the factors as the rules leave them."""
+
+    parameters: dict[str, Any]
+    drawn: dict[str, dict[str, float]]
+    rendered: dict[str, Any]
+    factors: Mapping[str, Mapping[str, float]]
 
 
 def sample_with_factors(
     config: AnnyConfig, local_names: tuple[str, ...], expression_names: tuple[str, ...], origin: Origin
-) -> tuple[dict[str, Any], dict[str, dict[str, float]], dict[str, Any]]:
-    """The same; what was drawn of every declared factor by group, before it is fitted to the person; and what the
-    picture shows instead (`person.rendered`)."""
+) -> Drawn:
+    """The same, with the factors it was made from."""
     streams = {name: origin.stream(f"anny/{name}") for name in groups(config)}
     drawn, chances = _draw(config, origin, streams)
     who, turned = drawn["person"], dict(drawn["camera"])
@@ -98,7 +107,14 @@ def sample_with_factors(
     factors["camera"] |= {
         name: turned[name] for name in ("azimuth", "elevation") if turned[name] != drawn["camera"][name]
     }
-    person |= seen_angles(head, factors["camera"])  # a rule may have moved it
+    if any(factors["camera"][name] != turned[name] for name in ("azimuth", "elevation")):  # a rule has moved it
+        there = orbit_direction(factors["camera"]["azimuth"], factors["camera"]["elevation"])
+        # the same draws: only eyes that look into the camera, and their lids, are other ones
+        again = sample_parameters(
+            origin.stream("anny/head"), config.head, local_names, expression_names, there, expression
+        )
+        head |= {name: again[name] for name in ("gaze", "expression")}
+        person |= seen_angles(head, factors["camera"])
     chance = SimpleNamespace(**{name: SimpleNamespace(**values) for name, values in chances.items()})
     hair = _hair(factors["hair"], gender, age, skin["melanin"], streams["hair"])
     cloth = factors["clothes"]
@@ -128,7 +144,7 @@ def sample_with_factors(
     for group, name, change in used(config, "change"):
         change(parameters, factors[group][name])
     drawn = {name: values for name, values in drawn.items() if values}
-    return parameters, drawn, rendered(drawn, factors, parameters, person)
+    return Drawn(parameters, drawn, rendered(drawn, factors, parameters, person), factors)
 
 
 def _draw(
