@@ -15,9 +15,7 @@ def members_of(manifest: Mapping[str, Any]) -> Members:
     """Which samples of a dataset show one scene together. Raises DataError for a manifest that says nonsense."""
     with boundary("manifest.json", "a dataset's manifest"):
         found = Members(**manifest["config"].get("members", {}))
-        if not (
-            isinstance(found.views, int) and isinstance(found.frames, int) and found.views > 0 and found.frames > 0
-        ):
+        if not all(type(number) is int and number > 0 for number in (found.views, found.frames)):
             raise ValueError(f"members: {found.views} views of {found.frames} frames")
     return found
 
@@ -67,7 +65,7 @@ class Groups(Sequence[Clip]):
         count = self.members.count
         whole = count == 1 or (len(shards) == config.get("samples") and config.get("start", 0) % count == 0)
         self._first = config.get("start", 0) if whole else None
-        self._indices = [] if whole else [int(key) for key in shards.keys()]
+        self._indices = [] if whole else list(map(int, shards.keys()))
         self._groups = [] if whole else sorted({index // count for index in self._indices})
         self._length = len(shards) // count if whole else len(self._groups)
 

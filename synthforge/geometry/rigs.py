@@ -42,7 +42,7 @@ class RigConfig:
     span: float = key(
         math.pi / 2, "Angle between the first and the last camera of an arc.", unit="rad", above=0, high=2 * math.pi
     )
-    levels: list[float] = key(
+    levels: list[float] = key(  # noqa: RUF009
         [0.0], "Elevations of the levels, added to the drawn camera's.", unit="rad", low=-3, high=3
     )
     baseline: float = key(0.065, "Distance between neighbours side by side.", unit="m", above=0, high=2)
@@ -64,7 +64,8 @@ class RigConfig:
             return [Placement()]
         count = self.cameras or _CAMERAS[self.kind]
         middle = np.arange(count) - (count - 1) / 2
-        around, aside = np.zeros(count), np.zeros(count)
+        around: np.ndarray = 0.0 * middle
+        aside: np.ndarray = 0.0 * middle
         if self.kind == "ring":
             around = 2 * math.pi / count * np.arange(count)
         elif self.kind == "arc":

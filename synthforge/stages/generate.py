@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..core.interfaces import Executor
-    from ..core.records import Members
     from ..core.nearby import Origin
     from ..core.plugins import Plugins
+    from ..core.records import Members
     from ..datasets.codecs import Encoding
     from .job import Made, ShardJob
 

@@ -150,8 +150,8 @@ def _check_members(generator: Generator, members: Members, resolution: int, seed
         for number, other in enumerate(others, 1):
             assert other.camera != first.camera, f"views 0 and {number} have the same camera"
             if first.surface is not None and other.surface is not None:
-                vertices = (each.vertices[: each.head_vertices] for each in (first.surface, other.surface))
-                assert np.array_equal(*vertices), f"the head is another one in view {number}"
+                one, two = (each.vertices[: each.head_vertices] for each in (first.surface, other.surface))
+                assert np.array_equal(one, two), f"the head is another one in view {number}"
     if members.frames > 1:
         assert not np.array_equal(renderings[0].image, renderings[members.views].image), "nothing moves in a clip"
 

@@ -143,9 +143,8 @@ def test_eyes_meet_a_camera_that_a_rule_has_moved() -> None:
     keys: dict[str, Any] = {"head": {"contact": 1}, "camera": {"azimuth_degrees": 20, "elevation_degrees": 0}}
     moves = {"factor": "camera.azimuth_degrees", "where": {"person.age": {"low": 0, "high": 99}}, "value": -20}
     told = load_plugins().build("generator", {"name": "anny", **keys, "rules": {"moves": moves}})
-    drawn = load_plugins().build(
-        "generator", {"name": "anny", **keys, "camera": {**keys["camera"], "azimuth_degrees": -20}}
-    )
+    keys["camera"] = {**keys["camera"], "azimuth_degrees": -20}
+    drawn = load_plugins().build("generator", {"name": "anny", **keys})
     for index in range(6):
         moved, there = told.sample(1, index), drawn.sample(1, index)
         assert moved.parameters["camera"]["azimuth"] == pytest.approx(there.parameters["camera"]["azimuth"])

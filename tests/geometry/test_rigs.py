@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from synthforge_plugins.generators.anny.view import camera_of
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError
 from synthforge.geometry.rigs import RigConfig, carried, triangulate
-from synthforge_plugins.generators.anny.view import camera_of
 
 RIGS = st.one_of(
     st.builds(

@@ -25,7 +25,7 @@ _SAME_PLACE = 0.02  # radians of turn within which two cameras see the same thin
 
 def member_of(config: AnnyConfig, origin: Origin, group: Drawn, member: int) -> Drawn:
     """The scene of one member. origin: of its group's scene `group`."""
-    frame, number = divmod(member, config.members.views)
+    number = member % config.members.views
     placement = config.rig.placements()[number]
     parameters = {**group.parameters, "view": {"number": number, **_view(placement)}}
     # a photograph's margin, and a film's grain, are each picture's own
@@ -56,12 +56,10 @@ def _elsewhere(group: Drawn, origin: Origin, number: int) -> Parameters:
     return {**other, "first": back["first"], "second": back["second"]}
 
 
-#: what melanin and blood absorb of near infrared, relative to visible light: little (Jacques 2013). What skin, irises
-#: and hair reflect instead, and how much of their own colour is left.
-_PALE, _LEFT = (
-    {"skin": 0.5, "iris": 0.3, "hair": 0.12, "cloth": 0.35},
-    {"skin": 0.25, "iris": 0.4, "hair": 0.6, "cloth": 0.6},
-)
+#: Melanin and blood absorb little of near infrared (Jacques 2013). What is reflected instead, and the share that is
+#: left of something's own colour.
+_PALE = {"skin": 0.5, "iris": 0.3, "hair": 0.12, "cloth": 0.35}
+_LEFT = {"skin": 0.25, "iris": 0.4, "hair": 0.6, "cloth": 0.6}
 
 
 def near_infrared(parameters: Mapping[str, Any]) -> Parameters:
