@@ -54,6 +54,11 @@ from .common import PLACE, say, write_json_to
 )
 @click.option("--tasks", help="Comma-separated tasks [default: all of the model's].")
 @click.option(
+    "--schema",
+    default="",
+    help="Point schema of the landmarks, as `wflw98` or `mediapipe478` [default: the model's].",
+)
+@click.option(
     "--overlay",
     type=click.Choice(["jpg", "png", "none"]),
     default="jpg",
@@ -74,6 +79,7 @@ def command(
     input_size: int | None,
     flip: bool | None,
     tasks: str | None,
+    schema: str,
     overlay: str,
     extra: tuple[str, ...],
     json_file: Path | None,
@@ -110,7 +116,7 @@ def command(
     from ..prediction.run import PredictOptions, predict_photographs
 
     chosen = tuple(t.strip() for t in tasks.split(",")) if tasks else None
-    options = PredictOptions(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip, min_score)
+    options = PredictOptions(detector, boxes_of, passes, chosen, overlay, input_size or 0, flip, min_score, schema)
     found = given.found if given is not None else None
     outcomes = predict_photographs(folder, photographs, out, options, boxes=found, plugins=load_plugins(extra))
     write_json_to({**summary(outcomes), **more}, json_file)

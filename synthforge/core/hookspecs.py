@@ -60,7 +60,7 @@ def register_schemas(register: Any) -> None:
 
 @hookspec
 def register_mappings(register: Any) -> None:
-    """Offer mappings between class schemas (`schemas.ClassMapping`)."""
+    """Offer mappings between schemas of classes (`schemas.ClassMapping`) and of points (`schemas.PointMapping`)."""
 
 
 @hookspec

@@ -6,7 +6,7 @@ and exports read them here. Left and right are the subject's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -116,9 +116,48 @@ class ClassMapping:
         return f"{self.source} -> {self.target}"
 
 
+@dataclass(frozen=True)
+class PointMapping:
+    """How points of the schema `source` become those of `target`, in pixels or any unit that both axes share; y down.
+
+    translate: (N,2) -> (M,3), z away from the camera relative to the middle of the head; NaN where it is not known.
+    """
+
+    source: str
+    target: str
+    translate: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """`source -> target`."""
+        return f"{self.source} -> {self.target}"
+
+
 POINT_SCHEMAS = Table("schemas", "point schema", PointSchema)
 CLASS_SCHEMAS = Table("schemas", "class schema", ClassSchema)
 CLASS_MAPPINGS = Table("mappings", "mapping of class schemas", ClassMapping)
+POINT_MAPPINGS = Table("mappings", "mapping of point schemas", PointMapping)
+
+
+def translate_points(points: np.ndarray, source: str, target: str) -> np.ndarray:
+    """Points (N,2) of schema `source` as those (M,2) of schema `target`, in the same unit.
+
+    Raises `tables.UnknownNameError`, naming both, when no plugin registers a mapping.
+    """
+    return points if source == target else np.asarray(point_mapping(source, target).translate(points))[:, :2]
+
+
+def point_mapping(source: str, target: str) -> PointMapping:
+    """The mapping between two point schemas; raises as `translate_points`."""
+    mapping = POINT_MAPPINGS.get(f"{source} -> {target}")
+    if mapping is None:
+        known = [each.target for each in POINT_MAPPINGS.values() if each.source == source]
+        offered = f"From '{source}': {', '.join(known)}. " if known else ""
+        raise UnknownNameError(
+            f"no mapping from point schema '{source}' to '{target}' is known",
+            hint=f"{offered}A plugin may offer one: the hook `register_mappings`.",
+        )
+    return mapping
 
 
 def class_mapping(source: str, target: str) -> np.ndarray:

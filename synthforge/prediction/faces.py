@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..core.errors import UserError
 from ..core.frames import Box, CropFrame
 from ..core.interfaces import Task
 from ..core.records import FieldKind
+from ..core.schemas import translate_points
 from ..datasets import crops
 
 
@@ -38,6 +40,16 @@ class Face:
     def points(self) -> np.ndarray | None:
         """Landmarks (N,2) float64 in pixels; None, as below, where the model has no task for them."""
         return self._of("points2d")
+
+    def points_as(self, schema: str) -> np.ndarray:
+        """Landmarks (N,2) of another point schema, as a mapping that a plugin offers makes them from `points`.
+
+        Raises UserError where the model has no landmarks, and PluginError for a schema that nothing leads to.
+        """
+        name = next((name for name in self.values if self.tasks[name].kind == "points2d"), None)
+        if name is None:
+            raise UserError("the model has no landmarks", hint=f"It has: {', '.join(self.values)}.")
+        return translate_points(self.values[name], self.schemas[name], schema)
 
     @property
     def labels(self) -> np.ndarray | None:

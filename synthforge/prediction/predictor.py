@@ -25,7 +25,7 @@ from ..core.errors import UserError
 from ..core.frames import Box, CropFrame
 from ..core.interfaces import Task
 from ..core.plugins import Plugins
-from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
+from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS, point_mapping, translate_points
 from ..datasets import crops
 from ..learning.looks import Look
 from ..learning.model import load_model
@@ -122,14 +122,15 @@ class Predictor:
     """A model on photographs: `predictor(image)` finds the faces and predicts them.
 
     tasks: only these, by default all. schemas: the schema wanted of a task's values, by default the model's. If the
-    label fine-tuning network has another schema, the model's own output head predicts. passes: number of crops.
+    label fine-tuning network has another schema, the model's own output head predicts. Points are translated where the
+    model has no such schema and a plugin offers a mapping. passes: number of crops.
     flip: the mean with the mirrored crop for every task or for none, None: as the model says. input_size: pixels of a
     crop for every task, 0: the size of each task, by the model's description. crop_scale: side of the crop in
     units of the box's larger side, 0: as the model was trained. detector: finds the faces where no boxes are given.
     second_look: by the networks for it, if the model has any.
 
-    Raises UserError for a task the model lacks, and ValueError for fewer than one pass. More than one pass needs a task
-    that locates the face; a model without one takes the first.
+    Raises UserError for a task the model lacks, PluginError for points that nothing translates, ValueError for fewer
+    than one pass. More than one pass needs a task that locates the face; a model without one takes the first.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class Predictor:
             if task not in model.tasks:
                 raise UserError(f"the model has no task '{task}'", hint=f"It has: {', '.join(model.tasks)}.")
         self.schemas = {task: (schemas or {}).get(task, model.schema(task)) for task in model.tasks}
+        self.answers = {task: self._answered_in(task, schema) for task, schema in self.schemas.items()}
         self.locator = next((name for name, task in model.tasks.items() if task.locates), "")
         self.passes = passes if self.locator else 1
         self.flip, self.input_size, self.detector = flip, input_size, detector
@@ -181,6 +183,14 @@ class Predictor:
         found = find_faces(image, self.detector)
         faces = self.faces([image] * len(found), [to_crop_box(each.box, self.detector) for each in found])
         return Faces([replace(face, score=each.score) for face, each in zip(faces, found, strict=True)], image)
+
+    def _answered_in(self, task: str, schema: str) -> str:
+        """The schema in which the model answers where `schema` is wanted: its own if points are to be translated."""
+        own = self.model.schema(task)
+        if self.model.tasks[task].kind != "points2d" or schema in (own, self.model.tasks[task].schema):
+            return schema
+        point_mapping(own, schema)
+        return own
 
     def size_of(self, task: str) -> int:
         """Pixels of the crop that a task sees."""
@@ -224,17 +234,21 @@ class Predictor:
         found = self._look(images, squares, self.tasks, regions)
         for name in found:
             for look in self._looks(name):
-                found[name] = look_again(look, images, found[name], POINT_SCHEMAS[self.schemas[name]].eye_corners)
+                found[name] = look_again(look, images, found[name], POINT_SCHEMAS[self.answers[name]].eye_corners)
         tasks = {name: self.model.tasks[name] for name in self.tasks}
         schemas = {name: self.schemas[name] for name in self.tasks}
         for i, (image, box, square) in enumerate(zip(images, boxes, squares, strict=True)):
-            values = {name: found[name][i] for name in self.tasks}
+            values = {name: self._translated(name, found[name][i]) for name in self.tasks}
             yield Face(box, square, regions[i], values, tasks, schemas, image)
 
     def _looks(self, task: str) -> Sequence[Look]:
         """The networks of a second look at a task's points: where these are in the model's own schema."""
-        own = self.schemas[task] == self.model.schema(task)
+        own = self.answers[task] == self.model.schema(task)
         return self.model.looks_for(task) if self.second_look and own else ()
+
+    def _translated(self, task: str, value: np.ndarray) -> np.ndarray:
+        source, target = self.answers[task], self.schemas[task]
+        return value if source == target else translate_points(value, source, target)
 
     def _next(self, box: Box, image: np.ndarray, before: Box) -> Box:
         try:
@@ -248,14 +262,14 @@ class Predictor:
         """Values of one face in each square, by task."""
         groups: dict[tuple[int, bool], list[str]] = {}
         for name in tasks:
-            own = self.schemas[name] != self.model.schema(name)
+            own = self.answers[name] != self.model.schema(name)
             groups.setdefault((self.size_of(name), own), []).append(name)
         found: dict[str, list[np.ndarray]] = {}
         for (size, own), names in groups.items():
             batch, frames = _cut(images, squares, regions, size, self.model.device)
             output = self.model.predict(batch, adapted=not own, flip=self.flip, tasks=names)
             for name in names:
-                task, schema = self.model.tasks[name], self.schemas[name]
+                task, schema = self.model.tasks[name], self.answers[name]
                 values = _checked(task, output[name], len(batch), self.model.schema(name) if not own else task.schema)
                 if own:
                     values = task.in_schema(output[name], schema)[task.output]

@@ -32,7 +32,7 @@ from ..core.progress import progress_bar
 from ..core.provenance import PREVIOUS, check_seal, digest, sealed, set_aside
 from ..datasets import drawing
 from ..datasets.crops import Box
-from ..learning.model import model_digest
+from ..learning.model import load_model, model_digest
 from .detectors import WORKING_SIDE, calibration, detect_faces, find_detector, find_faces, to_crop_box
 from .faces import Face
 from .outcomes import Outcome
@@ -60,6 +60,7 @@ class PredictOptions:
     boxes_of: what given boxes are: `landmarks`, tight around the 68
     points, or a detector's name, whose calibration then applies. tasks: None is all. overlay: `jpg`, `png` or `none`.
     passes, input_size, flip: see `predictor.Predictor`. min_score: faces that the detector scores lower are left out.
+    schema: of the landmarks, empty for the model's.
     """
 
     detector: str = ""
@@ -70,6 +71,7 @@ class PredictOptions:
     input_size: int = 0
     flip: bool | None = None
     min_score: float | None = None
+    schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,12 @@ def predict_photographs(
         if options.min_score is not None and not find_detector(source).scores:
             raise UserError(f"the face detector '{source}' gives no scores, so none can be asked for")
         detect_faces(np.zeros((80, 80, 3), np.uint8), source)  # a missing package is said before any work
-    predictor = Predictor.load(
-        folder,
-        plugins=plugins,
+    model = load_model(folder, plugins=plugins, input_size=options.input_size)
+    wanted = {name: options.schema for name, task in model.tasks.items() if options.schema and task.kind == "points2d"}
+    predictor = Predictor(
+        model,
         tasks=options.tasks,
+        schemas=wanted,
         passes=options.passes,
         flip=options.flip,
         input_size=options.input_size,

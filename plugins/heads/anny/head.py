@@ -17,7 +17,8 @@ from synthforge.heads.skinning import bone_transforms, rodrigues, skin
 
 from . import build
 from .landmarks import Embedding, load_embedding, shut_lids, shut_lips, surface_points, visible_contour
-from .points import RECIPES, PointSet, load_point_sets
+from .points import PointSet, load_point_sets
+from .recipes import RECIPES
 from .regions import RegionTable, build_regions
 from .sampling import AnnyDistribution, sample_parameters
 

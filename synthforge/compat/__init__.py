@@ -1,0 +1,19 @@
+"""Calls of other packages, answered by our model: a script changes one line. `compat.dlib`, `compat.mediapipe`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ..core.shipped import find_model
+from ..learning.model import load_model
+from ..prediction.predictor import Predictor
+
+
+@cache
+def landmark_model(name: str, foreign: str) -> Predictor:
+    """The landmarks alone of a model; for a path that ends in `foreign`, another package's format, of the model `face`.
+
+    Raises UserError for a name that is no model.
+    """
+    model = load_model(find_model("face" if name.endswith(foreign) else name))
+    return Predictor(model, tasks=[task for task, each in model.tasks.items() if each.kind == "points2d"])
