@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Score a model on a benchmark."),
     "probe": ("probe", "Measure what makes a model err, one factor of rendered faces at a time."),
     "predict": ("predict", "Landmarks, classes and depth of the faces in photographs."),
+    "track": ("track", "Landmarks of the faces in a video, each under one number."),
     "report": ("report", "Set evaluations beside the published rows, on one page."),
     "export": ("export", "Make a model ready to hand out, with its card."),
     "verify": ("verify", "Check every byte and label of a dataset."),

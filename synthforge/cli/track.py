@@ -1,0 +1,50 @@
+"""`synthforge track`: a model on videos, each face under one number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import say
+
+
+@click.command(
+    epilog="Example: synthforge track face clip.mp4 --out found\n\nExit codes: 0 done, 2 the video cannot be read or "
+    "results are already there."
+)
+@click.argument("model")
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--schema", default="", help="Point schema of the landmarks [default: the model's].")
+@click.option("--smooth/--no-smooth", default=True, show_default=True, help="Filter points over time.")
+@click.option("--preview/--no-preview", default=True, show_default=True, help="Write NAME.mp4 with the points drawn.")
+@click.option("--detector", default="", help="What finds the faces [default: the one that ranks highest].")
+@click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
+def command(
+    model: str,
+    video: Path,
+    out: Path,
+    schema: str,
+    smooth: bool,
+    preview: bool,
+    detector: str,
+    extra: tuple[str, ...],
+) -> None:
+    """Landmarks of the faces in VIDEO by MODEL, frame by frame.
+
+    VIDEO is a file that FFmpeg reads, or a folder of pictures in the order of their names. NAME.jsonl gets a line for
+    each frame: its number, its time in seconds, and its faces, each with `id` and `landmarks` in pixels.
+    """
+    from ..core.plugins import load_plugins
+    from ..core.shipped import find_model
+    from ..learning.model import load_model
+    from ..prediction.predictor import Predictor
+    from ..prediction.tracking import Tracker
+    from ..prediction.videos import track_video
+
+    loaded = load_model(find_model(model), plugins=load_plugins(extra))
+    tasks = [name for name, task in loaded.tasks.items() if task.kind == "points2d"]
+    tracker = Tracker(Predictor(loaded, tasks=tasks, detector=detector), smooth=smooth)
+    done = track_video(tracker, video, out, schema=schema, preview=preview)
+    say(f"{done.faces} faces in {done.frames} frames: {', '.join(map(str, done.files))}")
