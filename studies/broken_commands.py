@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from broken_store import BUCKET, DOWN, Store
 
 from synthforge.cli.main import main
 from synthforge.core.provenance import PREVIOUS
 from synthforge.core.seeding import numpy_rng
 from synthforge.testing import faults
-from synthforge.testing.faults import Fault
+from synthforge.testing.faults import CallCounter, Ended, Fault
 
 ROOT = Path(__file__).resolve().parent.parent
-run = functools.partial(faults.run, main)
 OUT = "out"
 BALLS = "seed: {seed}\nplugins: [./ballkit.py]\nstages:\n  data:\n    run: generate\n    generator: {{name: ball}}\n"
 BALLS += "    annotators: [segmentation, depth]\n    samples: 8\n    resolution: 32\n    shard_size: 4\n"
@@ -78,12 +82,64 @@ plugins: [./ballkit.py]
 stages:
   given: {{run: export, model: ready/model, evaluations: [ready/scores], title: "{seed}"}}
 """
+ADAPT = """
+seed: {seed}
+plugins: [./ballkit.py]
+stages:
+  near: {{run: adapt, dataset: ready/balls, model: ready/model, samples: 8, temperature: {seed}}}
+"""
+STANDIN = """
+plugins: [./ballkit.py]
+stages:
+  given: {{run: standin, dataset: ready/balls, format: painted-balls, counts: {{train: 3, val: {seed}}}}}
+"""
+#: what `adapt` and `standin` need beyond the example plugin
+NEAR = """
+
+from synthforge.core.interfaces import OriginGenerator
+from synthforge.evaluation.standin import mark_stand_in
+
+
+class NearBall(OriginGenerator, Ball):
+    def sample_from(self, origin):
+        rng = origin.stream("ball")
+        angles = {"azimuth": rng.uniform(-0.8, 0.8), "elevation": rng.uniform(-0.3, 0.3)}
+        centre = rng.uniform(-0.05, 0.05, 3)
+        values = {**angles, "centre": centre, "radius": self.radius * rng.uniform(0.5, 1)}
+        return Scene(origin.seed, origin.index, values, origin=origin)
+
+
+class Laid(PaintedBalls):
+    def write_stand_in(self, samples, counts):
+        mark_stand_in(self.root, "painted-balls", counts)
+        for split, count in counts.items():
+            (self.root / split).mkdir(exist_ok=True)
+            for number, sample in zip(range(count), samples):
+                labels = {"image": sample["image"], "label": sample["segmentation"]}
+                np.savez(self.root / split / f"{split}{number}.npz", **labels)
+        return dict(counts)
+
+
+@hookimpl
+def register_generators(register):
+    register("ball", NearBall, config=BallConfig, summary="a ball before a wall", licence="CC0-1.0")
+
+
+@hookimpl
+def register_benchmarks(register):
+    register("painted-balls", Laid, config=PaintedConfig, summary="balls with painted labels")
+"""
+#: faults by where they happen
+OF_WORKERS = ("kill", "term", "full", "read-only")
+OF_STORES = ("kill", *DOWN, "term", "int", "stop")
 
 
 @dataclass(frozen=True)
 class Command:
     """A command to break. older: what makes the older result, where one can lie there; copied: what lies in the output
-    folder before, as a folder of the workspace; files: its configurations; learns: it needs a model, or makes one."""
+    folder before, as a folder of the workspace; files: its configurations; learns: it needs a model, or makes one.
+    workers: the fault happens to one of its worker processes. store: the output and what it reads lie in a store, of
+    which the requests are counted."""
 
     name: str
     arguments: Sequence[str]
@@ -91,12 +147,44 @@ class Command:
     older: Sequence[str] = ()
     copied: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
+    workers: bool = False
+    store: bool = False
+
+    def faults(self, among: Sequence[str]) -> list[str]:
+        """Those of the faults that can happen to it."""
+        own = OF_WORKERS if self.workers else OF_STORES if self.store else faults.FAULTS
+        return [name for name in among if name in own]
 
 
-def _pipeline(name: str, text: str, learns: bool = True) -> Command:
-    files = {f"{name}.yaml": text.format(seed=1), f"{name}-older.yaml": text.format(seed=2)}
-    this, older = (["run", file, "--out", OUT] for file in files)
-    return Command(name, this, learns, older, files=files)
+def _pipeline(name: str, text: str, learns: bool = True, workers: bool = False, store: bool = False) -> Command:
+    stem = name.replace(" ", "-")
+    if store:
+        text = text.replace("ready/", f"s3://{BUCKET}/ready/")
+    files = {f"{stem}.yaml": text.format(seed=1), f"{stem}-older.yaml": text.format(seed=2)}
+    this, older = (["run", file, "--out", f"s3://{BUCKET}/{OUT}" if store else OUT] for file in files)
+    return Command(name, this, learns, older, files=files, workers=workers, store=store)
+
+
+def run(command: Command, arguments: Sequence[str], folder: Path, fault: Fault | None = None) -> Ended:
+    """Run a command without a store, see `testing.faults.run`."""
+    return faults.run(_with_workers if command.workers else main, arguments, folder, fault)
+
+
+def _with_workers() -> None:
+    """The command, whose spawned workers count as forked ones do."""
+    from synthforge_plugins.executors import local
+
+    watching = CallCounter.watching
+    given = (Path(watching.folder), watching.fault, watching.file, watching.main)
+    local._work = functools.partial(_counting_worker, given)
+    main()
+
+
+def _counting_worker(given: tuple[Any, ...], *arguments: Any) -> None:
+    from synthforge_plugins.executors import local
+
+    CallCounter(*given).watch()
+    local._work(*arguments)
 
 
 PREDICT = ["predict", "ready/model", "photos", "--out", OUT, "--plugin", "ballkit.py", "--passes", "1"]
@@ -110,6 +198,22 @@ COMMANDS = (
     Command("predict", [*PREDICT, "--boxes", "boxes.csv"], True, older=[*PREDICT, "--boxes", "older.csv"]),
     Command("repair", ["repair", OUT, "--plugin", "ballkit.py"], False, copied="ready/damaged"),
     Command("merge", ["merge", OUT], False, copied="ready/parts"),
+    _pipeline("adapt", ADAPT),
+    _pipeline("standin", STANDIN, learns=False),
+    _pipeline(
+        "generate by 2 workers",
+        f"{BALLS}    workers: 2\n    executor: {{{{name: local, few: 0}}}}\n",
+        False,
+        workers=True,
+    ),
+    _pipeline(
+        "train by 2 processes",
+        TRAIN.replace("workers: 0", "devices: 2, workers: 0").replace("batch_size: 2", "batch_size: 4"),
+        workers=True,
+    ),
+    _pipeline("generate to S3", BALLS, False, store=True),
+    _pipeline("train to S3", TRAIN, store=True),
+    _pipeline("evaluate to S3", EVALUATE, store=True),
 )
 
 
@@ -151,6 +255,26 @@ class Workspace:
     root: Path
     expected: dict[tuple[str, bool], tuple[dict[str, str], int]] = field(default_factory=dict)
 
+    @functools.cached_property
+    def store(self) -> Store:
+        """A store, with what commands read."""
+        made = Store()
+        atexit.register(made.stop)
+        os.environ["SYNTHFORGE_CACHE"] = str(self.root / "cache")
+        made.fill(self.ready / "ready", "ready")
+        return made
+
+    def run(self, command: Command, arguments: Sequence[str], fault: Fault | None = None) -> Ended:
+        """Run a command in the folder `trial`; what it makes in a store lies there before and afterwards."""
+        if not command.store:
+            return run(command, arguments, self.trial, fault)
+        self.store.fill(self.trial / OUT, OUT)
+        with self.store.front(self.trial.with_suffix(".calls"), fault.kind if fault else "", fault.at if fault else -1):
+            ended = run(command, arguments, self.trial)
+        shutil.rmtree(self.trial / OUT, ignore_errors=True)
+        self.store.fetch(OUT, self.trial / OUT)
+        return replace(ended, calls=int(self.trial.with_suffix(".requests").read_text(encoding="ascii")))
+
     @property
     def ready(self) -> Path:
         return self.root / "ready"
@@ -169,7 +293,8 @@ class Workspace:
         from PIL import Image
 
         self.ready.mkdir(parents=True)
-        shutil.copy(ROOT / "tests/third_party/ballkit/ballkit.py", self.ready)
+        kit = (ROOT / "tests/third_party/ballkit/ballkit.py").read_text(encoding="utf-8")
+        (self.ready / "ballkit.py").write_text(kit + NEAR, encoding="utf-8")
         for command in COMMANDS:
             for name, text in command.files.items():
                 (self.ready / name).write_text(text, encoding="utf-8")
@@ -198,7 +323,7 @@ class Workspace:
             (["generate", "generate.yaml", "--out", OUT, "--shards", "1/2"], {}),
             (["generate", "generate.yaml", "--out", OUT, "--shards", "2/2"], {"": "parts"}),
         ):
-            ended = run(given, self.ready)
+            ended = faults.run(main, given, self.ready)
             if ended.code:
                 raise SystemExit(f"{' '.join(given)} ended with {ended.code}:\n{ended.output}")
             for old, new in into.items():
@@ -219,7 +344,7 @@ class Workspace:
             if command.copied:
                 shutil.copytree(folder / command.copied, folder / OUT)
             if older and command.older:
-                ended = run(command.older, folder)
+                ended = self.run(command, command.older)
                 assert ended.code == 0, ended.output
             if older:
                 (folder / OUT / PREVIOUS / "mine").mkdir(parents=True, exist_ok=True)
@@ -235,7 +360,9 @@ class Workspace:
         if not place.exists():
             folder = self.start(command, older=False)
             if kind.state:
-                run(command.arguments, folder, Fault("kill", int(0.6 * calls)) if kind.state == "killed" else None)
+                self.run(
+                    command, command.arguments, Fault("kill", int(0.6 * calls)) if kind.state == "killed" else None
+                )
             folder.rename(place)
         shutil.rmtree(self.trial, ignore_errors=True)
         shutil.copytree(place, self.trial)
@@ -251,7 +378,8 @@ class Workspace:
         if (command.name, older) not in self.expected:
             found = []
             for _ in range(2):
-                ended = run(command.arguments, self.start(command, older))
+                self.start(command, older)
+                ended = self.run(command, command.arguments)
                 assert ended.code == 0, ended.output
                 found.append(content(self.trial))
             differ = sorted(

@@ -8,6 +8,9 @@ A trial copies the state before a command, breaks the command at a call that nam
 run, and with everything that lay there before: older results in `.previous`, and a user's own files. Half of the trials
 start beside an older result of another configuration. Trial number n of a seed is the same everywhere.
 
+The commands `... to S3` read from and write to a store (`broken_store.py`), of which the requests are counted. At one
+of them the command gets a signal, or the server is killed. Those with workers have the fault in a worker process.
+
 A flip turns one bit of one file. The command that reads the file must then refuse it by name, or end with the bytes of
 an undisturbed run; `synthforge verify` must find it; and no other file may change.
 """
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -29,8 +33,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from broken_commands import CLASSES, COMMANDS, OUT, Command, Workspace, content, run
+from broken_commands import CLASSES, COMMANDS, OUT, Command, Workspace, content
+from broken_store import DOWN
 
+from synthforge.core import patience
 from synthforge.core.cores import one_thread
 from synthforge.core.files import write_text
 from synthforge.core.progress import progress_bar
@@ -40,6 +46,7 @@ from synthforge.testing.faults import FAULTS, Ended, Fault
 
 # Kills are what happens most: three of four trials.
 SHARES = {"kill": 24, "power": 1, "full": 1, "read-only": 1, "term": 1, "int": 1, "stop": 1, "clock": 1, "vanish": 1}
+SHARES |= {"down": 12, "away": 2}
 
 
 def wrong(found: Mapping[str, str], expected: Mapping[str, str], *, lost: bool) -> str:
@@ -75,10 +82,11 @@ class Trial:
 def draw(seed: int, number: int, commands: Sequence[str], faults: Sequence[str]) -> tuple[Command, str, bool, float]:
     """Command, fault, whether an older result lies there, and where in [0,1) of the calls."""
     rng = numpy_rng(seed, number, "fault")
-    known = {command.name: command for command in COMMANDS}
+    command = {each.name: each for each in COMMANDS}[commands[number % len(commands)]]
+    faults = command.faults(faults)
     weights = np.array([SHARES[name] for name in faults], float)
     fault = faults[int(rng.choice(len(faults), p=weights / weights.sum()))]
-    return known[commands[number % len(commands)]], fault, bool(rng.random() < 0.5), float(rng.random())
+    return command, fault, bool(rng.random() < 0.5), float(rng.random())
 
 
 def attempt(space: Workspace, seed: int, number: int, commands: Sequence[str], faults: Sequence[str]) -> Trial:
@@ -89,11 +97,11 @@ def attempt(space: Workspace, seed: int, number: int, commands: Sequence[str], f
     folder = space.start(command, older)
     problem, broke = "", True
     try:
-        first = run(command.arguments, folder, Fault(kind, at, OUT))
+        first = space.run(command, command.arguments, Fault(kind, at, OUT, workers=command.workers))
         broke = first.code != 0
-        problem = _judged(kind, first)
+        problem = _judged(kind, first, command.workers)
         if not problem and (kind != "vanish" or not command.copied):
-            again = run(command.arguments, folder)
+            again = space.run(command, command.arguments)
             if again.code:
                 problem = f"the same command ended with {again.code}: {_last(again.output)}"
             else:
@@ -103,7 +111,7 @@ def attempt(space: Workspace, seed: int, number: int, commands: Sequence[str], f
     return Trial(number, command.name, kind, at, calls, older, broke, problem)
 
 
-def _judged(kind: str, ended: Ended) -> str:
+def _judged(kind: str, ended: Ended, workers: bool) -> str:
     """What is wrong with how a broken command ended."""
     if "Traceback" in ended.output:
         return f"a traceback: {_last(ended.output)}"
@@ -114,7 +122,10 @@ def _judged(kind: str, ended: Ended) -> str:
         "int": (130, 0),
         "stop": (0,),
         "clock": (0,),
+        "down": (0,),
     }
+    if workers:  # an error of the command, never a signal that ends it, too
+        allowed = dict.fromkeys(allowed, (0, 1, 143))
     if ended.code not in allowed.get(kind, (0, 1, 2)):
         return f"it ended with {ended.code}: {_last(ended.output)}"
     return ""
@@ -149,10 +160,10 @@ def flip(space: Workspace, seed: int, number: int) -> Flip:
     before = content(folder)
     problem = ""
     if kind.verify:
-        found = run(["verify", kind.verify], folder)
+        found = space.run(command, ["verify", kind.verify])
         if found.code == 0 or "Traceback" in found.output:
             problem = f"verify ended with {found.code}: {_last(found.output)}"
-    ended = run(command.arguments, folder)
+    ended = space.run(command, command.arguments)
     after, (expected, _) = content(folder), space.undisturbed(command, older=False)
     changed = [n for n in before if n.startswith(OUT) is False and after.get(n) != before[n]]
     # Our own results may be made anew; then the damaged one is set aside.
@@ -178,6 +189,7 @@ def load_libraries(learns: bool) -> None:
 
     load_plugins()
     quick = ("synthforge.cli.main", "synthforge.stages.merge", "synthforge.stages.repair", "synthforge.stages.job")
+    quick = (*quick, "s3fs", "synthforge_plugins.executors.local")
     learning = (
         *(
             "synthforge.stages.predictor",
@@ -200,12 +212,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1500)
     parser.add_argument("--flips", type=int, default=0)
     parser.add_argument("--commands", default=",".join(command.name for command in COMMANDS))
-    parser.add_argument("--faults", default=",".join(FAULTS))
+    parser.add_argument("--faults", default=",".join((*FAULTS, *DOWN)))
     parser.add_argument("--folder", type=Path, help="where the trials run; one in memory is many times faster")
     parser.add_argument("--json", type=Path, help="add every trial to this file, as a line of JSON")
     parser.add_argument("--page", type=Path, help="write the tables into this page, of all trials in --json")
+    parser.add_argument("--add", action="store_true", help="to the trials that the page tells of; of other seeds")
     options = parser.parse_args()
     one_thread(always=True)  # before torch loads
+    patience.PATIENCE = patience.Patience(first=0.05, most=0.5)
     commands, faults = options.commands.split(","), options.faults.split(",")
     found: list[Trial | Flip] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -235,30 +249,60 @@ def main() -> None:
     if options.json:
         rows = [json.loads(line) for line in options.json.read_text(encoding="utf-8").splitlines()]
     if options.page:
-        write_page(options.page, rows)
+        write_page(options.page, rows, add=options.add)
     sys.exit(bool(failed))
 
 
 BEGIN, END = "<!-- written by studies/reliability.py -->", "<!-- until here -->"
 
 
-def write_page(page: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Put the tables of these trials between the two marks of a page."""
-    text = page.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    write_text(page, head + BEGIN + "\n\n" + tables(rows) + "\n" + END + rest.partition(END)[2])
+def write_page(page: Path, rows: Sequence[Mapping[str, Any]], *, add: bool = False) -> None:
+    """Put the tables of these trials between the two marks of a page. add: to those that it tells of."""
+    head, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, rest = rest.partition(END)
+    known = told(before) if add else []
+    if twice := {row["seed"] for row in known} & {row["seed"] for row in rows}:
+        raise SystemExit(f"{page} tells of the seeds {sorted(twice)} already")
+    write_text(page, head + BEGIN + "\n\n" + tables([*known, *rows]) + "\n" + END + rest)
+
+
+def told(text: str) -> list[dict[str, Any]]:
+    """The trials that tables tell of; which of a seed is which is not known any more."""
+    seeds = [(int(seed), int(count.replace(",", ""))) for seed, count in re.findall(r"(\d+) \(([\d,]+) trials\)", text)]
+    classes, names, rows = {each.name for each in CLASSES}, list[str](), list[dict[str, Any]]()
+    for line in text.splitlines():
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if name == "command":
+            names = cells
+        elif name.startswith("`"):
+            for fault, cell in zip(names[:-1], cells[:-1], strict=True):
+                held, *all_ = map(int, re.findall(r"\d+", cell) or [0])
+                trial = {"command": name.strip("`"), "fault": fault}
+                rows += [{**trial, "problem": ""}] * held + [{**trial, "problem": "?"}] * (
+                    all_[0] - held if all_ else 0
+                )
+        elif name in classes:
+            _, refused, harmless, wrong_ones = map(int, cells)
+            flips = (refused, True, ""), (harmless, False, ""), (wrong_ones, False, "?")
+            rows += [
+                {"kind": name, "refused": each, "problem": problem} for n, each, problem in flips for _ in range(n)
+            ]
+    return [{"seed": seed, **row} for seed, row in zip([s for s, n in seeds for _ in range(n)], rows, strict=True)]
 
 
 def tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """By command and fault how many trials there were and how many held; by class of file the same for flips."""
     broken = [row for row in rows if "command" in row]
     flips = [row for row in rows if "kind" in row]
-    names = [name for name in FAULTS if any(row["fault"] == name for row in broken)]
+    names = [name for name in (*FAULTS, *DOWN) if any(row["fault"] == name for row in broken)]
     lines = ["| command | " + " | ".join(names) + " | together |", "|---|" + "---:|" * (len(names) + 1)]
-    for command in [*(each.name for each in COMMANDS), ""]:
-        mine = [row for row in broken if command in ("", row["command"])]
-        cells = [_held([row for row in mine if row["fault"] == name]) for name in names]
-        lines.append(f"| {f'`{command}`' if command else 'together'} | " + " | ".join([*cells, _held(mine)]) + " |")
+    for command in [*COMMANDS, None]:
+        mine = [row for row in broken if command is None or command.name == row["command"]]
+        able = names if command is None else command.faults(names)  # the others cannot happen to it
+        cells = [_held([row for row in mine if row["fault"] == name]) if name in able else "" for name in names]
+        lines.append(
+            f"| {f'`{command.name}`' if command else 'together'} | " + " | ".join([*cells, _held(mine)]) + " |"
+        )
     lines += ["", "| class of file | flips | refused by name | had no effect | wrong |", "|---|---:|---:|---:|---:|"]
     for name in [*(each.name for each in CLASSES), ""]:
         mine = [row for row in flips if name in ("", row["kind"])]

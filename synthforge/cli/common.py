@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..core.errors import ConfigError, did_you_mean
-from ..core.storage import place
+from ..core.storage import here, place
 
 if TYPE_CHECKING:
     from ..core.pipeline import StageResult
@@ -27,13 +27,21 @@ class Place(click.Path):
         return place(value)
 
 
+class Here(click.Path):
+    """A folder or file on this machine; a URL of a store is refused by name."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return here(value)
+
+
 PLACE = Place()
+HERE = Here()
 
 
 def pipeline_options(function: F) -> F:
     """CONFIG, --set, --out and --json, for commands that run a pipeline or a part of one."""
     for option in (
-        click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was done here as JSON."),
+        click.option("--json", "json_file", type=PLACE, help="Write what was done here as JSON."),
         click.option("--out", type=PLACE, help="Folder or URL of the run [default: runs/CONFIG]."),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. seed=3; repeatable."
@@ -46,7 +54,7 @@ def pipeline_options(function: F) -> F:
 
 def find_config(name: str) -> Path:
     """A pipeline by path, or a shipped one by name: `quickstart`, `paper/table1_300w`."""
-    path = Path(name)
+    path = here(name)
     if path.is_file():
         return path
     shipped = shipped_configs()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import PLACE, say, write_json_to
+from .common import HERE, PLACE, say, write_json_to
 
 #: faces on a contact sheet
 SHEET_FACES = 24
@@ -21,7 +21,7 @@ SHEET_FACES = 24
 @click.option("--root", required=True, help="Folder of the benchmark's official tree.")
 @click.option("--split", "splits", multiple=True, required=True, help="Which split to score; repeatable.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of the benchmark; repeatable.")
-@click.option("--predictions", type=click.Path(path_type=Path), help="Score files any tool wrote, instead of a model.")
+@click.option("--predictions", type=HERE, help="Score files any tool wrote, instead of a model.")
 @click.option(
     "--pixel-centre",
     type=float,
@@ -71,10 +71,10 @@ SHEET_FACES = 24
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Score the first N faces only.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--report", type=click.Path(path_type=Path), help="Write report.html and report.json here as well.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Draw the worst faces into this JPEG, one a split.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write the figures as Markdown.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON; - is stdout.")
+@click.option("--report", type=PLACE, help="Write report.html and report.json here as well.")
+@click.option("--sheet", type=PLACE, help="Draw the worst faces into this JPEG, one a split.")
+@click.option("--markdown", type=PLACE, help="Write the figures as Markdown.")
+@click.option("--json", "json_file", type=PLACE, help="Write the figures as JSON; - is stdout.")
 def command(
     model: Path | None,
     benchmark: str,
@@ -114,6 +114,7 @@ def command(
     from ..core.errors import UserError
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
+    from ..core.storage import here
     from ..evaluation.analysis import Analysis
     from ..evaluation.protocol import ScoringOptions
     from ..stages.predictor import evaluate_model
@@ -122,7 +123,7 @@ def command(
     look = Analysis(align, align_kind, align_split, _edges(groups), worst, drawn)
     options = ScoringOptions(box=box, look=look, limit=limit)
     plugins = load_plugins(extra)
-    keys = resolve(apply_overrides({"root": root}, overrides), source="--set")
+    keys = resolve(apply_overrides({"root": str(here(root))}, overrides), source="--set")
     built = plugins.build("benchmark", {"name": benchmark, **keys}, where="--benchmark")
     for split in splits:
         if split not in built.splits:
@@ -155,7 +156,7 @@ def command(
         done.append((str(model or predictions), evaluation))
         _print(evaluation)
         if sheet is not None:
-            _draw(evaluation, sheet if len(splits) == 1 else sheet.with_stem(f"{sheet.stem}-{split}"))
+            _draw(evaluation, sheet if len(splits) == 1 else sheet.with_name(f"{sheet.stem}-{split}{sheet.suffix}"))
     if markdown is not None:
         from ..core.files import write_text
         from ..evaluation.summary import to_markdown

@@ -29,9 +29,7 @@ from .common import PLACE, say, write_json_to
 @click.option("--title", default="SynthForge face model", show_default=True, help="Of the card.")
 @click.option("--summary", default="", help="First paragraph of the card.")
 @click.option("--limit", "limits", multiple=True, help="A sentence on what the model cannot do; repeatable.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write size and checksum as JSON; - is stdout."
-)
+@click.option("--json", "json_file", type=PLACE, help="Write size and checksum as JSON; - is stdout.")
 def command(
     model: str,
     out: Path | None,

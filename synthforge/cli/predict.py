@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
 import click
 
-from .common import PLACE, say, write_json_to
+from .common import HERE, PLACE, say, write_json_to
 
 
 @click.command(
@@ -17,10 +16,10 @@ from .common import PLACE, say, write_json_to
 )
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=PLACE, required=True, help="Folder for the results.")
+@click.option("--out", type=PLACE, required=True, help="Folder or URL for the results.")
 @click.option(
     "--boxes",
-    type=click.Path(path_type=Path),
+    type=HERE,
     help="Face boxes instead of a detector: CSV lines file,x0,y0,x1,y1, or JSON {file: [[x0,y0,x1,y1], ...]}.",
 )
 @click.option(
@@ -66,7 +65,7 @@ from .common import PLACE, say, write_json_to
     help="The picture for people.",
 )
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was done; - is stdout.")
+@click.option("--json", "json_file", type=PLACE, help="Write what was done; - is stdout.")
 def command(
     model: str,
     images: tuple[str, ...],
@@ -92,16 +91,16 @@ def command(
     """
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
+    from ..core.storage import here, is_remote
     from ..prediction.boxes import read_boxes
     from ..prediction.outcomes import check, summary, unreadable
     from ..prediction.photographs import list_photographs, told_counts
 
     if boxes is not None and min_score is not None:
         raise click.UsageError("--min-score is for a detector's faces: those of --boxes have no score")
-    os.fspath(out)  # a URL is refused before any work
     warnings.filterwarnings("ignore", message="Image size")  # our own limit answers, by name
     folder = find_model(model)
-    listing = list_photographs(images, out)
+    listing = list_photographs([str(here(each)) for each in images], None if is_remote(out) else out)
     photographs = listing.photographs
     if listing.passed_over:
         say(f"passed over in the folders, not read: {told_counts(listing.passed_over)}")

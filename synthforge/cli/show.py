@@ -16,13 +16,13 @@ from .common import PLACE
     "or: synthforge show runs/quickstart/dataset --distributions --json -"
 )
 @click.argument("folder", type=PLACE)
-@click.option("--out", type=click.Path(path_type=Path), help="File to write [default: FOLDER.png or .html].")
+@click.option("--out", type=PLACE, help="File to write [default: FOLDER.png or .html].")
 @click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many samples.")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
 @click.option("--columns", help="Comma-separated fields [default: all that can be drawn].")
 @click.option("--tile", type=click.IntRange(min=32, max=2048), default=256, show_default=True, help="Pixels a tile.")
 @click.option("--distributions", is_flag=True, help="Every factor as declared, drawn and rendered, as an HTML page.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="With --distributions: figures as JSON.")
+@click.option("--json", "json_file", type=PLACE, help="With --distributions: figures as JSON.")
 def command(
     folder: Path,
     out: Path | None,

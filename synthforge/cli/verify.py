@@ -11,7 +11,7 @@ from .common import PLACE, write_json_to
 
 @click.command(epilog="Example: synthforge verify runs/quickstart/dataset --json -")
 @click.argument("folder", type=PLACE)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write what was found as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PLACE, help="Write what was found as JSON; - is stdout.")
 @click.option("--shards", metavar="K/N", help="Only part K of N of the files.")
 def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     """Check the dataset in FOLDER: checksums, every member decodes, ranges, label ids, landmarks against labels.

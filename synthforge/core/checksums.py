@@ -11,6 +11,7 @@ from .environment import hidden
 from .errors import AssetError, DataError
 from .files import cache_dir, sha256_of, write_json
 from .foreign import read_json
+from .storage import is_remote
 
 
 def checksum(path: Path) -> str:
@@ -26,7 +27,11 @@ def checksums(paths: Iterable[Path]) -> list[str]:
     Raises: AssetError when a file cannot be read.
     """
     known, new, found = _read(), {}, []
-    for path in map(Path.absolute, paths):
+    for path in paths:
+        if is_remote(path):  # what lies in a store has no change time
+            found.append(sha256_of(path))
+            continue
+        path = path.absolute()
         try:
             stat = path.stat()
             name = hidden(str(path))  # as it is written

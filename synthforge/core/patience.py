@@ -27,7 +27,7 @@ _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
 class Patience:
     """How often a request is tried, and for how many seconds to wait between: doubled each time, up to `most`."""
 
-    tries: int = 6
+    tries: int = 8
     first: float = 0.2
     most: float = 10.0
 
@@ -61,7 +61,7 @@ def code_of(error: BaseException | None) -> str:
 
 _FINAL = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 _DENIED = {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
-_LIBRARIES = {"aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "gcsfs", "google", "azure"}
+_LIBRARIES = {"http", "aiohttp", "aiobotocore", "botocore", "urllib3", "requests", "gcsfs", "google", "azure"}
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError"}
 
 

@@ -79,6 +79,11 @@ def place(where: str | Path) -> Path:
     return RemotePath(scheme, path)
 
 
+def here(where: str | Path) -> Path:
+    """A path on this machine. Raises UserError for a URL of a store, and as `place` does."""
+    return Path(os.fspath(place(where)))
+
+
 def _check_known(scheme: str) -> None:
     import fsspec
 
@@ -88,11 +93,19 @@ def _check_known(scheme: str) -> None:
 
 
 def _filesystem(scheme: str) -> Any:
-    """The fsspec file system; fsspec keeps one for each process and thread. Listings are never remembered."""
+    """The fsspec file system; fsspec keeps one for each process and thread. Listings are never remembered.
+
+    Of S3, both libraries below try again as well. Together these would be 150 tries of one request, and minutes before
+    a store that is away is said to be; so `steadily` alone does.
+    """
     import fsspec
 
+    once: dict[str, Any] = {"config_kwargs": {"retries": {"total_max_attempts": 1}}} if scheme in ("s3", "s3a") else {}
     try:
-        return fsspec.filesystem(scheme, use_listings_cache=False)
+        found = fsspec.filesystem(scheme, use_listings_cache=False, **once)
+        if once:
+            found.retries = 1
+        return found
     except ImportError as error:
         wanted = _INSTALL.get(scheme, "")
         hint = f"pip install '{wanted}'" if wanted else str(error)
@@ -164,6 +177,10 @@ class RemotePath(_Base):
     def with_name(self, name: str) -> RemotePath:
         """Another name in the same folder."""
         return self._of(self._pure.with_name(name))
+
+    def with_suffix(self, suffix: str) -> RemotePath:
+        """Another suffix in place of the last one."""
+        return self._of(self._pure.with_suffix(suffix))
 
     def relative_to(self, other: Any) -> Any:  # type: ignore[override]
         """The names below another remote path."""

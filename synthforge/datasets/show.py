@@ -11,6 +11,7 @@ import numpy as np
 from synthforge.core.errors import DataError
 from synthforge.core.files import write_bytes
 from synthforge.core.records import Field
+from synthforge.core.storage import place
 
 from . import drawing
 from .checks import companions
@@ -58,8 +59,8 @@ def contact_sheet(
         for item in fields
         if item.kind == "label"
     ]
-    write_bytes(Path(out), drawing.marked(drawing.frame(drawing.stack(rows, gap=_GAP), _GAP)))
-    return Path(out)
+    write_bytes(place(out), drawing.marked(drawing.frame(drawing.stack(rows, gap=_GAP), _GAP)))
+    return place(out)
 
 
 def _columns(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field]:

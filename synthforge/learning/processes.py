@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -74,6 +75,24 @@ def signals_noted(*, forward: bool = False) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+# What torch says when another process of a training is there no more; its exceptions have no class of their own.
+_LOST = re.compile(r"gloo/transport|Connection (?:closed|reset) by peer|NCCL .*(?:remote process|abort)", re.IGNORECASE)
+
+
+@contextmanager
+def _loss_told() -> Iterator[None]:
+    """Say in words that another process of this training has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        raise SynthForgeError(
+            "another process of this training has ended, or cannot be reached",
+            hint="Its own last words say why. The same command goes on from the last checkpoint.",
+        ) from error
+
+
 class _Reporting:
     """`run`, in a process of its own, whose errors travel to the process that waits for it."""
 
@@ -82,7 +101,8 @@ class _Reporting:
 
     def __call__(self, fabric: Fabric) -> Any:
         try:
-            return self.run(fabric)
+            with _loss_told():
+                return self.run(fabric)
         except SynthForgeError as error:
             self.errors.put(error)
             raise
@@ -91,15 +111,23 @@ class _Reporting:
 def launch(fabric: Fabric, run: Callable[[Fabric], Any]) -> Any:
     """What `run(fabric)` returns in the first of the processes that the Fabric starts.
 
-    A SynthForgeError of any of them is raised here as it was there.
+    A SynthForgeError of any of them is raised here as it was there; also one for a process that was killed.
     """
     method = getattr(fabric.strategy, "_start_method", "")
     if fabric.world_size == 1 or not method or fabric.strategy.launcher is None:
-        return fabric.launch(run)
+        with _loss_told():
+            return fabric.launch(run)
+    from torch.multiprocessing import ProcessExitedException
+
     errors = multiprocessing.get_context(method).SimpleQueue()
     with signals_noted(forward=True):
         try:
             return fabric.launch(_Reporting(run, errors))
+        except ProcessExitedException as error:
+            raise SynthForgeError(
+                f"process {error.error_index} of the training was ended by {error.signal_name or error.exit_code}",
+                hint="Out of memory, or killed. The same command goes on from the last checkpoint.",
+            ) from error
         except Exception:
             if errors.empty():
                 raise

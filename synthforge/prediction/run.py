@@ -30,6 +30,7 @@ from ..core.locks import locked
 from ..core.plugins import Plugins
 from ..core.progress import progress_bar
 from ..core.provenance import PREVIOUS, check_seal, digest, sealed, set_aside
+from ..core.scratch import working_folder
 from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import load_model, model_digest
@@ -123,11 +124,17 @@ def predict_photographs(
         flip=options.flip,
         input_size=options.input_size,
     )
-    run = _Run(folder, predictor, out, options, boxes, source)
     outcomes = []
-    with locked(out, deep=False), progress_bar("predict", len(photographs), unit="images", shown=progress) as advance:
+    with (
+        locked(out, deep=False),
+        working_folder(out, ()) as here,
+        progress_bar("predict", len(photographs), unit="images", shown=progress) as advance,
+    ):
+        run = _Run(folder, predictor, here, options, boxes, source)
         for photograph, waiting in _ahead(run.prepare, photographs):
-            outcomes.append(run.finish(photograph, waiting))
+            made = run.finish(photograph, waiting)
+            record = made.record and out / made.record.name
+            outcomes.append(replace(made, record=record, error=made.error.replace(str(here), str(out))))
             advance(1)
     return outcomes
 

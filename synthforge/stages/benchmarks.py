@@ -36,7 +36,10 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[tuple
             raise ConfigError(f"{context.where}.benchmark_root: this is a stand-in for {layout}, not for {found.name}")
     root = getattr(found.config, "root", None)
     if not made and is_url(root):
-        raise ConfigError(f"{found.where}.root: a benchmark is read from a local folder, not from a URL")
+        raise ConfigError(
+            f"{found.where}.root: a benchmark is read from a local folder, not from a URL",
+            hint="Copy it to this machine first.",
+        )
     if not made and isinstance(root, str) and not Path(root).expanduser().is_dir():
         raise ConfigError(
             f"{found.where}.root: there is no folder {root}",

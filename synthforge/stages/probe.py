@@ -28,6 +28,7 @@ from ..core.plugins import Plugins
 from ..core.records import Field, RealItem, RealSample
 from ..core.references import Bound
 from ..core.shipped import find_model
+from ..core.storage import is_url
 from ..core.versions import versions
 from ..core.yaml12 import parse
 from ..datasets.codecs import Encoding
@@ -120,7 +121,7 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
     A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. UserError.
     """
     module, _, attribute = name.partition(":")
-    if attribute and module.replace(".", "").isidentifier():
+    if attribute and module.replace(".", "").isidentifier() and not is_url(name):
         try:
             loaded = importlib.import_module(module)
             function = getattr(loaded, attribute)

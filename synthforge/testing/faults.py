@@ -6,6 +6,9 @@
 Calls are counted where Python itself reports them (`sys.addaudithook`: opening for writing, mkdir, rename, unlink ...),
 at `os.fsync`, and at every write to a file in `folder`. The child is forked, so what is imported beforehand costs
 nothing again, and it really ends: by SIGKILL, with nothing of it running afterwards.
+
+Processes that the command forks count on, each for itself. One that it spawns does so after
+`CallCounter(...).watch()`. With `workers`, the fault happens in one of them, once.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 #: what can go wrong, and what it stands for
 FAULTS = {
@@ -35,6 +39,9 @@ FAULTS = {
     "clock": "the clock jumps by ten years, forward or back",
     "vanish": "the output folder is deleted",
 }
+#: those that are signals
+SIGNALS = {"kill": signal.SIGKILL, "power": signal.SIGKILL, "term": signal.SIGTERM}
+SIGNALS |= {"int": signal.SIGINT, "stop": signal.SIGSTOP}
 _NAMING = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 _FREEING = {"os.remove", "os.rmdir"}  # a full disk allows these
 _TEN_YEARS = 10 * 365 * 86400.0
@@ -42,16 +49,22 @@ _TEN_YEARS = 10 * 365 * 86400.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong (a key of `FAULTS`) at which call, counted from 0; out: the output folder, for `vanish`."""
+    """What goes wrong (a key of `FAULTS`) at which call, counted from 0; out: the output folder, for `vanish`.
+
+    workers: it happens to a worker process of the command, at a call of one of them. A signal reaches that one where
+    `at` is even, else another.
+    """
 
     kind: str
     at: int
     out: str = ""
+    workers: bool = False
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code (negative: the signal that ended it), its output, and the calls counted."""
+    """How a command ended: its exit code (negative: the signal that ended it), its output, and the calls counted: those
+    of the process that made most of them."""
 
     code: int
     output: str
@@ -61,17 +74,20 @@ class Ended:
 def run(
     main: Callable[[], Any], command: Sequence[str], folder: Path, fault: Fault | None = None, *, seconds: float = 120
 ) -> Ended:
-    """Call `main`, a command line's entry point, in a child process inside `folder`; kept beside it: its output.
+    """Call `main`, a command line's entry point, in a child process inside `folder`; kept beside it: its output and,
+    while it runs, its process number.
 
     Raises TimeoutError when it has not ended after `seconds`; the child is then killed.
     """
     log, told = folder.with_name(f"{folder.name}.log"), folder.with_name(f"{folder.name}.calls")
     told.write_text("0", encoding="ascii")
+    told.with_suffix(".broke").unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         _be_the_command(main, command, folder, fault, log, told)
+    told.with_suffix(".pid").write_text(str(child), encoding="ascii")
     end = time.monotonic() + seconds
     while True:
         done, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
@@ -102,8 +118,7 @@ def _be_the_command(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.argv = ["synthforge", *command]
-        counter = _Counter(folder.resolve(), fault, told)
-        counter.watch()
+        CallCounter(folder.resolve(), fault, told).watch()
         main()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
@@ -117,12 +132,18 @@ def _be_the_command(
         os._exit(code)
 
 
-class _Counter:
-    """Counts calls that name, write or sync a file in a folder, and lets the fault happen at its own."""
+class CallCounter:
+    """Counts calls that name, write or sync a file in a folder, and lets the fault happen at its own.
 
-    def __init__(self, folder: Path, fault: Fault | None, told: Path) -> None:
-        self.folder, self.fault = str(folder) + os.sep, fault
-        self.told = os.open(told, os.O_WRONLY)
+    told: a file that holds the largest count of all processes. main: the process of the command itself.
+    """
+
+    #: that of this process
+    watching: ClassVar[CallCounter]
+
+    def __init__(self, folder: Path, fault: Fault | None, told: Path, main: int = 0) -> None:
+        self.folder, self.fault, self.main, self.file = str(folder) + os.sep, fault, main or os.getpid(), told
+        self.told = os.open(told, os.O_RDWR)
         self.count = 0
         self.broken = self.busy = False
         self.began = time.time()
@@ -130,12 +151,13 @@ class _Counter:
 
     def watch(self) -> None:
         """Count from here on; for the rest of the process."""
+        CallCounter.watching = self
         open_, fsync = builtins.open, os.fsync
 
         def opened(file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **named: Any) -> Any:
             if isinstance(file, int) or not set(mode) & set("wax+") or not self.inside(file):
                 return open_(file, mode, buffering, *rest, **named)
-            raw = _Raw(file, mode.replace("b", "").replace("t", ""), counter=self)
+            raw = _Raw(file, mode.replace("b", "").replace("t", ""), named.pop("opener", None), counter=self)
             buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
             return buffered if "b" in mode else io.TextIOWrapper(buffered, *rest, **named)
 
@@ -168,8 +190,9 @@ class _Counter:
     def call(self, event: str, path: Any = None, before: Callable[[], Any] = lambda: None) -> None:
         """Count a call, of a path where the system's own error would name one; before: what is done before a kill."""
         number, self.count = self.count, self.count + 1
-        os.pwrite(self.told, str(self.count).encode(), 0)
-        if self.fault is None or number < self.fault.at:
+        if self.count > int(os.pread(self.told, 20, 0) or 0):
+            os.pwrite(self.told, str(self.count).encode(), 0)
+        if self.fault is None or number < self.fault.at or (self.fault.workers and os.getpid() == self.main):
             return
         kind = self.fault.kind
         if kind == "full" and event not in _FREEING:
@@ -178,17 +201,19 @@ class _Counter:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), path and os.fsdecode(path))
         if not self.broken:
             self.broken = self.busy = True
-            self.happen(kind, before)
+            with suppress(FileExistsError):  # another worker was faster
+                os.close(os.open(self.file.with_suffix(".broke"), os.O_CREAT | os.O_EXCL))
+                self.happen(kind, before)
             self.busy = False
 
     def happen(self, kind: str, before: Callable[[], Any]) -> None:
-        if kind in ("kill", "power"):
-            before()
+        if kind in SIGNALS:
+            target = self.target()
+            if SIGNALS[kind] == signal.SIGKILL and target == os.getpid():
+                before()
             if kind == "power":
                 self.lose_what_is_not_synced()
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif kind in ("term", "int", "stop"):
-            os.kill(os.getpid(), {"term": signal.SIGTERM, "int": signal.SIGINT, "stop": signal.SIGSTOP}[kind])
+            os.kill(target, SIGNALS[kind])
         elif kind == "clock":
             jump = _TEN_YEARS if self.fault and self.fault.at % 2 else -_TEN_YEARS
             now, now_ns = time.time, time.time_ns
@@ -198,6 +223,18 @@ class _Counter:
                 os.utime(path, (now() + jump, now() + jump))
         elif kind == "vanish" and self.fault:
             shutil.rmtree(self.folder + self.fault.out, ignore_errors=True)
+
+    def target(self) -> int:
+        """The process that a signal is for: this one, or another worker of the command."""
+        if not (self.fault and self.fault.workers and self.fault.at % 2):
+            return os.getpid()
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                tracker = b"resource_tracker" in (entry / "cmdline").read_bytes()
+                if parent == self.main and int(entry.name) != os.getpid() and not tracker:
+                    return int(entry.name)
+        return os.getpid()
 
     def lose_what_is_not_synced(self) -> None:
         """Empty the files that this process wrote and did not sync, as a file system may after the power failed."""
@@ -210,9 +247,9 @@ class _Counter:
 class _Raw(io.FileIO):
     """A file whose writes are counted."""
 
-    def __init__(self, path: Any, mode: str, *, counter: _Counter) -> None:
+    def __init__(self, path: Any, mode: str, opener: Any, *, counter: CallCounter) -> None:
         self.counter = counter
-        super().__init__(path, mode)
+        super().__init__(path, mode, opener=opener)
 
     def write(self, data: Any) -> int:
         """See `io.RawIOBase.write`."""

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 from blobs import Blobs, tiny
+from lightning.fabric import Fabric
 
-from synthforge.core.errors import ConfigError
+from synthforge.core.errors import ConfigError, SynthForgeError
 from synthforge.learning.config import HardwareConfig, OptimiserConfig, SelfSupervisionConfig, TrainConfig
 from synthforge.learning.data import EpochBatches
+from synthforge.learning.processes import launch
 from synthforge.learning.sampling import split
 from synthforge.learning.train import train
 
@@ -107,6 +109,34 @@ def test_killed_and_gone_on_with_in_another_number_of_processes(
     assert result.steps == STEPS
     rest = batches()[state["samples"] // 4 : result.samples // 4]
     assert trained_on(read) == sorted(index for batch in rest for index in batch)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_is_killed_is_told_in_words(victim: int) -> None:
+    def work(fabric: Fabric) -> None:
+        if fabric.global_rank == victim:
+            os.kill(os.getpid(), signal.SIGKILL)
+        fabric.barrier()
+
+    words = f"process {victim} of the training was ended by SIGKILL|another process of this training has ended"
+    with pytest.raises(SynthForgeError, match=words) as caught:
+        launch(Fabric(accelerator="cpu", devices=2, strategy="ddp_fork"), work)
+    assert "goes on from the last checkpoint" in str(caught.value.hint)
+
+
+def test_a_process_whose_peer_is_gone_is_told_in_words() -> None:
+    """As under torchrun, where nobody waits for all of them; other errors of torch stay what they are."""
+    fabric = Fabric(accelerator="cpu", devices=1)
+    for text, kind in (
+        ("[gloo/transport/tcp/pair.cc:553] Connection closed by peer", SynthForgeError),
+        ("no", RuntimeError),
+    ):
+
+        def fails(_: Fabric, text: str = text) -> None:
+            raise RuntimeError(text)
+
+        with pytest.raises(kind):
+            launch(fabric, fails)
 
 
 @pytest.mark.slow

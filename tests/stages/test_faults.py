@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -36,25 +37,61 @@ def _study(out: Path, *more: str) -> list[dict[str, Any]]:
 
 def test_a_sample_of_faults(tmp_path: Path) -> None:
     """Quick commands alone; the study breaks all of them."""
-    rows = _study(tmp_path, "--trials", "10", "--seed", "5", "--commands", "generate,merge")
+    rows = _study(tmp_path, "--trials", "10", "--seed", "5", "--commands", "generate,merge,standin")
     assert len(rows) == 10
     assert not [row for row in rows if row["problem"]]
     assert sum(row["broke"] for row in rows if row["fault"] == "kill") >= 4
 
 
 @pytest.mark.slow
+def test_workers_that_are_killed_and_a_store_that_is(tmp_path: Path) -> None:
+    pytest.importorskip("moto.server")
+    pytest.importorskip("s3fs")
+    kinds = ["--commands", "generate by 2 workers,generate to S3"]
+    rows = _study(tmp_path, "--trials", "4", "--seed", "1", "--faults", "kill,down", *kinds)
+    assert not [row for row in rows if row["problem"]]
+    assert [row["broke"] for row in rows if row["fault"] == "kill"]
+
+
+@pytest.mark.slow
 def test_a_larger_sample_of_faults_and_flips(tmp_path: Path) -> None:
-    rows = _study(tmp_path, "--trials", "45", "--flips", "22", "--seed", "6")
+    rows = _study(tmp_path, "--trials", "64", "--flips", "22", "--seed", "6")
     assert not [row for row in rows if row["problem"]]
 
 
-def test_the_study_notices_what_is_lost() -> None:
+@pytest.fixture(scope="module")
+def study() -> ModuleType:
     spec = importlib.util.spec_from_file_location("reliability", STUDY)
     assert spec is not None
     assert spec.loader is not None
     study = importlib.util.module_from_spec(spec)
     sys.modules["reliability"] = study
     spec.loader.exec_module(study)
+    return study
+
+
+def test_trials_are_added_to_a_page(study: ModuleType, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text((ROOT / "docs/reliability.md").read_text())
+
+    def trials() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = study.told(page.read_text().partition(study.BEGIN)[2].partition(study.END)[0])
+        return found
+
+    def merged(problem: str) -> int:
+        return sum(row.get("command") == "merge" and row["problem"] == problem for row in trials())
+
+    trial = {"seed": 99, "command": "merge", "fault": "kill", "problem": "lost"}
+    before, held = trials(), merged("")
+    study.write_page(page, [trial, {**trial, "problem": ""}], add=True)
+    assert (len(trials()), merged(""), merged("?")) == (len(before) + 2, held + 1, 1)
+    with pytest.raises(SystemExit, match=r"tells of the seeds \[1\] already"):
+        study.write_page(page, [{**trial, "seed": 1}], add=True)
+    study.write_page(page, before)
+    assert trials() == before
+
+
+def test_the_study_notices_what_is_lost(study: ModuleType) -> None:
     sound = {"out/data/a": "1", "out/.previous/data.1/b": "2", "mine": "3"}
     assert study.wrong(sound, sound, lost=False) == ""
     moved = {"out/data/a": "1", "out/.previous/data.1.2/b": "2", "mine": "3"}

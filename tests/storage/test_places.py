@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import threading
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import fsspec
@@ -129,6 +132,31 @@ def test_tries_are_bounded_and_told(faulty: type[Faulty], caplog: pytest.LogCapt
     assert caught.value.exit_code == 1
     assert faulty.requests == patience.PATIENCE.tries
     assert sum("try " in record.message for record in caplog.records) == patience.PATIENCE.tries - 1
+
+
+def test_libraries_do_not_try_again_on_their_own(monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    """Each try of ours is one request: a store that is away is said to be after a few of them, not after 150."""
+    asked = 0
+
+    def serve(door: socket.socket) -> None:
+        nonlocal asked
+        with suppress(OSError):
+            while True:
+                guest = door.accept()[0]
+                asked += bool(guest.recv(1))
+                guest.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=serve, args=(door,), daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{door.getsockname()[1]}")
+        fresh = fsspec.get_filesystem_class("s3").clear_instance_cache
+        fresh()
+        try:
+            with pytest.raises(SynthForgeError, match="does not answer as it should"):
+                place(f"{bucket}/x").read_bytes()
+        finally:
+            fresh()
+    assert asked <= 2 * patience.PATIENCE.tries  # the HTTP client asks once more where a connection closes
 
 
 def test_a_mistake_of_ours_is_not_tried_again(faulty: type[Faulty], monkeypatch: pytest.MonkeyPatch) -> None:
