@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import say
+from .common import HERE, PLACE, say, write_json_to
 
 
 @click.command(
@@ -14,13 +14,14 @@ from .common import say
     "results are already there."
 )
 @click.argument("model")
-@click.argument("video", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.argument("video", type=HERE)
+@click.option("--out", type=PLACE, required=True, help="Folder or URL for the results.")
 @click.option("--schema", default="", help="Point schema of the landmarks [default: the model's].")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Filter points over time.")
 @click.option("--preview/--no-preview", default=True, show_default=True, help="Write NAME.mp4 with the points drawn.")
 @click.option("--detector", default="", help="What finds the faces [default: the one that ranks highest].")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
+@click.option("--json", "json_file", type=PLACE, help="Write what was done; - is stdout.")
 def command(
     model: str,
     video: Path,
@@ -30,6 +31,7 @@ def command(
     preview: bool,
     detector: str,
     extra: tuple[str, ...],
+    json_file: Path | None,
 ) -> None:
     """Landmarks of the faces in VIDEO by MODEL, frame by frame.
 
@@ -48,3 +50,5 @@ def command(
     tracker = Tracker(Predictor(loaded, tasks=tasks, detector=detector), smooth=smooth)
     done = track_video(tracker, video, out, schema=schema, preview=preview)
     say(f"{done.faces} faces in {done.frames} frames: {', '.join(map(str, done.files))}")
+    files = [str(file) for file in done.files]
+    write_json_to({"frames": done.frames, "faces": done.faces, "files": files}, json_file)

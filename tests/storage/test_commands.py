@@ -93,6 +93,8 @@ def here(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     (folder / "greykit.py").write_text(load(TESTS / "stages/test_probe.py").PLUGIN)
     (folder / "all.yaml").write_text(PIPELINE)
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (48, 64, 3)).astype(np.uint8)).save(folder / "a.png")
+    (folder / "video").mkdir()
+    shutil.copy(folder / "a.png", folder / "video")
     (folder / "boxes.csv").write_text("a.png,4,4,40,40\n")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
@@ -134,6 +136,11 @@ CASES = {
         f"{RUN}/model a.png --boxes boxes.csv --out {IT}/found --plugin ballkit.py --passes 1 --json {IT}/found.json",
         "found/a.json found/a.labels.png found/a.overlay.jpg found.json",
     ),
+    "track": (
+        f"face video --out {IT}/tracked --json {IT}/tracked.json",
+        "tracked/video.jsonl tracked/video.mp4 tracked.json",
+    ),
+    "demo": (f"--out {IT}/demo --json {IT}/demo.json", "demo/page/overview.html demo.json"),
     "report": (
         f"{RUN}/scores --out {IT}/report --plugin ballkit.py --json {IT}/report.json",
         "report/report.html report/report.json report.json",
@@ -216,6 +223,7 @@ LOCAL: list[list[Any]] = [
     ["run", "s3://commands/all.yaml"],
     ["predict", f"{RUN}/model", "s3://commands/a.png", "--out", "found"],
     ["predict", f"{RUN}/model", "a.png", "--out", "found", "--boxes", "s3://commands/boxes.csv"],
+    ["track", "face", "s3://commands/a.mp4", "--out", "found"],
     ["evaluate", f"{RUN}/model", "--benchmark", "300w", "--root", "s3://commands/faces", "--split", "val"],
     ["evaluate", "--predictions", "s3://commands/faces", "--benchmark", "300w", "--root", "x", "--split", "val"],
     ["new", "filter", "mine", "--out", "s3://commands/mine"],
