@@ -41,8 +41,9 @@ from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.writer import finish, sample_key, write_shard
 from synthforge.learning import hardware, loop
 from synthforge.learning.config import FramingConfig, HardwareConfig, NetworkConfig, TrainConfig
-from synthforge.learning.data import CropDataset, EpochBatches, SyntheticFaces, make_loader, prepare, task_targets
+from synthforge.learning.data import CropDataset, EpochBatches, SyntheticFaces, prepare, task_targets
 from synthforge.learning.fields import plan_tasks
+from synthforge.learning.loaders import make_loader
 from synthforge.learning.losses import TaskWeights
 from synthforge.learning.model import FaceModel, build_tasks
 from synthforge.learning.policies import policy_of

@@ -10,13 +10,13 @@ import itertools
 import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from ..core.errors import ConfigError, DataError, SynthForgeError
+from ..core.errors import ConfigError, DataError
 from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.records import Field, RealItem
 from ..core.schemas import IGNORE
@@ -361,37 +361,3 @@ def shard_spans(dataset: Any) -> list[range]:
     if spans is None:
         raise ConfigError("sampling.shards: this dataset has no shards", hint="Leave it at 0.")
     return spans
-
-
-def make_loader(dataset: CropDataset, batches: Any, *, workers: int, pin: bool = False) -> DataLoader[Batch]:
-    """A loader whose order is that of `batches`, whatever the number of workers."""
-    return DataLoader(
-        cast("Dataset[Batch]", dataset),  # collation makes tensors of its arrays
-        batch_sampler=batches,
-        num_workers=workers,
-        pin_memory=pin,
-        prefetch_factor=4 if workers else None,
-        multiprocessing_context="fork" if workers else None,
-    )
-
-
-def read_batches(loader: DataLoader[Batch]) -> Iterator[Batch]:
-    """The batches of a loader; what goes wrong in a worker is raised as it would be without workers.
-
-    Raises SynthForgeError when workers cannot hand on what they read.
-    """
-    try:
-        yield from loader
-    except SynthForgeError as error:
-        # A worker's error arrives as its own type around the text of its traceback.
-        text = error.message.rpartition(f".{type(error).__name__}: ")[2].strip()
-        raise type(error)(text, hint=error.hint) from None
-    except RuntimeError as error:
-        if not any(words in str(error) for words in ("shared memory", "DataLoader worker", "ancdata")):
-            raise
-        reason = str(error).strip().splitlines()[-1]
-        raise SynthForgeError(
-            f"a loader process failed: {reason.removeprefix('RuntimeError: ')[:200]}",
-            hint="Most often /dev/shm is too small or memory is short. Set hardware.workers=0 (slower), or give more "
-            "(docker run --shm-size=1g).",
-        ) from error

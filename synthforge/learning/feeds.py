@@ -20,14 +20,13 @@ from .data import (
     EpochBatches,
     RealFaces,
     SyntheticFaces,
-    make_loader,
     prepare,
-    read_batches,
     real_field,
     shard_spans,
     task_targets,
 )
 from .fields import plan_for
+from .loaders import make_loader, read_batches
 from .losses import draw_affine
 from .model import FaceModel
 from .policies import policy_of

@@ -12,7 +12,8 @@ from ..core.progress import progress_bar
 from ..core.seeding import numpy_rng
 from . import hardware
 from .config import FramingConfig, HardwareConfig
-from .data import CropDataset, make_loader, prepare, synthetic_faces, task_targets
+from .data import CropDataset, prepare, synthetic_faces, task_targets
+from .loaders import make_loader
 from .losses import each_loss
 from .model import FaceModel
 

@@ -10,7 +10,7 @@ from blobs import BlobBenchmark, Blobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthforge.core.errors import ConfigError, DataError, SynthForgeError
+from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field
 from synthforge.core.schemas import IGNORE
@@ -21,12 +21,11 @@ from synthforge.learning.data import (
     EpochBatches,
     RealFaces,
     SyntheticFaces,
-    make_loader,
     needed_fields,
     prepare,
-    read_batches,
 )
 from synthforge.learning.fields import plan_field, plan_tasks
+from synthforge.learning.loaders import make_loader, read_batches
 from synthforge.learning.policies import POLICIES
 from synthforge.learning.sampling import Sampling, split
 
@@ -316,13 +315,3 @@ def test_a_sample_without_points_is_named(workers: int) -> None:
     with pytest.raises(DataError, match="sample 00002: no two finite points") as caught:
         list(read_batches(loader))
     assert "Traceback" not in str(caught.value)
-
-
-def test_a_loader_without_shared_memory_says_what_to_do() -> None:
-    class Full:
-        def __iter__(self) -> Any:
-            text = "Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n"
-            raise RuntimeError(text + "RuntimeError: unable to allocate shared memory(shm) for file </torch_1>: (28)\n")
-
-    with pytest.raises(SynthForgeError, match=r"loader process failed: unable to allocate[^\n]*\n.*workers=0"):
-        list(read_batches(Full()))  # type: ignore[arg-type]
