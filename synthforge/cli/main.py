@@ -121,13 +121,6 @@ cli.params += _common_options()
 
 def main() -> None:
     """Entry point: users' errors become one message and an exit code; a traceback is for our own bugs."""
-    from ..core.cores import one_thread
-    from ..core.progress import steady_streams
-
-    one_thread()
-    steady_streams()
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
-    threading.excepthook = _show_thread_end
     sys.exit(_told(_run()))
 
 
@@ -139,10 +132,21 @@ def _told(code: int) -> int:
     return code
 
 
+def _prepare() -> None:
+    from ..core.cores import one_thread
+    from ..core.progress import steady_streams
+
+    one_thread()
+    steady_streams()
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    threading.excepthook = _show_thread_end
+
+
 def _run() -> int:
     from ..core.errors import SynthForgeError
 
     try:
+        _prepare()
         # Outside its standalone mode, click returns the code that a command exits with.
         code = cli.main(prog_name="synthforge", standalone_mode=False)
         sys.stdout.flush()

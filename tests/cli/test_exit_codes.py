@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -174,3 +175,22 @@ def test_a_reader_that_goes_away_ends_a_list_quietly() -> None:
     command = f"{sys.executable} -m synthforge plugins | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) in ((141, ""), (0, ""))
+
+
+@pytest.mark.parametrize("when", ["while modules are read", "when all is done"])
+def test_ctrl_c_before_and_after_the_command_is_silent(tmp_path: Path, when: str) -> None:
+    press = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.1)\n"
+    if when == "while modules are read":
+        (tmp_path / "click.py").write_text(press)
+        code = "from synthforge.__main__ import main; main()"
+    else:
+        code = f"import atexit\natexit.register(lambda: exec({press!r}))\nfrom synthforge.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
