@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 AUDIT  := 2.10.1
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env quickstart test test-all lint docs perf reliability lock sbom wheel audit clean
+.PHONY: help env quickstart test test-all lint docs perf reliability fuzz lock sbom wheel audit clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,6 +51,10 @@ perf: env  ## The ratio tables of perf/
 
 reliability: env  ## Break every command on purpose, and write docs/reliability.md (hours)
 	$(BIN)/python studies/reliability.py --trials 1500 --flips 330 --json runs/reliability.jsonl --page docs/reliability.md
+
+fuzz: env  ## Hostile bytes for every reader by atheris, into docs/reliability.md (SECONDS=60 each: 35 minutes)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python atheris==3.0.0
+	$(BIN)/python studies/fuzz.py --seconds $(or $(SECONDS),60) --json runs/fuzz.jsonl --page docs/reliability.md
 
 lock: env  ## Resolve requirements.lock anew, for every platform
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
