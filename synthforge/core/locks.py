@@ -29,7 +29,11 @@ def check_writable(folder: Path) -> None:
     if isinstance(folder, RemotePath):
         folder.exists()  # says when the store, the bucket or the credentials are not there
         return
-    place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    try:
+        place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    except (OSError, ValueError) as error:  # a name that no file may have
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot write in {folder}: {reason}", hint="Choose another --out.") from error
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise DataError(f"cannot write in {folder}: {place} cannot be written", hint="Choose another --out.")
 
@@ -92,7 +96,7 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
         file = open(path, "a+", encoding="utf-8", opener=_no_link)  # noqa: SIM115
     except OSError as error:
         raise DataError(f"cannot write in {folder}: {error.strerror}", hint="Choose another --out.") from error
-    with file:
+    with file, _here_alone(file):
         if not (_acquire(file, shared) or any(_acquire(file, shared) for _ in _pauses())):
             raise UserError(
                 f"another run is at work in {folder}: {told(_read(file))}", hint="Wait for it, or choose another --out."
@@ -112,6 +116,27 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
         finally:
             if not shared or _acquire(file):  # the last of those that share it
                 path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _here_alone(file: IO[str]) -> Iterator[None]:
+    """Forked processes let go of the file, or one that outlives this process would hold the lock for it."""
+    _held_here.add(file.fileno())
+    try:
+        yield
+    finally:
+        _held_here.discard(file.fileno())
+
+
+def _let_go() -> None:
+    for number in _held_here:
+        with suppress(OSError):
+            os.close(number)
+    _held_here.clear()
+
+
+_held_here: set[int] = set()
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _pauses() -> Iterator[None]:

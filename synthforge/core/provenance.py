@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -132,8 +133,11 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 def way_out(folder: Path) -> str:
     """What to do about a folder that no stage can take over; nothing is lost."""
-    aside = folder.absolute().with_name(f"{folder.name}.aside")
-    return f"Move it away, then run the same command again: mv {quote(str(folder))} {quote(str(aside))}."
+    whole = Path(os.path.abspath(folder))
+    if not whole.name:  # the root of all folders
+        return ""
+    aside = whole.with_name(f"{whole.name}.aside")
+    return f"Move it away, then run the same command again: mv {quote(str(whole))} {quote(str(aside))}."
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:

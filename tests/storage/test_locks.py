@@ -18,7 +18,8 @@ import pytest
 
 from synthforge.core import holders, leases
 from synthforge.core.errors import DataError, SynthForgeError, UserError
-from synthforge.core.locks import locked, locked_shards
+from synthforge.core.locks import check_writable, locked, locked_shards
+from synthforge.core.provenance import way_out
 from synthforge.core.storage import RemotePath, place
 
 
@@ -210,6 +211,29 @@ def test_a_link_in_place_of_a_lock_empties_no_other_file(tmp_path: Path) -> None
     assert (tmp_path / "mine").read_text() == "important"
 
 
+def test_a_forked_process_does_not_hold_the_lock_of_a_dead_one(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, sys, time
+from pathlib import Path
+from synthforge.core.locks import locked
+with locked(Path({str(tmp_path)!r})):
+    child = os.fork()
+    if child == 0:
+        os.close(1)
+        time.sleep(60)
+        os._exit(0)
+    print(child, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        assert done.returncode == -9
+        with locked(tmp_path):
+            pass
+    finally:
+        os.kill(int(done.stdout), 9)
+
+
 def test_a_part_that_begins_as_another_ends_is_not_refused(tmp_path: Path) -> None:
     """The last holder has the file for itself for an instant while it removes it."""
     with (tmp_path / ".lock").open("w") as file:
@@ -217,3 +241,16 @@ def test_a_part_that_begins_as_another_ends_is_not_refused(tmp_path: Path) -> No
         threading.Timer(0.08, lambda: fcntl.flock(file, fcntl.LOCK_UN)).start()
         with locked(tmp_path, shared=True):
             pass
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_folder_that_none_can_be_is_said(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="cannot write in"):
+        check_writable(tmp_path / name)
+
+
+def test_the_way_out_names_whole_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert way_out(Path()) == way_out(tmp_path)
+    assert f"mv {tmp_path} {tmp_path}.aside" in way_out(tmp_path)
+    assert way_out(Path("/")) == ""
