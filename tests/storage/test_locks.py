@@ -141,7 +141,7 @@ def test_a_container_of_the_same_host_name_is_another_machine(memory: str) -> No
 def test_a_dead_holder_whose_clock_was_wrong_blocks_nobody(
     memory: str, monkeypatch: pytest.MonkeyPatch, years: int
 ) -> None:
-    monkeypatch.setattr(leases, "BEAT", -1.9)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     lock_of(memory, host="elsewhere", alive=(leases.now() + timedelta(days=365 * years)).isoformat())
     with locked(place(memory)):
         pass
@@ -151,14 +151,13 @@ def test_a_dead_holder_whose_clock_was_wrong_blocks_nobody(
     "record", [b"", b"\xff", b"[]", b"{}", b'{"process": 1e300}', b'{"process": -1}', b'{"id": []}']
 )
 def test_locks_with_odd_content_are_free_or_named(memory: str, monkeypatch: pytest.MonkeyPatch, record: bytes) -> None:
-    monkeypatch.setattr(leases, "BEAT", -1.9)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     place(f"{memory}/.lock").overwrite(record)
     with locked(place(memory)):
         pass
 
 
-def test_of_many_that_find_a_lock_left_behind_one_takes_it(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "BEAT", -1.9)
+def test_of_many_that_find_a_lock_left_behind_one_takes_it(memory: str) -> None:
     begin, got, refused = threading.Barrier(8), [], []
     ended = threading.Event()
 
@@ -167,7 +166,7 @@ def test_of_many_that_find_a_lock_left_behind_one_takes_it(memory: str, monkeypa
         try:
             with locked(place(memory)):
                 got.append(1)
-                ended.wait(5)
+                ended.wait(20)
         except UserError:
             refused.append(1)
             if len(refused) == 7:
@@ -243,10 +242,9 @@ def test_a_part_that_begins_as_another_ends_is_not_refused(tmp_path: Path) -> No
             pass
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
-def test_a_folder_that_none_can_be_is_said(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_none_can_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot write in"):
-        check_writable(tmp_path / name)
+        check_writable(tmp_path / ("a" * 300))
 
 
 def test_the_way_out_names_whole_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
