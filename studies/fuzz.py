@@ -190,19 +190,32 @@ def _last(text: str) -> str:
     return ours[0] if ours else "no frame"
 
 
-def page_section(rows: Sequence[dict[str, Any]], lines: Sequence[str] = ()) -> str:
+def together(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a reader: executions and seconds of all its runs, and each finding once."""
+    found: dict[str, dict[str, Any]] = {name: {"runs": 0, "seconds": 0, "findings": {}} for name in READERS}
+    for row in rows:
+        one = found.get(row["reader"])
+        if one is not None:
+            one["runs"] += row["runs"]
+            one["seconds"] += row["seconds"]
+            one["findings"] |= {each["problem"].partition(": ")[0]: each for each in row["findings"]}
+    return [{"reader": name, **row, "findings": len(row["findings"])} for name, row in found.items() if row["runs"]]
+
+
+def page_section(rows: Sequence[dict[str, Any]]) -> str:
     """The table of the page, in Markdown."""
-    table = [f"| {row['reader']} | {row['runs']:,} | {row['seconds']} | {len(row['findings'])} |" for row in rows]
-    head = ["| reader | executions | seconds | findings |", "|---|---:|---:|---:|"]
-    total = f"| together | {sum(r['runs'] for r in rows):,} | {sum(r['seconds'] for r in rows):,} |"
-    return "\n".join([*head, *table, f"{total} {sum(len(r['findings']) for r in rows)} |", *lines])
+    sums = {name: sum(row[name] for row in rows) for name in ("runs", "seconds", "findings")}
+    lines = ["| reader | executions | processor seconds | findings |", "|---|---:|---:|---:|"]
+    for row in [*rows, {"reader": "together", **sums}]:
+        lines.append(f"| {row['reader']} | {row['runs']:,} | {row['seconds']:,} | {row['findings']} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readers", default="", help="Comma separated [default: all].")
     parser.add_argument("--seconds", type=float, default=60, help="For each reader.")
-    parser.add_argument("--json", type=Path, help="Add a line a reader to this file.")
+    parser.add_argument("--json", type=Path, help="Add a line a reader to this file; the page sums all of it.")
     parser.add_argument("--page", type=Path, help="Write the table into this page, between its marks.")
     parser.add_argument("--input", type=Path, help="Feed the readers with this file alone, and show what they raise.")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -230,9 +243,11 @@ def main() -> None:
             with options.json.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
     if options.page:
+        lines = options.json.read_text(encoding="utf-8").splitlines() if options.json else map(json.dumps, rows)
+        told = page_section(together([json.loads(line) for line in lines]))
         before, mark, rest = options.page.read_text(encoding="utf-8").partition("<!-- written by studies/fuzz.py -->\n")
         after = rest.partition("<!-- until here (fuzz) -->")[2]
-        options.page.write_text(f"{before}{mark}\n{page_section(rows)}\n\n<!-- until here (fuzz) -->{after}", "utf-8")
+        options.page.write_text(f"{before}{mark}\n{told}\n\n<!-- until here (fuzz) -->{after}", "utf-8")
     sys.exit(any(row["findings"] for row in rows))
 
 
