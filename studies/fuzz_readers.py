@@ -427,10 +427,16 @@ def _state(data: bytes, folder: Path) -> None:
 
 
 @functools.cache
+def _plugins() -> Any:
+    from synthforge.core.plugins import load_plugins
+
+    return load_plugins()
+
+
+@functools.cache
 def _evaluation() -> tuple[dict[str, Any], bytes]:
     import tempfile
 
-    from synthforge.core.plugins import load_plugins
     from synthforge.core.records import RealItem, RealSample, Scores
     from synthforge.evaluation.protocol import Case, Evaluation
     from synthforge.evaluation.store import CASES, NUMBERS, save_evaluation
@@ -438,7 +444,7 @@ def _evaluation() -> tuple[dict[str, Any], bytes]:
     points = np.arange(136.0).reshape(68, 2)
     sample = RealSample(RealItem("a", Path(), Path()), np.zeros((9, 8, 3), np.uint8), (0.0, 0.0, 8.0, 9.0), points)
     made = Evaluation(
-        benchmark="300w", split="full", task=load_plugins().build("task", "keypoints", where="x"), schema="ibug68",
+        benchmark="300w", split="full", task=_plugins().build("task", "keypoints", where="x"), schema="ibug68",
         scores=Scores({"nme": 3.5}, {"nme": "%"}, {"a": 3.5}, "nme"), count=1, available=1, protocol={"a": 1},
         seconds=1.0, stand_in="", notes=["n"], published=[],
         cases=[Case("worst", 3.5, sample, points, (0.0, 0.0, 8.0, 9.0))],
@@ -450,7 +456,6 @@ def _evaluation() -> tuple[dict[str, Any], bytes]:
 
 @reader("evaluation", *EDITS)
 def _read_evaluation(data: bytes, folder: Path) -> None:
-    from synthforge.core.plugins import load_plugins
     from synthforge.core.provenance import digest
     from synthforge.evaluation.report import write_report
     from synthforge.evaluation.store import CASES, NUMBERS, load_evaluation
@@ -458,8 +463,8 @@ def _read_evaluation(data: bytes, folder: Path) -> None:
     record, cases = _evaluation()
     (folder / CASES).write_bytes(cases)
     (folder / NUMBERS).write_text(json.dumps(_sealed(edited(record, data), "sha256", digest)))
-    found = load_evaluation(folder, load_plugins())
-    write_report([found], folder / "report", title="x", pictures=len(data) % 4 == 0)  # pictures take long
+    found = load_evaluation(folder, _plugins())
+    write_report([found], folder / "report", title="x", pictures=len(data) % 32 == 0)  # pictures take long
 
 
 @reader("record of predict", *EDITS)
@@ -482,12 +487,11 @@ def _model() -> tuple[dict[str, Any], bytes]:
 
     import torch
 
-    from synthforge.core.plugins import load_plugins
     from synthforge.learning.config import NetworkConfig
     from synthforge.learning.model import FaceModel, build_tasks
 
     torch.manual_seed(0)
-    tasks, complete = build_tasks([{"name": "keypoints", "head": "light", "width": 4}], load_plugins())
+    tasks, complete = build_tasks([{"name": "keypoints", "head": "light", "width": 4}], _plugins())
     network = NetworkConfig(backbone="residual", width=0.1, channels=4, input_size=32)
     with tempfile.TemporaryDirectory() as text:
         FaceModel(network, tasks, complete, info={"crop_scale": 1.5}).save(Path(text))
@@ -501,7 +505,7 @@ def _load(description: Any, weights: bytes, folder: Path) -> None:
 
     (folder / "model.json").write_text(json.dumps(description))
     (folder / "model.safetensors").write_bytes(weights)
-    load_model(folder)
+    load_model(folder, plugins=_plugins())
 
 
 @reader("model.json", *EDITS)
