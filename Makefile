@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 AUDIT  := 2.10.1
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env quickstart test test-all lint docs perf reliability fuzz lock sbom wheel audit clean
+.PHONY: help env quickstart test test-all coverage lint docs man perf reliability fuzz lock sbom wheel release audit clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +36,11 @@ test: env  ## Lint, type-check and run the fast tests (under 10 minutes on two c
 test-all: env  ## Every test, slow ones and those on real photographs included
 	$(BIN)/pytest -n 2 --dist loadfile -m ''
 
+coverage: env  ## Lines and branches that the fast tests run, child processes included
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 lint: env  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check synthforge plugins tests perf studies setup.py
@@ -45,6 +50,9 @@ lint: env  ## ruff, mypy, import-linter
 docs: env  ## Build the manual into site/, every link checked
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "Open site/index.html"
+
+man: env  ## A manual page for every command, in build/man
+	$(BIN)/python distribution/man.py build/man
 
 perf: env  ## The ratio tables of perf/
 	for file in perf/*.py; do $(BIN)/python $$file || exit 1; done
@@ -59,6 +67,9 @@ fuzz: env  ## Hostile bytes for every reader by atheris, into docs/reliability.m
 lock: env  ## Resolve requirements.lock anew, for every platform
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --constraint constraints.txt --generate-hashes --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml distribution/container.in --extra predict --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	  --constraint requirements.lock --override distribution/without-torch.txt --generate-hashes --no-annotate \
+	  --output-file distribution/container.txt
 	$(BIN)/python docs/licences.py
 
 sbom: env  ## What is installed, as CycloneDX: dist/synthforge.cdx.json
@@ -67,6 +78,9 @@ sbom: env  ## What is installed, as CycloneDX: dist/synthforge.cdx.json
 
 wheel: env  ## The wheel in dist/, the same bytes from the same commit
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir dist
+
+release: env  ## Sources, wheel, SBOM, notes and checksums in an empty dist/, the same bytes from the same commit
+	$(BIN)/python distribution/release.py
 
 $(VENV)/.audit: tools.lock
 	$(PYTHON) -m venv $(VENV)/.audit

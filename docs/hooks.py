@@ -5,6 +5,7 @@ Keys come from the fields of configurations, schemas from the tables that plugin
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,10 +24,28 @@ def on_files(files: Files, *, config: Any) -> Files:
         "reference/plugins.md": _keys("Keys of the plugins", None),
         "reference/schemas.md": _schemas(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "contributing.md": _outside("CONTRIBUTING.md"),
     }
+    for path in sorted((ROOT / "docs/notebooks").glob("*.ipynb")):
+        made[f"notebooks/{path.stem}.md"] = _notebook(path)
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def _outside(name: str) -> str:
+    """A page that lies beside the manual, with its links as from inside."""
+    return (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](").replace("](SECURITY", "](../SECURITY")
+
+
+def _notebook(path: Path) -> str:
+    """A notebook as a page: its texts, and its code as blocks."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    parts.insert(1, f"*This page is the notebook [{path.name}]({path.name}): download it, or read on.*")
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:

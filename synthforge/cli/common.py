@@ -38,6 +38,14 @@ PLACE = Place()
 HERE = Here()
 
 
+def _configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """What a shell offers for CONFIG: shipped configurations and files."""
+    from click.shell_completion import CompletionItem
+
+    named = [CompletionItem(name) for name in shipped_configs() if name.startswith(incomplete)]
+    return [*named, CompletionItem(incomplete, type="file")]
+
+
 def pipeline_options(function: F) -> F:
     """CONFIG, --set, --out and --json, for commands that run a pipeline or a part of one."""
     for option in (
@@ -46,7 +54,7 @@ def pipeline_options(function: F) -> F:
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. seed=3; repeatable."
         ),
-        click.argument("config"),
+        click.argument("config", shell_complete=_configs),
     ):
         function = option(function)
     return function

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plugins": ("plugins", "List plugins, with what is broken and why."),
     "new": ("new", "Write a plugin package of your own, tests included."),
     "doctor": ("doctor", "Say what this machine can run."),
+    "completion": ("completion", "Print a shell's completion script."),
 }
 
 EPILOG = """Example: synthforge run quickstart --out runs/quickstart
