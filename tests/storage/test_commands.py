@@ -154,7 +154,7 @@ CASES = {
     "merge": (f"{IT}/merge", "merge/manifest.json"),
     "show": (f"{RUN}/data --out {IT}/sheet.png --count 2", "sheet.png"),
 }
-LOCAL_ONLY = {"assets", "plugins", "new", "doctor"}
+LOCAL_ONLY = {"assets", "plugins", "new", "doctor", "completion"}
 
 
 def test_no_command_is_forgotten() -> None:
