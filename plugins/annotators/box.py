@@ -40,8 +40,8 @@ class FaceBoxAnnotator(Annotator):
         seen = "[x0, y0, x1, y1] tight around the pixels whose nearest solid surface is the face; null where none is"
         whole = "[x0, y0, x1, y1] tight around the whole face, hidden parts too; may leave the image"
         self.fields = (
-            Field("face_box", "json", "px", frame, description=seen),
-            Field("face_box_amodal", "json", "px", frame, description=whole),
+            Field("face_box", "json", "px", frame, description=seen, mark="box"),
+            Field("face_box_amodal", "json", "px", frame, description=whole, mark="box"),
         )
         self._found: tuple[HeadModel, np.ndarray] | None = None
 

@@ -35,7 +35,7 @@ class IrisesAnnotator(Annotator):
         about = "by eye (left, right), iris and pupil: centre [x, y], semi-axes [major, minor]; null behind the camera"
         seen = "by eye: part of the iris's disc that is in the image, with no lid, hat, hand or hair mesh before it"
         self.fields = (
-            Field("irises", "json", "px", frame, description=about),
+            Field("irises", "json", "px", frame, description=about, mark="ellipses", beside="iris_angles"),
             Field("iris_angles", "json", "degrees", frame, description="of the major axes, from x to y (clockwise)"),
             Field("iris_visibility", "json", "share", frame, description=seen),
         )

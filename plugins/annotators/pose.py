@@ -32,7 +32,7 @@ class HeadPoseAnnotator(Annotator):
         about = "rows of the rotation from the head's axes (x to its left, y up, z out of the face) to the camera's"
         angles = "yaw to image right, pitch up, roll clockwise in the image; 0 facing along the camera's axis"
         self.fields = (
-            Field("head_pose", "directions", frame=CAMERA, description=about),
+            Field("head_pose", "directions", frame=CAMERA, description=about, mark="axes"),
             Field("head_angles", "json", "degrees", CAMERA, description=angles),
         )
 
@@ -55,9 +55,10 @@ class GazeAnnotator(Annotator):
     """Where each eye looks, along its optical axis, in the camera frame, and where its centre is."""
 
     def __init__(self, config: GazeConfig) -> None:
+        about = "unit vectors of the subject's left and right eye"
         angles = "yaw to image right and pitch up by eye (left, right); 0 looking back along the camera's axis"
         self.fields = (
-            Field("gaze", "directions", frame=CAMERA, description="unit vectors of the subject's left and right eye"),
+            Field("gaze", "directions", frame=CAMERA, description=about, mark="arrows", beside="eye_centres"),
             Field("eye_centres", "points3d", "m", CAMERA, description="centres of the left and the right eyeball"),
             Field("gaze_angles", "json", "degrees", CAMERA, description=angles),
         )

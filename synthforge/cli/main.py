@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Check every byte and label of a dataset."),
     "repair": ("repair", "Make damaged and missing shards of a dataset again."),
     "merge": ("merge", "Finish a dataset whose shards were made in parts."),
-    "show": ("show", "Draw a contact sheet of a dataset."),
+    "show": ("show", "Look at a dataset: a page to filter and turn, a sheet."),
     "assets": ("assets", "List, add, convert and fake licensed files."),
     "plugins": ("plugins", "List plugins, with what is broken and why."),
     "new": ("new", "Write a plugin package of your own, tests included."),

@@ -1,39 +1,54 @@
-"""`synthforge show`: a contact sheet of a dataset, or the distributions it realised."""
+"""`synthforge show`: samples of a dataset with their labels, as a page, a sheet or a recording; or its distributions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .common import PLACE
 
+if TYPE_CHECKING:
+    from ..core.records import Field
+    from ..datasets.reader import ShardDataset
+
 
 @click.command(
-    epilog="Example: synthforge show runs/quickstart/dataset --count 8 --out sheet.png, "
-    "or: synthforge show runs/quickstart/dataset --distributions --json -"
+    epilog="Examples: synthforge show runs/quickstart/dataset; synthforge show runs/quickstart/dataset --count 40 "
+    "--out sheet.png; synthforge show runs/quickstart/dataset --distributions --json -"
 )
 @click.argument("folder", type=PLACE)
-@click.option("--out", type=PLACE, help="File to write [default: FOLDER.png or .html].")
-@click.option("--count", type=click.IntRange(min=1), default=8, show_default=True, help="How many samples.")
+@click.option(
+    "--out",
+    type=PLACE,
+    help="File to write: .html is a page to filter and turn, .png a sheet [default: FOLDER.html].",
+)
+@click.option("--count", type=click.IntRange(min=1), help="How many samples [default: 200; of a .png 8].")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
 @click.option("--columns", help="Comma-separated fields [default: all that can be drawn].")
-@click.option("--tile", type=click.IntRange(min=32, max=2048), default=256, show_default=True, help="Pixels a tile.")
+@click.option(
+    "--tile",
+    type=click.IntRange(min=32, max=2048),
+    help="Pixels of a picture's longer side [default: 256; of a .png what keeps it below 12 megapixels].",
+)
 @click.option("--distributions", is_flag=True, help="Every factor as declared, drawn and rendered, as an HTML page.")
 @click.option("--json", "json_file", type=PLACE, help="With --distributions: figures as JSON.")
 def command(
     folder: Path,
     out: Path | None,
-    count: int,
+    count: int | None,
     first: int,
     columns: str | None,
-    tile: int,
+    tile: int | None,
     distributions: bool,
     json_file: Path | None,
 ) -> None:
-    """Draw image, landmarks, labels, depth and normals of some samples in FOLDER side by side.
+    """Draw samples in FOLDER with all their labels.
+
+    The page holds everything in one file: a switch for each label, filters by what the scene and the annotations say,
+    sequences to play, surfaces to turn. 200 samples take 5 to 10 MB.
 
     With --distributions: hold every factor as it was drawn against the distribution it was declared with, and say
     what the pictures show of it.
@@ -41,22 +56,50 @@ def command(
     from ..core.errors import UserError
     from ..datasets.reader import ShardDataset
     from ..datasets.rejections import acceptance
-    from ..datasets.show import contact_sheet
+    from ..datasets.show import columns_of
 
     if distributions:
         _distributions(folder, out, json_file)
         return
     if json_file is not None:
-        raise UserError("--json needs --distributions: a contact sheet has no figures")
+        raise UserError("--json needs --distributions: pictures have no figures")
+    suffix = out.suffix.lower() if out is not None else ".html"
+    if suffix not in _WRITERS:
+        raise UserError(f"--out {out}: a file for samples ends in {', '.join(_WRITERS)}")
     dataset = ShardDataset(folder)
     if first >= len(dataset):
         raise UserError(f"--first {first}: the dataset has {len(dataset)} samples, 0 to {len(dataset) - 1}")
-    path = out or beside(folder, ".png")
     names = [name.strip() for name in columns.split(",")] if columns else None
-    contact_sheet(dataset, range(first, min(first + count, len(dataset))), path, names, tile)
+    path = out or beside(folder, suffix)
+    most, write = _WRITERS[suffix]
+    chosen = range(first, min(first + (count or most), len(dataset)))
+    write(dataset, chosen, path, columns_of(dataset, names), tile)
     if accepted := acceptance(dataset.manifest):
         click.echo(accepted, err=True)
     click.echo(str(path))
+
+
+def _page(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[Field], tile: int | None) -> None:
+    from ..datasets.distributions import factors_of
+    from ..datasets.gallery import SIDE, write_gallery
+    from .common import say
+
+    factors, _ = factors_of(dataset.manifest)
+    write_gallery(dataset, chosen, path, factors, columns=columns, side=tile or SIDE)
+    say(f"  {len(chosen):,} of {len(dataset):,} samples, {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _sheet(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[Field], tile: int | None) -> None:
+    from ..datasets.show import contact_sheet
+
+    contact_sheet(dataset, chosen, path, [item.name for item in columns], tile)
+
+
+#: by the end of a file's name: how many samples, and what writes it
+_WRITERS: dict[str, tuple[int, Callable[[ShardDataset, range, Path, Sequence[Field], int | None], None]]] = {
+    ".html": (200, _page),
+    ".png": (8, _sheet),
+}
 
 
 def beside(folder: Path, suffix: str) -> Path:

@@ -208,6 +208,20 @@ def seen(record: Mapping[str, Any], factor: Factor) -> float | str | None:
     return factor.label(values[0]) if factor.labels else values[0]
 
 
+def flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as one mapping of dotted paths: {"skin": {"tone": [1]}} -> {"skin.tone.0": 1}."""
+    if isinstance(values, Mapping):
+        pairs = [(str(key), value) for key, value in values.items()]
+    elif isinstance(values, (list, tuple, np.ndarray)):
+        pairs = [(str(key), value) for key, value in enumerate(values)]
+    else:
+        return {prefix: values}
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found |= flat(value, f"{prefix}.{key}" if prefix else key)
+    return found
+
+
 def _at(record: Any, steps: Sequence[str], rendered: bool = False) -> Any:
     if rendered and steps[0] == "drawn" and record.get("rendered"):
         drawn, changed = _at(record, steps), record["rendered"]

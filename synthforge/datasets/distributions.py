@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,17 +65,28 @@ def factors_of(manifest: Mapping[str, Any], plugins: Plugins | None = None) -> t
 
 def read_values(dataset: ShardDataset, factors: Sequence[Factor]) -> dict[str, Values]:
     """Values of every factor in every sample of a dataset (opened with the field `scene`): `drawn` and `rendered`."""
+    with progress_bar("read scenes", len(dataset), unit="samples") as advance:
+
+        def scenes() -> Iterator[Mapping[str, Any]]:
+            for sample in dataset:
+                yield sample["scene"] or {}
+                advance(1)
+
+        return values_of(scenes(), factors)
+
+
+def values_of(scenes: Iterable[Mapping[str, Any]], factors: Sequence[Factor]) -> dict[str, Values]:
+    """Values of every factor in every scene, as samples hold them: `drawn` and `rendered`."""
     rows: dict[str, dict[str, list[list[float]]]] = {
         view: {factor.name: [] for factor in factors} for view in ("drawn", "rendered")
     }
-    with progress_bar("read scenes", len(dataset), unit="samples") as advance:
-        for sample in dataset:
-            record = sample["scene"] or {}
-            for view, found in rows.items():
-                for factor in factors:
-                    found[factor.name].append(read(record, factor, view == "rendered"))
-            advance(1)
-    return {view: Values(found, len(dataset)) for view, found in rows.items()}
+    count = 0
+    for scene in scenes:
+        count += 1
+        for view, found in rows.items():
+            for factor in factors:
+                found[factor.name].append(read(scene, factor, view == "rendered"))
+    return {view: Values(found, count) for view, found in rows.items()}
 
 
 def compare(factors: Sequence[Factor], groups: Mapping[str, Values]) -> list[dict[str, Any]]:
@@ -161,7 +172,7 @@ def write_page(
 ) -> Path:
     """Write `path` (HTML, with its pictures inside) and the same figures as JSON beside it; returns the page."""
     groups = list(records[0]["realised"]) if records else []
-    panels = [_panel(record, groups) for record in records]
+    panels = [panel(record, groups) for record in records]
     data = {"title": title, "facts": {k: str(v) for k, v in (facts or {}).items()}, "notes": list(notes)}
     write_text(path, page(__package__, "distributions.html", maker=SIGNATURE, **data, groups=groups, panels=panels))
     write_json(path.with_suffix(".json"), {**data, "groups": groups, "factors": list(records)})
@@ -171,7 +182,7 @@ def write_page(
 _WIDE, _HIGH = 236.0, 84.0
 
 
-def _panel(record: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
+def panel(record: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
     """What the page shows of a factor: an outline for each group over the declared shares as bars."""
     histogram = record["histogram"]
     lines = {name: histogram[name] for name in groups}

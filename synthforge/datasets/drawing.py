@@ -6,11 +6,11 @@ Every picture here is an array (H,W,3) uint8 sRGB. Coordinates are continuous pi
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -55,8 +55,54 @@ class Points:
     radius: float = 1.5
 
 
+@dataclass(frozen=True)
+class Mark:
+    """Dots, rings (points that are hidden) or lines of one colour over a picture, in its pixels.
+
+    at: dots and rings hold one array of points (N,2), lines an array (K,2) for each line. size: the radius of dots and
+    rings, the width of lines, in pixels.
+    """
+
+    shape: Literal["dots", "rings", "lines"]
+    colour: Colour
+    at: Sequence[np.ndarray]
+    size: float = 1.5
+
+    def scaled(self, factor: float, thicker: float) -> Mark:
+        """The mark on a picture `factor` times as large, its dots and lines `thicker` times as large."""
+        return Mark(self.shape, self.colour, [points * factor for points in self.at], self.size * thicker)
+
+
 def draw_points(image: np.ndarray, layers: Iterable[Points], fine: int = 4) -> np.ndarray:
-    """Points with the edges of their schema over a picture.
+    """Points with the edges of their schema over a picture, see `draw_marks`."""
+    return draw_marks(image, [mark for layer in layers for mark in marks_of(layer)], fine)
+
+
+def marks_of(layer: Points) -> list[Mark]:
+    """The lines of points' edges, then dots, or rings where they are hidden."""
+    known = POINT_SCHEMAS.get(layer.schema)
+    colours = [layer.colour or MARK] * len(layer.at)
+    if layer.colour is None and known is not None:
+        for name, members in known.regions.items():
+            for index in members:
+                colours[index] = REGIONS.get(name, MARK)
+    at, there = np.asarray(layer.at, np.float64), np.isfinite(layer.at).all(axis=-1)
+    seen = np.ones(len(at), np.bool_) if layer.visible is None else np.asarray(layer.visible, np.bool_)
+    lines: dict[Colour, list[np.ndarray]] = {}
+    for a, b in known.edges if known is not None else ():
+        if there[a] and there[b]:
+            lines.setdefault(colours[a], []).append(at[[a, b]])
+    marks = [Mark("lines", colour, found, 0.75) for colour, found in lines.items()]
+    for colour in dict.fromkeys(colours):
+        of_colour = there & np.array([each == colour for each in colours])
+        for shape, which in (("dots", of_colour & seen), ("rings", of_colour & ~seen)):
+            if which.any():
+                marks.append(Mark(shape, colour, [at[which]], layer.radius))  # type: ignore[arg-type]
+    return marks
+
+
+def draw_marks(image: np.ndarray, marks: Iterable[Mark], fine: int = 4) -> np.ndarray:
+    """Marks over a picture.
 
     Drawn at `fine` times the size and reduced, so that lines are smooth and sub-pixel places show.
     """
@@ -65,29 +111,19 @@ def draw_points(image: np.ndarray, layers: Iterable[Points], fine: int = 4) -> n
     if fine > 1:
         canvas = canvas.resize((width * fine, height * fine), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(canvas)
-    for layer in layers:
-        _draw_layer(pen, layer, fine)
+    for mark in marks:
+        size = mark.size * fine
+        for points in mark.at:
+            places = np.asarray(points, np.float64) * fine - 0.5  # Pillow draws around pixel centres
+            if mark.shape == "lines":
+                pen.line([*map(tuple, places.tolist())], fill=mark.colour, width=max(1, round(size)), joint="curve")
+                continue
+            style: dict[str, Any] = (
+                {"fill": mark.colour} if mark.shape == "dots" else {"outline": mark.colour, "width": max(1, fine // 2)}
+            )
+            for x, y in places.tolist():
+                pen.ellipse((x - size, y - size, x + size, y + size), **style)
     return np.array(canvas.resize((width, height), Image.Resampling.BOX) if fine > 1 else canvas)
-
-
-def _draw_layer(pen: ImageDraw.ImageDraw, layer: Points, fine: int) -> None:
-    known = POINT_SCHEMAS.get(layer.schema)
-    count, radius = len(layer.at), layer.radius * fine
-    colours = [layer.colour or MARK] * count
-    if layer.colour is None and known is not None:
-        for name, members in known.regions.items():
-            for index in members:
-                colours[index] = REGIONS.get(name, MARK)
-    places = (np.asarray(layer.at, np.float64) * fine - 0.5).tolist()  # Pillow draws around pixel centres
-    there = np.isfinite(layer.at).all(axis=-1)
-    for a, b in known.edges if known is not None else ():
-        if there[a] and there[b]:
-            pen.line((*places[a], *places[b]), fill=colours[a], width=max(1, round(0.75 * fine)))
-    for i in np.flatnonzero(there):
-        x, y = places[i]
-        seen = layer.visible is None or layer.visible[i]
-        style: dict[str, Any] = {"fill": colours[i]} if seen else {"outline": colours[i], "width": max(1, fine // 2)}
-        pen.ellipse((x - radius, y - radius, x + radius, y + radius), **style)
 
 
 def draw_boxes(
@@ -118,6 +154,24 @@ def write_numbers(image: np.ndarray, name: str, value: np.ndarray, size: int) ->
     for number, line in enumerate(lines):
         image = write_over(image, line, (6, 4 + 1.4 * size * number), size)
     return image
+
+
+def draw_numbers(image: np.ndarray, numbers: Mapping[str, float], size: int) -> np.ndarray:
+    """Numbers by name as bars over a darkened picture; the largest of them where there is no room for all."""
+    height, width = image.shape[:2]
+    line = int(1.5 * size)
+    room = max(1, (height - 4) // line)
+    chosen = sorted(numbers, key=lambda name: -abs(numbers[name]))[:room] if len(numbers) > room else list(numbers)
+    widest = max([abs(numbers[name]) for name in chosen] + [1.0])
+    canvas = Image.fromarray((image * 0.3).astype(np.uint8))
+    pen = ImageDraw.Draw(canvas)
+    for number, name in enumerate(chosen):
+        top = 4 + number * line
+        pen.rectangle((0, top + line - 4, width * abs(numbers[name]) / widest, top + line - 3), fill=MARK)
+        text = f"{numbers[name]:.3g}"
+        pen.text((width - 4 - font(size).getlength(text), top), text, TEXT, font(size))
+        pen.text((4, top), name, TEXT, font(size), stroke_width=1, stroke_fill=(0, 0, 0))
+    return np.array(canvas)
 
 
 def palette(schema: str) -> np.ndarray:

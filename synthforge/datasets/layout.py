@@ -83,7 +83,7 @@ class ShardInfo:
         record = {"format": FORMAT, "version": VERSION, "count": self.count}
         record |= {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         record |= {
-            "fields": [dataclasses.asdict(item) for item in self.fields],
+            "fields": [item.to_json() for item in self.fields],
             "encoding": dataclasses.asdict(self.encoding),
         }
         return {**record, SEAL: digest(record)}

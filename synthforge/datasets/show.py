@@ -1,8 +1,9 @@
-"""Contact sheets: samples with everything they are annotated with, side by side."""
+"""Contact sheets: samples with everything they are annotated with, in a grid, as one PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 
 from synthforge.core.errors import DataError
 from synthforge.core.files import write_bytes
+from synthforge.core.progress import progress_bar
 from synthforge.core.records import Field
 from synthforge.core.storage import place
 
-from . import drawing
-from .checks import companions
+from . import drawing, layers
 from .reader import ShardDataset
 
-_GAP = 4
+_GAP, _BETWEEN = 4, 16
+_ASPECT = 1.5  # width over height that sheets come close to
+_MOST_PIXELS = 12_000_000  # of a sheet whose tiles are chosen here
+TILES = (256, 192, 160, 128, 96, 64)
 
 
 def contact_sheet(
@@ -25,37 +29,46 @@ def contact_sheet(
     indices: Iterable[int],
     out: Path | str,
     columns: Sequence[str] | None = None,
-    tile: int = 256,
+    tile: int | None = None,
 ) -> Path:
-    """Draw a row of tiles for each sample into a PNG and return its path.
+    """Draw samples into a PNG, a strip of tiles for each, as many strips side by side as make a sheet; return its path.
 
     columns: field names; None for the image and every field that can be drawn. Labels come in the colours of their
     schema with a legend below; depth from near (bright) to far with its range in metres; normals as (n + 1) / 2;
-    2-D points over the image, hollow where not visible. tile: side of a tile in pixels.
+    points over the image, hollow where not visible. tile: side of a tile in pixels; None for the largest of `TILES`
+    that keeps the sheet below 12 megapixels.
 
     Raises DataError for a column that the dataset does not have or that has no picture, and for no samples.
     """
     indices = list(indices)
     if not indices:
         raise DataError("a contact sheet needs at least one sample")
-    fields = _columns(dataset, columns)
+    fields = columns_of(dataset, columns)
+    blocks, tile = _grid(len(indices), len(fields), tile)
     size = max(11, tile // 18)
-    flags = {name: more["flags"].name for name, more in companions(dataset.fields).items() if "flags" in more}
-    samples = [dataset[index] for index in indices]
+    legends: dict[str, set[int]] = {}
 
     def row(parts: Sequence[np.ndarray]) -> np.ndarray:
         return drawing.stack(parts, across=True, gap=_GAP)
 
-    rows = [row([drawing.caption(item.name, tile, size) for item in fields])]
-    for sample in samples:
-        tiles = []
-        for column, item in enumerate(fields):
-            picture, text = _DRAW[item.kind](sample, item, tile, sample.get(flags.get(item.name, "")))
-            below = drawing.caption(text or (sample["__key__"] if column == 0 else ""), tile, size)
-            tiles.append(drawing.stack([drawing.pad(picture, tile), below]))
-        rows.append(row(tiles))
+    heading, strips = row([drawing.caption(item.name, tile, size) for item in fields]), []
+    with progress_bar("draw samples", len(indices), unit="samples") as advance:
+        for index in indices:
+            sample, tiles = dataset[index], []
+            for column, item in enumerate(fields):
+                shown = layers.layer(sample, item, dataset.fields)
+                below = drawing.caption(shown.note or (sample["__key__"] if column == 0 else ""), tile, size)
+                tiles.append(drawing.stack([drawing.pad(_tile(sample, item, shown, tile, size), tile), below]))
+                if item.kind == "label":
+                    legends.setdefault(item.name, set()).update(np.unique(sample[item.name]).tolist())
+            strips.append(row(tiles))
+            advance(1)
+    across = [strips[at : at + blocks] for at in range(0, len(strips), blocks)]
+    rows = [drawing.stack([heading] * len(across[0]), across=True, gap=_BETWEEN)]
+    rows += [drawing.stack(each, across=True, gap=_BETWEEN) for each in across]
+    width = rows[0].shape[1]
     rows += [
-        drawing.class_legend([sample[item.name] for sample in samples], item.schema, rows[0].shape[1], size)
+        drawing.class_legend([np.array(sorted(legends[item.name]))], item.schema, width, size)
         for item in fields
         if item.kind == "label"
     ]
@@ -63,8 +76,21 @@ def contact_sheet(
     return place(out)
 
 
-def _columns(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field]:
-    drawable = [item for item in dataset.fields if item.kind in _DRAW]
+def _grid(count: int, fields: int, tile: int | None) -> tuple[int, int]:
+    """Samples side by side, so that the sheet comes close to `_ASPECT`, and the side of a tile."""
+
+    def off(blocks: int) -> float:
+        return abs(math.log(blocks * fields / (1.12 * math.ceil(count / blocks) * _ASPECT)))
+
+    blocks = min(range(1, count + 1), key=off)
+    tiles = blocks * math.ceil(count / blocks) * fields
+    fitting = (each for each in TILES if 1.12 * tiles * each**2 <= _MOST_PIXELS)
+    return blocks, tile or next(fitting, TILES[-1])
+
+
+def columns_of(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field]:
+    """The fields of these names, or of names that begin so; None for all that can be drawn. Raises DataError."""
+    drawable = layers.drawable(dataset.fields)
     if names is None:
         return drawable
     chosen = []
@@ -81,43 +107,12 @@ def _columns(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field]:
     return chosen
 
 
-def _draw_image(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
-    return drawing.fit(sample[item.name], tile), ""
-
-
-def _draw_label(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
-    return drawing.fit(drawing.draw_labels(sample[item.name], item.schema), tile, smooth=False), ""
-
-
-def _draw_depth(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
-    depth = sample[item.name]
-    near, far = drawing.depth_span(depth, depth > 0)
-    picture = drawing.fit(drawing.draw_depth(depth, depth > 0, (near, far)), tile, smooth=False)
-    return picture, f"{near:.3f}..{far:.3f} {item.unit or 'm'}" if far else "none"
-
-
-def _draw_normals(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
-    return drawing.fit(drawing.draw_normals(sample[item.name]), tile, smooth=False), ""
-
-
-def _draw_uv(sample: dict[str, Any], item: Field, tile: int, seen: Any) -> tuple[np.ndarray, str]:
-    u, v = np.moveaxis((sample[item.name] * 255).astype(np.uint8), -1, 0)
-    return drawing.fit(np.stack([u, v, np.zeros_like(u)], -1), tile, smooth=False), "u red, v green"
-
-
-def _draw_points(sample: dict[str, Any], item: Field, tile: int, seen: np.ndarray | None) -> tuple[np.ndarray, str]:
+def _tile(sample: Mapping[str, Any], item: Field, shown: layers.Layer, tile: int, size: int) -> np.ndarray:
+    if shown.pixels is not None:
+        return drawing.fit(shown.pixels, tile, smooth=item.kind == "image")
     picture = drawing.fit(sample["image"], tile)
-    points = sample[item.name] * (picture.shape[1] / sample["image"].shape[1])
-    visible = seen if seen is not None and len(seen) == len(points) else np.ones(len(points), np.bool_)
-    layer = drawing.Points(points, item.schema, visible=visible, radius=max(1.5, tile / 128))
-    return drawing.draw_points(picture, [layer]), f"{int(visible.sum())} of {len(points)} visible"
-
-
-_DRAW: dict[str, Callable[[dict[str, Any], Field, int, Any], tuple[np.ndarray, str]]] = {
-    "image": _draw_image,
-    "points2d": _draw_points,
-    "label": _draw_label,
-    "depth": _draw_depth,
-    "normals": _draw_normals,
-    "uv": _draw_uv,
-}
+    if shown.numbers:
+        names = {path.removeprefix(f"{item.name}."): value for path, value in shown.numbers.items()}
+        return drawing.draw_numbers(picture, names, size)
+    factor = picture.shape[1] / sample["image"].shape[1]
+    return drawing.draw_marks(picture, [mark.scaled(factor, tile / 192) for mark in shown.marks])

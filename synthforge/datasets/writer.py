@@ -278,7 +278,7 @@ def finish(
         "format": FORMAT,
         "version": VERSION,
         "count": sum(info.count for info in infos),
-        "fields": [dataclasses.asdict(item) for item in first.fields],
+        "fields": [item.to_json() for item in first.fields],
         "encoding": dataclasses.asdict(first.encoding),
         "schemas": _schemas(first.fields),
         "licences": dict(licences),

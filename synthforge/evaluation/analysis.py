@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError
+from ..core.factors import flat
 from ..core.interfaces import Benchmark
 from ..core.records import RealItem, RealSample, Scores
 from ..core.schemas import PointSchema
@@ -63,7 +64,7 @@ class Kept:
         key = sample.item.key
         self.items[key] = sample.item
         if known is not None:
-            self.attributes[key] = {**groups.flat(known), "subset": sample.item.subset or None}
+            self.attributes[key] = {**flat(known), "subset": sample.item.subset or None}
         if schema is not None and (sample.target[schema.eye_corners[0]] != sample.target[schema.eye_corners[1]]).any():
             self.predictions[key] = np.array(prediction, np.float64)
             self.targets[key] = np.array(sample.target, np.float64)

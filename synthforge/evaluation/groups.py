@@ -14,20 +14,6 @@ from ..core.errors import UserError
 MOST_VALUES = 24
 
 
-def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings and lists as one mapping of dotted paths: {"skin": {"tone": [1]}} -> {"skin.tone.0": 1}."""
-    if isinstance(values, Mapping):
-        pairs = [(str(key), value) for key, value in values.items()]
-    elif isinstance(values, (list, tuple, np.ndarray)):
-        pairs = [(str(key), value) for key, value in enumerate(values)]
-    else:
-        return {prefix: values}
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        found |= flat(value, f"{prefix}.{key}" if prefix else key)
-    return found
-
-
 def check_edges(groups: Mapping[str, Any]) -> dict[str, list[float]]:
     """Groups as they stand in YAML: attribute -> ascending edges, or an empty list for one group a value.
 

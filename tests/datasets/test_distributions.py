@@ -98,7 +98,7 @@ def test_the_command_reports_a_dataset(folder: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "camera.roll" in done.output
     text = page.read_text()
-    assert text.count("<figure>") == len(FACTORS)
+    assert text.count('<figure class="panel">') == len(FACTORS)
     assert "a choice" in text
     report = json.loads((tmp_path / "d.json").read_text())
     by_name = {record["name"]: record for record in report["factors"]}

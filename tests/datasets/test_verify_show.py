@@ -157,6 +157,13 @@ def test_sheets_show_every_field_in_its_place(tmp_path: Path, make_dataset: Call
     assert depth[2 * row, 2 * column].tolist() == [253, 231, 37]  # the nearest is the brightest
 
 
+def test_many_samples_make_a_grid_and_no_ribbon(tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+    dataset = ShardDataset(make_dataset(shards=4, count=10))
+    with Image.open(contact_sheet(dataset, range(40), tmp_path / "sheet.png")) as sheet:
+        assert 1 < sheet.width / sheet.height < 2
+        assert sheet.width * sheet.height < 13_000_000
+
+
 def test_show_replaces_its_own_file_beside_a_dataset_and_nobody_elses(
     tmp_path: Path, make_dataset: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
