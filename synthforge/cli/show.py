@@ -1,4 +1,4 @@
-"""`synthforge show`: samples of a dataset with their labels, as a page, a sheet or a recording; or its distributions."""
+"""`synthforge show`: samples of a dataset with their labels, as a page or a sheet; or its distributions."""
 
 from __future__ import annotations
 

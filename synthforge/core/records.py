@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .nearby import Origin
 
 #: how values without a picture of their own are drawn: arrows of `directions` in the camera frame, from the `points3d`
-#: beside them; the columns of a rotation (3,3) as axes; boxes [x0, y0, x1, y1]; {"centre": [x, y], "axes": [major, minor]},
-#: at any depth of the value, with angles in degrees beside them in a value of the same form. Pixels of the picture.
+#: beside them; the columns of a rotation (3,3) as axes; boxes [x0, y0, x1, y1]; ellipses {"centre": [x, y], "axes":
+#: [major, minor]} at any depth of a value, with angles in degrees beside them in the same form. Pixels of the picture.
 MARKS = ("arrows", "axes", "box", "ellipses")
 
 FieldKind = Literal["image", "label", "depth", "normals", "uv", "points2d", "points3d", "directions", "flags", "json"]
@@ -36,8 +36,8 @@ class Field:
     coordinates in [0,1], v upwards, (0, 0) where there is none; `points2d` (N,2) and `points3d` (N,3) float32;
     `directions` (N,3) float32 unit vectors; `flags` (N,) bool; `json` anything JSON can hold.
 
-    mark: how `synthforge show` draws it over the picture, one of `MARKS`; `beside`: names of the fields that this needs,
-    with commas between them.
+    mark: how `synthforge show` draws it over the picture, one of `MARKS`. beside: names of the fields that this
+    needs, with commas between them.
     """
 
     name: str

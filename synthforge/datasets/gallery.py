@@ -218,7 +218,7 @@ def _columns(
     factors: Sequence[Factor],
     scalars: Mapping[str, Field],
 ) -> list[tuple[dict[str, Any], list[Any]]]:
-    """What samples are filtered by, with a value for each: numbers of annotations, then factors as pictures show them."""
+    """What samples are filtered by, with a value for each: numbers of annotations, then factors as rendered."""
     found: list[tuple[dict[str, Any], list[Any]]] = []
     for path in dict.fromkeys(path for row in rows for path in row["numbers"]):
         name = path.split(".")[0]

@@ -114,28 +114,23 @@ def _points(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> 
 def _directions(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Layer:
     """Vectors of the camera frame, as lines from a point: with the camera's perspective where that is known."""
     vectors = np.asarray(sample[item.name], np.float64)
+    anchor, length = _anchor(sample, fields)
+
+    def arrow(vector: np.ndarray, colour: Colour) -> Mark:
+        return Mark("lines", colour, [np.stack([anchor, anchor + length * vector[:2]])])
+
     if item.mark == "axes" and vectors.shape == (3, 3):
-        starts = [_anchor(sample, fields)] * 3
-        return Layer(marks=[_arrow(*pair, colour) for *pair, colour in zip(starts, vectors.T, _AXES, strict=True)])
+        return Layer(marks=[arrow(vector, colour) for vector, colour in zip(vectors.T, _AXES, strict=True)])
     camera, width = camera_of(sample), sample["image"].shape[1]
     from_there = next((sample.get(name) for name in _beside(item)), None)
     if camera is None or from_there is None or len(from_there) != len(vectors) or not (from_there[:, 2] > 0).all():
-        starts = [_anchor(sample, fields)] * len(vectors)
-        return Layer(marks=[_arrow(start, vector, _ARROW) for start, vector in zip(starts, vectors, strict=True)])
+        return Layer(marks=[arrow(vector, _ARROW) for vector in vectors])
     starts = np.asarray(from_there, np.float64)
     ends = starts + vectors * (_LENGTH * width * starts[:, 2:] / camera.intrinsics[0, 0])
     pixels = [each @ camera.intrinsics.T for each in (starts, ends)]
     pairs = [(a[:2] / a[2], b[:2] / b[2]) for a, b in zip(*pixels, strict=True) if b[2] > 0]
-    return Layer(marks=[Mark("lines", _ARROW, [np.stack(pair) for pair in pairs]), _dots(_ARROW, pairs)])
-
-
-def _arrow(start: tuple[np.ndarray, float], vector: np.ndarray, colour: Colour) -> Mark:
-    at, length = start
-    return Mark("lines", colour, [np.stack([at, at + length * vector[:2]])])
-
-
-def _dots(colour: Colour, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Mark:
-    return Mark("dots", colour, [np.array([start for start, _ in pairs]).reshape(-1, 2)], 2.0)
+    dots = np.array([start for start, _ in pairs]).reshape(-1, 2)
+    return Layer(marks=[Mark("lines", _ARROW, [np.stack(pair) for pair in pairs]), Mark("dots", _ARROW, [dots], 2.0)])
 
 
 def _anchor(sample: Mapping[str, Any], fields: Sequence[Field]) -> tuple[np.ndarray, float]:

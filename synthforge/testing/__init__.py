@@ -32,7 +32,7 @@ from ..core.frames import CropFrame
 from ..core.handover import check_annotations, check_renderings, check_scene, check_verdict
 from ..core.interfaces import Annotator, Benchmark, Filter, Generator, HeadModel, SceneFilter, Task
 from ..core.plugins import Plugins
-from ..core.records import FieldKind, Members, RealSample, Rendering, Scores, Verdict
+from ..core.records import MARKS, FieldKind, Members, RealSample, Rendering, Scores, Verdict
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from .executors import check_executor as check_executor
 from .provided import annotated, build, made_up_files, rendering_for, stood_in
@@ -182,6 +182,7 @@ def check_annotator(annotator: Annotator, rendering: Rendering) -> None:
     again = annotator.annotate(rendering)
     for item in annotator.fields:
         assert item.kind in get_args(FieldKind), f"{item.name}: there is no kind '{item.kind}' of field"
+        assert item.mark in ("", *MARKS), f"{item.name}: no mark is called '{item.mark}'; known: {', '.join(MARKS)}"
         assert _same(values[item.name], again[item.name]), f"{item.name} differs when asked twice"
         if item.kind == "json":
             json.dumps(_plain(values[item.name]))

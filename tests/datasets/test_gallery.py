@@ -173,7 +173,8 @@ def test_it_works_in_a_browser(
     shown.wait_for_function("document.querySelectorAll('.card img').length >= 2")
     assert faults(shown) == []
 
-    painted = "() => document.querySelector('.card canvas').getContext('2d').getImageData(0, 0, 360, 360).data.filter((v) => v).length"
+    pixels = "document.querySelector('.card canvas').getContext('2d').getImageData(0, 0, 360, 360).data"
+    painted = f"() => {pixels}.filter((value) => value).length"
     marks = shown.evaluate(painted)
     shown.click("#toggles button:text-is('box')")
     assert shown.evaluate(painted) > marks > 0
