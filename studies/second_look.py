@@ -41,15 +41,19 @@ from synthforge.core.progress import progress_bar
 from synthforge.datasets.crops import tight_box
 from synthforge.learning.augment import degrade, draw, photometric, sampling_grid, warp, warp_points
 from synthforge.learning.export import export_model
-from synthforge.learning.looks import Look, LookInfo, build_looks
+from synthforge.learning.hardware import native_bf16
+from synthforge.learning.looks import Look, LookInfo, build_looks, looks_of
 from synthforge.learning.model import FaceModel, load_model
 from synthforge.prediction.predictor import Predictor
 from synthforge.prediction.second_look import cut
 
-LEFT, RIGHT = (45, 44, 43, 42, 47, 46), tuple(range(36, 42))
+MIRROR = IBUG68.mirror
+RIGHT, MOUTH = tuple(range(36, 42)), tuple(range(48, 68))
+LEFT, TURNED = (tuple(MIRROR[point] for point in part) for part in (RIGHT, MOUTH))
+#: the mouth is looked at twice, as it is and mirrored; a share counts for each of these
 LOOKS = {
     "eyes": LookInfo("keypoints", (RIGHT, LEFT), (False, True), side=0.42, size=64, share=0.65),
-    "mouth": LookInfo("keypoints", (tuple(range(48, 68)),), (False,), side=0.62, size=80, share=0.5),
+    "mouth": LookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.62, size=80, share=0.3),
 }
 #: points that face each other, by place in a network's order: lids; borders of lips and the opening, widths
 FACING = {
@@ -74,7 +78,7 @@ GENERATOR = {
 }
 SEED, RESOLUTION, SHARD = 71, 512, 20
 ROOM = 1.5  # what is kept of a face around a patch, for shifts and turns
-HELD_OUT, BATCH, RATE = 300, 20, 1e-3
+HELD_OUT, BATCH, RATE = 300, 24, 1e-3
 #: a patch turns, moves and changes size about as much as first looks at photographs err
 POLICY = dataclasses.replace(
     STRONG, name="look", rotation=6.0, scale=0.09, shift=0.035, perspective=0.03, flip=0.0, default=0
@@ -153,8 +157,13 @@ def batch(
 
 
 def start_from(model: FaceModel, info: LookInfo) -> Look:
-    """A network whose every part starts as the model's own; its output head as the rows of the points it answers."""
+    """A network that starts as the model's own second look at these points. Where it has none, every part starts as the
+    model's first look; the output head as the rows of the points it answers."""
     look = Look(info, model.network.mean, model.network.std)
+    for known in looks_of(model):
+        if list(known.info.parts[0]) == list(info.parts[0]):
+            look.load_state_dict(known.state_dict())
+            return look
     own, rows = model.state_dict(), list(info.parts[0])
     state = {}
     for name in look.state_dict():
@@ -194,7 +203,10 @@ def train(model: FaceModel, info: LookInfo, folder: Path, minutes: float, checkp
             optimiser.param_groups[0]["lr"] = rate
             pixels, points = batch(images, targets, rng.integers(0, count, BATCH), rng, info.size)
             there = ((points > 0) & (points < 1)).all(-1).float()
-            features = look.train().backbone((pixels - look.mean) / look.std)
+            scaled = ((pixels - look.mean) / look.std).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16("cpu")):
+                features = look.train().backbone(scaled)
+            features = features.float()  # heatmaps want more than the 8 bits of bf16
             error = look.head(features)["points"] - points
             log_sigma = (spread(features.mean((2, 3))).view_as(error) - 4.0).clamp(-7.0, -1.0)
             likelihood = (math.sqrt(2) * error.abs() * torch.exp(-log_sigma) + log_sigma).sum(-1)  # Laplace's
@@ -207,7 +219,7 @@ def train(model: FaceModel, info: LookInfo, folder: Path, minutes: float, checkp
             torch.nn.utils.clip_grad_norm_(learned.parameters(), 2.0)
             optimiser.step()
             step += 1
-            follow(mean, look, 1 - min(0.998, step / (step + 10)))
+            follow(mean, look, 1 - min(0.999, step / (step + 10)))
             spent = time.process_time() - start
             advance(spent - before)
             if time.time() - kept > 120:

@@ -63,7 +63,7 @@ class LandmarksAnnotator(Annotator):
         return {
             "landmarks2d": pixels.astype(np.float32),
             "landmarks3d": points,
-            "landmark_visibility": visible(pixels, z, _depth_map(rendering, self.tolerance), self.tolerance),
+            "landmark_visibility": visible(pixels, z, depth_map(rendering, self.tolerance), self.tolerance),
         }
 
 
@@ -84,7 +84,7 @@ def points_of(rendering: Rendering, schema: str, contour: Contour, name: str) ->
     return head.points(schema, vertices, position, contour)[0].detach().cpu().numpy().astype(np.float32)
 
 
-def _depth_map(rendering: Rendering, tolerance: float) -> np.ndarray:
+def depth_map(rendering: Rendering, tolerance: float) -> np.ndarray:
     """(H,W) z depth of the nearest thing at each pixel; the mesh's is exact, a volume's comes second.
 
     `tolerance` forgives what the head's own surface does to points on it. Anything else (a mask lies 2 mm off the lips)

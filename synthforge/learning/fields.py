@@ -101,17 +101,18 @@ def _cut_map(value: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     return crops.warp_label(np.asarray(value, np.float32), matrix, size, fill=0)
 
 
-def _swap(x: torch.Tensor, flipped: torch.Tensor, mirror: tuple[int, ...]) -> torch.Tensor:
+def swapped(x: torch.Tensor, flipped: torch.Tensor, mirror: tuple[int, ...]) -> torch.Tensor:
+    """x (B,N,...), its rows in the order `mirror` where flipped (B,)."""
     rows = flipped.view(-1, *(1,) * (x.ndim - 1))
     return torch.where(rows, x[:, list(mirror)], x)
 
 
 def _move_points(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    return {"points": _swap(augment.warp_points(value, moved.matrix), moved.flipped, plan.mirror)}
+    return {"points": swapped(augment.warp_points(value, moved.matrix), moved.flipped, plan.mirror)}
 
 
 def _move_flags(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
-    return {"visible": _swap(value, moved.flipped, plan.mirror)}
+    return {"visible": swapped(value, moved.flipped, plan.mirror)}
 
 
 def _move_label(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:

@@ -14,7 +14,7 @@ from ..core.errors import ConfigError, SynthForgeError
 from ..core.interfaces import Benchmark, Task
 from .config import FinetuneConfig, NetworkConfig
 from .model import AdapterInfo, FaceModel
-from .networks.widened import widened
+from .networks.widened import start_weights
 
 
 def planned(network: NetworkConfig, tasks: Mapping[str, Task], input_size: int = 0) -> FaceModel:
@@ -73,9 +73,9 @@ def check_adapter(model: FaceModel, task: str, info: AdapterInfo) -> None:
 def check_start(model: FaceModel, given: FaceModel) -> None:
     """Raise ConfigError where a model cannot start from the weights of another (`networks.widened`)."""
     try:
-        widened(given.state_dict(), model.state_dict())
+        start_weights(given, model)
     except ValueError as error:
         raise ConfigError(
             f"it has another network or other tasks: {error}",
-            hint="Give `network` and `tasks` as that model was trained with, or with more channels.",
+            hint="Give `network` and the keys of its tasks as that model was trained with, or with more channels.",
         ) from error

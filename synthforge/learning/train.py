@@ -27,7 +27,7 @@ from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
 from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
 from .model import FaceModel, build_tasks, check_weights, load_model, read_description, to_size
-from .networks.widened import widened
+from .networks.widened import start_weights
 from .sampling import Sampling, split
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ def train(
     out_dir gets `model.safetensors`, `model.json` and `metrics.json`; while it runs `last.ckpt` and `tensorboard/`. A
     run that was interrupted goes on from `last.ckpt`; one that is finished is left as it is. dataset: an object like
     a `ShardDataset` to read instead of `dataset_root`. initial: a model folder to start from instead of random weights,
-    with the same network and tasks, or with fewer channels (`networks.widened`).
+    with the same network, or with fewer channels (`networks.widened`). Output heads of other tasks are left out, and
+    those of tasks that it lacks start from random weights.
 
     Raises ConfigError, DataError or PluginError for what the user can mend, SynthForgeError when training diverges.
     """
@@ -266,14 +267,14 @@ class _TrainJob:
             raise ConfigError(f"initial: {folder} has seen real data; training starts from synthetic models only")
         given.looks = nn.ModuleList()  # what they refine is another first look from now on
         try:
-            weights = widened(given.state_dict(), model.state_dict())
+            weights = start_weights(given, model)
             model.load_state_dict(weights)
-            if any(weights[name].shape != tensor.shape for name, tensor in given.state_dict().items()):
+            if any(weights[name].shape != w.shape for name, w in given.state_dict().items() if name in weights):
                 _check_same_answers(given, model)
         except ValueError as error:
             raise ConfigError(
                 f"initial: {folder} has another network or other tasks: {error}",
-                hint="Give `network` and `tasks` as that model was trained with, or with more channels.",
+                hint="Give `network` and the keys of its tasks as that model was trained with, or with more channels.",
             ) from error
         model.info["training"]["initial"] = {"fingerprint": given.info.get("fingerprint"), **before}
 
@@ -304,8 +305,8 @@ def _check_same_answers(given: FaceModel, wide: FaceModel) -> None:
     except (RuntimeError, AssertionError) as error:  # a transformer is built for one size of crops
         raise ValueError(f"it takes no crops of {size} pixels") from error
     wide.train()
-    for task, prediction in before.items():
-        for key, value in prediction.items():
+    for task in sorted(set(before) & set(after)):
+        for key, value in before[task].items():
             if not torch.allclose(value, after[task][key], rtol=1e-3, atol=1e-3 * float(value.abs().max())):
                 raise ValueError(f"the answers to '{task}' are others with more channels: something concatenates them")
 

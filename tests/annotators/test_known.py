@@ -23,7 +23,7 @@ from synthforge.datasets.codecs import CODECS, Encoding
 from synthforge.geometry.cameras import orbit_camera
 from synthforge.testing import check_plugin
 
-NAMES = ("head-pose", "gaze", "irises", "face-box", "person", "arkit", "openness", "uv")
+NAMES = ("head-pose", "gaze", "irises", "face-box", "person", "arkit", "openness", "uv", "mesh")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_contract(plugins: Plugins, faces: list[Rendering], name: str) -> No
         check_plugin(plugins, "annotator", name, rendering=rendering)
 
 
-@pytest.mark.parametrize("name", ["head-pose", "gaze", "irises", "person", "arkit", "uv"])
+@pytest.mark.parametrize("name", ["head-pose", "gaze", "irises", "person", "arkit", "uv", "mesh"])
 def test_what_nobody_knows_is_said(plugins: Plugins, name: str) -> None:
     with pytest.raises(AnnotationError, match=name):
         found(plugins, name, ball_rendering())
@@ -201,6 +201,15 @@ def test_texture_coordinates_lead_back_to_the_landmarks(
         expected = (head.uv[head.uv_faces[face]][order] * place.barycentric[30][:, None]).sum(0)
         assert uv[row, column] == pytest.approx(expected, abs=0.02)
     assert tips[0] == pytest.approx(tips[1], abs=0.02)
+
+
+def test_the_mesh_in_space_is_what_the_picture_shows(plugins: Plugins, faces: list[Rendering]) -> None:
+    for rendering in faces:
+        values = found(plugins, "mesh", rendering)
+        seen = values["mesh3d"] @ rendering.camera.intrinsics.T
+        np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], values["mesh2d"], atol=0.01)
+        assert np.linalg.norm(values["mesh3d"][0] - values["mesh3d"][1]) == pytest.approx(0.088, abs=0.015)
+        assert 0.4 < values["mesh_visibility"].mean() < 0.95
 
 
 def test_who_it_is(plugins: Plugins, faces: list[Rendering]) -> None:

@@ -34,9 +34,11 @@ TASKS: list[Task] = [
     Normals(NormalsConfig(head="light", width=0.25)),
     Normals(NormalsConfig(head="paper", width=0.0625)),
 ]
+#: tasks without a label fine-tuning network
+PLAIN: list[Task] = [load_plugins().build("task", name) for name in ("mesh", "arkit", "openness", "head-pose", "gaze")]
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda t: f"{t.name}-{t.config.head}")
+@pytest.mark.parametrize("task", TASKS + PLAIN, ids=lambda t: f"{t.name}-{getattr(t.config, 'head', '')}")
 def test_tasks_keep_the_contract(task: Task) -> None:
     check_task(task)
 

@@ -102,3 +102,89 @@ class DenseHead(nn.Module):
         """{key: map}."""
         out = self.net(features)
         return {self.key: out.float() * self.unit if self.unit != 1.0 else out}
+
+
+class Attended(nn.Module):
+    """Features (B,inputs,h,w) read at N places: softmax maps over the picture, their middles, and the mean features.
+
+    One 3x3 convolution to `width` channels, and the scores of the maps, at the resolution of the features.
+    """
+
+    def __init__(self, inputs: int, places: int, width: int) -> None:
+        super().__init__()
+        self.enter = conv(inputs, width)
+        self.score = nn.Conv2d(width, places, 1)
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Middles (B,N,2) in [0,1] of width and height, and features (B,N,width), float32."""
+        x = self.enter(features)
+        scores = self.score(x).float()
+        height, width = scores.shape[-2:]
+        share = scores.flatten(2).softmax(-1)
+        rows, columns = (torch.arange(n, device=x.device, dtype=torch.float32) for n in (height, width))
+        at_y, at_x = torch.meshgrid((rows + 0.5) / height, (columns + 0.5) / width, indexing="ij")
+        middles = share @ torch.stack([at_x.flatten(), at_y.flatten()], -1)
+        return middles, share @ x.float().flatten(2).transpose(1, 2)
+
+
+class PlacesHead(nn.Module):
+    """Output head of numbers for each of N points: (B,inputs,h,w) -> `key` (B,N,numbers), the first two x and y.
+
+    Every point reads the features at its own place. Its numbers are a linear function of these, its own; x and y are
+    added to the middle of what it read, so that points may lie outside the crop. start: the numbers at first.
+    `trained` (B,1) counts the steps of training.
+    """
+
+    trained: torch.Tensor
+
+    def __init__(self, channels: int, key: str, points: int, start: torch.Tensor, *, width: int) -> None:
+        super().__init__()
+        self.key, self.read = key, Attended(channels, points, width)
+        self.weight = nn.Parameter(torch.randn(points, width, len(start)) * 0.01)
+        self.bias = nn.Parameter(start.repeat(points, 1))
+        self.register_buffer("trained", torch.zeros((), dtype=torch.long))
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """{key: (B,N,numbers), "trained": (B,1)}."""
+        if self.training:
+            self.trained += 1
+        places, read = self.read(features)
+        numbers = torch.einsum("bnw,nwk->bnk", read, self.weight.float()) + self.bias.float()
+        found = torch.cat([places + numbers[..., :2], numbers[..., 2:]], -1)
+        return {self.key: found, "trained": self.trained.float().expand(len(features), 1)}
+
+
+class VectorHead(nn.Module):
+    """Output head of numbers of the whole face: (B,channels,h,w) -> (B,K) under `key`, float32.
+
+    A perceptron on what `places` learned places of the picture show, and where these are. start: the numbers at first.
+    form: empty, or what they are made: `unit` for vectors (B,K/3,3), `rotation` for the three axes of one.
+    """
+
+    start: torch.Tensor
+
+    def __init__(
+        self, channels: int, key: str, start: torch.Tensor, *, width: int, places: int = 16, form: str = ""
+    ) -> None:
+        super().__init__()
+        self.key, self.form, self.read = key, form, Attended(channels, places, width)
+        self.net = nn.Sequential(nn.Linear(places * (width + 2), 2 * width), nn.ReLU())
+        self.last = nn.Linear(2 * width, len(start))
+        self.register_buffer("start", start, persistent=False)
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """{key: (B,K), or (B,K/3,3)}."""
+        places, read = self.read(features)
+        numbers = self.start + 0.1 * self.last(self.net(torch.cat([places, read], -1).flatten(1))).float()
+        return {self.key: as_vectors(numbers, self.form == "rotation") if self.form else numbers}
+
+
+def as_vectors(numbers: torch.Tensor, rotation: bool) -> torch.Tensor:
+    """Numbers (B,3 K) as unit vectors (B,K,3). rotation: K is 3, the second vector is made perpendicular to the first
+    (Gram and Schmidt), and the third one is their cross product (Zhou et al. 2019)."""
+    given = numbers.unflatten(1, (-1, 3))
+    if not rotation:
+        return functional.normalize(given, dim=-1)
+    a = functional.normalize(given[:, 0], dim=-1)
+    b = functional.normalize(given[:, 1] - (a * given[:, 1]).sum(-1, keepdim=True) * a, dim=-1)
+    return torch.stack([a, b, torch.linalg.cross(a, b)], dim=1)

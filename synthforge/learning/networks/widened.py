@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 
 def widened(given: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -36,3 +37,20 @@ def widened(given: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]
             new.copy_(old)
         wide[name] = new
     return wide
+
+
+def start_weights(given: nn.Module, model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of a `FaceModel` that starts from another one: `widened`, its own for heads that the other lacks.
+
+    Raises ValueError as `widened` does. Heads that only the other one has are left out.
+    """
+    given_weights, own = given.state_dict(), model.state_dict()
+    both = {_head(name) for name in given_weights} & {_head(name) for name in own}
+    shared = [{k: v for k, v in weights.items() if _head(k) in both} for weights in (given_weights, own)]
+    return {**own, **widened(*shared)}
+
+
+def _head(name: str) -> str:
+    """The task whose output head a weight belongs to; empty for other weights."""
+    part, _, rest = name.partition(".")
+    return rest.partition(".")[0] if part == "heads" else ""
