@@ -52,8 +52,8 @@ RIGHT, MOUTH = tuple(range(36, 42)), tuple(range(48, 68))
 LEFT, TURNED = (tuple(MIRROR[point] for point in part) for part in (RIGHT, MOUTH))
 #: the mouth is looked at twice, as it is and mirrored; a share counts for each of these
 LOOKS = {
-    "eyes": LookInfo("keypoints", (RIGHT, LEFT), (False, True), side=0.42, size=64, share=0.65),
-    "mouth": LookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.62, size=80, share=0.3),
+    "eyes": LookInfo("keypoints", (RIGHT, LEFT), (False, True), side=0.36, size=64, share=0.65),
+    "mouth": LookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.56, size=80, share=0.3),
 }
 #: points that face each other, by place in a network's order: lids; borders of lips and the opening, widths
 FACING = {

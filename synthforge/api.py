@@ -63,18 +63,22 @@ def load_model(
     *,
     tasks: Sequence[str] | None = None,
     passes: int = PASSES,
-    input_size: int = 0,
     flip: bool | None = None,
     detector: str = "",
     device: str = "cpu",
     plugins: Sequence[str] = (),
+    **options: Any,
 ) -> Predictor:
     """A model that predicts the faces of photographs: `load_model("face")("photo.jpg")[0].points`.
 
     model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
-    passes: number of crops, each further one around the face found. input_size: pixels of a crop, 0 for each task's
-    own. flip: mean with the mirrored crop, None as the model says. detector: name of a face detector, empty for the
-    default one. device: as torch names it, `cpu` or `cuda:0`. plugins: files or modules to load as well.
+    passes: number of crops, each further one around the face found. flip: mean with the mirrored crop, None as the
+    model says. detector: name of a face detector, empty for the default one. device: as torch names it, `cpu` or
+    `cuda:0`. plugins: files or modules to load as well. options: further ones of `Predictor`:
+
+    - `min_score`: faces that the detector scores lower are left out;
+    - `second_look`: False for eyes and mouth from the first look alone, in less time;
+    - `input_size`: pixels of a crop, 0 for each task's own.
 
     Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
     """
@@ -84,9 +88,9 @@ def load_model(
         device=device,
         tasks=tasks,
         passes=passes,
-        input_size=input_size,
         flip=flip,
         detector=detector,
+        **options,
     )
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from ..core.boundary import call
-from ..core.errors import PluginError
+from ..core.errors import PluginError, UserError
 from ..core.frames import Box
 from ..core.tables import Table
 
@@ -126,14 +126,25 @@ def find_detector(name: str = "") -> Detector:
     return max(calibrated, key=lambda each: (each.rank, each.name))
 
 
-def find_faces(image: np.ndarray, detector: str = "") -> list[Found]:
+def check_scores(detector: str) -> None:
+    """Raise UserError where a detector gives no scores, so that no face can be left out by its score."""
+    chosen = find_detector(detector)
+    if not chosen.scores:
+        raise UserError(f"the face detector '{chosen.name}' gives no scores, so none can be asked for")
+
+
+def find_faces(image: np.ndarray, detector: str = "", min_score: float | None = None) -> list[Found]:
     """The faces in a photograph (H,W,3) uint8 sRGB, in its pixels and in the detector's own convention, largest first.
 
-    Raises PluginError for an unknown detector or one whose package is missing, AssetError without its weights.
+    min_score: faces that the detector scores lower are left out. Raises PluginError for an unknown detector or one
+    whose package is missing, AssetError without its weights, UserError as `check_scores` does.
     """
     from PIL import Image
 
     chosen = find_detector(detector)
+    if min_score is not None:
+        check_scores(detector)
+    least = max((each for each in (chosen.least_score, min_score) if each is not None), default=None)
     find = _loaded(chosen)
     height, width = image.shape[:2]
     factor = min(1.0, WORKING_SIDE / max(height, width))
@@ -147,7 +158,7 @@ def find_faces(image: np.ndarray, detector: str = "") -> list[Found]:
     scaled = []
     for face in found:
         x0, y0, x1, y1 = face.box
-        sure = chosen.least_score is None or face.score is None or face.score >= chosen.least_score
+        sure = least is None or face.score is None or face.score >= least
         if x1 > x0 and y1 > y0 and sure:
             points = None if face.points is None else face.points * [sx, sy]
             scaled.append(Found((x0 * sx, y0 * sy, x1 * sx, y1 * sy), face.score, points))

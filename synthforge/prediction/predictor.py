@@ -127,7 +127,8 @@ class Predictor:
     flip: the mean with the mirrored crop for every task or for none, None: as the model says. input_size: pixels of a
     crop for every task, 0: the size of each task, by the model's description. crop_scale: side of the crop in
     units of the box's larger side, 0: as the model was trained. detector: finds the faces where no boxes are given.
-    second_look: by the networks for it, if the model has any.
+    second_look: by the networks for it, if the model has any. min_score: faces that the detector scores lower are left
+    out; UserError at a call where it gives no scores.
 
     Raises UserError for a task the model lacks, PluginError for points that nothing translates, ValueError for fewer
     than one pass. More than one pass needs a task that locates the face; a model without one takes the first.
@@ -145,6 +146,7 @@ class Predictor:
         crop_scale: float = 0.0,
         detector: str = "",
         second_look: bool = True,
+        min_score: float | None = None,
     ) -> None:
         if passes < 1:
             raise ValueError(f"passes is at least 1, got {passes}")
@@ -158,7 +160,7 @@ class Predictor:
         self.locator = next((name for name, task in model.tasks.items() if task.locates), "")
         self.passes = passes if self.locator else 1
         self.flip, self.input_size, self.detector = flip, input_size, detector
-        self.second_look = second_look
+        self.second_look, self.min_score = second_look, min_score
         self.crop_scale = crop_scale or model.crop_scale
 
     @classmethod
@@ -180,7 +182,7 @@ class Predictor:
             image = decode(read_bytes(Path(image)), Path(image))
         if boxes is not None:
             return Faces(self.faces([image] * len(boxes), boxes), image)
-        found = find_faces(image, self.detector)
+        found = find_faces(image, self.detector, self.min_score)
         faces = self.faces([image] * len(found), [to_crop_box(each.box, self.detector) for each in found])
         return Faces([replace(face, score=each.score) for face, each in zip(faces, found, strict=True)], image)
 

@@ -34,7 +34,7 @@ from ..core.scratch import working_folder
 from ..datasets import drawing
 from ..datasets.crops import Box
 from ..learning.model import load_model, model_digest
-from .detectors import WORKING_SIDE, calibration, detect_faces, find_detector, find_faces, to_crop_box
+from .detectors import WORKING_SIDE, calibration, check_scores, detect_faces, find_detector, find_faces, to_crop_box
 from .faces import Face
 from .outcomes import Outcome
 from .overlay import draw
@@ -111,8 +111,8 @@ def predict_photographs(
     if source != LANDMARKS:
         calibration(source)  # an unknown detector, or one without a calibration, is said here
     if boxes is None:
-        if options.min_score is not None and not find_detector(source).scores:
-            raise UserError(f"the face detector '{source}' gives no scores, so none can be asked for")
+        if options.min_score is not None:
+            check_scores(source)
         detect_faces(np.zeros((80, 80, 3), np.uint8), source)  # a missing package is said before any work
     model = load_model(folder, plugins=plugins, input_size=options.input_size)
     wanted = {name: options.schema for name, task in model.tasks.items() if options.schema and task.kind == "points2d"}
@@ -200,9 +200,7 @@ class _Run:
             boxes = list(self.given[photograph.path])
             scores = [None] * len(boxes)
         else:
-            least = self.options.min_score
-            found = find_faces(image, self.source)
-            found = [face for face in found if least is None or (face.score is not None and face.score >= least)]
+            found = find_faces(image, self.source, self.options.min_score)
             boxes, scores = [face.box for face in found], [face.score for face in found]
         pairs = [(box, box if self.source == LANDMARKS else to_crop_box(box, self.source)) for box in boxes]
         return _Ready(photograph, facts, image, pairs, scores, record)

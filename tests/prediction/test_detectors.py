@@ -56,6 +56,7 @@ def test_boxes_come_back_in_the_photographs_pixels_largest_first(blobs: list[tup
     assert [face.score for face in scored] == [0.5, -1.0]
     assert scored[0].points is not None
     assert scored[0].points.tolist() == [[8.0, 16.0]]
+    assert [face.score for face in find_faces(image, min_score=0.0)] == [0.5]
     small = image[::4, ::4]
     assert detect_faces(small)[0] == (150, 100, 300, 225)
     assert blobs[-1] == small.shape  # never enlarged here

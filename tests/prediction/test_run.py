@@ -216,8 +216,7 @@ def test_a_long_name_and_bytes_that_are_not_utf_8(model: Path, tmp_path: Path) -
 
 def test_faces_carry_the_detectors_score(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [Found((10.0, 10.0, 50.0, 50.0), 1.25), Found((20.0, 20.0, 40.0, 40.0), 0.25)]
-    monkeypatch.setattr("synthforge.prediction.run.find_faces", lambda image, name: found)
-    monkeypatch.setattr("synthforge.prediction.run.detect_faces", lambda image, name: [])
+    monkeypatch.setattr("synthforge.prediction.detectors._loaded", lambda detector: lambda image, hint: found)
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "a.png")
     listed = list_photographs([str(tmp_path / "a.png")]).photographs
     for least, scores in ((None, [1.25, 0.25]), (0.5, [1.25])):
