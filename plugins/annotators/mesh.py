@@ -1,4 +1,4 @@
-"""Points all over the parametric head, in the image and in space."""
+"""Points all over the parametric face, in the image and in the camera's frame."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from synthforge.core.config import key
-from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
 from synthforge.core.records import Field, Rendering
 
-from .landmarks import depth_map, visible
+from .landmarks import depth_map, points_of, visible
 from .pose import CAMERA
 
 if TYPE_CHECKING:
@@ -22,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass
 class MeshConfig:
-    """Points of the head's own mesh."""
+    """Points of the head's own surface."""
 
-    schema: str = key("anny512", "Point schema: that of the head's dense points.")
+    schema: str = key("mediapipe478", "Point schema: one that the head knows.")
     tolerance: float = key(
         0.005, "How far a point may lie behind the visible surface and still be visible.", unit="m", low=0, high=1
     )
 
 
 class MeshAnnotator(Annotator):
-    """Vertices of the head's mesh in pixels and in the camera's frame, and whether the camera sees them."""
+    """Fixed places of the head's surface in pixels and in the camera's frame, and whether the camera sees them."""
 
     def __init__(self, config: MeshConfig) -> None:
         self.schema, self.tolerance = config.schema, config.tolerance
         frame, seen = "image, pixel centres at i + 0.5", "inside the image and not hidden by any surface"
-        about = "points of the head's mesh; may lie outside the image, NaN behind the camera"
+        about = "points of the head's surface; may lie outside the image, NaN behind the camera"
         self.fields = (
             Field("mesh2d", "points2d", "px", frame, self.schema, about),
             Field("mesh3d", "points3d", "m", CAMERA, self.schema, "the same points in space"),
@@ -44,13 +43,7 @@ class MeshAnnotator(Annotator):
         )
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:
-        head, surface = rendering.head, rendering.surface
-        if head is None or surface is None or head.dense is None or head.dense_schema != self.schema:
-            raise AnnotationError(
-                f"mesh needs a head with points of the schema '{self.schema}'; this rendering has none",
-                hint="Leave the annotator 'mesh' out, or choose a generator with such a head, such as anny.",
-            )
-        points = surface.vertices[head.dense]
+        points = points_of(rendering, self.schema, "static", "mesh")
         pixels, z = rendering.camera.project(points)
         return {
             "mesh2d": pixels.astype(np.float32),
@@ -62,5 +55,5 @@ class MeshAnnotator(Annotator):
 @hookimpl
 def register_annotators(register: Register) -> None:
     """Offer the annotator `mesh`."""
-    summary = "points all over the head's mesh in pixels and camera metres, with visibility"
+    summary = "478 points of the face in pixels and camera metres, with visibility"
     register("mesh", MeshAnnotator, config=MeshConfig, summary=summary)

@@ -1,4 +1,4 @@
-"""mesh: points all over the head, in the image and in space, with how far each may be off and whether it is seen."""
+"""mesh: points all over the face, in the image and in space, with how far each may be off and whether it is seen."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from synthforge.learning.fields import Moved
 
 #: Metres. One crop does not tell how large a head is: points in space are given at the size at which their root mean
-#: square distance from their centroid is this, as on the average adult head of anny (83 mm).
-RADIUS = 0.083
+#: square distance from their centroid is this, as on the average adult head of anny (54 mm).
+RADIUS = 0.054
 #: columns of the prediction: x, y; X, Y, Z; the logarithms of their standard deviations; the logit of being seen
 PLACE, SPACE, SPREAD_PLACE, SPREAD_SPACE, SEEN = slice(0, 2), slice(2, 5), slice(5, 7), slice(7, 10), 10
 COLUMNS = 11
@@ -39,7 +39,7 @@ _START, _LIMITS = (-3.5, -4.5), (-9.0, 1.0)
 class MeshConfig:
     """Points of the head's mesh."""
 
-    schema: str = key("anny512", "Point schema: which points in which order.")
+    schema: str = key("mediapipe478", "Point schema: which points in which order.")
     width: int = key(64, "Channels inside the output head.", low=1, high=4096)
     warm_up: int = key(300, "Steps without the likelihood, in which only the points learn.", low=0)
     likelihood: float = key(0.1, "Weight of the Gaussian likelihood of the errors.", low=0)
@@ -209,5 +209,5 @@ def _errors(found: torch.Tensor, target: Mapping[str, torch.Tensor]) -> tuple[to
 @hookimpl
 def register_tasks(register: Register) -> None:
     """Offer `mesh`."""
-    summary = "512 points of the head in the image and in space, with standard deviations and visibility"
+    summary = "478 points of the face in the image and in space, with standard deviations and visibility"
     register("mesh", Mesh, config=MeshConfig, summary=summary)

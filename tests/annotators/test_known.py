@@ -63,7 +63,7 @@ def test_the_contract(plugins: Plugins, faces: list[Rendering], name: str) -> No
         check_plugin(plugins, "annotator", name, rendering=rendering)
 
 
-@pytest.mark.parametrize("name", ["head-pose", "gaze", "irises", "person", "arkit", "uv", "mesh"])
+@pytest.mark.parametrize("name", ["head-pose", "gaze", "irises", "person", "arkit", "uv"])
 def test_what_nobody_knows_is_said(plugins: Plugins, name: str) -> None:
     with pytest.raises(AnnotationError, match=name):
         found(plugins, name, ball_rendering())
@@ -208,8 +208,8 @@ def test_the_mesh_in_space_is_what_the_picture_shows(plugins: Plugins, faces: li
         values = found(plugins, "mesh", rendering)
         seen = values["mesh3d"] @ rendering.camera.intrinsics.T
         np.testing.assert_allclose(seen[:, :2] / seen[:, 2:], values["mesh2d"], atol=0.01)
-        assert np.linalg.norm(values["mesh3d"][0] - values["mesh3d"][1]) == pytest.approx(0.088, abs=0.015)
-        assert 0.4 < values["mesh_visibility"].mean() < 0.95
+        assert np.linalg.norm(values["mesh3d"][33] - values["mesh3d"][263]) == pytest.approx(0.088, abs=0.015)
+        assert values["mesh_visibility"].mean() > 0.4
 
 
 def test_who_it_is(plugins: Plugins, faces: list[Rendering]) -> None:

@@ -21,7 +21,7 @@ from synthforge.learning import augment
 from synthforge.learning.config import FramingConfig, NetworkConfig, SelfSupervisionConfig
 from synthforge.learning.losses import TaskWeights, resized_logits
 from synthforge.learning.model import FaceModel, build_tasks, load_model
-from synthforge.learning.networks.widened import widened
+from synthforge.learning.networks.widened import start_weights, widened
 from synthforge.learning.train import MultiTask, train
 
 NO_TERM = SelfSupervisionConfig(weight=0.0)
@@ -142,6 +142,24 @@ def test_training_goes_on_with_a_wider_network(tmp_path: Path) -> None:
     assert load_model(tmp_path / "wide").network.channels == 16
     with pytest.raises(ConfigError, match="which is no part of"):
         train(narrow, "", tmp_path / "back", dataset=Blobs(16), initial=tmp_path / "wide")
+
+
+def test_training_starts_from_a_model_with_other_tasks(tmp_path: Path) -> None:
+    """The encoder and the output heads that both have go on; the others start from nothing."""
+    both = tiny(max_steps=2, self_supervision=NO_TERM)
+    both.network = NetworkConfig(backbone="residual", width=0.25, channels=8, input_size=32)
+    train(both, "", tmp_path / "both", dataset=Blobs(16))
+    names = [str(task["name"]) for task in both.tasks]
+    assert len(names) > 1
+    one, other = (dataclasses.replace(both, tasks=tasks) for tasks in (both.tasks[:1], both.tasks))
+    train(one, "", tmp_path / "one", dataset=Blobs(16), initial=tmp_path / "both")
+    assert list(load_model(tmp_path / "one").tasks) == names[:1]
+    given, fresh = load_model(tmp_path / "one"), FaceModel(other.network, load_model(tmp_path / "both").tasks, {})
+    weights = start_weights(given, fresh)
+    assert set(weights) == set(fresh.state_dict())
+    for name, value in weights.items():
+        old = name.startswith("backbone.") or name.split(".")[1] == names[0]
+        torch.testing.assert_close(value, (given if old else fresh).state_dict()[name])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from synthforge.learning.augment import sampling_grid
 from synthforge.learning.fields import Moved, plan_for
 
 NAMES = [row.name for row in ROWS]
-MIRROR = POINT_SCHEMAS["anny512"].mirror
+MIRROR = POINT_SCHEMAS["mediapipe478"].mirror
 
 
 def build(name: str) -> Task:
@@ -84,10 +84,10 @@ def test_every_facial_action_has_its_counterpart() -> None:
 def test_points_in_space_and_in_the_picture_move_together(flip: bool) -> None:
     """Of a head far away, the picture is the front view: space and picture agree up to size and place."""
     task = build("mesh")
-    space = np.random.default_rng(0).normal(size=(512, 3)) * [0.05, 0.08, 0.06] + [0.1, -0.2, 90.0]
+    space = np.random.default_rng(0).normal(size=(478, 3)) * [0.05, 0.08, 0.06] + [0.1, -0.2, 90.0]
     plans = [
-        plan_for(task, Field("mesh2d", "points2d", schema="anny512"), "anny512"),
-        plan_for(task, Field("mesh3d", "points3d", schema="anny512"), "anny512"),
+        plan_for(task, Field("mesh2d", "points2d", schema="mediapipe478"), "mediapipe478"),
+        plan_for(task, Field("mesh3d", "points3d", schema="mediapipe478"), "mediapipe478"),
     ]
     pixels = 800 * space[:, :2] / space[:, 2:] + 8
     cut = [plan.cut(value, np.eye(2, 3), 16) for plan, value in zip(plans, (pixels, space), strict=True)]
@@ -95,7 +95,7 @@ def test_points_in_space_and_in_the_picture_move_together(flip: bool) -> None:
     place, in_space = (plan.move(torch.from_numpy(c)[None].float(), step) for plan, c in zip(plans, cut, strict=True))
     a, b = place["points"][0].numpy(), in_space["space"][0].numpy()
     assert np.sqrt((b**2).sum(1).mean()) == pytest.approx(RADIUS, rel=1e-4)
-    design = np.concatenate([b[:, :2], np.ones((512, 1))], 1)
+    design = np.concatenate([b[:, :2], np.ones((478, 1))], 1)
     linear = np.linalg.lstsq(design, a, rcond=None)[0]
     np.testing.assert_allclose(linear[:2] / linear[0, 0], np.eye(2), atol=0.02)
     np.testing.assert_allclose(design @ linear, a, atol=1e-3)
@@ -161,6 +161,6 @@ def test_a_photograph_is_told_in_its_own_pixels() -> None:
     np.testing.assert_allclose(value[:, :2], frame.points(found[:, :2]))
     np.testing.assert_allclose(value[:, 5:7], 0.01 * 32, rtol=1e-5)  # the crop has 16 pixels, 32 of the photograph
     assert ((value[:, 10] > 0.5) == (found[:, SEEN] > 0).numpy()).all()
-    record = task.record(value, "anny512", 0)["mesh"]
+    record = task.record(value, "mediapipe478", 0)["mesh"]
     assert record["radius_m"] == RADIUS
     assert len(record["points"]) == len(record["seen"]) == len(MIRROR)

@@ -11,6 +11,8 @@ from .hourglass import StackedHourglass
 from .unet import UNet, scaled
 
 HEADS = ("paper", "light")
+#: how much of an answer's unit one unit of the last layer is
+_STEP = 0.1
 
 
 def check_head(name: str) -> None:
@@ -136,12 +138,14 @@ class PlacesHead(nn.Module):
     """
 
     trained: torch.Tensor
+    start: torch.Tensor
 
     def __init__(self, channels: int, key: str, points: int, start: torch.Tensor, *, width: int) -> None:
         super().__init__()
         self.key, self.read = key, Attended(channels, points, width)
-        self.weight = nn.Parameter(torch.randn(points, width, len(start)) * 0.01)
-        self.bias = nn.Parameter(start.repeat(points, 1))
+        self.weight = nn.Parameter(torch.zeros(points, width, len(start)))
+        self.bias = nn.Parameter(torch.zeros(points, len(start)))
+        self.register_buffer("start", start, persistent=False)
         self.register_buffer("trained", torch.zeros((), dtype=torch.long))
 
     def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -150,6 +154,7 @@ class PlacesHead(nn.Module):
             self.trained += 1
         places, read = self.read(features)
         numbers = torch.einsum("bnw,nwk->bnk", read, self.weight.float()) + self.bias.float()
+        numbers = self.start + _STEP * numbers
         found = torch.cat([places + numbers[..., :2], numbers[..., 2:]], -1)
         return {self.key: found, "trained": self.trained.float().expand(len(features), 1)}
 
@@ -175,7 +180,7 @@ class VectorHead(nn.Module):
     def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         """{key: (B,K), or (B,K/3,3)}."""
         places, read = self.read(features)
-        numbers = self.start + 0.1 * self.last(self.net(torch.cat([places, read], -1).flatten(1))).float()
+        numbers = self.start + _STEP * self.last(self.net(torch.cat([places, read], -1).flatten(1))).float()
         return {self.key: as_vectors(numbers, self.form == "rotation") if self.form else numbers}
 
 
