@@ -50,10 +50,10 @@ from synthforge.prediction.second_look import cut
 MIRROR = IBUG68.mirror
 RIGHT, MOUTH = tuple(range(36, 42)), tuple(range(48, 68))
 LEFT, TURNED = (tuple(MIRROR[point] for point in part) for part in (RIGHT, MOUTH))
-#: the mouth is looked at twice, as it is and mirrored; a share counts for each of these
+#: The mouth is looked at twice, as it is and mirrored, and each eye at two sizes; a share counts for each of these.
 LOOKS = {
-    "eyes": LookInfo("keypoints", (RIGHT, LEFT), (False, True), side=0.36, size=64, share=0.65),
-    "mouth": LookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.56, size=80, share=0.3),
+    "eyes": LookInfo("keypoints", (RIGHT, LEFT) * 2, (False, True) * 2, (0.36, 0.36, 0.29, 0.29), size=64, share=0.4),
+    "mouth": LookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.56, size=80, share=0.4),
 }
 #: points that face each other, by place in a network's order: lids; borders of lips and the opening, widths
 FACING = {
@@ -131,8 +131,9 @@ def patches(folder: Path, info: LookInfo) -> tuple[np.ndarray, np.ndarray]:
     for picture, points, seen in faces_of(folder):
         dx, dy = points[IBUG68.eye_corners[1]] - points[IBUG68.eye_corners[0]]
         box = tight_box(points)
-        side = ROOM * info.side * max(box[2] - box[0], box[3] - box[1])
-        for part, mirrored in zip(info.parts, info.mirrored, strict=True):
+        largest = max(box[2] - box[0], box[3] - box[1])
+        for part, mirrored, share in zip(info.parts, info.mirrored, info.sides, strict=True):
+            side = ROOM * share * largest
             mine = points[list(part)]
             if seen[list(part)].mean() < SEEN:
                 continue

@@ -30,8 +30,8 @@ class LookInfo:
 
     task: whose points it answers. parts: for each part of the face that it serves, the indices of the points, in the
     network's order; mirrored: whether that part is shown to it mirrored. side: of a patch over the larger side of the
-    box around all points. size: of a patch in pixels. share: weight of its answer against the first look's, in [0, 1].
-    width, channels: of its encoder and its features, as of the model's network; hidden: channels of its output head.
+    box around all points, one number or one for each part. size: of a patch in pixels. share: weight of its answer
+    against the first look's, in [0, 1]; the shares of parts with the same points add up. width, channels: of its encoder and its features, as of the model's network; hidden: channels of its output head.
 
     Raises ValueError for numbers out of range.
     """
@@ -39,7 +39,7 @@ class LookInfo:
     task: str
     parts: Sequence[Sequence[int]]
     mirrored: Sequence[bool]
-    side: float
+    side: float | Sequence[float]
     size: int
     share: float = 0.5
     width: float = 0.625
@@ -50,11 +50,18 @@ class LookInfo:
         lengths = {len(part) for part in self.parts}
         if len(lengths) != 1 or 0 in lengths or len(self.parts) != len(self.mirrored):
             raise ValueError("looks: parts are lists of points, all as long, and mirrored has a value for each")
-        limits = {"side": (0.01, 4), "size": (16, 512), "share": (0, 1), "width": (0.05, 4)}
+        if len(self.sides) != len(self.parts) or not all(0.01 <= side <= 4 for side in self.sides):
+            raise ValueError("looks: side is in [0.01, 4], one number or one for each part")
+        limits = {"size": (16, 512), "share": (0, 1), "width": (0.05, 4)}
         limits |= {"channels": (1, 4096), "hidden": (1, 4096)}
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"looks: {name} is in [{low}, {high}]")
+
+    @property
+    def sides(self) -> Sequence[float]:
+        """`side` of each part."""
+        return [self.side] * len(self.parts) if isinstance(self.side, (int, float)) else self.side
 
     @property
     def points(self) -> int:

@@ -33,9 +33,10 @@ def look_again(
     patches, places = [], []
     for face, (image, points) in enumerate(zip(images, found, strict=True)):
         box = crops.tight_box(points)
-        side = info.side * max(box[2] - box[0], box[3] - box[1])
+        largest = max(box[2] - box[0], box[3] - box[1])
         dx, dy = points[corners[1]] - points[corners[0]]
-        for part, mirrored in zip(info.parts, info.mirrored, strict=True):
+        for part, mirrored, share in zip(info.parts, info.mirrored, info.sides, strict=True):
+            side = share * largest
             centre = points[list(part)].mean(0)
             if not (np.isfinite(centre).all() and 1e-3 < side * _ROOM < crops.MAX_SIDE):
                 continue

@@ -81,6 +81,18 @@ def test_only_the_points_of_the_parts_change_and_by_their_share(image: np.ndarra
     np.testing.assert_allclose(points[0.5], (points[0.0] + points[1.0]) / 2, atol=1e-9)
 
 
+def test_a_part_may_be_looked_at_in_several_sizes(image: np.ndarray) -> None:
+    """Shares of parts with the same points add up."""
+    box, points = (10.0, 12.0, 70.0, 80.0), {}
+    both = {"parts": EYES["parts"] * 2, "mirrored": EYES["mirrored"] * 2, "side": [0.4, 0.4, 0.3, 0.3]}  # type: ignore[operator]
+    for name, change in {"wide": {}, "close": {"side": 0.3}, "both": both}.items():
+        (face,) = Predictor(build([EYES | change | {"share": 0.25}]))(image, [box])
+        points[name] = face.points
+    (first,) = Predictor(build([EYES]), second_look=False)(image, [box])
+    assert first.points is not None
+    np.testing.assert_allclose(points["both"], points["wide"] + points["close"] - first.points, atol=1e-6)
+
+
 def test_a_mirrored_face_gets_mirrored_points(image: np.ndarray) -> None:
     """One network serves both eyes, so what it adds to one is what it adds to the other of the mirrored picture."""
     model = build([EYES], mirrored=["keypoints"])
@@ -113,6 +125,10 @@ def test_a_model_with_a_second_look_is_read_back_as_it_was(tmp_path: Path, image
         ({"width": 1e9}, "width is in"),
         ({"task": "depth"}, "no such points"),
         ({"share": 1.5}, "share is in"),
+        ({"side": 9.0}, "side is in"),
+        ({"side": [0.4]}, "side is in"),
+        ({"side": None}, "model.json"),
+        ({"side": ["0.4", "0.4"]}, "model.json"),
     ],
 )
 def test_descriptions_that_cannot_be_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
