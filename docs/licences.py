@@ -53,7 +53,7 @@ GIVEN = {
 
 def installed(lock: str) -> list[metadata.Distribution]:
     """The distributions of the lock that are installed here, by name."""
-    names = sorted(re.findall(r"^([A-Za-z0-9._-]+)==", lock, flags=re.M), key=str.lower)
+    names = sorted(set(re.findall(r"^([A-Za-z0-9._-]+)==", lock, flags=re.M)), key=str.lower)
     found = []
     for name in names:
         try:

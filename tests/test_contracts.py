@@ -12,8 +12,10 @@ import pytest
 
 from synthforge import testing
 from synthforge.core.catalogue import PLUGIN_KINDS
+from synthforge.core.errors import UserError
 from synthforge.core.plugins import Plugins, load_plugins
 from synthforge.core.records import Rendering
+from synthforge.datasets.formats import FORMATS
 
 
 @cache
@@ -48,6 +50,15 @@ def test_contract(kind: str, name: str) -> None:
 def test_what_the_user_must_bring_is_named(kind: str, name: str) -> None:
     with suppress(unittest.SkipTest):
         testing.check_plugin(_plugins(), kind, name)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_formats_keep_their_contract(name: str) -> None:
+    try:
+        FORMATS[name].check_installed()
+    except UserError as error:
+        pytest.skip(error.message)
+    testing.check_format(FORMATS[name])
 
 
 MISTAKES = """

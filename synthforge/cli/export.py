@@ -1,38 +1,52 @@
-"""`synthforge export`: a model ready to hand out."""
+"""`synthforge export`: a model ready to hand out, or a dataset in another tool's format."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ..core.errors import UserError
-from .common import PLACE, say, write_json_to
+from .common import PLACE, say, write_json_to, write_results
 
 
 @click.command(
-    epilog="Example: synthforge export runs/shipped/model --out models/mine --evaluation runs/shipped/zero_shot, or: "
+    epilog="Example: synthforge export runs/faces/dataset --to coco --out faces-coco, or: "
+    "synthforge export runs/shipped/model --out models/mine --evaluation runs/shipped/zero_shot, or: "
     "synthforge export face --onnx face.onnx"
 )
-@click.argument("model")
-@click.option("--out", type=PLACE, help="Folder to write: weights, description, card.")
-@click.option("--onnx", "onnx_file", type=PLACE, help="ONNX file to write, for onnxruntime without torch.")
+@click.argument("source")
+@click.option("--out", type=PLACE, help="Folder to write.")
+@click.option(
+    "--to", "to", metavar="FORMAT", help="Format of a dataset; `synthforge plugins --kind formats` lists them."
+)
+@click.option("--val", type=click.FloatRange(0, 1, max_open=True), help="Share of the dataset for validation.")
+@click.option("--mark/--no-mark", default=None, help="Say in each picture's metadata what made it [default: yes].")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that write a dataset; 0 is one a core.")
+@click.option("--plugin", "extra", multiple=True, help="A plugin file or module that offers the format; repeatable.")
+@click.option("--onnx", "onnx_file", type=PLACE, help="ONNX file of a model to write, for onnxruntime without torch.")
 @click.option("--task", "tasks", multiple=True, help="Of the ONNX file [default: all]; repeatable.")
 @click.option(
     "--evaluation",
     "evaluations",
     multiple=True,
     type=PLACE,
-    help="Folder of an evaluation whose figures the card shows; repeatable.",
+    help="Folder of an evaluation whose figures the model's card shows; repeatable.",
 )
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
-@click.option("--title", default="SynthForge face model", show_default=True, help="Of the card.")
-@click.option("--summary", default="", help="First paragraph of the card.")
+@click.option("--title", default="SynthForge face model", show_default=True, help="Of the model's card.")
+@click.option("--summary", default="", help="First paragraph of the model's card.")
 @click.option("--limit", "limits", multiple=True, help="A sentence on what the model cannot do; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write size and checksum as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PLACE, help="Write what was done as JSON; - is stdout.")
 def command(
-    model: str,
+    source: str,
     out: Path | None,
+    to: str | None,
+    val: float | None,
+    mark: bool | None,
+    workers: int | None,
+    extra: tuple[str, ...],
     onnx_file: Path | None,
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
@@ -42,19 +56,66 @@ def command(
     limits: tuple[str, ...],
     json_file: Path | None,
 ) -> None:
-    """Write MODEL, a folder or a shipped name, ready to hand out: weights with a card, or one ONNX file.
+    """Write SOURCE, a model or a dataset, ready to hand out.
 
-    --out takes half-precision weights of a model trained on synthetic samples alone. One that has seen real photographs
-    is refused: its weights may be bound to the terms of their owners. --onnx takes it, and the file names them.
+    A dataset needs --to and --out: its samples in the format of another tool, with a dataset card, a Croissant file and
+    a recipe. Kill it at any time: the same command goes on where it stopped.
+
+    A model, a folder or a shipped name: --out takes half-precision weights with a card, of a model trained on synthetic
+    samples alone. One that has seen real photographs is refused: its weights may be bound to the terms of their owners.
+    --onnx takes it, and the file names them.
     """
-    from ..core.plugins import load_plugins
-    from ..core.shipped import find_model
-    from ..evaluation.card import MEGABYTE, CardText
+    from ..core.storage import place
+    from ..datasets.layout import MANIFEST
 
+    given = {"val": val, "mark": mark, "workers": workers}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    is_dataset = (place(source) / MANIFEST).is_file()
+    if to is not None:
+        _dataset(source, to, out, chosen, extra, json_file)
+        return
+    if is_dataset:
+        raise UserError(
+            f"{source} is a dataset: --to names its format", hint="`synthforge plugins --kind formats` lists them."
+        )
+    if chosen:
+        raise UserError(f"--{next(iter(chosen))} is for datasets", hint="Give --to FORMAT as well.")
     if out is None and onnx_file is None:
         raise UserError("nothing to write", hint="Give --out FOLDER, --onnx FILE or both.")
     if tasks and onnx_file is None:
         raise UserError("--task chooses what an ONNX file answers", hint="Give --onnx FILE as well.")
+    texts = {"title": title, "summary": summary, "limits": limits}
+    _model(source, out, onnx_file, tasks, evaluations, dtype, texts, json_file)
+
+
+def _dataset(
+    source: str, to: str, out: Path | None, chosen: dict[str, Any], extra: tuple[str, ...], json_file: Path | None
+) -> None:
+    from ..core.pipeline import make_pipeline, run_pipeline
+    from ..stages import KINDS
+
+    if out is None:
+        raise UserError("--out is missing: where the exported files go", hint="Give --out FOLDER.")
+    stage = {"run": "convert", "dataset": source, "to": to, **chosen}
+    data = {"plugins": list(extra), "stages": {"export": stage}}
+    pipeline = make_pipeline(data, KINDS, source="export", base=Path.cwd())
+    write_results(run_pipeline(pipeline, out, say=say, folders={"export": out}), json_file)
+
+
+def _model(
+    model: str,
+    out: Path | None,
+    onnx_file: Path | None,
+    tasks: tuple[str, ...],
+    evaluations: tuple[Path, ...],
+    dtype: str,
+    texts: dict[str, Any],
+    json_file: Path | None,
+) -> None:
+    from ..core.plugins import load_plugins
+    from ..core.shipped import find_model
+    from ..evaluation.card import MEGABYTE, CardText
+
     plugins, folder = load_plugins(), find_model(model)
     facts = {}
     if out is not None:
@@ -62,7 +123,7 @@ def command(
         from ..stages.report import collect
 
         found = collect(evaluations, plugins, where="--evaluation")
-        facts = write(folder, out, found, CardText(title, summary, limits), dtype=dtype, plugins=plugins)
+        facts = write(folder, out, found, CardText(**texts), dtype=dtype, plugins=plugins)
         say(f"{out}: {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters")
     if onnx_file is not None:
         from ..learning.onnx_file import export_onnx

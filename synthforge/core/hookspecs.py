@@ -83,4 +83,9 @@ def register_detectors(register: Any) -> None:
     """Offer face detectors (`prediction.detectors.Detector`), with what their boxes and points mean."""
 
 
+@hookspec
+def register_formats(register: Any) -> None:
+    """Offer formats of other tools (`datasets.formats.Format`) that finished datasets are exported to."""
+
+
 HOOKS = tuple(name.removeprefix("register_") for name in list(globals()) if name.startswith("register_"))

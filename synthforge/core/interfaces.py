@@ -107,7 +107,10 @@ class Generator(Guarded, ABC):
         """Do once what every process would do again: download nothing, but fill caches and compile kernels."""
 
     def provenance(self) -> dict[str, Any]:
-        """What the manifest says of where the pixels come from: checkpoint hash, edition, licence ..."""
+        """What the manifest says of where the pixels come from: checkpoint hash, edition, licence ...
+
+        `digital_source_type` is IPTC's word for it, which exported pictures carry; a program alone, where it is absent.
+        """
         return {}
 
 

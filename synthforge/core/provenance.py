@@ -59,7 +59,7 @@ def folder_digest(folder: Path) -> str:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     rows = []
-    for name, path in _files(folder):
+    for name, path in files_of(folder):
         info = path.stat()
         rows.append([name, info.st_size, info.st_mtime_ns])
     return digest(rows)
@@ -153,14 +153,14 @@ def outputs(folder: Path, *, loose: Iterable[str] = (), known: Mapping[str, str]
     known = known or {}
     return {
         name: [path.stat().st_size, known.get(name) or sha256_of(path)]
-        for name, path in _files(folder)
+        for name, path in files_of(folder)
         if not any(Path(name).match(pattern) for pattern in loose)
     }
 
 
 def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False) -> list[str]:
     """Names of recorded outputs that are missing, or of another size; `content`: or of another checksum."""
-    there = dict(_files(folder)) if is_remote(folder) else {}  # one listing, not one request a file
+    there = dict(files_of(folder)) if is_remote(folder) else {}  # one listing, not one request a file
 
     def sound(name: str, size: int, sha256: str) -> bool:
         path = there.get(name, folder / name)
@@ -172,7 +172,8 @@ def damaged(folder: Path, recorded: Mapping[str, Any], *, content: bool = False)
     return [name for name, (size, sha256) in recorded.items() if not sound(name, size, sha256)]
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Names and paths of a result's files, sorted, without the engine's own."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
         if _OWN.isdisjoint(name.parts) and not _passing(path.name) and path.is_file():

@@ -1,4 +1,4 @@
-"""Data that plugins register by name: schemas, mappings, licensed files, policies, backbones, face detectors.
+"""Data that plugins register by name: schemas, mappings, licensed files, policies, backbones, detectors, formats.
 
 A table is the same for the whole process. The first look-up takes in what the installed plugins offer;
 `core.plugins.load_plugins` adds what the plugin files of a pipeline offer.
@@ -34,7 +34,7 @@ class Row:
 
 
 #: the hooks that offer data: `register_<hook>(register)` calls `register(record)`
-HOOKS = ("schemas", "mappings", "assets", "policies", "backbones", "detectors")
+HOOKS = ("schemas", "mappings", "assets", "policies", "backbones", "detectors", "formats")
 _rows: dict[str, dict[str, Row]] = {hook: {} for hook in HOOKS}
 _types: dict[str, tuple[type, ...]] = dict.fromkeys(HOOKS, ())
 _conflicts: dict[tuple[str, str], str] = {}

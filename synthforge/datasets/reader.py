@@ -191,6 +191,12 @@ class ShardDataset:
         """The keys of all samples, in order."""
         return [key for position in range(len(self._entries)) for key in self._shard(position).keys]
 
+    def members(self, index: int) -> dict[str, bytes]:
+        """The files of a sample by name (`image.png`, `json` ...), as they are stored. Raises DataError."""
+        shard, row = self._locate(range(len(self))[index])
+        with boundary(f"shard {shard.shard}, sample {shard.keys[row]} ({shard.path})", "a sound sample"):
+            return {name: self._bytes(shard, row, name) for name in shard.places}
+
     def where(self, index: int) -> tuple[int, str]:
         """Shard and key of a sample."""
         shard, row = self._locate(range(len(self))[index])

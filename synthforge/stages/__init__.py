@@ -6,9 +6,9 @@ Only configurations are imported here; torch and the rest load when a stage runs
 from __future__ import annotations
 
 from ..core.pipeline import StageKind
-from . import adapt, evaluate, export, finetune, generate, overview, report, standin, train
+from . import adapt, convert, evaluate, export, finetune, generate, overview, report, standin, train
 
 KINDS: dict[str, StageKind] = {
     module.KIND.name: module.KIND
-    for module in (generate, adapt, train, finetune, standin, evaluate, report, overview, export)
+    for module in (generate, adapt, convert, train, finetune, standin, evaluate, report, overview, export)
 }

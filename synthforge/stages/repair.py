@@ -24,12 +24,10 @@ from ..datasets.layout import MANIFEST, ShardSummary, marker_path, read_marker, 
 from ..datasets.reader import read_manifest
 from ..datasets.rejections import check_rejections, gather
 from . import generate
+from .again import by_whom, keys_of
 from .generate import GenerateConfig
 from .job import ShardJob
 from .recipe import Recipe
-
-# What a manifest's configuration holds when (seed, index) alone determine the samples.
-_KNOWN = {"generator", "generator_config", "annotators", "seed", "filters", "count", "read", "members", *generate.OWN}
 
 
 def repair(
@@ -120,22 +118,14 @@ def _job(
 ) -> tuple[ShardJob, GenerateConfig]:
     """What made the dataset, exactly. Raises DataError or PluginError, saying why, where that cannot be repeated."""
     content, where = manifest["config"], str(root / MANIFEST)
-    lacking = {"generator", "generator_config", "annotators", "seed", *generate.OWN} - set(content)
-    if lacking or set(content) - _KNOWN:
-        why = f"lacks {', '.join(sorted(lacking))}" if lacking else "has samples that depend on other data"
-        raise DataError(f"{where} {why}: it is no recipe", hint="Run the pipeline that made the dataset again.")
+    values = keys_of(manifest, plugins, where)
     if other := other_versions(manifest["versions"]):
         told = "; ".join(f"{name} {theirs}, here {here}" for name, (theirs, here) in other.items())
         raise DataError(f"{where} was made with other versions: {told}", hint="Install those versions.")
-    values = {
-        name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters", "count") if name in content
-    }
     try:
-        values["generator"] = generate.reference_of(content, plugins, where)
         config = generate.bound_as_made(values, plugins, where)
     except PluginError as error:
-        from_where = "; ".join(f"{name} of {source}" for name, source in manifest["plugins"].items())
-        raise PluginError(error.message, hint=f"It was made by {from_where}. Files are given by --plugin.") from error
+        raise PluginError(error.message, hint=by_whom(manifest["plugins"])) from error
     recipe = Recipe(config.generator, tuple(config.annotators), tuple(config.filters), tuple(plugin_files), Path.cwd())
     for item in recipe.all:
         recorded, now = manifest["plugins"].get(f"{item.kind} {item.name}", "nobody"), recipe.offered_by(item.entry)

@@ -35,6 +35,7 @@ from ..core.plugins import Plugins
 from ..core.records import MARKS, FieldKind, Members, RealSample, Rendering, Scores, Verdict
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from .executors import check_executor as check_executor
+from .formats import check_format as check_format
 from .provided import annotated, build, made_up_files, rendering_for, stood_in
 
 C = TypeVar("C", bound=Callable[..., Any])

@@ -15,6 +15,7 @@ from synthforge.core.files import sha256_of
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
 from synthforge.core.seeding import torch_rng
+from synthforge.datasets.marks import SOURCE_TYPE, TRAINED
 
 from ..next3d.marched import VolumeGenerator
 from ..next3d.views import label, metric, metric_depth, picture, volume_camera
@@ -72,6 +73,7 @@ class EG3DGenerator(VolumeGenerator):
     def provenance(self) -> dict[str, Any]:
         """Checkpoint, its hash and its licence."""
         return {
+            SOURCE_TYPE: TRAINED,
             "checkpoint": Path(self.checkpoint).name,
             "checkpoint_sha256": sha256_of(Path(self.checkpoint)),
             "units_per_metre": self.config.units_per_metre,

@@ -19,6 +19,7 @@ from synthforge.core.files import sha256_of
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene, Surface
 from synthforge.core.seeding import torch_rng
+from synthforge.datasets.marks import SOURCE_TYPE, TRAINED
 from synthforge.geometry.cameras import stack_cameras, to_camera_torch
 from synthforge.geometry.meshes import vertex_normals
 from synthforge.geometry.raster import get_rasteriser
@@ -162,6 +163,7 @@ class Next3DGenerator(VolumeGenerator):
     def provenance(self) -> dict[str, Any]:
         """Checkpoint and its hash, FLAME's edition, variant, alignment and licences."""
         return {
+            SOURCE_TYPE: TRAINED,
             "checkpoint": Path(self.checkpoint).name,
             "checkpoint_sha256": sha256_of(Path(self.checkpoint)),
             "flame_edition": self.config.edition,

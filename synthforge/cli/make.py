@@ -1,0 +1,28 @@
+"""`synthforge make`: a dataset made again from its recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import PLACE, say, write_json_to
+
+
+@click.command(epilog="Example: synthforge make recipe.yaml --out data/faces")
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", type=PLACE, required=True, help="Folder or URL of the dataset.")
+@click.option("--plugin", "extra", multiple=True, help="A plugin file or module that made it; repeatable.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes; 0 is one a core.")
+@click.option("--json", "json_file", type=PLACE, help="Write what was made as JSON; - is stdout.")
+def command(recipe: Path, out: Path, extra: tuple[str, ...], workers: int, json_file: Path | None) -> None:
+    """Make the dataset of RECIPE into --out, and compare its checksums with those in RECIPE.
+
+    `synthforge export DATASET --to FORMAT` writes a recipe beside its files. Kill it at any time: the same command goes
+    on. Exit code 1: the bytes are other ones; shards, versions, plugins and files that differ are named.
+    """
+    from ..stages.again import make
+
+    result = make(recipe, out, plugin_files=extra, workers=workers, say=say)
+    write_json_to(result, json_file)
+    say(f"{out}: {result['samples']:,} samples, the same bytes as the recipe's")

@@ -1,0 +1,136 @@
+"""A dataset as a recipe: a small text that another machine turns into the same bytes, and the check that it did."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.config import read_yaml
+from ..core.errors import ConfigWarning, DataError, PluginError, SynthForgeError
+from ..core.foreign import boundary
+from ..core.pipeline import make_pipeline, run_pipeline
+from ..core.plugins import Plugins, load_plugins
+from ..core.versions import other_versions
+from ..datasets.layout import MANIFEST
+from ..datasets.reader import read_manifest
+from . import generate
+
+VERSION = 1
+SHORT = 8  # digits of a shard's checksum that a recipe holds: enough to say which shard differs
+_TITLE = "# A dataset as a recipe: `synthforge make recipe.yaml --out DIR` makes it again and compares the checksums.\n"
+# What a manifest's configuration holds when (seed, index) alone determine the samples.
+_NEEDED = {"generator", "generator_config", "annotators", "seed", *generate.OWN}
+_KNOWN = {*_NEEDED, "filters", "count", "read", "members"}
+
+
+def keys_of(manifest: Mapping[str, Any], plugins: Plugins, where: str) -> dict[str, Any]:
+    """Keys of the stage `generate` that made a dataset, angles in radians.
+
+    Raises DataError where they do not determine its samples, PluginError where the generator is not there.
+    """
+    content = manifest["config"]
+    lacking = _NEEDED - set(content)
+    if lacking or set(content) - _KNOWN:
+        why = f"lacks {', '.join(sorted(lacking))}" if lacking else "has samples that depend on other data"
+        raise DataError(f"{where} {why}: it is no recipe", hint="Run the pipeline that made the dataset again.")
+    values = {
+        name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters", "count") if name in content
+    }
+    try:
+        values["generator"] = generate.reference_of(content, plugins, where)
+    except PluginError as error:
+        raise PluginError(error.message, hint=by_whom(manifest["plugins"])) from error
+    return values
+
+
+def by_whom(plugins: Mapping[str, str]) -> str:
+    """The hint where a plugin is not there: who offered those that were used."""
+    rows = "; ".join(f"{name} of {source}" for name, source in plugins.items())
+    return f"It was made by {rows}. Files are given by --plugin."
+
+
+def recipe_text(root: Path, plugins: Plugins | None = None) -> str:
+    """The recipe of the dataset in a folder, as YAML. Raises DataError where no recipe determines its samples."""
+    manifest = read_manifest(root)
+    values = keys_of(manifest, plugins or load_plugins(), str(root / MANIFEST))
+    sums = [entry["sha256"] for entry in manifest["shards"]]
+    rows = {
+        "recipe": VERSION,
+        "made_with": {name: text for name, text in manifest["versions"].items() if name != "python"},
+        "plugins": manifest["plugins"],
+        "licensed_files": {row["name"]: row["sha256"] for row in manifest["licensed_files"]},
+        "sha256": _together(sums),
+        "shards": " ".join(each[:SHORT] for each in sums),
+    }
+    lines = [f"{name}: {json.dumps(value)}" for name, value in rows.items() if value not in ({}, "")]
+    lines += ["generate:", *(f"  {name}: {json.dumps(value)}" for name, value in values.items())]
+    return _TITLE + "\n".join(lines) + "\n"
+
+
+def make(
+    path: Path,
+    out: Path,
+    *,
+    plugin_files: Sequence[str] = (),
+    workers: int = 0,
+    say: Callable[[str], Any] = print,
+) -> dict[str, Any]:
+    """Make the dataset of a recipe in the folder `out`, and compare its shards with those of the recipe.
+
+    Returns folder, samples, sha256 and status (`same bytes`). Raises DataError for a file that is no recipe, what
+    `run_pipeline` raises, and SynthForgeError that names the shards and the versions that differ.
+    """
+    with boundary(path, "a recipe", hint="`synthforge export DATASET --to card` writes one."):
+        recipe = read_yaml(path)
+        if recipe.get("recipe") != VERSION:
+            raise ValueError(f"its version is {recipe.get('recipe')!r}; this release reads {VERSION}")
+        values, made_with = dict(recipe["generate"]), dict(recipe.get("made_with", {}))
+        wanted, short = str(recipe["sha256"]), str(recipe["shards"]).split()
+    data = {"plugins": list(plugin_files), "stages": {"dataset": {"run": "generate", **values, "workers": workers}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)  # a recipe has angles in radians, as a manifest does
+        try:
+            pipeline = make_pipeline(data, {"generate": generate.KIND}, source=str(path), base=Path.cwd())
+        except PluginError as error:
+            raise PluginError(error.message, hint=by_whom(recipe.get("plugins", {}))) from error
+    other = [f"{name} {theirs}, here {here}" for name, (theirs, here) in other_versions(made_with).items()]
+    if other:
+        say(f"other versions than the recipe's: {'; '.join(other)}")
+    run_pipeline(pipeline, out, say=say, folders={"dataset": out})
+    manifest = read_manifest(out)
+    sums = [entry["sha256"] for entry in manifest["shards"]]
+    if _together(sums) != wanted:
+        raise SynthForgeError(_difference(out, sums, short), hint="\n".join(_why(recipe, manifest, other)))
+    return {"folder": str(out), "samples": manifest["count"], "sha256": wanted, "status": "same bytes"}
+
+
+def _together(sums: Iterable[str]) -> str:
+    """One checksum of the checksums of all shards, in order."""
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _difference(out: Path, sums: Sequence[str], short: Sequence[str]) -> str:
+    if len(sums) != len(short):
+        return f"{out} has {len(sums):,} shards, the recipe {len(short):,}"
+    wrong = [str(shard) for shard, (ours, theirs) in enumerate(zip(sums, short, strict=True)) if ours[:SHORT] != theirs]
+    more = f" and {len(wrong) - 20:,} more" if len(wrong) > 20 else ""
+    named = f"shards {', '.join(wrong[:20])}{more}" if wrong else "shards that the recipe does not tell apart"
+    return f"{out} was made with other bytes than the recipe's: {named} of {len(sums):,}"
+
+
+def _why(recipe: Mapping[str, Any], manifest: Mapping[str, Any], other: Sequence[str]) -> list[str]:
+    """What differs between the machines, as far as the recipe tells."""
+    lines = [f"Version of {each}." for each in other]
+    for name, theirs in recipe.get("plugins", {}).items():
+        ours = manifest["plugins"].get(name, "nobody")
+        if ours != theirs:
+            lines.append(f"The {name} was that of {theirs}, here of {ours}.")
+    files = {row["name"]: row["sha256"] for row in manifest["licensed_files"]}
+    for name, theirs in recipe.get("licensed_files", {}).items():
+        if files.get(name) != theirs:
+            lines.append(f"The licensed file {name} is another one.")
+    return lines or ["Versions, plugins and licensed files agree: the processor is of another kind, it seems."]
