@@ -10,7 +10,7 @@ from .common import PLACE, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge make recipe.yaml --out data/faces")
-@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("recipe", type=PLACE)
 @click.option("--out", type=PLACE, required=True, help="Folder or URL of the dataset.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module that made it; repeatable.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes; 0 is one a core.")

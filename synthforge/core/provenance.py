@@ -133,6 +133,8 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 def way_out(folder: Path) -> str:
     """What to do about a folder that no stage can take over; nothing is lost."""
+    if is_remote(folder):
+        return "Move it away in the store, then run the same command again."
     whole = Path(os.path.abspath(folder))
     if not whole.name:  # the root of all folders
         return ""

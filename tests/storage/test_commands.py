@@ -149,6 +149,10 @@ CASES = {
         f"{RUN}/model --out {IT}/given --json {IT}/given.json",
         "given/model.json given/model.safetensors given/README.md given.json",
     ),
+    "make": (
+        f"{IT}/card/recipe.yaml --out {IT}/again --plugin ballkit.py --json {IT}/again.json",
+        "again/manifest.json again.json",
+    ),
     "verify": (f"{RUN}/data --json {IT}/verified.json", "verified.json"),
     "repair": (f"{IT}/repair --plugin ballkit.py --json {IT}/repair.json", "repair.json"),
     "merge": (f"{IT}/merge", "merge/manifest.json"),
@@ -169,6 +173,8 @@ def test_a_command_reads_and_writes_a_store(here: Path, name: str) -> None:
             there = place(f"s3://{BUCKET}/face/{path.name}")
             assert isinstance(there, RemotePath)
             there.put(path)
+    if name == "make":
+        done("export", f"{RUN}/data", "--to", "card", "--out", f"{IT}/card", "--plugin", "ballkit.py")
     if name == "merge":
         for part in ("1/2", "2/2"):
             done("generate", "all.yaml", "--out", f"{IT}/merge", "--shards", part)
@@ -210,6 +216,18 @@ def test_a_second_predict_keeps_what_is_in_the_store(here: Path) -> None:
     (here / "boxes.csv").write_text("a.png,2,2,44,44\n")
     done("predict", *arguments)
     assert list(place(f"{IT}/found/.previous").rglob("a.json")), "the older result is set aside"
+
+
+def test_a_dataset_is_exported_to_a_store_as_to_a_folder(here: Path) -> None:
+    for out in (f"{IT}/rows", "rows"):
+        done("export", f"{RUN}/data", "--to", "huggingface", "--out", out, "--plugin", "ballkit.py")
+    local = sorted(path.relative_to(here / "rows").as_posix() for path in (here / "rows").rglob("*") if path.is_file())
+    assert len([name for name in local if name.endswith(".parquet")]) == 2
+    for name in local:
+        if not name.startswith("."):
+            assert (place(f"{IT}/rows") / name).read_bytes() == (here / "rows" / name).read_bytes(), name
+    done("export", f"{RUN}/data", "--to", "huggingface", "--out", f"{IT}/rows", "--plugin", "ballkit.py")
+    assert not list(place(f"{IT}/rows").rglob("*.parts")), "nothing of the work is left"
 
 
 @pytest.mark.slow
