@@ -1,4 +1,4 @@
-"""`synthforge show`: samples of a dataset with their labels, as a page or a sheet; or its distributions."""
+"""`synthforge show`: samples with their labels, as a page, a sheet or a recording; or distributions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=PLACE,
-    help="File to write: .html is a page to filter and turn, .png a sheet [default: FOLDER.html].",
+    help="File to write: .html is a page to filter and turn, .png a sheet, .rrd a recording for the viewer rerun "
+    "[default: FOLDER.html].",
 )
 @click.option("--count", type=click.IntRange(min=1), help="How many samples [default: 200; of a .png 8].")
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
@@ -95,10 +96,19 @@ def _sheet(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[F
     contact_sheet(dataset, chosen, path, [item.name for item in columns], tile)
 
 
+def _recording(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[Field], tile: int | None) -> None:
+    from ..datasets.recording import write_recording
+    from .common import say
+
+    write_recording(dataset, chosen, path, columns)
+    say(f"  open it: rerun {path}")
+
+
 #: by the end of a file's name: how many samples, and what writes it
 _WRITERS: dict[str, tuple[int, Callable[[ShardDataset, range, Path, Sequence[Field], int | None], None]]] = {
     ".html": (200, _page),
     ".png": (8, _sheet),
+    ".rrd": (200, _recording),
 }
 
 

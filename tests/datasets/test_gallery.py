@@ -162,6 +162,36 @@ def test_labels_of_other_files_that_are_no_numbers_are_left_out(tmp_path: Path) 
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("views", "frames", "shown", "badge"),
+    [(3, 1, "6 of 6 samples, 2 rigs", "3 cameras"), (3, 2, ", 3 clips", "2 frames")],
+)
+def test_rigs_play_camera_by_camera(
+    tmp_path: Path, open_page: Callable[..., Any], views: int, frames: int, shown: str, badge: str
+) -> None:
+    each = views * frames
+    write_shard(
+        tmp_path,
+        0,
+        [sample(i) | {"group": i // each, "member": i % each} for i in range(6)],
+        (*FIELDS, *NUMBERS),
+        config_hash="x",
+    )
+    config = {"members": {"views": views, "frames": frames}}
+    finish(tmp_path, shards=1, config_hash="x", config=config, licences={})
+    opened = open_page(write_gallery(ShardDataset(tmp_path), range(6), tmp_path / "p.html"))
+    assert shown in opened.locator("#count").inner_text()
+    opened.locator(".card").first.click()
+    assert opened.locator(".badge").first.inner_text() == badge
+    assert opened.locator("#cameras").is_visible() == (frames > 1)
+    slider = "#camera" if frames > 1 else "#frame"
+    opened.locator(slider).evaluate("(i) => { i.value = 1; i.dispatchEvent(new Event('input')); }")
+    assert opened.locator("#key").inner_text().endswith("1")  # the second camera at the same moment
+    opened.locator("#frame").evaluate("(i) => { i.value = i.max; i.dispatchEvent(new Event('input')); }")
+    assert opened.locator("#key").inner_text().endswith("4" if frames > 1 else "2")
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
 def test_it_works_in_a_browser(
     page: Path, open_page: Callable[..., Any], faults: Callable[[Any], list[str]], width: int, dark: bool

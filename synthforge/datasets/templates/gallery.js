@@ -49,16 +49,16 @@ const fill = (box, sample, pixels) => {
 };
 const words = (sample) => [...on].filter((i) => sample.notes[i]).map((i) => layers[i].name + ": " + sample.notes[i]);
 
-// Clips: samples of one clip and view, in the order of their frames, share a card.
+// Groups: samples of one clip and camera share a card, in the order of their frames; without frames, those of one rig.
+const moving = samples.some((sample) => sample.clip && sample.clip[1] > 0);
 const clips = new Map();
+const nameOf = ({ clip }) => (moving ? clip[0] + "/" + clip[2] : clip[0]);
 samples.forEach((sample, i) => {
-  if (!sample.clip) return;
-  const name = sample.clip[0] + "/" + sample.clip[2];
-  if (!clips.has(name)) clips.set(name, []);
-  clips.get(name).push(i);
+  if (sample.clip) clips.set(nameOf(sample), [...(clips.get(nameOf(sample)) || []), i]);
 });
-for (const members of clips.values()) members.sort((a, b) => samples[a].clip[1] - samples[b].clip[1]);
-const clipOf = (i) => (samples[i].clip ? clips.get(samples[i].clip[0] + "/" + samples[i].clip[2]) : [i]);
+for (const members of clips.values()) members.sort((a, b) => samples[a].clip[1] - samples[b].clip[1] || a - b);
+const clipOf = (i) => (samples[i].clip ? clips.get(nameOf(samples[i])) : [i]);
+const camerasOf = (i) => [...samples.keys()].filter((k) => [0, 1].every((part) => samples[k].clip?.[part] === samples[i].clip[part]));
 
 // Cards are filled when they first come near the window.
 const cards = samples.map((sample, i) => {
@@ -73,7 +73,7 @@ const paint = (i) => {
   const { picture, text, near } = cards[i], frames = clipOf(i).length;
   if (!near) return;
   fill(picture, samples[i], 360);
-  if (frames > 1) picture.append(make("span", { className: "badge", textContent: frames + " frames" }));
+  if (frames > 1) picture.append(make("span", { className: "badge", textContent: frames + (moving ? " frames" : " cameras") }));
   text.replaceChildren(make("b", { textContent: samples[i].key }), " " + words(samples[i]).join(" · "));
 };
 const watch = new IntersectionObserver((entries) => {
@@ -124,7 +124,7 @@ const refresh = () => {
     return clipOf(i).length < 2 || (!first.has(name) && first.add(name));
   });
   by("grid").replaceChildren(...shown.map((i) => cards[i].card));
-  by("count").textContent = passing.length + " of " + samples.length + " samples" + (shown.length < passing.length ? ", " + shown.length + " clips" : "");
+  by("count").textContent = passing.length + " of " + samples.length + " samples" + (shown.length < passing.length ? ", " + shown.length + (moving ? " clips" : " rigs") : "");
   by("active").textContent = filters.size ? "(" + filters.size + " set)" : "";
 };
 const numeric = (box, f) => {
@@ -239,6 +239,10 @@ const view = (i) => {
   by("frame").max = clip.length - 1;
   by("frame").value = clip.indexOf(i);
   by("moment").textContent = clip.indexOf(i) + 1 + " / " + clip.length;
+  const cameras = moving && sample.clip ? camerasOf(i) : [i];
+  by("cameras").hidden = cameras.length < 2;
+  by("camera").max = cameras.length - 1;
+  by("camera").value = cameras.indexOf(i);
   enlarge();
 };
 const more = async () => {
@@ -282,6 +286,10 @@ by("frame").addEventListener("input", () => {
   view(clipOf(current)[by("frame").value]);
   more();
 });
+by("camera").addEventListener("input", () => {
+  view(camerasOf(current)[by("camera").value]);
+  if (timer === null) more();
+});
 by("play").addEventListener("click", () => {
   if (timer !== null) {
     pause();
@@ -293,7 +301,7 @@ by("play").addEventListener("click", () => {
   timer = setInterval(() => {
     const clip = clipOf(current);
     view(clip[(clip.indexOf(current) + 1) % clip.length]);
-  }, 1000 / data.fps);
+  }, 1000 / (moving ? data.fps : 4));
 });
 build();
 refresh();
