@@ -31,6 +31,8 @@ PLACE, SPACE, SPREAD_PLACE, SPREAD_SPACE, SEEN = slice(0, 2), slice(2, 5), slice
 COLUMNS = 11
 #: errors that cost 1 before the likelihood counts: sides of the crop, metres
 _UNITS = (0.02, 0.01)
+#: of points, what a unit of the output layer is; that of logarithms and logits, which are larger, is 1
+_STEP = 0.1
 #: the first standard deviations as natural logarithms, and their limits
 _START, _LIMITS = (-3.5, -4.5), (-9.0, 1.0)
 
@@ -95,10 +97,11 @@ class Mesh(Task):
 
         from synthforge.learning.networks.heads import PlacesHead
 
-        start = torch.zeros(COLUMNS)
+        start, unit = torch.zeros(COLUMNS), torch.ones(COLUMNS)
         start[SPREAD_PLACE], start[SPREAD_SPACE] = _START
+        unit[PLACE] = unit[SPACE] = _STEP
         points = len(POINT_SCHEMAS[self.schema])
-        return PlacesHead(channels, self.output, points, start, width=self.config.width)
+        return PlacesHead(channels, self.output, points, start, unit, width=self.config.width)
 
     def target_plan(self, field: Field, schema: str) -> TargetPlan | None:
         """Points in space turn with the crop."""

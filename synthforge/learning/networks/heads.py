@@ -133,19 +133,23 @@ class PlacesHead(nn.Module):
     """Output head of numbers for each of N points: (B,inputs,h,w) -> `key` (B,N,numbers), the first two x and y.
 
     Every point reads the features at its own place. Its numbers are a linear function of these, its own; x and y are
-    added to the middle of what it read, so that points may lie outside the crop. start: the numbers at first.
-    `trained` (B,1) counts the steps of training.
+    added to the middle of what it read, so that points may lie outside the crop. start: the numbers at first; unit: how
+    much of each one unit of the linear function is. `trained` (B,1) counts the steps of training.
     """
 
     trained: torch.Tensor
     start: torch.Tensor
+    unit: torch.Tensor
 
-    def __init__(self, channels: int, key: str, points: int, start: torch.Tensor, *, width: int) -> None:
+    def __init__(
+        self, channels: int, key: str, points: int, start: torch.Tensor, unit: torch.Tensor, *, width: int
+    ) -> None:
         super().__init__()
         self.key, self.read = key, Attended(channels, points, width)
         self.weight = nn.Parameter(torch.zeros(points, width, len(start)))
         self.bias = nn.Parameter(torch.zeros(points, len(start)))
         self.register_buffer("start", start, persistent=False)
+        self.register_buffer("unit", unit, persistent=False)
         self.register_buffer("trained", torch.zeros((), dtype=torch.long))
 
     def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -154,7 +158,7 @@ class PlacesHead(nn.Module):
             self.trained += 1
         places, read = self.read(features)
         numbers = torch.einsum("bnw,nwk->bnk", read, self.weight.float()) + self.bias.float()
-        numbers = self.start + _STEP * numbers
+        numbers = self.start + self.unit * numbers
         found = torch.cat([places + numbers[..., :2], numbers[..., 2:]], -1)
         return {self.key: found, "trained": self.trained.float().expand(len(features), 1)}
 
