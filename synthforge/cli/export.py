@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .common import PLACE, say, write_json_to, write_results
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that write a dataset; 0 is one a core.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module that offers the format; repeatable.")
 @click.option("--onnx", "onnx_file", type=PLACE, help="ONNX file of a model to write, for onnxruntime without torch.")
+@click.option("--second-look", type=PLACE, help="ONNX file to write, of the networks of a second look.")
 @click.option("--task", "tasks", multiple=True, help="Of the ONNX file [default: all]; repeatable.")
 @click.option(
     "--evaluation",
@@ -48,6 +50,7 @@ def command(
     workers: int | None,
     extra: tuple[str, ...],
     onnx_file: Path | None,
+    second_look: Path | None,
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
     dtype: str,
@@ -80,12 +83,13 @@ def command(
         )
     if chosen:
         raise UserError(f"--{next(iter(chosen))} is for datasets", hint="Give --to FORMAT as well.")
-    if out is None and onnx_file is None:
+    files = {"onnx": onnx_file, "second_look": second_look}
+    if out is None and not any(files.values()):
         raise UserError("nothing to write", hint="Give --out FOLDER, --onnx FILE or both.")
     if tasks and onnx_file is None:
         raise UserError("--task chooses what an ONNX file answers", hint="Give --onnx FILE as well.")
     texts = {"title": title, "summary": summary, "limits": limits}
-    _model(source, out, onnx_file, tasks, evaluations, dtype, texts, json_file)
+    _model(source, out, files, tasks, evaluations, dtype, texts, json_file)
 
 
 def _dataset(
@@ -105,7 +109,7 @@ def _dataset(
 def _model(
     model: str,
     out: Path | None,
-    onnx_file: Path | None,
+    files: Mapping[str, Path | None],
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
     dtype: str,
@@ -125,14 +129,17 @@ def _model(
         found = collect(evaluations, plugins, where="--evaluation")
         facts = write(folder, out, found, CardText(**texts), dtype=dtype, plugins=plugins)
         say(f"{out}: {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters")
-    if onnx_file is not None:
+    for key, file in files.items():
+        if file is None:
+            continue
         from ..learning.onnx_file import export_onnx
 
         say("ONNX: translating the network takes up to a minute")
-        made = export_onnx(folder, onnx_file, tasks=tasks, plugins=plugins)
-        facts["onnx"] = made
-        size = f"{made['bytes'] / MEGABYTE:.1f} MB"
-        say(f"{onnx_file}: {size}, {', '.join(made['metadata']['tasks'])}, within {made['difference']:.0e} of torch")
+        again = key == "second_look"
+        made = export_onnx(folder, file, tasks=() if again else tasks, second_look=again, plugins=plugins)
+        facts[key] = made
+        answers = "second look" if again else ", ".join(made["metadata"]["tasks"])
+        say(f"{file}: {made['bytes'] / MEGABYTE:.1f} MB, {answers}, within {made['difference']:.0e} of torch")
         if seen := made["metadata"]["photographs_seen"]:
             say(f"  it has learned from photographs of {', '.join(seen)}: their owners' terms may bind the file")
     write_json_to(facts, json_file)

@@ -20,6 +20,8 @@ from .networks.pyramid import Pyramid, ResidualEncoder
 
 #: key of `model.json`
 LOOKS = "looks"
+#: A patch is turned within a square this many times as large, so that its corners are there.
+ROOM = 1.45
 #: of the encoder's stages: a patch is too small for a fourth
 STAGES = 3
 

@@ -18,6 +18,7 @@ from ..core.files import write_bytes
 from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..core.storage import place
+from .looks import ROOM, Look
 from .model import WEIGHTS, FaceModel, load_model, to_size
 
 #: entry of the file's metadata that holds the description, as JSON
@@ -39,6 +40,13 @@ CROP = {
     "outside": "black",
 }
 POINTS = "x, y in [0, 1] of the crop; pixels of the photograph are (left, top) of the square + side * (x, y)"
+PATCH = {
+    "centre": "mean of the part's points in the first answer, pixels of the photograph",
+    "square": "side * the larger side of the box around all points of the first answer; turned so that the outer eye "
+    "corners (`corners`) are level; left and right change places where `mirrored` says so",
+    "resampling": f"as `crop`, an upright square {ROOM} times as large; the patch bilinearly from its pixels",
+    "answer": "x, y in [0, 1] of the patch; for each part, a point moves by `share` of the way from the first answer",
+}
 MAP = "a value at each pixel of the crop, whose centres lie at (i + 0.5) / size"
 
 
@@ -48,6 +56,9 @@ class _Graph(nn.Module):
     def __init__(self, model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> None:
         super().__init__()
         self.model, self.sizes = model, sizes
+        self.inputs = {_input(size): size for size in sizes}
+        self.batches = ["batch"] * len(sizes)
+        self.outputs = [name for names in sizes.values() for name in names]
 
     def forward(self, *crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         model, answers = self.model, []
@@ -63,17 +74,37 @@ class _Graph(nn.Module):
         return tuple(answers)
 
 
+class _LookGraph(nn.Module):
+    """The networks of the second look, each with an input and an output of its own."""
+
+    def __init__(self, looks: Sequence[Look]) -> None:
+        super().__init__()
+        self.looks = nn.ModuleList(looks)
+        self.inputs = {f"patch{i}": look.info.size for i, look in enumerate(looks)}
+        self.batches = [f"batch{i}" for i in range(len(looks))]
+        self.outputs = [f"points{i}" for i in range(len(looks))]
+
+    def forward(self, *patches: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(look(images) for look, images in zip(self.looks, patches, strict=True))
+
+
 def export_onnx(
-    model_dir: Path | str, out: Path | str, *, tasks: Sequence[str] = (), plugins: Plugins | None = None
+    model_dir: Path | str,
+    out: Path | str,
+    *,
+    tasks: Sequence[str] = (),
+    second_look: bool = False,
+    plugins: Plugins | None = None,
 ) -> dict[str, Any]:
     """Write a model folder's tasks, by default all, to the ONNX file `out`, and compare it with torch in onnxruntime.
 
     One input a crop size ("crop160", say) with a free batch axis; one output a task, by its name. A fine-tuned task
-    answers through its label network. The mirrored crop and a second look are left out. Weights that half precision
-    holds exactly are stored so. Returns {"bytes", "sha256", "difference" (see `TOLERANCE`), "metadata"}.
+    answers through its label network. The mirrored crop and a second look are left out. second_look: its networks
+    instead, one input and one output each. Weights that half precision holds exactly are stored so. Returns {"bytes",
+    "sha256", "difference" (see `TOLERANCE`), "metadata"}.
 
-    Raises UserError where the extra is missing or the model lacks a task, SynthForgeError for a graph that does not
-    answer as torch does.
+    Raises UserError where the extra is missing or the model lacks a task or a second look, SynthForgeError for a graph
+    that does not answer as torch does.
     """
     try:
         import onnx
@@ -88,14 +119,22 @@ def export_onnx(
         if name not in model.tasks:
             raise UserError(f"the model has no task '{name}'", hint=f"It has: {', '.join(model.tasks)}.")
     sizes: dict[int, list[str]] = {}
+    looks: list[Look] = []
+    graph: _Graph | _LookGraph
     for name in model.tasks:
         if not tasks or name in tasks:
             sizes.setdefault(model.size_of(name), []).append(name)
-    graph = _Graph(model, sizes).eval()
+            looks += model.looks_for(name)
+    if second_look and not looks:
+        raise UserError(f"{model_dir}: no network of a second look answers these tasks")
+    graph = _LookGraph(looks) if second_look else _Graph(model, sizes)
+    graph.eval()
     proto = _translated(graph)
     _halve(proto)
     weights = hashlib.sha256((place(model_dir) / WEIGHTS).read_bytes()).hexdigest()
-    metadata = _describe(model, sizes, weights)
+    metadata = _describe(model, weights) | (
+        _describe_looks(model, looks) if second_look else _describe_tasks(model, sizes)
+    )
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata, ensure_ascii=False)})
     proto.producer_name, proto.doc_string = "synthforge", "See the metadata entry 'synthforge' (JSON)."
     onnx.checker.check_model(proto, full_check=True)
@@ -119,35 +158,35 @@ def _input(size: int) -> str:
     return f"crop{size}"
 
 
-def _pictures(sizes: Mapping[int, Sequence[str]], count: int) -> tuple[torch.Tensor, ...]:
+def _pictures(graph: _Graph | _LookGraph, count: int) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.rand(count, 3, size, size, generator=generator) for size in sizes)
+    return tuple(torch.rand(count, 3, size, size, generator=generator) for size in graph.inputs.values())
 
 
-def _translated(graph: _Graph) -> Any:
+def _translated(graph: _Graph | _LookGraph) -> Any:
     with torch.no_grad():
-        graph(*_pictures(graph.sizes, 1))  # fills caches (`losses`), which must not keep what the exporter traces with
-    batch = torch.export.Dim("batch", min=1)
+        graph(*_pictures(graph, 1))  # fills caches (`losses`), which must not keep what the exporter traces with
+    batches = {name: torch.export.Dim(name, min=1) for name in graph.batches}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, of calls it makes itself
         # its optimiser folds normalisation into weights, which half precision then no longer holds exactly
         program = torch.onnx.export(
             graph,
-            _pictures(graph.sizes, 2),
+            _pictures(graph, 2),
             dynamo=True,
             optimize=False,
             verbose=False,
-            dynamic_shapes=(tuple({0: batch} for _ in graph.sizes),),
-            input_names=[_input(size) for size in graph.sizes],
-            output_names=[name for names in graph.sizes.values() for name in names],
+            dynamic_shapes=(tuple({0: batches[name]} for name in graph.batches),),
+            input_names=list(graph.inputs),
+            output_names=graph.outputs,
         )
     assert program is not None  # only the older exporter gives none
     proto = program.model_proto
     # the exporter quietly keeps the batch it traced where a network reads it as a Python number
     if not all(given.type.tensor_type.shape.dim[0].dim_param for given in proto.graph.input):
-        names = ", ".join(name for names in graph.sizes.values() for name in names)
         raise SynthForgeError(
-            f"the network of {names} fixes the size of the batch", hint="Its forward() takes len() of a tensor."
+            f"the network of {', '.join(graph.outputs)} fixes the size of the batch",
+            hint="Its forward() takes len() of a tensor.",
         )
     return proto
 
@@ -175,18 +214,36 @@ def _halve(proto: Any) -> None:
     proto.graph.value_info.extend(kept)
 
 
-def _describe(model: FaceModel, sizes: Mapping[int, Sequence[str]], weights: str) -> dict[str, Any]:
+def _describe(model: FaceModel, weights: str) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "image": IMAGE,
         "crop": {**CROP, "scale": model.crop_scale},
-        "inputs": [{"name": _input(size), "size": size} for size in sizes],
-        "tasks": {name: _describe_task(model, name, size) for size, names in sizes.items() for name in names},
         "weights_sha256": weights,
         "licences": dict(model.info.get("licences", {})),
         "photographs_seen": [str(item.get("benchmark", "?")) for item in model.info.get("real_data", [])]
         + [info.benchmark for info in model.adapter_info.values() if info.benchmark],
     }
+
+
+def _describe_tasks(model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    return {
+        "inputs": [{"name": _input(size), "size": size} for size in sizes],
+        "tasks": {name: _describe_task(model, name, size) for size, names in sizes.items() for name in names},
+    }
+
+
+def _describe_looks(model: FaceModel, looks: Sequence[Look]) -> dict[str, Any]:
+    told = []
+    for i, look in enumerate(looks):
+        info = look.info
+        parts = zip(info.parts, info.mirrored, info.sides, strict=True)
+        told.append(
+            {"input": f"patch{i}", "size": info.size, "output": f"points{i}", "task": info.task, "share": info.share}
+            | {"corners": list(POINT_SCHEMAS[model.schema(info.task)].eye_corners)}
+            | {"parts": [{"points": list(part), "mirrored": m, "side": side} for part, m, side in parts]}
+        )
+    return {"patch": {**PATCH, "room": ROOM}, "second_look": told}
 
 
 def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
@@ -205,10 +262,10 @@ def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     return told
 
 
-def _difference(graph: _Graph, session: Any) -> float:
-    crops = _pictures(graph.sizes, 3)  # another batch than the graph was traced with
+def _difference(graph: _Graph | _LookGraph, session: Any) -> float:
+    crops = _pictures(graph, 3)  # another batch than the graph was traced with
     with torch.no_grad():
         wanted = [answer.numpy() for answer in graph(*crops)]
-    feed = {_input(size): crop.numpy() for size, crop in zip(graph.sizes, crops, strict=True)}
+    feed = {name: crop.numpy() for name, crop in zip(graph.inputs, crops, strict=True)}
     found = session.run(None, feed)
     return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in zip(found, wanted, strict=True))

@@ -235,8 +235,8 @@ class Predictor:
         ]
         found = self._look(images, squares, self.tasks, regions)
         for name in found:
-            for look in self._looks(name):
-                found[name] = look_again(look, images, found[name], POINT_SCHEMAS[self.answers[name]].eye_corners)
+            if looks := self._looks(name):
+                found[name] = look_again(looks, images, found[name], POINT_SCHEMAS[self.answers[name]].eye_corners)
         tasks = {name: self.model.tasks[name] for name in self.tasks}
         schemas = {name: self.schemas[name] for name in self.tasks}
         for i, (image, box, square) in enumerate(zip(images, boxes, squares, strict=True)):

@@ -11,42 +11,40 @@ from torch.nn import functional
 
 from ..core.frames import apply, invert
 from ..datasets import crops
-from ..learning.looks import Look
-
-#: A patch is turned within a square this many times as large, so that its corners are there.
-_ROOM = 1.45
+from ..learning.looks import ROOM, Look
 
 
 @torch.no_grad()
 def look_again(
-    look: Look,
+    looks: Sequence[Look],
     images: Sequence[np.ndarray],
     found: Sequence[np.ndarray],
     corners: tuple[int, int],
 ) -> list[np.ndarray]:
-    """The points of one face in each photograph, those of the look's parts replaced by the mean of both looks.
+    """The points of one face in each photograph, those of the looks' parts replaced by the mean of both looks.
 
     images (H,W,3) uint8; found (N,2): points of the first look, pixels; corners: indices of the outer eye corners,
     which make a patch upright. A part whose patch would be empty or absurdly large keeps its points.
     """
-    info, results = look.info, [points.copy() for points in found]
-    patches, places = [], []
-    for face, (image, points) in enumerate(zip(images, found, strict=True)):
-        box = crops.tight_box(points)
-        largest = max(box[2] - box[0], box[3] - box[1])
-        dx, dy = points[corners[1]] - points[corners[0]]
-        for part, mirrored, share in zip(info.parts, info.mirrored, info.sides, strict=True):
-            side = share * largest
-            centre = points[list(part)].mean(0)
-            if not (np.isfinite(centre).all() and 1e-3 < side * _ROOM < crops.MAX_SIDE):
-                continue
-            patch, matrix = cut(image, centre, side, info.size, math.atan2(dy, dx), mirrored)
-            patches.append(patch)
-            places.append((face, list(part), invert(matrix)))
-    if patches:
-        answers = look(torch.stack(patches).to(look.mean.device)).double().cpu().numpy() * info.size
-        for (face, part, back), answer in zip(places, answers, strict=True):
-            results[face][part] += info.share * (apply(back, answer) - found[face][part])
+    results = [points.copy() for points in found]
+    for look in looks:
+        info, patches, places = look.info, [], []
+        for face, (image, points) in enumerate(zip(images, found, strict=True)):
+            box = crops.tight_box(points)
+            largest = max(box[2] - box[0], box[3] - box[1])
+            dx, dy = points[corners[1]] - points[corners[0]]
+            for part, mirrored, share in zip(info.parts, info.mirrored, info.sides, strict=True):
+                side = share * largest
+                centre = points[list(part)].mean(0)
+                if not (np.isfinite(centre).all() and 1e-3 < side * ROOM < crops.MAX_SIDE):
+                    continue
+                patch, matrix = cut(image, centre, side, info.size, math.atan2(dy, dx), mirrored)
+                patches.append(patch)
+                places.append((face, list(part), invert(matrix)))
+        if patches:
+            answers = look(torch.stack(patches).to(look.mean.device)).double().cpu().numpy() * info.size
+            for (face, part, back), answer in zip(places, answers, strict=True):
+                results[face][part] += info.share * (apply(back, answer) - found[face][part])
     return results
 
 
@@ -58,7 +56,7 @@ def cut(
     centre (2,) and side in pixels of the photograph; angle: of the patch's rows, radians clockwise; mirrored: left and
     right of the patch change places.
     """
-    room = round(size * _ROOM)
+    room = round(size * ROOM)
     around = side * room / size
     x, y = centre - around / 2
     square, _ = crops.crop(image, (x, y, x + around, y + around), room)

@@ -24,8 +24,8 @@ class Folded:
         self._copy = network
 
     def __call__(self) -> nn.Module:
-        """The copy; the network itself while it is in training mode, where normalisation depends on the batch."""
-        if self._network.training:
+        """The copy; the network itself where it is exported, or trained: normalisation then depends on the batch."""
+        if self._network.training or torch.compiler.is_exporting():
             return self._network
         tensors = (*self._network.parameters(), *self._network.buffers())
         # tensors made in inference mode count no versions, and can hardly be changed outside of it
