@@ -128,6 +128,24 @@ def _pipeline(path: Path) -> Any:
 of_file("YAML", "pipeline.yaml", _pipeline, PIPELINE, b"a: &a [*a]\n", b"a: ${b}${b}\nb: ${a}\n", b"? [1]\n: 2\n")
 
 
+RECIPE = b"""recipe: 1
+made_with: {"numpy": "2.4.6"}
+plugins: {"generator anny": "synthforge 0.1.0"}
+sha256: "22ec360a"
+shards: "a4f7cde0 5898de12"
+generate: {start: 0, samples: 60, resolution: 64, seed: 7, annotators: ["depth"], generator: {name: anny}}
+"""
+
+
+def _recipe(path: Path) -> Any:
+    from synthforge.stages.again import read_recipe
+
+    return read_recipe(path)
+
+
+of_file("recipe", "recipe.yaml", _recipe, RECIPE, b"recipe: 1\nsha256: a\nshards: b\ngenerate: {1: 2}\n")
+
+
 @reader("--set", b"a.b=1", b"a.c[0]=${a.b}", b"x.y.z={a: 1e-3}", b"d=2024-01-15 # no", b"a={<<: {b: 2}}")
 def _set(data: bytes, folder: Path) -> Any:
     from synthforge.core.config import apply_overrides, resolve

@@ -198,7 +198,7 @@ def _finish_yolo(export: Export) -> Card:
     data = {
         "path": ".",
         "train": "images/train",
-        "val": f"images/{export.splits[-1]}",
+        "val": f"images/{list(export.splits)[-1]}",
         "kpt_shape": [len(schema), 3],
         "flip_idx": list(schema.mirror),
         "names": {0: "face"},

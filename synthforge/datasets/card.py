@@ -86,7 +86,7 @@ def card_text(export: Export, format: Format, card: Card, recipe: str) -> str:
         (f"`{item.name}`", item.kind, item.unit, item.frame, item.schema, item.description)
         for item in export.dataset.all_fields
     ]
-    sizes = "".join(f", {number:,} for {name}" for name, number in _splits(export).items()) if export.val else ""
+    sizes = "".join(f", {number:,} for {name}" for name, number in export.splits.items()) if export.val else ""
     kept = acceptance(manifest)
     lines = [
         f"# {title(export)}",
@@ -106,7 +106,7 @@ def card_text(export: Export, format: Format, card: Card, recipe: str) -> str:
         "",
         "\n".join(f"    {line}" for line in format.layout.strip().splitlines()),
         "",
-        *_mark_lines(export),
+        *(_mark_lines(export) if format.write is not None else []),
         *_distributions(export),
         "## Licence",
         "",
@@ -158,11 +158,6 @@ def _distributions(export: Export) -> list[str]:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [tuple(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells)]
-
-
-def _splits(export: Export) -> dict[str, int]:
-    first = export.first_of_val
-    return dict(zip(export.splits, (first, len(export.dataset) - first), strict=False))
 
 
 def croissant(export: Export, format: Format, card: Card) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from ..core.errors import DataError, UserError
 from ..core.files import write_bytes, write_json
 from ..core.foreign import boundary, parse_json, read_json
-from ..core.records import Field, FieldKind
+from ..core.records import MEMBER_FIELDS, Field, FieldKind
 from ..core.schemas import IGNORE, POINT_SCHEMAS, class_mapping
 from ..core.tables import Table, UnknownNameError
 from .codecs import CODECS, JSON_MEMBER, Encoding, member_of
@@ -27,6 +27,7 @@ from .marks import marked
 from .reader import ShardDataset
 
 TRAIN, VAL = "train", "val"
+_GROUP = MEMBER_FIELDS[0].name
 
 
 @dataclass(frozen=True)
@@ -129,14 +130,26 @@ class Export:
         return len(self.dataset.spans)
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits that there are."""
-        return (TRAIN, VAL) if self.first_of_val < len(self.dataset) else (TRAIN,)
+    def splits(self) -> dict[str, int]:
+        """How many samples each split has, by name; those without any are left out. Raises as `first_of_val` does."""
+        sizes = {TRAIN: self.first_of_val, VAL: len(self.dataset) - self.first_of_val}
+        return {name: size for name, size in sizes.items() if size}
 
-    @property
+    @cached_property
     def first_of_val(self) -> int:
-        """Position of the first sample for validation."""
-        return len(self.dataset) - round(self.val * len(self.dataset))
+        """Position of the first sample for validation.
+
+        Samples that show one scene (`core.records.Members`) stay together. Raises DataError where none is left for
+        training.
+        """
+        first = len(self.dataset) - round(self.val * len(self.dataset))
+        if _GROUP in self.fields and first < len(self.dataset):
+            groups = ShardDataset(self.dataset.root, [_GROUP])
+            while first and groups[first][_GROUP] == groups[first - 1][_GROUP]:
+                first -= 1
+        if not first and len(self.dataset):
+            raise DataError(f"a share of {self.val} for validation leaves no sample for training", hint="Take less.")
+        return first
 
     def sample(self, position: int) -> Sample:
         """The sample at a position. Raises DataError where the dataset is damaged."""

@@ -12,7 +12,7 @@ from typing import Any
 from ..core.config import read_yaml
 from ..core.errors import ConfigWarning, DataError, PluginError, SynthForgeError
 from ..core.foreign import boundary
-from ..core.pipeline import make_pipeline, run_pipeline
+from ..core.pipeline import Pipeline, make_pipeline, run_pipeline
 from ..core.plugins import Plugins, load_plugins
 from ..core.versions import other_versions
 from ..datasets.layout import MANIFEST
@@ -25,6 +25,9 @@ _TITLE = "# A dataset as a recipe: `synthforge make recipe.yaml --out DIR` makes
 # What a manifest's configuration holds when (seed, index) alone determine the samples.
 _NEEDED = {"generator", "generator_config", "annotators", "seed", *generate.OWN}
 _KNOWN = {*_NEEDED, "filters", "count", "read", "members"}
+# Keys of the stage that stand in a manifest and in a recipe as they are; the generator is put together.
+_VALUES = (*generate.OWN, "annotators", "seed", "filters", "count")
+_RECIPE = {"sha256": str, "shards": str, "made_with": dict, "plugins": dict, "licensed_files": dict}
 
 
 def keys_of(manifest: Mapping[str, Any], plugins: Plugins, where: str) -> dict[str, Any]:
@@ -37,9 +40,7 @@ def keys_of(manifest: Mapping[str, Any], plugins: Plugins, where: str) -> dict[s
     if lacking or set(content) - _KNOWN:
         why = f"lacks {', '.join(sorted(lacking))}" if lacking else "has samples that depend on other data"
         raise DataError(f"{where} {why}: it is no recipe", hint="Run the pipeline that made the dataset again.")
-    values = {
-        name: content[name] for name in (*generate.OWN, "annotators", "seed", "filters", "count") if name in content
-    }
+    values = {name: content[name] for name in _VALUES if name in content}
     try:
         values["generator"] = generate.reference_of(content, plugins, where)
     except PluginError as error:
@@ -71,6 +72,30 @@ def recipe_text(root: Path, plugins: Plugins | None = None) -> str:
     return _TITLE + "\n".join(lines) + "\n"
 
 
+def read_recipe(path: Path, plugin_files: Sequence[str] = (), workers: int = 0) -> tuple[Pipeline, dict[str, Any]]:
+    """The pipeline of a recipe, which is one stage `dataset`, and the recipe as it is written.
+
+    Raises DataError for a file that is no recipe, and what `make_pipeline` raises.
+    """
+    with boundary(path, "a recipe", hint="`synthforge export DATASET --to card` writes one."):
+        recipe = read_yaml(path)
+        if recipe.get("recipe") != VERSION:
+            raise ValueError(f"its version is {recipe.get('recipe')!r}; this release reads {VERSION}")
+        values = dict(recipe["generate"])
+        if strange := set(values) - {"generator", *_VALUES}:
+            raise ValueError(f"'{min(map(str, strange))}' has no place under generate")
+        for name, kind in _RECIPE.items():
+            if not isinstance(recipe[name] if kind is str else recipe.setdefault(name, {}), kind):
+                raise ValueError(f"'{name}' is not of the kind it should be")
+    data = {"plugins": list(plugin_files), "stages": {"dataset": {"run": "generate", **values, "workers": workers}}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConfigWarning)  # a recipe has angles in radians, as a manifest does
+        try:
+            return make_pipeline(data, {"generate": generate.KIND}, source=str(path), base=Path.cwd()), recipe
+        except PluginError as error:
+            raise PluginError(error.message, hint=by_whom(recipe["plugins"])) from error
+
+
 def make(
     path: Path,
     out: Path,
@@ -81,31 +106,21 @@ def make(
 ) -> dict[str, Any]:
     """Make the dataset of a recipe in the folder `out`, and compare its shards with those of the recipe.
 
-    Returns folder, samples, sha256 and status (`same bytes`). Raises DataError for a file that is no recipe, what
-    `run_pipeline` raises, and SynthForgeError that names the shards and the versions that differ.
+    Returns folder, samples, sha256 and status (`same bytes`). Raises what `read_recipe` and `run_pipeline` raise, and
+    SynthForgeError that names the shards and the versions that differ.
     """
-    with boundary(path, "a recipe", hint="`synthforge export DATASET --to card` writes one."):
-        recipe = read_yaml(path)
-        if recipe.get("recipe") != VERSION:
-            raise ValueError(f"its version is {recipe.get('recipe')!r}; this release reads {VERSION}")
-        values, made_with = dict(recipe["generate"]), dict(recipe.get("made_with", {}))
-        wanted, short = str(recipe["sha256"]), str(recipe["shards"]).split()
-    data = {"plugins": list(plugin_files), "stages": {"dataset": {"run": "generate", **values, "workers": workers}}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConfigWarning)  # a recipe has angles in radians, as a manifest does
-        try:
-            pipeline = make_pipeline(data, {"generate": generate.KIND}, source=str(path), base=Path.cwd())
-        except PluginError as error:
-            raise PluginError(error.message, hint=by_whom(recipe.get("plugins", {}))) from error
-    other = [f"{name} {theirs}, here {here}" for name, (theirs, here) in other_versions(made_with).items()]
+    pipeline, recipe = read_recipe(path, plugin_files, workers)
+    other = [f"{name} {theirs}, here {here}" for name, (theirs, here) in other_versions(recipe["made_with"]).items()]
     if other:
         say(f"other versions than the recipe's: {'; '.join(other)}")
     run_pipeline(pipeline, out, say=say, folders={"dataset": out})
     manifest = read_manifest(out)
     sums = [entry["sha256"] for entry in manifest["shards"]]
-    if _together(sums) != wanted:
-        raise SynthForgeError(_difference(out, sums, short), hint="\n".join(_why(recipe, manifest, other)))
-    return {"folder": str(out), "samples": manifest["count"], "sha256": wanted, "status": "same bytes"}
+    if _together(sums) != recipe["sha256"]:
+        raise SynthForgeError(
+            _difference(out, sums, recipe["shards"].split()), hint="\n".join(_why(recipe, manifest, other))
+        )
+    return {"folder": str(out), "samples": manifest["count"], "sha256": recipe["sha256"], "status": "same bytes"}
 
 
 def _together(sums: Iterable[str]) -> str:
@@ -125,12 +140,12 @@ def _difference(out: Path, sums: Sequence[str], short: Sequence[str]) -> str:
 def _why(recipe: Mapping[str, Any], manifest: Mapping[str, Any], other: Sequence[str]) -> list[str]:
     """What differs between the machines, as far as the recipe tells."""
     lines = [f"Version of {each}." for each in other]
-    for name, theirs in recipe.get("plugins", {}).items():
+    for name, theirs in recipe["plugins"].items():
         ours = manifest["plugins"].get(name, "nobody")
         if ours != theirs:
             lines.append(f"The {name} was that of {theirs}, here of {ours}.")
     files = {row["name"]: row["sha256"] for row in manifest["licensed_files"]}
-    for name, theirs in recipe.get("licensed_files", {}).items():
+    for name, theirs in recipe["licensed_files"].items():
         if files.get(name) != theirs:
             lines.append(f"The licensed file {name} is another one.")
     return lines or ["Versions, plugins and licensed files agree: the processor is of another kind, it seems."]

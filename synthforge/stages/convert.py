@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,10 +70,16 @@ class ExportJob(Work):
     @property
     def export(self) -> Export:
         """The dataset and the folder, opened."""
-        from ..datasets.formats import Export
-        from ..datasets.reader import ShardDataset
+        return _opened(self)
 
-        return Export(ShardDataset(self.dataset), self.out, self.val, self.mark)
+
+@functools.lru_cache(maxsize=1)
+def _opened(job: ExportJob) -> Export:
+    """Opened once in each process, not once a shard."""
+    from ..datasets.formats import Export
+    from ..datasets.reader import ShardDataset
+
+    return Export(ShardDataset(job.dataset), job.out, job.val, job.mark)
 
 
 def _format(context: StageContext, config: ConvertConfig) -> Format:
@@ -112,17 +119,21 @@ def run(context: StageContext, config: ConvertConfig) -> None:
     mark = source_type(manifest) if config.mark else ""
     counts = tuple(entry["count"] for entry in manifest["shards"])
     job = ExportJob(root, context.out, config.to, config.val, mark, counts, context.plugin_files, context.base)
+    _opened.cache_clear()  # the dataset may be another one than at the last run
+    export = job.export
+    told = f"{sum(counts):,} samples"
+    if config.val:
+        told += f" ({', '.join(f'{size:,} for {split}' for split, size in export.splits.items())})"
     if chosen.write is not None:
         if chosen.prepare is not None:
             chosen.prepare(context.out)
         todo = [shard for shard in range(len(counts)) if not part_file(context.out, shard).is_file()]
         there = f", {len(counts) - len(todo):,} shards there already" if len(todo) < len(counts) else ""
-        context.say(f"  {sum(counts):,} samples in {len(counts):,} shards{there}")
+        context.say(f"  {told} in {len(counts):,} shards{there}")
         with progress_bar("export", sum(map(job.size, todo)), unit="samples") as advance:
             executor: Executor = config.executor.built
             if todo:
                 executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
-    export = job.export
     card = chosen.finish(export) if chosen.finish is not None else None
     describe(export, chosen, card, recipe=_recipe(context, root))
     shutil.rmtree(part_file(context.out, 0).parent, ignore_errors=True)

@@ -21,6 +21,7 @@ from synthforge.cli import export as export_command
 from synthforge.core.errors import ConfigError, DataError, PluginError, UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.provenance import files_of
+from synthforge.core.records import MEMBER_FIELDS
 from synthforge.core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS, class_mapping
 from synthforge.datasets import formats
 from synthforge.datasets.codecs import Encoding
@@ -369,3 +370,18 @@ def test_labels_that_no_mapping_leads_from_are_answered(tmp_path: Path) -> None:
     field = formats.Field("labels", "label", schema="celebamask19")
     with pytest.raises(PluginError, match="no mapping from class schema 'celebamask19' to 'facesynthetics19'"):
         formats.labels_field([field], "facesynthetics19")
+
+
+def test_one_person_is_not_in_both_splits(tmp_path: Path) -> None:
+    root, fields = tmp_path / "data", (*FIELDS, *MEMBER_FIELDS)
+    samples = [{**make_sample(index), "group": index // 4, "member": index % 4} for index in range(12)]
+    write_shard(root, 0, samples, fields, config_hash="x")
+    finish(root, shards=1, config_hash="x", config={}, licences={})
+    dataset = formats.ShardDataset(root)
+    sizes = [formats.Export(dataset, tmp_path, val).splits for val in (0, 0.1, 0.33, 0.5)]
+    assert sizes == [{"train": 12}, {"train": 8, "val": 4}, {"train": 8, "val": 4}, {"train": 4, "val": 8}]
+
+
+def test_a_split_without_samples_for_training_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="leaves no sample for training"):
+        export(data, "litdata", tmp_path / "out", val=0.99)

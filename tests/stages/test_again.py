@@ -87,6 +87,8 @@ def test_shards_and_versions_that_differ_are_named(recipe: Path, tmp_path: Path)
         ("recipe: 2\ngenerate: {}", "reads 1"),
         ("recipe: 1\ngenerate: {}", "'sha256' is missing"),
         ("recipe: 1\nsha256: a\nshards: b\ngenerate: {sampels: 3}", "sampels"),
+        ("recipe: 1\nsha256: a\nshards: b\ngenerate: {executor: ray}", "'executor' has no place"),
+        ("recipe: 1\nsha256: a\nshards: [1]\ngenerate: {samples: 3}", "'shards' is not"),
     ],
 )
 def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, said: str) -> None:
