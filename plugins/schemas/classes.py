@@ -22,6 +22,13 @@ SYNTHFORGE = ClassSchema(
     ),
 )
 
+# What becomes in a clip's next frame of the point that a pixel shows.
+FLOW = ClassSchema(
+    name="flow",
+    classes=("nothing", "visible", "hidden", "outside"),
+    colours=((0, 0, 0), (90, 200, 120), (220, 80, 60), (240, 200, 60)),
+)
+
 LAPA11 = ClassSchema(
     name="lapa11",
     classes=(

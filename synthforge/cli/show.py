@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=PLACE,
-    help="File to write: .html is a page to filter and turn, .png a sheet, .rrd a recording for the viewer rerun "
-    "[default: FOLDER.html].",
+    help="File to write: .html is a page to filter and turn, .png a sheet, .mp4 a clip, .rrd a recording for the "
+    "viewer rerun [default: FOLDER.html].",
 )
-@click.option("--count", type=click.IntRange(min=1), help="How many samples [default: 200; of a .png 8].")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    help="How many samples [default: 200; of a .png 8, of an .mp4 the clip of the first one].",
+)
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True, help="Index of the first one.")
-@click.option("--columns", help="Comma-separated fields [default: all that can be drawn].")
+@click.option("--columns", help="Comma-separated fields [default: all that can be drawn, of an .mp4 the image].")
 @click.option(
     "--tile",
     type=click.IntRange(min=32, max=2048),
@@ -70,9 +74,9 @@ def command(
     dataset = ShardDataset(folder)
     if first >= len(dataset):
         raise UserError(f"--first {first}: the dataset has {len(dataset)} samples, 0 to {len(dataset) - 1}")
-    names = [name.strip() for name in columns.split(",")] if columns else None
     path = out or beside(folder, suffix)
-    most, write = _WRITERS[suffix]
+    most, write, usual = _WRITERS[suffix]
+    names = [name.strip() for name in columns.split(",")] if columns else usual
     chosen = range(first, min(first + (count or most), len(dataset)))
     write(dataset, chosen, path, columns_of(dataset, names), tile)
     if accepted := acceptance(dataset.manifest):
@@ -104,11 +108,19 @@ def _recording(dataset: ShardDataset, chosen: range, path: Path, columns: Sequen
     say(f"  open it: rerun {path}")
 
 
-#: by the end of a file's name: how many samples, and what writes it
-_WRITERS: dict[str, tuple[int, Callable[[ShardDataset, range, Path, Sequence[Field], int | None], None]]] = {
-    ".html": (200, _page),
-    ".png": (8, _sheet),
-    ".rrd": (200, _recording),
+def _movie(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[Field], tile: int | None) -> None:
+    from ..datasets.video import clip_at, write_video
+
+    write_video(dataset, chosen or clip_at(dataset, chosen.start), path, columns, tile)
+
+
+_Writer = Callable[["ShardDataset", range, Path, Sequence["Field"], int | None], None]
+#: by the end of a file's name: how many samples, what writes it, and the fields it shows, None for all
+_WRITERS: dict[str, tuple[int, _Writer, list[str] | None]] = {
+    ".html": (200, _page, None),
+    ".png": (8, _sheet, None),
+    ".rrd": (200, _recording, None),
+    ".mp4": (0, _movie, ["image"]),
 }
 
 

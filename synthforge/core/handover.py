@@ -22,6 +22,7 @@ _KINDS: dict[str, tuple[type, tuple[Any, ...]]] = {
     "depth": (np.float32, ("H", "W")),
     "normals": (np.float32, ("H", "W", 3)),
     "uv": (np.float32, ("H", "W", 2)),
+    "flow": (np.float32, ("H", "W", 2)),
     "points2d": (np.float32, (None, 2)),
     "points3d": (np.float32, (None, 3)),
     "directions": (np.float32, (None, 3)),
@@ -137,7 +138,7 @@ def _problem(name: str, value: Any, kind: str, size: tuple[int, int], schema: st
         yield name, "is not finite everywhere; 0 is for pixels that have none"
     elif kind == "directions" and not are_unit(value):
         yield name, "holds vectors whose length is not 1"
-    elif kind.startswith("points") and np.isinf(value).any():
+    elif (kind.startswith("points") or kind == "flow") and np.isinf(value).any():
         yield name, "holds infinite coordinates"
     elif schema in POINT_SCHEMAS and len(value) != len(POINT_SCHEMAS[schema]):
         yield name, f"has {len(value)} entries, the schema '{schema}' {len(POINT_SCHEMAS[schema])}"

@@ -6,7 +6,7 @@ OpenCV axes (x right, y down, z forward). Pixels: centres at i + 0.5.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 #: [major, minor]} at any depth of a value, with angles in degrees beside them in the same form. Pixels of the picture.
 MARKS = ("arrows", "axes", "box", "ellipses")
 
-FieldKind = Literal["image", "label", "depth", "normals", "uv", "points2d", "points3d", "directions", "flags", "json"]
+FieldKind = Literal[
+    "image", "label", "depth", "normals", "uv", "flow", "points2d", "points3d", "directions", "flags", "json"
+]
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class Field:
 
     kind: `image` (H,W,3) uint8; `label` (H,W) uint8 class ids of `schema`; `depth` (H,W) float32 metres, 0 where
     there is none; `normals` (H,W,3) float32 unit vectors, 0 where there is none; `uv` (H,W,2) float32 texture
-    coordinates in [0,1], v upwards, (0, 0) where there is none; `points2d` (N,2) and `points3d` (N,3) float32;
-    `directions` (N,3) float32 unit vectors; `flags` (N,) bool; `json` anything JSON can hold.
+    coordinates in [0,1], v upwards, (0, 0) where there is none; `flow` (H,W,2) float32 pixels, NaN where there is
+    none; `points2d` (N,2) and `points3d` (N,3) float32; `directions` (N,3) float32 unit vectors; `flags` (N,) bool;
+    `json` anything JSON can hold.
 
     mark: how `synthforge show` draws it over the picture, one of `MARKS`. beside: names of the fields that this
     needs, with commas between them.
@@ -157,7 +160,8 @@ class Rendering:
     the generator knows the class of a pixel better than the mesh does (hair, brows, glasses). depth: (H,W) float32
     camera z in metres from a volume, 0 where there is none. points: named 3-D points (N,3) world metres that the
     generator knows itself. known: what it knows of the person. stored: finished annotations, for generators that
-    replay an existing dataset.
+    replay an existing dataset. following: of a clip's frame, a function that gives the next one of the same
+    camera, None after the last.
     """
 
     scene: Scene
@@ -170,6 +174,7 @@ class Rendering:
     points: dict[str, np.ndarray] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     stored: dict[str, Any] = field(default_factory=dict)
+    following: Callable[[], Rendering | None] | None = None
 
 
 @dataclass(frozen=True)

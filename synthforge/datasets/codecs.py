@@ -2,7 +2,7 @@
 
 Images and maps are members of their own (`<field>.png`); everything small shares one JSON member a sample. Labels,
 points, directions, flags and PNG images come back exactly; depth within half a depth unit (`Encoding.depth_scale`);
-normals within 0.4 degrees; texture coordinates within 1/65535.
+normals within 0.4 degrees; texture coordinates within 1/65535; flow within 1/128 pixel.
 """
 
 from __future__ import annotations
@@ -177,6 +177,28 @@ def _decode_uv(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
     return np.stack(np.split(units.astype(np.float32) / np.float32(65535), 2), -1)
 
 
+_FLOW_SCALE, _FLOW_ZERO = np.float32(64), 32768  # as KITTI's maps of flow: 1/64 pixel, +-511 pixels
+
+
+def _encode_flow(value: Any, field: Field, encoding: Encoding) -> bytes:
+    flow = _array(value, np.float32, (None, None, 2))
+    there = np.isfinite(flow).all(-1)
+    known = np.where(there[..., None], flow, 0)
+    if known.size and np.abs(known).max() > 511:
+        raise ValueError(f"flow reaches {np.abs(known).max():.0f} pixels; a dataset holds up to 511")
+    units = np.where(there[..., None], np.rint(known * _FLOW_SCALE) + _FLOW_ZERO, 0).astype(np.uint16)
+    return encode_png(np.concatenate([units[..., 0], units[..., 1]]), filter="up")
+
+
+def _decode_flow(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    units = _array(open_image(data), np.uint16, (None, None))
+    if len(units) % 2:
+        raise ValueError("a map of x above y has an even number of rows")
+    both = np.stack(np.split(units, 2), -1)
+    flow = (both.astype(np.float32) - _FLOW_ZERO) / _FLOW_SCALE
+    return np.where((both > 0).all(-1, keepdims=True), flow, np.float32(np.nan))
+
+
 def _points(columns: int) -> Codec:
     def encode(value: Any, field: Field, encoding: Encoding) -> list:
         points = _array(value, np.float32, (None, columns))
@@ -228,6 +250,7 @@ CODECS: dict[str, Codec] = {
     "depth": Codec(True, _encode_depth, _decode_depth),
     "normals": Codec(True, _encode_normals, _decode_normals),
     "uv": Codec(True, _encode_uv, _decode_uv),
+    "flow": Codec(True, _encode_flow, _decode_flow),
     "points2d": _points(2),
     "points3d": _points(3),
     "directions": _directions(),

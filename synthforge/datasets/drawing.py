@@ -238,6 +238,19 @@ def draw_normals(normals: np.ndarray, over: np.ndarray | None = None, opacity: f
     return _over(((np.clip(normals, -1, 1) + 1) * 127.5).astype(np.uint8), np.any(normals, axis=-1), over, opacity)
 
 
+def draw_flow(flow: np.ndarray) -> tuple[np.ndarray, float]:
+    """Flow (H,W,2) as colours: its direction as hue, its length as saturation; black where there is none. Also the
+    length in pixels that is drawn at full strength."""
+    there = np.isfinite(flow).all(-1)
+    x, y = np.moveaxis(np.where(there[..., None], flow, 0), -1, 0)
+    length = np.hypot(x, y)
+    most = max(float(np.percentile(length[there], 99)), 1e-3) if there.any() else 0.0
+    hue = ((np.arctan2(y, x) / (2 * np.pi)) % 1) * 255
+    strength = np.clip(length / max(most, 1e-9), 0, 1) * 255
+    planes = [Image.fromarray(plane.astype(np.uint8)) for plane in (hue, strength, np.where(there, 255, 0))]
+    return np.array(Image.merge("HSV", planes).convert("RGB")), most
+
+
 def _over(colours: np.ndarray, where: np.ndarray | None, over: np.ndarray | None, opacity: float) -> np.ndarray:
     """Colours blended into a picture, or put on black, where `where`."""
     mixed = colours if over is None else ((1 - opacity) * over + opacity * colours).astype(np.uint8)

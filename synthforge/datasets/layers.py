@@ -101,6 +101,11 @@ def _uv(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Laye
     return Layer(np.stack([u, v, np.zeros_like(u)], -1), np.any(sample[item.name], axis=-1), note="u red, v green")
 
 
+def _flow(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Layer:
+    picture, most = drawing.draw_flow(sample[item.name])
+    return Layer(picture, np.isfinite(sample[item.name]).all(-1), note=f"up to {most:.1f} px")
+
+
 def _points(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Layer:
     points = sample[item.name]
     flags = companions(fields).get(item.name, {}).get("flags")
@@ -188,6 +193,7 @@ _BY_KIND: dict[str, Callable[[Mapping[str, Any], Field, Sequence[Field]], Layer]
     "depth": _depth,
     "normals": _normals,
     "uv": _uv,
+    "flow": _flow,
     "points2d": _points,
     "directions": _directions,
     "json": _json,

@@ -58,7 +58,7 @@ def contact_sheet(
             for column, item in enumerate(fields):
                 shown = layers.layer(sample, item, dataset.fields)
                 below = drawing.caption(shown.note or (sample["__key__"] if column == 0 else ""), tile, size)
-                tiles.append(drawing.stack([drawing.pad(_tile(sample, item, shown, tile, size), tile), below]))
+                tiles.append(drawing.stack([drawing.pad(tile_of(sample, item, shown, tile, size), tile), below]))
                 if item.kind == "label":
                     legends.setdefault(item.name, set()).update(np.unique(sample[item.name]).tolist())
             strips.append(row(tiles))
@@ -107,7 +107,8 @@ def columns_of(dataset: ShardDataset, names: Sequence[str] | None) -> list[Field
     return chosen
 
 
-def _tile(sample: Mapping[str, Any], item: Field, shown: layers.Layer, tile: int, size: int) -> np.ndarray:
+def tile_of(sample: Mapping[str, Any], item: Field, shown: layers.Layer, tile: int, size: int) -> np.ndarray:
+    """The picture of a layer, its longer side `tile` pixels; size: of letters."""
     if shown.pixels is not None:
         return drawing.fit(shown.pixels, tile, smooth=item.kind == "image")
     picture = drawing.fit(sample["image"], tile)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import DataError, PluginError, UserError
+from ..core.errors import DataError, UserError
 from ..core.files import replacing
 from ..core.locks import locked
 from ..core.progress import progress_bar
 from ..datasets import drawing
+from ..datasets.video import VideoWriter, av_package
 from .photographs import decode, list_photographs, read_bytes
 from .tracking import Tracked, Tracker
 
@@ -43,14 +44,6 @@ class Done:
     files: tuple[Path, ...]
 
 
-def _av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise PluginError("videos need the package av", hint="pip install 'synthforge[video]'") from error
-    return av
-
-
 def open_video(path: Path) -> Video:
     """A video file, or a folder of pictures in the order of their names at 25 a second.
 
@@ -60,7 +53,7 @@ def open_video(path: Path) -> Video:
         files = [each.path for each in list_photographs([str(path)], path / "none").photographs]
         pictures = ((float(i / PICTURES_A_SECOND), decode(read_bytes(file), file)) for i, file in enumerate(files))
         return Video(pictures, len(files), PICTURES_A_SECOND)
-    av = _av()
+    av = av_package()
     try:
         container = av.open(str(path))
         stream = container.streams.video[0]
@@ -77,28 +70,6 @@ def open_video(path: Path) -> Video:
             raise DataError(f"{path} is damaged: {error}") from error
 
     return Video(frames(), stream.frames, rate)
-
-
-class _Preview:
-    """An MP4 of frames of one size, written into a file object."""
-
-    def __init__(self, file: Any, rate: Fraction) -> None:
-        self.container = _av().open(file, "w", format="mp4")
-        self.stream = self.container.add_stream("h264", rate=rate)
-        self.stream.pix_fmt = "yuv420p"
-        self.size: tuple[int, int] | None = None
-
-    def add(self, picture: np.ndarray) -> None:
-        height, width = (side // 2 * 2 for side in picture.shape[:2])  # the format wants even sides
-        if self.size is None:
-            self.size = self.stream.height, self.stream.width = height, width
-        frame = _av().VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
-        self.container.mux(self.stream.encode(frame))
-
-    def close(self) -> None:
-        if self.size is not None:
-            self.container.mux(self.stream.encode())
-        self.container.close()
 
 
 def track_video(tracker: Tracker, video: Path, out: Path, *, schema: str = "", preview: bool = True) -> Done:
@@ -118,7 +89,7 @@ def track_video(tracker: Tracker, video: Path, out: Path, *, schema: str = "", p
         stack.enter_context(locked(out, deep=False))
         lines = io.TextIOWrapper(stack.enter_context(replacing(records)), encoding="utf-8")
         stack.callback(lines.detach)
-        shown = _Preview(stack.enter_context(replacing(film)), opened.rate) if preview else None
+        shown = VideoWriter(stack.enter_context(replacing(film)), opened.rate) if preview else None
         advance = stack.enter_context(progress_bar("track", opened.count or None, unit="frames"))
         for time, picture in opened.frames:
             found = tracker(picture, time)

@@ -142,7 +142,8 @@ def check_generator(
 
 
 def _check_members(generator: Generator, members: Members, resolution: int, seed: int) -> None:
-    """Views of one moment: the same mesh of the head from different cameras; another moment, another picture."""
+    """Views of one moment: the same mesh of the head from different cameras; another moment, another picture,
+    which `following` gives."""
     count = min(members.count, 2 * members.views)
     scenes = [generator.sample(seed, members.count + member) for member in range(count)]
     renderings = generator.render(scenes, resolution)
@@ -155,6 +156,10 @@ def _check_members(generator: Generator, members: Members, resolution: int, seed
                 assert np.array_equal(one, two), f"the head is another one in view {number}"
     if members.frames > 1:
         assert not np.array_equal(renderings[0].image, renderings[members.views].image), "nothing moves in a clip"
+        if renderings[0].following is not None:
+            after = renderings[0].following()
+            assert after is not None, "`following` gives nothing, but a next frame is there"
+            assert after.scene.index == scenes[members.views].index, "`following` is not the next frame of this camera"
 
 
 def _check_rendering(rendering: Rendering, resolution: int) -> None:

@@ -1,15 +1,34 @@
-"""The ten minutes of the manual, command after command as written; only the quickstart has a test of its own."""
+"""Pages of the manual, command after command as written; only the quickstart has a test of its own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from test_manual import DOCS, blocks, commands
 
 import synthforge as sf
+
+
+def run(commands: Iterable[list[str]], programs: list[str]) -> None:
+    for command in [*(["-m", "synthforge", *words] for words in commands), *(["-c", code] for code in programs)]:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.slow
+def test_clips_are_made_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "clips.md"
+    (pipeline,) = blocks(page, "yaml")
+    Path("clips.yaml").write_text(pipeline)
+    run(commands(page), blocks(page, "python"))
+    assert Path("clip.mp4").is_file()
+    assert Path("flow.png").is_file()
 
 
 @pytest.mark.slow
@@ -32,12 +51,7 @@ def test_it_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "run",
         "predict",
     ]
-    for command in [
-        *(["-m", "synthforge", *words] for words in ran),
-        *(["-c", code] for code in blocks(page, "python")),
-    ]:
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    run(ran, blocks(page, "python"))
     assert Path("faces.png").is_file()
     assert Path("demo/page/overview.html").is_file()
     assert Path("seen.png").is_file()

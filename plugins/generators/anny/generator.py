@@ -17,6 +17,7 @@ from synthforge.core.interfaces import OriginGenerator
 from synthforge.core.machine import need_device
 from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering, Scene
+from synthforge.geometry.cameras import orbit_direction
 
 from ...heads.anny.head import AnnyHead
 from .backdrops.folder import Folder
@@ -24,10 +25,12 @@ from .factors.config import AnnyConfig
 from .factors.declared import declared_factors
 from .factors.sweeps import SWEEPS
 from .factors.table import used
-from .people.sampling import recorded, sample_with_factors
+from .people.person import named_expression
+from .people.sampling import Drawn, recorded, sample_with_factors
 from .renderer import Renderer
 from .static_scene import StaticScene
-from .together.members import member_of
+from .together.members import exposures, member_of
+from .together.motion import Motion
 
 
 class AnnyGenerator(OriginGenerator):
@@ -62,17 +65,32 @@ class AnnyGenerator(OriginGenerator):
 
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. Each group of factors has its own stream, `anny/<group>`."""
-        names, members = (self.head.local_names, self.head.expression_names), self.config.members.count
+        members = self.config.members.count
         if members == 1:
-            made = sample_with_factors(self.config, *names, origin)
+            made = sample_with_factors(self.config, *self._names, origin)
         else:
             group, member = divmod(origin.index, members)
             shared = replace(origin, index=group)
-            made = member_of(self.config, shared, sample_with_factors(self.config, *names, shared), member)
+            made = member_of(self.config, shared, *self._group(shared), member)
         if self.folder is not None:
             self.folder.choose(made.parameters["background"], self.config.background.folder_share)
         told = {"drawn": recorded(made.drawn), "rendered": recorded(made.rendered)}
         return Scene(origin.seed, origin.index, made.parameters, **told, origin=origin)
+
+    @property
+    def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return self.head.local_names, self.head.expression_names
+
+    @lru_cache(maxsize=4)  # noqa: B019  the generator lives as long as its process
+    def _group(self, origin: Origin) -> tuple[Drawn, Motion | None]:
+        """The scene of a group, and how the person moves; None where nothing does."""
+        made = sample_with_factors(self.config, *self._names, origin)
+        if self.config.motion.frames == 1:
+            return made, None
+        camera, who = made.parameters["camera"], made.drawn.get("person", {})
+        towards = orbit_direction(camera["azimuth"], camera["elevation"])
+        settings, ordered = (self.config.motion, self.config.head), bool(named_expression(who))
+        return made, Motion(*settings, origin, made.parameters["head"], self._names[1], towards, ordered)
 
     def factors(self) -> tuple[Factor, ...]:
         """See `Generator.factors`."""
@@ -87,8 +105,38 @@ class AnnyGenerator(OriginGenerator):
         if not scenes:
             return []
         self.renderer.folder = self.folder
+        caught = self._exposures(scenes)
         with _one_thread():
-            return self.renderer.render(scenes, resolution, self.batch_size)
+            renderings = self.renderer.render(scenes, resolution, self.batch_size, exposures=caught)
+        self._link(renderings, resolution)
+        return renderings
+
+    def _exposures(self, scenes: Sequence[Scene]) -> list[list[dict[str, Any]]]:
+        """Of each scene of clips with an open shutter, those that blur it; nothing otherwise."""
+        if self.config.motion.frames == 1 or not self.config.motion.shutter:
+            return []
+        found = []
+        for scene in scenes:
+            shared = replace(scene.origin or Origin(scene.seed, 0), index=scene.index // self.config.members.count)
+            _, motion = self._group(shared)
+            assert motion is not None  # there are several frames
+            found.append(exposures(scene.parameters, self.config.motion, motion))
+        return found
+
+    def _link(self, renderings: Sequence[Rendering], resolution: int) -> None:
+        """Let every frame of a clip but the last know the next, which is made when asked for if it is not here."""
+        members, made = self.config.members, {(r.scene.seed, r.scene.index): r for r in renderings}
+        for rendering in renderings:
+            seed, index = rendering.scene.seed, rendering.scene.index + members.views
+            last = index // members.count > rendering.scene.index // members.count
+
+            def following(key: tuple[int, int] | None = None if last else (seed, index)) -> Rendering | None:
+                if key is not None and key not in made:
+                    made[key] = self.render([self.sample(*key)], resolution)[0]
+                return made[key] if key is not None else None
+
+            if members.frames > 1:
+                rendering.following = following
 
     def provenance(self) -> dict[str, Any]:
         """Versions and licences of what the pictures are made with."""

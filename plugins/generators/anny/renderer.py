@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 import warp as wp
 
+from synthforge.core.camera import Camera
 from synthforge.core.records import Rendering, Scene, Surface
 
 from ...schemas import SYNTHFORGE
@@ -16,12 +19,12 @@ from .factors.table import Exposed
 from .film.border import add_margin
 from .film.develop import develop, publish
 from .shading.arrays import flat
-from .shading.drawing import backdrops, draw, shade
-from .shading.dressing import dress
+from .shading.drawing import Shaded, backdrops, draw, shade
+from .shading.dressing import Dressed, dress
 from .shading.lighting import posed_arrays, shadows
 from .shading.look import Look, pack_look
 from .static_scene import StaticScene
-from .view import FIRST, camera_of, iris_sines, known_of, posed_heads, static_landmarks
+from .view import FIRST, camera_of, iris_sines, known_of, posed_heads, static_landmarks, still_heads
 
 Clock = Callable[[str], None]
 
@@ -34,53 +37,43 @@ class Renderer:
         self.folder: Folder | None = None  # of backgrounds; the generator sets it
 
     def render(
-        self, scenes: Sequence[Scene], resolution: int, batch: int, clock: Clock = lambda part: None
+        self,
+        scenes: Sequence[Scene],
+        resolution: int,
+        batch: int,
+        clock: Clock = lambda part: None,
+        exposures: Sequence[Sequence[Mapping[str, Any]]] = (),
     ) -> list[Rendering]:
         """One rendering per scene. Heads are evaluated `batch` at a time, the last scene repeated to fill it, since
-        matrix products of different sizes may differ in their last bits. Everything else is computed per image."""
+        matrix products of different sizes may differ in their last bits. Everything else is computed per image.
+
+        exposures: of each scene, equally many parameters at times whose light is averaged; empty for the scene's own.
+        """
         static, parameters = self.static, [scene.parameters for scene in scenes]
-        head = posed_heads(static.head, [p["head"] for p in parameters], batch)
-        clock("head")
-        points = static_landmarks(static.head, head)
-        cameras = [camera_of(p, points[i], resolution) for i, p in enumerate(parameters)]
-        # what is held towards the camera is held towards the first one of a rig
-        first = [camera_of({**p, "view": FIRST}, points[i], resolution) for i, p in enumerate(parameters)]
-        sines = iris_sines(static.head, head, parameters)
-        records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
-        looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
-        clock("pack")
-        dressed = dress(static, head, looks, parameters, first, points)
-        clock("dress")
-        seen = shadows(static, dressed, parameters)
-        clock("shadows")
-        posed, keep = posed_arrays(static, dressed, seen, looks, parameters)
-        clock("paint")
-        solid, thin = (draw(static, posed, len(scenes), ranges, resolution) for ranges in (static.solid, static.thin))
-        clock("raster")
-        behind = backdrops(static, looks, parameters, solid, records["gain"], self.folder)
-        posed.backdrop = flat(behind, wp.vec3)
-        clock("background")
-        shaded = shade(static, looks, posed, solid, thin)
-        clock("shade")
+        seen = self._see(parameters, resolution, batch, clock)
+        if exposures:
+            seen.shaded.light.zero_()
+            for others in zip(*exposures, strict=True):
+                light = self._see(others, resolution, batch, clock).shaded.light
+                seen.shaded.light.add_(light, alpha=1 / len(exposures[0]))
         uses = [[(use, p[group][name]) for group, name, use in self.exposed] for p in parameters]
-        images = develop(shaded.light, shaded.z, [p["film"] for p in parameters], uses)
+        images = develop(seen.shaded.light, seen.shaded.z, [p["film"] for p in parameters], uses)
         clock("film")
-        del keep
-        maps = {name: value.cpu().numpy() for name, value in vars(shaded).items() if name != "light"}
-        vertices, normals = dressed.vertices.cpu().numpy(), dressed.normals.cpu().numpy()
+        maps = {name: value.cpu().numpy() for name, value in vars(seen.shaded).items() if name != "light"}
+        vertices, normals = seen.dressed.vertices.cpu().numpy(), seen.dressed.normals.cpu().numpy()
         developed = zip(images.cpu().numpy(), parameters, strict=True)
         pictures = np.stack([publish(image, p["film"]) for image, p in developed])
         for i, p in enumerate(parameters):
             if p["border"]["margin"]:
-                pixels, _ = cameras[i].project(points[i])
+                pixels, _ = seen.cameras[i].project(seen.points[i])
                 add_margin(p["border"], pixels, pictures[i], *((maps[name][i], away) for name, away in _AWAY.items()))
         clock("publish")
-        eyes = [value.cpu().numpy() for value in static.head.eye_fronts(head)]
+        eyes = [value.cpu().numpy() for value in static.head.eye_fronts(seen.head)]
         arkit = static.head.expression_names
         renderings = [
             Rendering(
                 scene=scene,
-                camera=cameras[i],
+                camera=seen.cameras[i],
                 image=pictures[i],
                 head=static.head,
                 surface=Surface(
@@ -94,12 +87,59 @@ class Renderer:
                     head_faces=len(static.head.faces),
                 ),
                 labels={SYNTHFORGE.name: maps["label"][i]},
-                known=known_of([value[i] for value in eyes], float(sines[i]), scene.parameters, arkit),
+                known=known_of([value[i] for value in eyes], float(seen.sines[i]), scene.parameters, arkit),
             )
             for i, scene in enumerate(scenes)
         ]
         clock("hand over")
         return renderings
+
+    def _see(self, parameters: Sequence[Mapping[str, Any]], resolution: int, batch: int, clock: Clock) -> _Seen:
+        """Pose heads, dress and light them, and shade what the cameras see."""
+        static = self.static
+        head = posed_heads(static.head, [p["head"] for p in parameters], batch)
+        clock("head")
+        points = placed = static_landmarks(static.head, head)
+        calm = None
+        if any("time" in p.get("view", ()) for p in parameters):
+            still = posed_heads(static.head, still_heads(parameters), batch)
+            placed = static_landmarks(static.head, still)
+            calm = still, placed
+        cameras = [camera_of(p, placed[i], resolution) for i, p in enumerate(parameters)]
+        # what is held towards the camera is held towards the first one of a rig
+        first = [camera_of({**p, "view": FIRST}, placed[i], resolution) for i, p in enumerate(parameters)]
+        sines = iris_sines(static.head, head, parameters)
+        records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
+        looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
+        clock("pack")
+        dressed = dress(static, head, looks, parameters, first, points, calm)
+        clock("dress")
+        lit = shadows(static, dressed, parameters)
+        clock("shadows")
+        posed, keep = posed_arrays(static, dressed, lit, looks, parameters)
+        clock("paint")
+        ranges = (static.solid, static.thin)
+        solid, thin = (draw(static, posed, len(parameters), each, resolution) for each in ranges)
+        clock("raster")
+        behind = backdrops(static, looks, parameters, solid, records["gain"], self.folder)
+        posed.backdrop = flat(behind, wp.vec3)
+        clock("background")
+        shaded = shade(static, looks, posed, solid, thin)
+        clock("shade")
+        del keep
+        return _Seen(head, points, cameras, sines, dressed, shaded)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A batch of scenes before the film: posed heads (B,V,3), landmarks (B,68,3), irises, and see the classes."""
+
+    head: torch.Tensor
+    points: np.ndarray
+    cameras: list[Camera]
+    sines: np.ndarray
+    dressed: Dressed
+    shaded: Shaded
 
 
 #: what maps hold where there is no surface

@@ -42,6 +42,16 @@ def posed_heads(head: AnnyHead, people: Sequence[Mapping[str, np.ndarray]], batc
     return torch.cat(parts)
 
 
+def still_heads(parameters: Sequence[Mapping[str, Any]]) -> list[Mapping[str, np.ndarray]]:
+    """The heads that cameras are set up for: in clips, the calm ones before they move, else those in the pictures."""
+    return [_calm(p["head"], p["view"]) if "time" in p.get("view", ()) else p["head"] for p in parameters]
+
+
+def _calm(head: Mapping[str, np.ndarray], view: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    posed = {name: np.asarray(view[name], np.float32) for name in ("neck", "head")}
+    return {**head, **posed, **{name: np.zeros_like(head[name]) for name in ("expression", "gaze")}}
+
+
 def static_landmarks(head: AnnyHead, vertices: torch.Tensor) -> np.ndarray:
     """The 68 static landmarks (B,68,3), metres."""
     embedding = head.embedding
@@ -73,8 +83,9 @@ def camera_of(parameters: Mapping[str, Any], points: np.ndarray, resolution: int
         target=tuple(target.tolist()),
         roll=c["roll"],
     )
-    aside = view["aside"] * camera.world_to_camera[0, :3]
-    return carried(camera, target, np.zeros(3), aside) if view["aside"] else camera
+    if view["aside"]:
+        camera = carried(camera, target, np.zeros(3), view["aside"] * camera.world_to_camera[0, :3])
+    return carried(camera, target, view["turn"], view["step"]) if "turn" in view else camera
 
 
 def iris_sines(head: AnnyHead, vertices: torch.Tensor, parameters: Sequence[Mapping[str, Any]]) -> np.ndarray:

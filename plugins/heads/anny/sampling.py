@@ -109,8 +109,8 @@ _OPPOSITES: tuple[tuple[str, str], ...] = (
 _CENTRAL_OPPOSITES = (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight"))
 
 
-# Eyes turn this far (yaw, pitch) to meet a camera; beyond, people turn their heads or look elsewhere.
-_MEETS = (38.0, 24.0)
+#: degrees: eyes turn this far (yaw, pitch) to meet a camera; beyond, people turn their heads or look elsewhere.
+MEETS = (38.0, 24.0)
 _MEETS_SIGMA = 2.0  # how exactly, degrees
 
 
@@ -134,7 +134,7 @@ def sample_parameters(
     values = {
         "phenotype": _phenotype(rng, config),
         "local": _local(rng, config, local_names),
-        "expression": _expression(rng, config, expression_names, gaze, expression),
+        "expression": sample_expression(rng, config, expression_names, gaze, expression),
         "neck": neck,
         "head": head,
         "gaze": gaze,
@@ -184,9 +184,11 @@ def _local_table(
     return np.array(common), sigma_by_name, share, factor
 
 
-def _expression(
+def sample_expression(
     rng: np.random.Generator, config: AnnyDistribution, names: Sequence[str], gaze: np.ndarray, named: str
 ) -> np.ndarray:
+    """Strengths (52,) of the actions of `names`. gaze: of both eyes, which lids follow; named: a name of
+    `expressions.ACTIONS`, or an empty text for a drawn expression."""
     position = {name: index for index, name in enumerate(names)}
     values = np.zeros(len(names))
     kind, blink, talk, jaw, smile = rng.random(5)
@@ -226,7 +228,7 @@ def _expression(
         # the lids of the average head meet at 0.7
         put("eyeBlink", 0.6 + 0.25 * jaw)
     _resolve(values, position)
-    _follow_gaze(values, position, gaze)
+    follow_gaze(values, position, gaze)
     return np.clip(values, 0, 1)
 
 
@@ -240,7 +242,7 @@ def _resolve(values: np.ndarray, position: dict[str, int]) -> None:
                 values[b if values[a] >= values[b] else a] = 0
 
 
-def _follow_gaze(values: np.ndarray, position: dict[str, int], gaze: np.ndarray) -> None:
+def follow_gaze(values: np.ndarray, position: dict[str, int], gaze: np.ndarray) -> None:
     """Lids go down with the eye, and up a little: the look actions, in proportion to the angle (full at 30 degrees)."""
     for eye, side in enumerate(("Left", "Right")):
         yaw, pitch = gaze[eye] / np.radians(30)
@@ -261,7 +263,7 @@ def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray
     if camera is not None:
         x, y, z = camera / np.linalg.norm(camera)
         there = np.degrees([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))])
-        towards = np.clip(there, -np.array(_MEETS), _MEETS)
+        towards = np.clip(there, -np.array(MEETS), MEETS)
         if meets >= config.contact or (towards != there).any():
             angles += config.follow * share * towards
         else:

@@ -13,6 +13,7 @@ from synthforge.core.records import Members
 from synthforge.geometry.rigs import RigConfig
 
 from ....heads.anny.distribution import AnnyDistribution
+from ..together.config import MotionConfig
 from .person import (
     BeardConfig,
     BrowsConfig,
@@ -77,6 +78,7 @@ class AnnyConfig:
     )
     design: DesignConfig = key(DesignConfig, "A balanced design over some factors.")
     rig: RigConfig = key(RigConfig, "Several cameras that see each person (docs/rigs.md).", since="0.1")
+    motion: MotionConfig = key(MotionConfig, "A clip of each person (docs/clips.md).", since="0.1")
 
     def __post_init__(self) -> None:
         """Raises ValueError for rules and designs that do not fit the factors."""
@@ -92,7 +94,8 @@ class AnnyConfig:
     @property
     def members(self) -> Members:
         """Which samples show one person."""
-        return Members(views=len(self.rig.placements()))
+        frames = self.motion.frames
+        return Members(len(self.rig.placements()), frames, self.motion.fps if frames > 1 else 0.0)
 
     def check(self) -> None:
         """Raise ConfigError for a device that is not there."""

@@ -16,6 +16,7 @@ from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 
 from ..mesh.glasses import glasses_shape
 from ..mesh.hair import COLUMNS
+from ..mesh.worn.wardrobe import Wearer
 from .dress_kernels import hair_kernel
 from .strands import grow_beards
 
@@ -49,8 +50,12 @@ def dress(
     parameters: Sequence[Mapping[str, Any]],
     cameras: Sequence[Camera],
     points: np.ndarray,
+    calm: tuple[torch.Tensor, np.ndarray] | None = None,
 ) -> Dressed:
-    """Hair, beard, glasses, and all that is worn or held, on posed heads (B,V,3) with landmarks `points` (B,68,3)."""
+    """Hair, beard, glasses, and all that is worn or held, on posed heads (B,V,3) with landmarks `points` (B,68,3).
+
+    calm: the heads, with their landmarks, that things were laid on before they moved; None for `head` itself.
+    """
     batch = len(head)
     vertices = torch.zeros(batch, static.num_vertices, 3, device=static.device)
     vertices[:, : head.shape[1]] = head
@@ -63,7 +68,9 @@ def dress(
     inputs += [as_warp(vertices, wp.vec3), as_warp(strand, wp.vec4), as_warp(dead)]
     launch(hair_kernel, (batch, chunks(COLUMNS + 1, size)), inputs, static.device)
     grow_beards(static, looks, vertices, strand, dead)
-    paint, sky = _accessories(static, vertices, dead, parameters, cameras, points)
+    wearers = _wearers(static, head, points)
+    fitted = wearers if calm is None else _wearers(static, *calm)
+    paint, sky = _accessories(static, vertices, dead, parameters, cameras, wearers, fitted)
     normals = vertex_normals(vertices, static.incidence.faces, static.incidence)
     return Dressed(vertices, normals, strand, dead, paint, sky)
 
@@ -74,28 +81,32 @@ def _accessories(
     dead: torch.Tensor,
     parameters: Sequence[Mapping[str, Any]],
     cameras: Sequence[Camera],
-    points: np.ndarray,
+    wearers: Sequence[Wearer],
+    fitted: Sequence[Wearer],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Put glasses and all that is worn or held into `vertices`; what is not there collapses to a point inside the
     head. Returns paint and share of the sky, see `Wardrobe.dress`."""
-    head = vertices[:, : static.head.num_vertices]
-    eyes = static.head.eyeballs(head)
-    centre = eyes.centre.double().cpu().numpy()
-    radius = eyes.radius.double().cpu().numpy()
-    frames = [face_frame(points[i], centre[i]) for i in range(len(parameters))]
+    radius = static.head.eyeballs(vertices[:, : static.head.num_vertices]).radius.double().cpu().numpy()
     for i, p in enumerate(parameters):
-        middle = centre[i].mean(0)
+        centre = wearers[i].eyes
+        middle = centre.mean(0)
         frame = np.tile(middle - [0.0, 0.0, 0.07], (static.worn_first - static.glasses_first, 1))
         if p["glasses"]["worn"]:
-            gap = float(np.linalg.norm(centre[i, 0] - centre[i, 1])) * 500.0
+            gap = float(np.linalg.norm(centre[0] - centre[1])) * 500.0
             shape = glasses_shape(p["glasses"], gap)
             shape[:, 2] += EYE_PLANE + radius[i].mean() * 1000.0
-            frame = middle + shape * 0.001 @ frames[i]
+            frame = middle + shape * 0.001 @ wearers[i].frame
         vertices[i, static.glasses_first : static.worn_first] = torch.as_tensor(frame, dtype=torch.float32)
-    worn, paint, absent, sky = static.wardrobe.dress(parameters, head.cpu().numpy(), points, frames, centre, cameras)
+    worn, paint, absent, sky = static.wardrobe.dress(parameters, wearers, fitted, cameras)
     vertices[:, static.worn_first :] = torch.as_tensor(worn)
     dead[:, static.worn_first :] = torch.as_tensor(absent)
     return torch.as_tensor(paint, device=static.device), torch.as_tensor(sky, device=static.device)
+
+
+def _wearers(static: StaticScene, head: torch.Tensor, points: np.ndarray) -> list[Wearer]:
+    eyes = static.head.eyeballs(head).centre.double().cpu().numpy()
+    frames = [face_frame(*each) for each in zip(points, eyes, strict=True)]
+    return [Wearer(*each) for each in zip(head.cpu().numpy(), points, frames, eyes, strict=True)]
 
 
 def face_frame(points: np.ndarray, eyes: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,18 @@ from .skirt import build_skirt
 from .slots import ABSENT, FACES, NUM_VERTICES, SLOTS, WEAVES, Patch
 
 _FACE_WIDTH = 0.135  # m between the jaw's ends of an adult: hands scale with the face, half as much
+
+
+_SOFT = 0.02  # m around it within which the skin carries what was fitted to it
+
+
+class Wearer(NamedTuple):
+    """A posed head: vertices (V,3), landmarks (68,3), rows x, y, z of its face, centres (2,3) of its eyes; metres."""
+
+    head: np.ndarray
+    points: np.ndarray
+    frame: np.ndarray
+    eyes: np.ndarray
 
 
 class Wardrobe:
@@ -45,24 +58,23 @@ class Wardrobe:
     def dress(
         self,
         parameters: Sequence[Mapping[str, Any]],
-        head: np.ndarray,
-        points: np.ndarray,
-        frames: Sequence[np.ndarray],
-        eyes: np.ndarray,
+        wearers: Sequence[Wearer],
+        fitted: Sequence[Wearer],
         cameras: Sequence[Camera],
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Everything worn in a batch.
 
-        head (B,V,3) posed vertices, points (B,68,3) landmarks, frames: rows x, y, z of each face, eyes (B,2,3) centres;
-        metres. Returns vertices (B,N,3), paint (B,N,2,4): colour and gloss, then texture u, v, its strength, and class
-        + WEAVES * weave; dead (B,N) uint8. open (B,V): share of the sky that what is worn leaves to the head.
+        fitted: the heads that cloth and hands were laid on, which then follow the skin: `wearers` themselves, in
+        clips the calm ones. Laid anew on every frame, things would jump. Returns vertices (B,N,3), paint (B,N,2,4):
+        colour and gloss, then texture u, v, its strength, and class + WEAVES * weave; dead (B,N) uint8. open (B,V):
+        share of the sky that what is worn leaves to the head.
         """
         batch = len(parameters)
         vertices = np.zeros((batch, self.num_vertices, 3), np.float32)
         paint = np.zeros((batch, self.num_vertices, 2, 4), np.float32)
         dead = np.full((batch, self.num_vertices), ABSENT, np.uint8)
-        sky = np.ones((batch, head.shape[1]), np.float32)
-        vertices[:, self.first_skirt :] = self.skirt.posed(head)
+        sky = np.ones((batch, len(self.mm)), np.float32)
+        vertices[:, self.first_skirt :] = self.skirt.posed(np.stack([each.head for each in wearers]))
         dead[:, self.first_skirt :] = 0
         cloth = SYNTHFORGE.id("cloth")
         for i, p in enumerate(parameters):
@@ -72,36 +84,38 @@ class Wardrobe:
             paint[i, self.first_skirt :, 1, 2:] = clothes["pattern"], cloth
             if not anything(p):
                 continue
-            patches = self._patches(p, head[i].astype(np.float64), points[i], frames[i], eyes[i], cameras[i])
+            patches = self._patches(p, fitted[i], cameras[i])
+            if fitted[i] is not wearers[i]:
+                patches = {name: self._carried(patch, fitted[i], wearers[i]) for name, patch in patches.items()}
+            patches |= self._bound(p, wearers[i])
             for name, patch in patches.items():
                 slot = SLOTS[name]
                 run = slice(slot.first, slot.first + slot.size)
                 vertices[i, run] = patch.points.reshape(-1, 3)
                 dead[i, run] = 0
                 _paint(paint[i, run], patch, (slot.columns, slot.rows))
-            sky[i] = self._shade(p, patches, head[i], frames[i])
+            sky[i] = self._shade(p, patches, wearers[i].head, wearers[i].frame)
         return vertices, paint, dead, sky
 
-    def _patches(
-        self,
-        p: Mapping[str, Any],
-        head: np.ndarray,
-        points: np.ndarray,
-        frame: np.ndarray,
-        eyes: np.ndarray,
-        camera: Camera,
-    ) -> dict[str, Patch]:
+    def _bound(self, p: Mapping[str, Any], wearer: Wearer) -> dict[str, Patch]:
+        """What is bound to places of the head."""
         patches: dict[str, Patch] = {}
-        scale = 0.5 + 0.5 * float(np.linalg.norm(points[0] - points[16])) / _FACE_WIDTH
-        jewellery = p["jewellery"]
         if p["hat"]["present"]:
-            patches["hat"] = hat_patch(p["hat"], self.shell, head, frame)
+            patches["hat"] = hat_patch(p["hat"], self.shell, wearer.head.astype(np.float64), wearer.frame)
+        if any(p["jewellery"]["worn"]):
+            lobes = wearer.head[self.lobes].astype(np.float64)
+            patches |= earring_patches(p["jewellery"], lobes, wearer.frame, _scale(wearer.points))
+        return patches
+
+    def _patches(self, p: Mapping[str, Any], wearer: Wearer, camera: Camera) -> dict[str, Patch]:
+        """What is laid on the skin."""
+        patches: dict[str, Patch] = {}
+        (head, points, frame, eyes), scale = wearer, _scale(wearer.points)
+        head = head.astype(np.float64)
         if p["scarf"]["present"]:
             patches["neck"] = scarf_patch(p["scarf"], points, head, self.mm)
-        elif jewellery["necklace"]:
-            patches["chain"] = chain_patch(jewellery, points, head, self.mm)
-        if any(jewellery["worn"]):
-            patches |= earring_patches(jewellery, head[self.lobes], frame, scale)
+        elif p["jewellery"]["necklace"]:
+            patches["chain"] = chain_patch(p["jewellery"], points, head, self.mm)
         solid = head[self.front]
         if p["mask"]["present"]:
             patches |= mask_patches(p["mask"], points, solid, frame, eyes.mean(0))
@@ -116,6 +130,16 @@ class Wardrobe:
             view = camera.world_to_camera[:3, :3]
             patches |= thing_patches(p["occluder"], points, frame, view, solid, scale)
         return patches
+
+    def _carried(self, patch: Patch, fitted: Wearer, wearer: Wearer) -> Patch:
+        """A patch moved as the skin near it moved, far from all skin as the nearest."""
+        some = self.front[::7]
+        near, moved = fitted.head[some], wearer.head[some] - fitted.head[some]
+        flat = patch.points.reshape(-1, 3)
+        square = ((flat[:, None] - near[None]) ** 2).sum(-1)
+        weight = np.exp((square.min(1, keepdims=True) - square) / (2 * _SOFT**2))
+        carried = flat + weight @ moved / weight.sum(1, keepdims=True)
+        return replace(patch, points=carried.reshape(patch.points.shape))
 
     def _shade(
         self, p: Mapping[str, Any], patches: Mapping[str, Patch], head: np.ndarray, frame: np.ndarray
@@ -145,6 +169,10 @@ class Wardrobe:
             dark = np.where(np.isfinite(gap) & (gap > -0.01), 0.5 * np.exp(-np.maximum(gap, 0) / 0.03), 0.0)
             sky[self.front] *= 1 - dark
         return sky.astype(np.float32)
+
+
+def _scale(points: np.ndarray) -> float:
+    return 0.5 + 0.5 * float(np.linalg.norm(points[0] - points[16])) / _FACE_WIDTH
 
 
 def anything(p: Mapping[str, Any]) -> bool:
