@@ -24,7 +24,8 @@ from synthforge.core.camera import Camera
 from synthforge.core.errors import AnnotationError
 from synthforge.core.nearby import Origin
 from synthforge.core.plugins import load_plugins
-from synthforge.core.records import Rendering, Surface
+from synthforge.core.records import Field, Rendering, Surface
+from synthforge.datasets.codecs import CODECS, Encoding
 from synthforge.datasets.reader import ShardDataset
 from synthforge.datasets.show import columns_of
 from synthforge.datasets.verify import verify
@@ -206,6 +207,16 @@ def test_flow_carries_the_next_picture_back() -> None:
     warped = np.stack([map_coordinates(channel, goal, order=1, mode="nearest") for channel in channels], -1)
     errors = [np.abs(each - now.image[seen]).mean() for each in (warped, after.image[seen].astype(float))]
     assert errors[0] < 0.6 * errors[1]
+
+
+def test_stored_flow_is_within_half_a_unit() -> None:
+    rng, encoding, item = np.random.default_rng(0), Encoding(), Field("flow", "flow")
+    flow = rng.uniform(-510, 510, (6, 7, 2)).astype(np.float32)
+    flow[2, 3] = np.nan
+    back = CODECS["flow"].decode(CODECS["flow"].encode(flow, item, encoding), item, encoding)
+    np.testing.assert_allclose(back, flow, atol=1 / 128)
+    with pytest.raises(ValueError, match="up to 511"):
+        CODECS["flow"].encode(flow * 2, item, encoding)
 
 
 def test_flow_needs_a_clip() -> None:
