@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
-from synthforge_plugins.generators.anny.together.config import MotionConfig
+from synthforge_plugins.generators.anny.factors.motion import MotionConfig
 from synthforge_plugins.generators.anny.together.curves import Keys, Noise, eased
 from synthforge_plugins.generators.anny.together.motion import Motion
 from synthforge_plugins.heads.anny.distribution import AnnyDistribution

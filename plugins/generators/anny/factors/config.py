@@ -13,7 +13,7 @@ from synthforge.core.records import Members
 from synthforge.geometry.rigs import RigConfig
 
 from ....heads.anny.distribution import AnnyDistribution
-from ..together.config import MotionConfig
+from .motion import MotionConfig
 from .person import (
     BeardConfig,
     BrowsConfig,

@@ -19,10 +19,10 @@ from synthforge.geometry.rigs import Placement
 from ....heads.anny.expressions import name_of
 from ..backdrops.shapes import draw_background
 from ..factors.config import AnnyConfig
+from ..factors.motion import MotionConfig
 from ..factors.person import EXPRESSIONS
 from ..people.person import seen_angles
 from ..people.sampling import Drawn
-from .config import MotionConfig
 from .motion import Motion
 
 Parameters = dict[str, Any]

@@ -16,7 +16,7 @@ from synthforge.core.nearby import Origin
 from ....heads.anny.distribution import AnnyDistribution
 from ....heads.anny.expressions import ACTIONS
 from ....heads.anny.sampling import MEETS, follow_gaze, sample_expression
-from .config import MotionConfig
+from ..factors.motion import MotionConfig
 from .curves import Keys, Noise, eased
 
 Head = dict[str, np.ndarray]

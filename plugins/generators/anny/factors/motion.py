@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from synthforge.core.keys import key
 
-from ..factors.table import OURS
+from .table import OURS
 
 
 @dataclass
