@@ -266,6 +266,17 @@ def _paper(data: bytes, folder: Path) -> Any:
     return LAYOUTS["paper"].read(folder, "0", ReadOptions(metric_depth=True))
 
 
+@reader("YOLO pose", b"0 .5 .5 .2 .3" + b" .5 .25 2" * 68)
+def _yolo(data: bytes, folder: Path) -> Any:
+    from synthforge_plugins.generators.recorded.layouts import LAYOUTS, ReadOptions
+
+    for name in ("images", "labels"):
+        (folder / name).mkdir(exist_ok=True)
+    (folder / "images" / "0.png").write_bytes(_png())
+    (folder / "labels" / "0.txt").write_bytes(data)
+    return LAYOUTS["yolo-pose"].read(folder, "0", ReadOptions())
+
+
 @reader("boxes file", b"file,x0,y0,x1,y1\na.png,1,2,3,4\n", b'{"a.png": [[1, 2, 3, 4]]}', b'[{"file": "a", "box": []}]')
 def _boxes(data: bytes, folder: Path) -> Any:
     from synthforge.prediction.boxes import read_boxes

@@ -120,6 +120,42 @@ def test_points_in_minus_one_to_one(paper: Path) -> None:
     assert np.allclose(LAYOUTS["paper"].read(paper, "00000", options)["landmarks2d"], pixels, atol=1e-4)
 
 
+def test_yolo_pose_comes_back_within_its_digits(tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+    root, layout = export(make_dataset(), "yolo-pose", tmp_path / "yolo", val=0.5), LAYOUTS["yolo-pose"]
+    keys = layout.keys(root)
+    assert keys == [f"{'train' if index < 3 else 'val'}/{index:09d}" for index in range(6)]
+    for index, key in enumerate(keys):
+        want, got = make_sample(index), layout.read(root, key, ReadOptions())
+        inside = ((want["landmarks2d"] >= 0) & (want["landmarks2d"] <= 24)).all(-1)
+        assert np.array_equal(got["image"], want["image"])
+        assert np.allclose(got["landmarks2d"][inside], want["landmarks2d"][inside], atol=1e-4)
+        assert np.isnan(got["landmarks2d"][~inside]).all()
+        assert np.array_equal(got["landmark_visibility"], want["landmark_visibility"] & inside)
+    assert [item.schema for item in layout.fields(ReadOptions(point_schema="wflw98"))] == ["wflw98"] * 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it has 0 rows"),
+        (b"0 1 2\n0 1 2\n", "it has 2 rows"),
+        (b"0 .5 .5 .1 .1 .5 .5 2", r"kpt_shape \[68, 3\]; it has 8 numbers"),
+        (b"0" + b" nan" * 208, "is not a face with its points"),
+        (None, "cannot read|no file"),
+    ],
+)
+def test_broken_labels_of_yolo_pose_are_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images/a.png")
+    path = tmp_path / "labels/a.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        LAYOUTS["yolo-pose"].read(tmp_path, "a", ReadOptions())
+    assert str(path) in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [

@@ -36,7 +36,7 @@ def register_generators(register: Register) -> None:
         "recorded",
         build_generator,
         config=RecordedConfig,
-        summary="Replays an existing dataset: our own shards, the paper's layout, FaceSynthetics",
+        summary="Replays an existing dataset: our own shards, the paper's layout, FaceSynthetics, YOLO pose",
         licence="that of the dataset",
     )
 

@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from synthforge.core.config import key
 from synthforge.core.machine import need_folder
 
-LAYOUT_NAMES = ("shards", "paper", "face-synthetics")
+LAYOUT_NAMES = ("shards", "paper", "face-synthetics", "yolo-pose")
 
 
 @dataclass
@@ -17,8 +17,9 @@ class RecordedConfig:
     """An existing dataset, replayed."""
 
     root: str = key(MISSING, "Folder of the dataset.")
-    layout: str = key("shards", "How its files lie: our shards, the paper's or FaceSynthetics'.", choices=LAYOUT_NAMES)
+    layout: str = key("shards", "How its files lie: our shards, or as others have them.", choices=LAYOUT_NAMES)
     schema: str = key("flame20", "Class schema of its labels, for the paper's layout.")
+    point_schema: str = key("ibug68", "Schema of its points, for YOLO pose.")
     colours: dict[str, list[int]] = key(
         {}, "By class: its colour [r, g, b], for labels that are pictures.", low=0, high=255
     )
@@ -47,6 +48,7 @@ class StoredConfig:
     layout: str = key("shards", "As the generator's.", choices=LAYOUT_NAMES)
     root: str = key("", "Folder of the dataset, for the layout `shards`, whose manifest says what it holds.")
     schema: str = key("flame20", "As the generator's.")
+    point_schema: str = key("ibug68", "As the generator's.")
     metric_depth: bool = key(False, "As the generator's.")
     fields: list[str] = key([], "Names of the annotations to pass on, empty for all.")
 

@@ -32,6 +32,7 @@ class RecordedGenerator(Generator):
         self.root = Path(config.root)
         self.options = ReadOptions(
             schema=config.schema,
+            point_schema=config.point_schema,
             colours=config.colours,
             points=config.points,
             metric_depth=config.metric_depth,

@@ -1,4 +1,4 @@
-"""Other people's dataset layouts: the paper's released one and FaceSynthetics, both read only.
+"""Other people's dataset layouts: the paper's released one, FaceSynthetics and YOLO pose, all read only.
 
 Foreign samples come back in the form `writer.write_shard` takes, so that they can be stored, shown and trained on like
 our own. What a layout does not hold is absent, never made up.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from synthforge.core.errors import DataError, UserError
 from synthforge.core.foreign import boundary, decimal, read_json, read_text
 from synthforge.core.images import read_map, read_photograph
 from synthforge.core.records import Field
-from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE
+from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 from synthforge.datasets.codecs import check_label
 
 from ...schemas import FACESYNTHETICS19, FLAME20, IBUG68
@@ -29,11 +30,13 @@ class ReadOptions:
     """What a foreign folder does not say of itself.
 
     schema: class schema of the label maps of the paper's layout; colours: RGB by class name, where they are not the
-    schema's own. points: `px`, or `ndc` for coordinates in -1..1 over the image. metric_depth: turn 8-bit depth into
-    metres by the `depth_range` in its annotation, or by this one: (nearest, furthest) in metres.
+    schema's own. point_schema: of YOLO pose's points. points: `px`, or `ndc` for coordinates in -1..1 over the image.
+    metric_depth: turn 8-bit depth into metres by the `depth_range` in its annotation, or by this one: (nearest,
+    furthest) in metres.
     """
 
     schema: str = FLAME20.name
+    point_schema: str = IBUG68.name
     colours: Mapping[str, Sequence[int]] = field(default_factory=dict)
     points: str = "px"
     metric_depth: bool = False
@@ -203,6 +206,49 @@ def _read_face_synthetics(root: Path, key: str, options: ReadOptions) -> dict[st
     }
 
 
+# --- YOLO pose: https://docs.ultralytics.com/datasets/pose/ -----------------------------------------------------------
+
+_PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def _yolo_keys(root: Path) -> list[str]:
+    folder = root / "images"
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in _PICTURES)
+    keys = sorted(path.relative_to(folder).with_suffix("").as_posix() for path in found)
+    if not keys:
+        raise DataError(f"{folder} holds no PNG or JPEG pictures", hint="YOLO pose: images/ and labels/ side by side.")
+    return keys
+
+
+def _yolo_fields(options: ReadOptions) -> tuple[Field, ...]:
+    schema = POINT_SCHEMAS[options.point_schema].name
+    return (
+        Field("landmarks2d", "points2d", "px", "image", schema, "NaN where none is marked"),
+        Field("landmark_visibility", "flags", schema=schema, description="marked as seen"),
+    )
+
+
+def _read_yolo(root: Path, key: str, options: ReadOptions) -> dict[str, Any]:
+    path, count = root / "labels" / f"{key}.txt", len(POINT_SCHEMAS[options.point_schema])
+    rows = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    if len(rows) != 1 or len(rows[0]) != 5 + 3 * count:
+        found = f"{len(rows)} rows" if len(rows) != 1 else f"{len(rows[0])} numbers"
+        raise DataError(f"{path} must have one face: {5 + 3 * count} numbers, kpt_shape [{count}, 3]; it has {found}")
+    with boundary(path, "a face with its points"):
+        values = np.array([decimal(number) for number in rows[0][5:]], np.float32).reshape(count, 3)
+    image = read_photograph(next((root / "images").glob(f"{escape(key)}.*")))
+    height, width = image.shape[:2]
+    state = values[:, 2:]
+    return {
+        "__key__": key,
+        "image": image,
+        "landmarks2d": np.where(state > 0, values[:, :2] * np.array([width, height], np.float32), np.float32(np.nan)),
+        "landmark_visibility": state[:, 0] > 1,
+        "scene": {"parameters": {}},
+        "camera": None,
+    }
+
+
 LAYOUTS: dict[str, Layout] = {
     "paper": Layout("the paper's released layout", "that of the dataset", _paper_keys, _paper_fields, _read_paper),
     "face-synthetics": Layout(
@@ -212,6 +258,7 @@ LAYOUTS: dict[str, Layout] = {
         _face_synthetics_fields,
         _read_face_synthetics,
     ),
+    "yolo-pose": Layout("YOLO pose, one face a picture", "that of the dataset", _yolo_keys, _yolo_fields, _read_yolo),
 }
 
 

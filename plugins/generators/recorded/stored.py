@@ -40,7 +40,7 @@ class StoredAnnotator(Annotator):
 
 def _known_fields(config: StoredConfig) -> tuple[Field, ...]:
     if config.layout != "shards":
-        options = ReadOptions(schema=config.schema, metric_depth=config.metric_depth)
+        options = ReadOptions(config.schema, config.point_schema, metric_depth=config.metric_depth)
         return layout_named(config.layout).fields(options)
     if not config.root:
         raise UserError("stored: the layout 'shards' needs the root of the dataset, to know what it holds")
