@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from synthforge_plugins.generators.next3d.config import NetworkConfig
+from synthforge_plugins.generators.next3d.config import TriplaneConfig
 from synthforge_plugins.generators.next3d.dynamic import MeshTexture, covered_box, crop_mouth, mouth_box, paste_mouth
 from synthforge_plugins.generators.next3d.fake import random_network
 from synthforge_plugins.generators.next3d.network import LAYERS, Next3DNetwork
@@ -138,7 +138,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     clock = time.process_time if given.threads == 1 else time.perf_counter
-    network = random_network(NetworkConfig())
+    network = random_network(TriplaneConfig())
     network._mask = torch.from_numpy(uv_mask() / np.float32(255))
     with torch.inference_mode():
         first = stages(network, clock)

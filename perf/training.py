@@ -253,7 +253,7 @@ def compare(options: argparse.Namespace, root: Path, scratch: Path) -> None:
         batches=lambda epoch, position: iter([]),
         per_epoch=lambda epoch: 1_000_000,
         batch_size=options.batch,
-        limits=loop.Limits(max_steps=10**9),
+        limits=loop.StoppingCriteria(max_steps=10**9),
         final=0.1,
         seed=0,
         fingerprint="perf",

@@ -42,7 +42,7 @@ from synthforge.datasets.crops import tight_box
 from synthforge.learning.augment import degrade, draw, photometric, sampling_grid, warp, warp_points
 from synthforge.learning.export import export_model
 from synthforge.learning.hardware import native_bf16
-from synthforge.learning.looks import Look, LookInfo, build_looks, looks_of
+from synthforge.learning.looks import SecondLook, SecondLookInfo, build_looks, looks_of
 from synthforge.learning.model import FaceModel, load_model
 from synthforge.prediction.predictor import Predictor
 from synthforge.prediction.second_look import cut
@@ -52,8 +52,8 @@ RIGHT, MOUTH = tuple(range(36, 42)), tuple(range(48, 68))
 LEFT, TURNED = (tuple(MIRROR[point] for point in part) for part in (RIGHT, MOUTH))
 #: The mouth is looked at twice, as it is and mirrored, and each eye at two sizes; a share counts for each of these.
 LOOKS = {
-    "eyes": LookInfo("keypoints", (RIGHT, LEFT) * 2, (False, True) * 2, (0.36, 0.36, 0.29, 0.29), size=64, share=0.4),
-    "mouth": LookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.56, size=80, share=0.4),
+    "eyes": SecondLookInfo("keypoints", (RIGHT, LEFT) * 2, (False, True) * 2, (0.36, 0.36, 0.29, 0.29), size=64, share=0.4),
+    "mouth": SecondLookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.56, size=80, share=0.4),
 }
 #: points that face each other, by place in a network's order: lids; borders of lips and the opening, widths
 FACING = {
@@ -124,7 +124,7 @@ def faces_of(folder: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]
             yield np.array(Image.open(io.BytesIO(jpeg.tobytes()))), *labels
 
 
-def patches(folder: Path, info: LookInfo) -> tuple[np.ndarray, np.ndarray]:
+def patches(folder: Path, info: SecondLookInfo) -> tuple[np.ndarray, np.ndarray]:
     """What lies around every part: (M,S,S,3) uint8, `ROOM` times the patch, and its points (M,N,2) in [0,1] of that."""
     size = round(info.size * ROOM * 1.2)
     images, targets = [], []
@@ -157,10 +157,10 @@ def batch(
     return pixels, warp_points(torch.from_numpy(targets[chosen]), numbers["matrix"])
 
 
-def start_from(model: FaceModel, info: LookInfo) -> Look:
+def start_from(model: FaceModel, info: SecondLookInfo) -> SecondLook:
     """A network that starts as the model's own second look at these points. Where it has none, every part starts as the
     model's first look; the output head as the rows of the points it answers."""
-    look = Look(info, model.network.mean, model.network.std)
+    look = SecondLook(info, model.network.mean, model.network.std)
     for known in looks_of(model):
         if list(known.info.parts[0]) == list(info.parts[0]):
             look.load_state_dict(known.state_dict())
@@ -174,7 +174,7 @@ def start_from(model: FaceModel, info: LookInfo) -> Look:
     return look
 
 
-def train(model: FaceModel, info: LookInfo, folder: Path, minutes: float, checkpoint: Path) -> Look:
+def train(model: FaceModel, info: SecondLookInfo, folder: Path, minutes: float, checkpoint: Path) -> SecondLook:
     """A network trained for as many CPU minutes, averaged over its last steps (EMA)."""
     info = dataclasses.replace(info, width=model.network.width, channels=model.network.channels)
     images, targets = patches(folder, info)
@@ -251,13 +251,13 @@ def save(path: Path, **parts: Any) -> None:
     os.replace(path.with_suffix(".part"), path)
 
 
-def held_out(look: Look, pixels: torch.Tensor, points: torch.Tensor) -> float:
+def held_out(look: SecondLook, pixels: torch.Tensor, points: torch.Tensor) -> float:
     """Mean error on rendered patches that were not learned from, % of their side."""
     with torch.no_grad():
         return 100 * float((look(pixels) - points).norm(dim=-1).mean())
 
 
-def attach(source: Path, out: Path, looks: dict[str, Look]) -> None:
+def attach(source: Path, out: Path, looks: dict[str, SecondLook]) -> None:
     """The model with its second look, as a folder in 16 bit."""
     model = load_model(source)
     told = [dataclasses.asdict(look.info) for look in looks.values()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator, HeadModel
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import Field, Rendering
 from synthforge.core.schemas import CLASS_SCHEMAS
 
@@ -27,15 +27,10 @@ FACE = EYE | {
 }
 
 
-@dataclass
-class FaceBoxConfig:
-    """It has no keys."""
-
-
 class FaceBoxAnnotator(Annotator):
     """[x0, y0, x1, y1] around the face's skin, brows, eyes, nose and mouth; ears, scalp and neck are left out."""
 
-    def __init__(self, config: FaceBoxConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         frame = "image, pixel centres at i + 0.5"
         seen = "[x0, y0, x1, y1] tight around the pixels whose nearest solid surface is the face; null where none is"
         whole = "[x0, y0, x1, y1] tight around the whole face, hidden parts too; may leave the image"
@@ -84,4 +79,4 @@ def are_named(regions: np.ndarray, schema: str, names: Collection[str]) -> np.nd
 def register_annotators(register: Register) -> None:
     """Offer the annotator `face-box`."""
     summary = "boxes in pixels tight around what is seen of the face, and around all of it"
-    register("face-box", FaceBoxAnnotator, config=FaceBoxConfig, summary=summary)
+    register("face-box", FaceBoxAnnotator, config=NoKeys, summary=summary)

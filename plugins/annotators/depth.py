@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class DepthConfig:
+class DepthAnnotatorConfig:
     """Depth maps."""
 
     source: str = key(
@@ -33,7 +33,7 @@ class DepthConfig:
 class DepthAnnotator(Annotator):
     """Camera z in metres; 0 where there is nothing."""
 
-    def __init__(self, config: DepthConfig) -> None:
+    def __init__(self, config: DepthAnnotatorConfig) -> None:
         self.source = config.source
         self.ray_distance = config.ray_distance
         self.fields = (Field("depth", "depth", "m", "camera", description="camera z (not ray distance)"),)
@@ -66,7 +66,7 @@ def register_annotators(register: Register) -> None:
     register(
         "depth",
         DepthAnnotator,
-        config=DepthConfig,
+        config=DepthAnnotatorConfig,
         summary="camera z in metres from the mesh or the volume, optionally the ray distance",
         default=3,
     )

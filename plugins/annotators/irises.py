@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from synthforge.core.camera import Camera
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import Field, Rendering
 
 from .box import EYE, are_named
@@ -22,15 +22,10 @@ if TYPE_CHECKING:
 _RINGS, _SPOKES = 6, 24
 
 
-@dataclass
-class IrisesConfig:
-    """It has no keys."""
-
-
 class IrisesAnnotator(Annotator):
     """Outlines of iris and pupil of each eye, whether lids hide them or not, and the share of the iris that is seen."""
 
-    def __init__(self, config: IrisesConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         frame = "image, pixel centres at i + 0.5"
         about = "by eye (left, right), iris and pupil: centre [x, y], semi-axes [major, minor]; null behind the camera"
         seen = "by eye: part of the iris's disc that is in the image, with no lid, hat, hand or hair mesh before it"
@@ -107,4 +102,4 @@ def _seen(rendering: Rendering, disc: tuple[np.ndarray, np.ndarray]) -> float:
 def register_annotators(register: Register) -> None:
     """Offer the annotator `irises`."""
     summary = "iris and pupil of each eye as ellipses in pixels, and the share of the iris that is seen"
-    register("irises", IrisesAnnotator, config=IrisesConfig, summary=summary)
+    register("irises", IrisesAnnotator, config=NoKeys, summary=summary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,21 +9,17 @@ import numpy as np
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import Field, Rendering, Surface
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
 
-@dataclass
-class NormalsConfig:
-    """It has no keys."""
-
-
 class NormalsAnnotator(Annotator):
     """Unit vectors, x right, y down, z forward: a surface facing the camera has z = -1. 0 where there is none."""
 
-    def __init__(self, config: NormalsConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         self.fields = (
             Field("normals", "normals", frame="camera (x right, y down, z forward)", description="unit, smooth-shaded"),
         )
@@ -65,7 +60,7 @@ def register_annotators(register: Register) -> None:
     register(
         "normals",
         NormalsAnnotator,
-        config=NormalsConfig,
+        config=NoKeys,
         summary="unit surface normals in the camera frame, interpolated over the mesh",
         default=4,
     )

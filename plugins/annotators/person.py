@@ -10,6 +10,7 @@ import numpy as np
 from synthforge.core.config import key
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import Field, Rendering
 
 from .landmarks import points_of
@@ -19,15 +20,10 @@ if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
 
-@dataclass
-class PersonConfig:
-    """It has no keys."""
-
-
 class PersonAnnotator(Annotator):
     """Age in years, gender and ancestry as shares, and the melanin of the skin."""
 
-    def __init__(self, config: PersonConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         shares = "gender, 0 male to 1 female, and ancestry, shares by name that sum to 1"
         pigment = "how strongly it absorbs red light, as the generator's model of skin has it"
         self.fields = (
@@ -44,15 +40,10 @@ class PersonAnnotator(Annotator):
         return {"age": person["age_years"], "person": shares, "melanin": person["melanin"]}
 
 
-@dataclass
-class ArkitConfig:
-    """It has no keys."""
-
-
 class ArkitAnnotator(Annotator):
     """The coefficients of ARKit's 52 facial actions."""
 
-    def __init__(self, config: ArkitConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         about = "coefficients by ARKit's 52 names (`jawOpen`, `eyeBlinkLeft` ...), 0 at rest; left is the subject's"
         self.fields = (Field("arkit", "json", "share", description=about),)
 
@@ -100,7 +91,7 @@ def _ratio(points: np.ndarray, corners: tuple[int, ...], upper: tuple[int, ...],
 @hookimpl
 def register_annotators(register: Register) -> None:
     """Offer the annotators `person`, `arkit` and `openness`."""
-    register("person", PersonAnnotator, config=PersonConfig, summary="age in years; gender, ancestry and melanin")
-    register("arkit", ArkitAnnotator, config=ArkitConfig, summary="coefficients of ARKit's 52 facial actions")
+    register("person", PersonAnnotator, config=NoKeys, summary="age in years; gender, ancestry and melanin")
+    register("arkit", ArkitAnnotator, config=NoKeys, summary="coefficients of ARKit's 52 facial actions")
     summary = "height over width of the openings of eyes and mouth, in space"
     register("openness", OpennessAnnotator, config=OpennessConfig, summary=summary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import Eyes, Field, Rendering
 
 if TYPE_CHECKING:
@@ -19,16 +19,11 @@ CAMERA = "camera (x right, y down, z forward)"
 SIDES = ("left", "right")
 
 
-@dataclass
-class HeadPoseConfig:
-    """It has no keys."""
-
-
 class HeadPoseAnnotator(Annotator):
     """The head's rotation, of neck and head together, in the camera frame. A head that faces the camera upright has
     rows (1, 0, 0), (0, -1, 0), (0, 0, -1) and angles of 0."""
 
-    def __init__(self, config: HeadPoseConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         about = "rows of the rotation from the head's axes (x to its left, y up, z out of the face) to the camera's"
         angles = "yaw to image right, pitch up, roll clockwise in the image; 0 facing along the camera's axis"
         self.fields = (
@@ -46,15 +41,10 @@ class HeadPoseAnnotator(Annotator):
         return {"head_pose": rotation.astype(np.float32), "head_angles": angles(rotation[:, 0], rotation[:, 2])}
 
 
-@dataclass
-class GazeConfig:
-    """It has no keys."""
-
-
 class GazeAnnotator(Annotator):
     """Where each eye looks, along its optical axis, in the camera frame, and where its centre is."""
 
-    def __init__(self, config: GazeConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         about = "unit vectors of the subject's left and right eye"
         angles = "yaw to image right and pitch up by eye (left, right); 0 looking back along the camera's axis"
         self.fields = (
@@ -92,6 +82,6 @@ def unknown(name: str, what: str) -> AnnotationError:
 def register_annotators(register: Register) -> None:
     """Offer the annotators `head-pose` and `gaze`."""
     summary = "rotation of the head in the camera frame, with yaw, pitch and roll in degrees"
-    register("head-pose", HeadPoseAnnotator, config=HeadPoseConfig, summary=summary)
+    register("head-pose", HeadPoseAnnotator, config=NoKeys, summary=summary)
     summary = "unit gaze vector of each eye in the camera frame, with its angles and the eye's centre"
-    register("gaze", GazeAnnotator, config=GazeConfig, summary=summary)
+    register("gaze", GazeAnnotator, config=NoKeys, summary=summary)

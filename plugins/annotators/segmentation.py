@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class SegmentationConfig:
+class SegmentationAnnotatorConfig:
     """Class of every pixel."""
 
     schema: str = key("synthforge", "Class schema to write: `synthforge`, `lapa11`, `celebamask19`, `flame20` ...")
@@ -33,7 +33,7 @@ class SegmentationConfig:
 class SegmentationAnnotator(Annotator):
     """Label maps in one schema, whatever schema the rendering speaks."""
 
-    def __init__(self, config: SegmentationConfig) -> None:
+    def __init__(self, config: SegmentationAnnotatorConfig) -> None:
         self.schema = config.schema
         self.fields = (
             Field(
@@ -95,7 +95,7 @@ def register_annotators(register: Register) -> None:
     register(
         "segmentation",
         SegmentationAnnotator,
-        config=SegmentationConfig,
+        config=SegmentationAnnotatorConfig,
         summary="class of each pixel from the generator's labels or the head's regions, in a schema of choice",
         default=2,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,21 +9,17 @@ import numpy as np
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import Field, Rendering
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
 
-@dataclass
-class UvConfig:
-    """It has no keys."""
-
-
 class UvAnnotator(Annotator):
     """Where in the head's own texture map each pixel of the head lies; what it wears and grows has no place there."""
 
-    def __init__(self, config: UvConfig) -> None:
+    def __init__(self, config: NoKeys) -> None:
         about = "u and v (upwards) in [0,1] in the head's texture map; (0, 0) where another thing or nothing is seen"
         self.fields = (Field("uv", "uv", frame="texture", description=about),)
 
@@ -46,4 +41,4 @@ class UvAnnotator(Annotator):
 @hookimpl
 def register_annotators(register: Register) -> None:
     """Offer the annotator `uv`."""
-    register("uv", UvAnnotator, config=UvConfig, summary="texture coordinates of the head at each pixel")
+    register("uv", UvAnnotator, config=NoKeys, summary="texture coordinates of the head at each pixel")

@@ -109,7 +109,7 @@ class _Actor:
 
 
 @dataclass
-class _Task:
+class _Assignment:
     """What an actor does since a time: a unit, or None while it opens the work."""
 
     actor: _Actor
@@ -135,7 +135,7 @@ class _Run:
         self.parcel = ray.put(pickle.dumps(work))
         self.workers = max(1, min(workers or self._room(), len(units)))
         self.actors: list[_Actor] = []
-        self.running: dict[Any, _Task] = {}
+        self.running: dict[Any, _Assignment] = {}
         self.failed: dict[int, list[str]] = defaultdict(list)  # by unit, the nodes it failed on
         self.seconds: list[float] = []
         self.told: set[int] = set()
@@ -174,9 +174,9 @@ class _Run:
         self._start(actor, None, actor.handle.open.remote(self.parcel, first))
 
     def _start(self, actor: _Actor, unit: int | None, reference: Any) -> None:
-        self.running[reference] = _Task(actor, unit, time.monotonic())
+        self.running[reference] = _Assignment(actor, unit, time.monotonic())
 
-    def _settle(self, task: _Task, reference: Any) -> None:
+    def _settle(self, task: _Assignment, reference: Any) -> None:
         """Take in what an actor answered, or that it is gone."""
         try:
             what, value = self.ray.get(reference)
@@ -196,7 +196,7 @@ class _Run:
             self.seconds.append(time.monotonic() - task.since)
             self.advance(self.work.size(task.unit))
 
-    def _lost(self, task: _Task, reason: str) -> None:
+    def _lost(self, task: _Assignment, reason: str) -> None:
         """An actor is gone: another takes its place, and the unit is tried again."""
         self.actors.remove(task.actor)
         self.ray.kill(task.actor.handle)
@@ -210,7 +210,7 @@ class _Run:
             )
         self._hire()
 
-    def _failure(self, task: _Task, error: Exception) -> None:
+    def _failure(self, task: _Assignment, error: Exception) -> None:
         """What a unit or an opening raised. What would be the same everywhere ends the run."""
         same = isinstance(error, (UserError, PluginFault)) and not isinstance(error, (DataError, AssetError))
         if task.unit is not None:
@@ -227,7 +227,7 @@ class _Run:
         if task.actor.first:  # its duty is another's now
             self._hire()
 
-    def _again(self, task: _Task, error: Exception) -> None:
+    def _again(self, task: _Assignment, error: Exception) -> None:
         """Put a unit back, or give up when it has failed too often."""
         assert task.unit is not None
         if task.unit not in self.left or any(other.unit == task.unit for other in self.running.values()):
@@ -263,10 +263,10 @@ class _Run:
                 self._start(actor, unit, actor.handle.run.remote(unit))
         events.figure("queue", len(self.waiting))
 
-    def _alone(self, task: _Task) -> bool:
+    def _alone(self, task: _Assignment) -> bool:
         return sum(other.unit == task.unit for other in self.running.values()) == 1
 
-    def _stragglers(self) -> list[_Task]:
+    def _stragglers(self) -> list[_Assignment]:
         usual = statistics.median(self.seconds) if self.seconds else float("inf")
         limit, now = max(SLOW, self.config.patience * usual), time.monotonic()
         return [task for task in self.running.values() if task.unit in self.left and now - task.since > limit]

@@ -9,7 +9,7 @@ _FLAME_SKIN = dict.fromkeys(
 )
 
 # LaPa's "left" lies at image left, so it is the subject's right; its classes are mapped crosswise.
-# CelebAMask-HQ's "l_lip" is the lower lip: it must not be flipped with the sides (see `flip` tests).
+# CelebAMask-HQ's "l_lip" is the lower lip: it must not be flipped with the sides (see the tests of `mirror`).
 MAPPINGS: tuple[ClassMapping, ...] = (
     ClassMapping(
         "synthforge",

@@ -129,7 +129,7 @@ class Segmentation(Task):
     def flip(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
         """The map is turned back, and left and right classes change places."""
         known = CLASS_SCHEMAS[schema]
-        return {"logits": prediction["logits"].flip(-1)[:, known.flip[: len(known)].astype(int).tolist()]}
+        return {"logits": prediction["logits"].flip(-1)[:, known.mirror[: len(known)].astype(int).tolist()]}
 
     def moving(self, prediction: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The classes' probabilities."""

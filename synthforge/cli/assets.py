@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from .common import HERE, PLACE, say, write_json_to
+from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 
 
 @click.group(
     invoke_without_command=True, epilog="Example: synthforge assets add flame2023-open Downloads/flame2023_Open.pkl"
 )
-@click.option("--json", "json_file", type=PLACE, help="Write the list as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write the list as JSON; - is stdout.")
 @click.pass_context
 def command(context: click.Context, json_file: Path | None) -> None:
     """List licensed files: what for, where to get them, under which licence, and whether they are there."""
@@ -46,7 +46,7 @@ def command(context: click.Context, json_file: Path | None) -> None:
 
 @command.command(epilog="Example: synthforge assets add deca Downloads/deca_model.tar")
 @click.argument("name")
-@click.argument("path", type=HERE)
+@click.argument("path", type=LOCAL_PATH)
 def add(name: str, path: Path) -> None:
     """Check the file at PATH by reading it, never running it, and keep it as the asset NAME."""
     from ..assets.registry import add_asset
@@ -64,8 +64,8 @@ def verify(name: str) -> None:
 
 
 @command.command(epilog="Example: synthforge assets convert ffhq512-128.pkl eg3d.safetensors")
-@click.argument("source", type=HERE)
-@click.argument("target", type=HERE)
+@click.argument("source", type=LOCAL_PATH)
+@click.argument("target", type=LOCAL_PATH)
 def convert(source: Path, target: Path) -> None:
     """Turn an official Next3D or EG3D pickle SOURCE into safetensors; nothing in it is run."""
     from ..assets.stylegan_pickle import read_checkpoint, write_safetensors
@@ -79,7 +79,7 @@ def convert(source: Path, target: Path) -> None:
 @command.command(epilog="Example: synthforge assets fake generator next3d --out fake; export SYNTHFORGE_ASSETS=fake")
 @click.argument("kind")
 @click.argument("plugin")
-@click.option("--out", type=HERE, required=True, help="Folder to use as SYNTHFORGE_ASSETS.")
+@click.option("--out", type=LOCAL_PATH, required=True, help="Folder to use as SYNTHFORGE_ASSETS.")
 def fake(kind: str, plugin: str, out: Path) -> None:
     """Write made-up files in the official formats for a plugin, e.g. `generator next3d`, to try a pipeline without the
     licensed ones. Their pictures are noise; everything else is as with real ones."""

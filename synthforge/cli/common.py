@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Place(click.Path):
+class PathOrUrl(click.Path):
     """A folder or file by path or by URL (`core.storage`)."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         return place(value)
 
 
-class Here(click.Path):
+class LocalPath(click.Path):
     """A folder or file on this machine; a URL of a store is refused by name."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         return here(value)
 
 
-PLACE = Place()
-HERE = Here()
+PATH_OR_URL = PathOrUrl()
+LOCAL_PATH = LocalPath()
 
 
 def _configs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
@@ -49,8 +49,8 @@ def _configs(context: click.Context, parameter: click.Parameter, incomplete: str
 def pipeline_options(function: F) -> F:
     """CONFIG, --set, --out and --json, for commands that run a pipeline or a part of one."""
     for option in (
-        click.option("--json", "json_file", type=PLACE, help="Write what was done here as JSON."),
-        click.option("--out", type=PLACE, help="Folder or URL of the run [default: runs/CONFIG]."),
+        click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done here as JSON."),
+        click.option("--out", type=PATH_OR_URL, help="Folder or URL of the run [default: runs/CONFIG]."),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, e.g. seed=3; repeatable."
         ),

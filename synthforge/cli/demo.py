@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from .common import PLACE, find_config, say, write_results
+from .common import PATH_OR_URL, find_config, say, write_results
 
 
 @click.command(epilog="Example: synthforge demo --out demo")
-@click.option("--out", type=PLACE, default="demo", show_default=True, help="Folder or URL of the results.")
-@click.option("--json", "json_file", type=PLACE, help="Write what was done here as JSON.")
+@click.option("--out", type=PATH_OR_URL, default="demo", show_default=True, help="Folder or URL of the results.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done here as JSON.")
 def command(out: Path, json_file: Path | None) -> None:
     """Make six faces with all their labels, show the shipped model on a photograph, and write a page about both.
 

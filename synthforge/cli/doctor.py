@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..core.boundary import call
-from .common import PLACE, write_json_to
+from .common import PATH_OR_URL, write_json_to
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def examine() -> list[Finding]:
 
 
 @click.command(epilog="Example: synthforge doctor --json -")
-@click.option("--json", "json_file", type=PLACE, help="Write the findings as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write the findings as JSON; - is stdout.")
 def command(json_file: Path | None) -> None:
     """Say what this machine can run and what keeps it from more. Exit code 1 when there is a problem."""
     findings = examine()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import HERE, PLACE, say, write_json_to
+from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 
 #: faces on a contact sheet
 SHEET_FACES = 24
@@ -16,12 +16,12 @@ SHEET_FACES = 24
 @click.command(
     epilog="Example: synthforge evaluate runs/quickstart/adapted --benchmark 300w --root DIR --split val --json -"
 )
-@click.argument("model", required=False, type=PLACE)
+@click.argument("model", required=False, type=PATH_OR_URL)
 @click.option("--benchmark", required=True, help="Registered name, e.g. 300w.")
 @click.option("--root", required=True, help="Folder of the benchmark's official tree.")
 @click.option("--split", "splits", multiple=True, required=True, help="Which split to score; repeatable.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of the benchmark; repeatable.")
-@click.option("--predictions", type=HERE, help="Score files any tool wrote, instead of a model.")
+@click.option("--predictions", type=LOCAL_PATH, help="Score files any tool wrote, instead of a model.")
 @click.option(
     "--pixel-centre",
     type=float,
@@ -71,10 +71,10 @@ SHEET_FACES = 24
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Score the first N faces only.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--report", type=PLACE, help="Write report.html and report.json here as well.")
-@click.option("--sheet", type=PLACE, help="Draw the worst faces into this JPEG, one a split.")
-@click.option("--markdown", type=PLACE, help="Write the figures as Markdown.")
-@click.option("--json", "json_file", type=PLACE, help="Write the figures as JSON; - is stdout.")
+@click.option("--report", type=PATH_OR_URL, help="Write report.html and report.json here as well.")
+@click.option("--sheet", type=PATH_OR_URL, help="Draw the worst faces into this JPEG, one a split.")
+@click.option("--markdown", type=PATH_OR_URL, help="Write the figures as Markdown.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write the figures as JSON; - is stdout.")
 def command(
     model: Path | None,
     benchmark: str,

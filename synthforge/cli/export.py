@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..core.errors import UserError
-from .common import PLACE, say, write_json_to, write_results
+from .common import PATH_OR_URL, say, write_json_to, write_results
 
 
 @click.command(
@@ -18,7 +18,7 @@ from .common import PLACE, say, write_json_to, write_results
     "synthforge export face --onnx face.onnx"
 )
 @click.argument("source")
-@click.option("--out", type=PLACE, help="Folder to write.")
+@click.option("--out", type=PATH_OR_URL, help="Folder to write.")
 @click.option(
     "--to", "to", metavar="FORMAT", help="Format of a dataset; `synthforge plugins --kind formats` lists them."
 )
@@ -26,21 +26,21 @@ from .common import PLACE, say, write_json_to, write_results
 @click.option("--mark/--no-mark", default=None, help="Say in each picture's metadata what made it [default: yes].")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that write a dataset; 0 is one a core.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module that offers the format; repeatable.")
-@click.option("--onnx", "onnx_file", type=PLACE, help="ONNX file of a model to write, for onnxruntime without torch.")
-@click.option("--second-look", type=PLACE, help="ONNX file to write, of the networks of a second look.")
+@click.option("--onnx", "onnx_file", type=PATH_OR_URL, help="ONNX file of a model to write, for onnxruntime without torch.")
+@click.option("--second-look", type=PATH_OR_URL, help="ONNX file to write, of the networks of a second look.")
 @click.option("--task", "tasks", multiple=True, help="Of the ONNX file [default: all]; repeatable.")
 @click.option(
     "--evaluation",
     "evaluations",
     multiple=True,
-    type=PLACE,
+    type=PATH_OR_URL,
     help="Folder of an evaluation whose figures the model's card shows; repeatable.",
 )
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @click.option("--title", default="SynthForge face model", show_default=True, help="Of the model's card.")
 @click.option("--summary", default="", help="First paragraph of the model's card.")
 @click.option("--limit", "limits", multiple=True, help="A sentence on what the model cannot do; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write what was done as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done as JSON; - is stdout.")
 def command(
     source: str,
     out: Path | None,

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from .common import PLACE, say, write_json_to
+from .common import PATH_OR_URL, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge make recipe.yaml --out data/faces")
-@click.argument("recipe", type=PLACE)
-@click.option("--out", type=PLACE, required=True, help="Folder or URL of the dataset.")
+@click.argument("recipe", type=PATH_OR_URL)
+@click.option("--out", type=PATH_OR_URL, required=True, help="Folder or URL of the dataset.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module that made it; repeatable.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes; 0 is one a core.")
-@click.option("--json", "json_file", type=PLACE, help="Write what was made as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was made as JSON; - is stdout.")
 def command(recipe: Path, out: Path, extra: tuple[str, ...], workers: int, json_file: Path | None) -> None:
     """Make the dataset of RECIPE into --out, and compare its checksums with those in RECIPE.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .common import HERE, say
+from .common import LOCAL_PATH, say
 
 #: what a package may hold, and how its README says to use it
 USES = {
@@ -31,7 +31,7 @@ FILES = {
 @click.command(epilog="Example: synthforge new generator my-faces && cd my-faces && pip install -e '.[test]' && pytest")
 @click.argument("kind", type=click.Choice(list(USES)))
 @click.argument("name")
-@click.option("--out", type=HERE, help="Folder of the package, by default NAME; it must be new.")
+@click.option("--out", type=LOCAL_PATH, help="Folder of the package, by default NAME; it must be new.")
 def command(kind: str, name: str, out: Path | None) -> None:
     """Write a package with a working plugin of a KIND called NAME, its tests, README and CI file.
 

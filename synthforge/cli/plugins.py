@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .common import PLACE, write_json_to
+from .common import PATH_OR_URL, write_json_to
 
 
 @click.command(epilog="Example: synthforge plugins anny --kind generator, or: synthforge plugins train")
@@ -18,7 +18,7 @@ from .common import PLACE, write_json_to
     help="Only this kind: head, generator, annotator ..., schemas, detectors ..., stage.",
 )
 @click.option("--file", "extra", multiple=True, help="A plugin file or module to list as well; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write the list as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write the list as JSON; - is stdout.")
 def command(name: str | None, kind: str | None, extra: tuple[str, ...], json_file: Path | None) -> None:
     """List plugins, or every configuration key of the plugin or pipeline stage NAME: type, default, unit, range and
     meaning. Plugins that cannot be used are listed with the reason."""

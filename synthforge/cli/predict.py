@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .common import HERE, PLACE, say, write_json_to
+from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 
 
 @click.command(
@@ -16,10 +16,10 @@ from .common import HERE, PLACE, say, write_json_to
 )
 @click.argument("model")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--out", type=PLACE, required=True, help="Folder or URL for the results.")
+@click.option("--out", type=PATH_OR_URL, required=True, help="Folder or URL for the results.")
 @click.option(
     "--boxes",
-    type=HERE,
+    type=LOCAL_PATH,
     help="Face boxes instead of a detector: CSV lines file,x0,y0,x1,y1, or JSON {file: [[x0,y0,x1,y1], ...]}.",
 )
 @click.option(
@@ -65,7 +65,7 @@ from .common import HERE, PLACE, say, write_json_to
     help="The picture for people.",
 )
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write what was done; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done; - is stdout.")
 def command(
     model: str,
     images: tuple[str, ...],

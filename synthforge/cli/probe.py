@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .common import PLACE, say, write_json_to
+from .common import PATH_OR_URL, say, write_json_to
 
 
 @click.command(
@@ -19,14 +19,14 @@ from .common import PLACE, say, write_json_to
 )
 @click.option("--cross", is_flag=True, help="The first of two factors at every level of the second.")
 @click.option("--persons", type=click.IntRange(min=2), default=32, show_default=True, help="Persons at each level.")
-@click.option("--out", type=PLACE, required=True, help="Folder of probe.html and probe.json.")
+@click.option("--out", type=PATH_OR_URL, required=True, help="Folder of probe.html and probe.json.")
 @click.option("--generator", help="Reference as in YAML [default: the one that stages use].")
 @click.option("--annotator", help="What gives the true points, as in YAML [default: the first that writes points].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of the generator; repeatable.")
 @click.option("--seed", type=click.IntRange(min=0), default=2026, show_default=True, help="Seed of the persons.")
 @click.option("--resolution", type=click.IntRange(16, 2048), default=256, show_default=True, help="Pixels a side.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write the figures as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write the figures as JSON; - is stdout.")
 def command(
     models: tuple[str, ...],
     factors: tuple[str, ...],

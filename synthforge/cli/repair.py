@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from .common import PLACE, say, write_json_to
+from .common import PATH_OR_URL, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge repair data/faces --json -")
-@click.argument("folder", type=PLACE)
+@click.argument("folder", type=PATH_OR_URL)
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module of the pipeline; repeatable.")
 @click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes; 0 is one a core.")
 @click.option("--shards", metavar="K/N", help="Only part K of N of the files.")
-@click.option("--json", "json_file", type=PLACE, help="Write what was done as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done as JSON; - is stdout.")
 def command(folder: Path, extra: tuple[str, ...], workers: int, shards: str | None, json_file: Path | None) -> None:
     """Find what is damaged or missing in the dataset in FOLDER, and make those shards again, to the same bytes.
 

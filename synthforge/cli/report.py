@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from .common import PLACE, say, write_json_to
+from .common import PATH_OR_URL, say, write_json_to
 
 
 @click.command(epilog="Example: synthforge report runs/paper/table1_300w runs/mine/scores --out runs/beside --json -")
-@click.argument("evaluations", nargs=-1, required=True, type=PLACE)
-@click.option("--out", type=PLACE, required=True, help="Folder of the page.")
+@click.argument("evaluations", nargs=-1, required=True, type=PATH_OR_URL)
+@click.option("--out", type=PATH_OR_URL, required=True, help="Folder of the page.")
 @click.option("--title", default="SynthForge report", show_default=True, help="Title of the page.")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Best, median and worst faces.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write the figures as JSON; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write the figures as JSON; - is stdout.")
 def command(
     evaluations: tuple[Path, ...], out: Path, title: str, pictures: bool, extra: tuple[str, ...], json_file: Path | None
 ) -> None:

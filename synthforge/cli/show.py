@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import PLACE
+from .common import PATH_OR_URL
 
 if TYPE_CHECKING:
     from ..core.records import Field
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     epilog="Examples: synthforge show runs/quickstart/dataset; synthforge show runs/quickstart/dataset --count 40 "
     "--out sheet.png; synthforge show runs/quickstart/dataset --distributions --json -"
 )
-@click.argument("folder", type=PLACE)
+@click.argument("folder", type=PATH_OR_URL)
 @click.option(
     "--out",
-    type=PLACE,
+    type=PATH_OR_URL,
     help="File to write: .html is a page to filter and turn, .png a sheet, .mp4 a clip, .rrd a recording for the "
     "viewer rerun [default: FOLDER.html].",
 )
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="Pixels of a picture's longer side [default: 256; of a .png what keeps it below 12 megapixels].",
 )
 @click.option("--distributions", is_flag=True, help="Every factor as declared, drawn and rendered, as an HTML page.")
-@click.option("--json", "json_file", type=PLACE, help="With --distributions: figures as JSON.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="With --distributions: figures as JSON.")
 def command(
     folder: Path,
     out: Path | None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import HERE, PLACE, say, write_json_to
+from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 
 
 @click.command(
@@ -14,14 +14,14 @@ from .common import HERE, PLACE, say, write_json_to
     "results are already there."
 )
 @click.argument("model")
-@click.argument("video", type=HERE)
-@click.option("--out", type=PLACE, required=True, help="Folder or URL for the results.")
+@click.argument("video", type=LOCAL_PATH)
+@click.option("--out", type=PATH_OR_URL, required=True, help="Folder or URL for the results.")
 @click.option("--schema", default="", help="Point schema of the landmarks [default: the model's].")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Filter points over time.")
 @click.option("--preview/--no-preview", default=True, show_default=True, help="Write NAME.mp4 with the points drawn.")
 @click.option("--detector", default="", help="What finds the faces [default: the one that ranks highest].")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
-@click.option("--json", "json_file", type=PLACE, help="Write what was done; - is stdout.")
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done; - is stdout.")
 def command(
     model: str,
     video: Path,

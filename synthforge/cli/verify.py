@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from .common import PLACE, write_json_to
+from .common import PATH_OR_URL, write_json_to
 
 
 @click.command(epilog="Example: synthforge verify runs/quickstart/dataset --json -")
-@click.argument("folder", type=PLACE)
-@click.option("--json", "json_file", type=PLACE, help="Write what was found as JSON; - is stdout.")
+@click.argument("folder", type=PATH_OR_URL)
+@click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was found as JSON; - is stdout.")
 @click.option("--shards", metavar="K/N", help="Only part K of N of the files.")
 def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     """Check the dataset in FOLDER: checksums, every member decodes, ranges, label ids, landmarks against labels.

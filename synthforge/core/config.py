@@ -22,7 +22,7 @@ from omegaconf.resolvers import oc
 from .environment import SHORTEST, is_place, list_names
 from .errors import ConfigError, ConfigWarning, PluginError, did_you_mean
 from .expansion import expanded
-from .keys import Key, default_of, group_of, is_value, key, told, written_name
+from .keys import Key, default_of, group_of, is_value, key, key_of, written_name
 from .yaml12 import Number, WholeNumber, parse, parse_override, read_yaml
 
 __all__ = [
@@ -180,7 +180,7 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str, An
     hints = typing.get_type_hints(cls)
     fields = {written_name(item): item for item in dataclasses.fields(cls) if item.init}
     known = list(fields)
-    former = {told(item).renamed_from: item for item in fields.values() if told(item).renamed_from}
+    former = {key_of(item).renamed_from: item for item in fields.values() if key_of(item).renamed_from}
     radians = {item.name: item for name, item in fields.items() if name != item.name}
     found: dict[str, Any] = {}
     for name, value in values.items():
@@ -197,7 +197,7 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str, An
                 degrees = _shown(getattr(own, "scaled", _scaled)(value, math.degrees(1)))
                 told_so = f"{_shown(value)} radians: write '{written_name(item)}: {degrees}'"
             _warn(f"{place}: {told_so}")
-        hint, about = hints[item.name], told(item)
+        hint, about = hints[item.name], key_of(item)
         group = group_of(hint)
         if group is not None and isinstance(value, Mapping) and not is_value(group):
             found[item.name] = _as_fields(group, value, place)
@@ -305,9 +305,9 @@ def _build(cls: type, plain: Mapping[str, Any], where: str, over: Any = None) ->
         if group is not None and isinstance(value, Mapping):
             value = _build(group, value, place, inner)
         given[item.name] = value
-        problem = _problem(told(item), value, default, place)
+        problem = _problem(key_of(item), value, default, place)
         if problem:
-            raise ConfigError(problem, hint=told(item).doc or None)
+            raise ConfigError(problem, hint=key_of(item).doc or None)
     try:
         return cls(**given)
     except (ValueError, TypeError) as error:  # raised by a dataclass's own checks, which name the key first
@@ -326,8 +326,8 @@ def check_values(config: Any, where: str) -> None:
         value, place = getattr(config, item.name), _join(where, written_name(item))
         if dataclasses.is_dataclass(value) and not isinstance(value, type) and not is_value(type(value)):
             check_values(value, place)
-        elif problem := _problem(told(item), value, default_of(item), place):
-            raise ConfigError(problem, hint=told(item).doc or None)
+        elif problem := _problem(key_of(item), value, default_of(item), place):
+            raise ConfigError(problem, hint=key_of(item).doc or None)
 
 
 def _problem(about: Key, value: Any, default: Any, place: str) -> str:

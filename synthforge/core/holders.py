@@ -69,7 +69,7 @@ def runs(found: Mapping[str, Any]) -> bool | None:
     return alive(pid) and found.get("started") in (None, "", _started(pid))
 
 
-def told(found: Mapping[str, Any]) -> str:
+def described(found: Mapping[str, Any]) -> str:
     """The holder in words."""
     if not found:
         return "a process that is just starting"

@@ -146,8 +146,13 @@ def key(
     return field(default=default, metadata=metadata)
 
 
-def told(item: dataclasses.Field[Any]) -> Key:
-    """What is known of a field; little where it was not made by `key`."""
+@dataclass
+class NoKeys:
+    """The configuration of a plugin that has no keys."""
+
+
+def key_of(item: dataclasses.Field[Any]) -> Key:
+    """The `Key` of a field; an empty one where the field was not made by `key`."""
     return Key(**{name: value for name, value in item.metadata.items() if name in Key.__dataclass_fields__})
 
 
@@ -160,7 +165,7 @@ def default_of(item: dataclasses.Field[Any]) -> Any:
 
 def written_name(item: dataclasses.Field[Any]) -> str:
     """The name of a key in YAML: the field's, with `_degrees` after it for an angle."""
-    return item.name + DEGREES if told(item).unit == "rad" else item.name
+    return item.name + DEGREES if key_of(item).unit == "rad" else item.name
 
 
 def plain_name(name: str, units: Mapping[str, str]) -> str:
@@ -202,7 +207,7 @@ def describe_keys(config: type, prefix: str = "") -> Iterator[Mapping[str, Any]]
     """Every key of a configuration as it stands in YAML, groups flattened with dots: plain data for tables and JSON."""
     hints = typing.get_type_hints(config)
     for item in dataclasses.fields(config):
-        known, group = told(item), group_of(hints[item.name])
+        known, group = key_of(item), group_of(hints[item.name])
         name = prefix + written_name(item)
         if group is not None and not is_value(group):
             yield {"key": name, "type": "group", "doc": known.doc}

@@ -20,7 +20,7 @@ from typing import Any
 
 from .errors import DataError, SynthForgeError, UserError
 from .foreign import parse_json
-from .holders import me, now, runs, told
+from .holders import described, me, now, runs
 from .storage import RemotePath
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def leased(path: RemotePath, *, shared: bool = False) -> Iterator[None]:
             path.unlink(missing_ok=True)
     if not mine:
         raise SynthForgeError(
-            f"another run has taken the lock {path}: {told(_read(path))}",
+            f"another run has taken the lock {path}: {described(_read(path))}",
             hint="This process was out of reach for too long. Run the same command again; what is finished is kept.",
         )
 
@@ -75,7 +75,7 @@ def holders(paths: Sequence[RemotePath]) -> list[str]:
     for path in left:
         if _SHARED in path.name:
             path.unlink(missing_ok=True)
-    return [told(record) for path, record in found.items() if path not in left]
+    return [described(record) for path, record in found.items() if path not in left]
 
 
 def _refused(path: RemotePath, words: str) -> UserError:
@@ -121,8 +121,8 @@ class _Lease:
             return
         found = _read(self.path)
         if not _left_behind({self.path: found}):
-            raise _refused(self.path, told(found))
-        log.warning("%s: the lock of %s was left behind; going on", self.path, told(found))
+            raise _refused(self.path, described(found))
+        log.warning("%s: the lock of %s was left behind; going on", self.path, described(found))
         # Who takes it makes an object of its name first. So nobody takes the lock of one that has just taken it.
         name = "".join(filter(str.isalnum, str(found.get("id"))))[:64]
         taking = self.path.with_name(f"{self.path.name}{_FREED}{name}")
@@ -133,7 +133,7 @@ class _Lease:
         try:
             again = _read(self.path)
             if again != found and not (not again and self.path.create(self.record())):
-                raise _refused(self.path, told(again))
+                raise _refused(self.path, described(again))
             self.path.overwrite(self.record())
         finally:
             taking.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import IO, Any
 from .errors import DataError, UserError
 from .files import clean_stale
 from .foreign import parse_json
-from .holders import me, now, runs, told
+from .holders import described, me, now, runs
 from .leases import holders, leased
 from .storage import RemotePath
 
@@ -69,7 +69,7 @@ def _held(path: Path) -> str:
     if isinstance(path, RemotePath):
         return "".join(holders([path]))
     with suppress(FileNotFoundError), open(path, "r+", encoding="utf-8", opener=_no_link) as file:
-        return "" if _acquire(file) else told(_read(file))
+        return "" if _acquire(file) else described(_read(file))
     return ""
 
 
@@ -99,7 +99,8 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
     with file, _here_alone(file):
         if not (_acquire(file, shared) or any(_acquire(file, shared) for _ in _pauses())):
             raise UserError(
-                f"another run is at work in {folder}: {told(_read(file))}", hint="Wait for it, or choose another --out."
+                f"another run is at work in {folder}: {described(_read(file))}",
+                hint="Wait for it, or choose another --out.",
             )
         if _removed(path, file):  # the last holder ended between our two calls
             with locked(folder, deep=deep, shared=shared, name=name):

@@ -24,13 +24,13 @@ from .environment import hidden
 from .errors import DataError
 from .files import is_temporary, sha256_of, write_json
 from .foreign import boundary, check_record, read_json
-from .keys import default_of, told
+from .keys import default_of, key_of
 from .locks import is_lock
 from .storage import is_remote
 
 STATE_FILE = ".stage.json"
 PREVIOUS = ".previous"
-_WHOLE = ("seed", "outside", "environment")  # facts that are told as a whole when they change
+_WHOLE = ("seed", "outside", "environment")  # facts that are reported as a whole when they change
 UNMERGED = ".unmerged.json"  # what a dataset's manifest will say, while its shards are made in parts
 _OWN = {STATE_FILE, PREVIOUS, UNMERGED}
 _STATE: dict[str, Any] = {"fingerprint": str, "state": str, "facts?": dict, "outputs?": dict[str, list]}
@@ -73,7 +73,7 @@ def counted(config: Any, of: type | None = None) -> dict[str, Any]:
     found = {}
     for item in dataclasses.fields(of or config):
         value = getattr(config, item.name)
-        if told(item).counts and not (told(item).since and value == default_of(item)):
+        if key_of(item).counts and not (key_of(item).since and value == default_of(item)):
             found[item.name] = plain(value)
     return found
 
@@ -98,7 +98,7 @@ def fits(state: Mapping[str, Any] | None, facts: Mapping[str, Any], config: Any)
     old = state.get("facts")
     if not isinstance(old, Mapping) or not isinstance(old.get("config"), Mapping):
         return False
-    ignored = {item.name for item in dataclasses.fields(config) if not told(item).counts}
+    ignored = {item.name for item in dataclasses.fields(config) if not key_of(item).counts}
     kept = {key: value for key, value in old["config"].items() if key not in ignored}
     return digest({**old, "config": kept}) == digest(facts)
 

@@ -6,6 +6,7 @@ and exports read them here. Left and right are the subject's.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,14 +49,20 @@ class ClassSchema:
         return table
 
     @cached_property
-    def flip(self) -> np.ndarray:
-        """Look-up table (256,) uint8: the class each id becomes when the image is mirrored."""
+    def mirror(self) -> np.ndarray:
+        """Look-up table (256,) uint8: the class that each id becomes in the mirrored image."""
         table = np.arange(256, dtype=np.uint8)
         for index, name in enumerate(self.classes):
             twin = _mirror_name(name)
             if twin != name and twin in self.classes:
                 table[index] = self.id(twin)
         return table
+
+    @property
+    def flip(self) -> np.ndarray:
+        """The former name of `mirror`."""
+        warnings.warn("ClassSchema.flip is now called ClassSchema.mirror", FutureWarning, stacklevel=2)
+        return self.mirror
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from omegaconf import MISSING
 from .boundary import FAILURES
 from .discovery import Offer, Source, installed, offers, reason
 from .errors import PluginError, did_you_mean
-from .keys import describe_keys, told
+from .keys import describe_keys, key_of
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class UnknownNameError(PluginError, KeyError):
 
 
 @dataclass(frozen=True)
-class Row:
+class Registration:
     """A record and who offers it."""
 
     record: Any
@@ -35,7 +35,7 @@ class Row:
 
 #: the hooks that offer data: `register_<hook>(register)` calls `register(record)`
 HOOKS = ("schemas", "mappings", "assets", "policies", "backbones", "detectors", "formats")
-_rows: dict[str, dict[str, Row]] = {hook: {} for hook in HOOKS}
+_rows: dict[str, dict[str, Registration]] = {hook: {} for hook in HOOKS}
 _types: dict[str, tuple[type, ...]] = dict.fromkeys(HOOKS, ())
 _conflicts: dict[tuple[str, str], str] = {}
 #: by hook and name, plugins that declare themselves a default: their place and who offers them
@@ -63,7 +63,7 @@ def add(offer: Offer, source: Source) -> None:
         _conflicts[offer.hook, record.name] = message
         raise PluginError(message, hint="Uninstall one of them or rename it.")
     if taken is None or taken.record != record:
-        _rows[offer.hook][record.name] = Row(record, source)
+        _rows[offer.hook][record.name] = Registration(record, source)
 
 
 def declare(offer: Offer, source: Source) -> None:
@@ -139,7 +139,7 @@ class Table(Mapping[str, T], Generic[T]):
         unusable = "".join(f" Not usable: {each}." for each in _broken)
         raise UnknownNameError(f"there is no {self.what} '{name}'", hint=did_you_mean(name, self) + unusable)
 
-    def _row(self, name: object) -> Row | None:
+    def _row(self, name: object) -> Registration | None:
         _fill()
         if not isinstance(name, str):
             return None
@@ -162,7 +162,7 @@ class Table(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(self.rows())
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Registration]:
         """Every record with its origin."""
         _fill()
         return [row for row in _rows[self.hook].values() if isinstance(row.record, self.type)]
@@ -190,7 +190,7 @@ def describe() -> list[dict[str, Any]]:
 
 
 def _keys(record: Any) -> list[dict[str, Any]]:
-    if not any(told(item).doc for item in dataclasses.fields(record)):
+    if not any(key_of(item).doc for item in dataclasses.fields(record)):
         return []
     rows = (row for row in describe_keys(type(record)) if row["doc"])
     return [{**row, "default": getattr(record, row["key"])} for row in rows]

@@ -1,6 +1,6 @@
 """Triangle meshes: normals, and the simple shapes that tests and measurements are made of.
 
-Faces are counter-clockwise seen from outside; positions are metres.
+Triangles are counter-clockwise seen from outside; positions are metres.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     import torch
 
 Vertices = npt.NDArray[np.float32]
-Faces = npt.NDArray[np.int32]
+Triangles = npt.NDArray[np.int32]
 
 
 class Mesh(NamedTuple):
     """vertices (V, 3) float32 metres, faces (F, 3) int32."""
 
     vertices: Vertices
-    faces: Faces
+    faces: Triangles
 
 
 class Incidence:

@@ -38,7 +38,7 @@ class Example:
     values: Mapping[str, np.ndarray]
 
 
-class Faces(Protocol):
+class Examples(Protocol):
     """A sequence of faces."""
 
     def __len__(self) -> int: ...
@@ -146,7 +146,7 @@ class CropDataset(Dataset[dict[str, np.ndarray]]):
 
     def __init__(
         self,
-        faces: Faces,
+        faces: Examples,
         plans: Mapping[str, TargetPlan],
         size: int,
         framing: FramingConfig,

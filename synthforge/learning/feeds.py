@@ -43,7 +43,7 @@ Answer = dict[str, torch.Tensor]
 ANSWER_BYTES = 2**31
 
 
-class Stream:
+class BatchStream:
     """The batches of one process, epoch after epoch.
 
     batch_size: of all processes together. subset(epoch): the indices an epoch sees; block(epoch): first epoch and end
@@ -162,7 +162,7 @@ class SyntheticFeed:
             cache_bytes=int(config.hardware.cache_gb * 2**30),
         )
         self.held = CropDataset(faces, plans, self.size, config.framing)
-        self.stream = Stream(
+        self.stream = BatchStream(
             fabric,
             dataset,
             config.hardware,
@@ -241,7 +241,9 @@ class RealFeed:
             cache_bytes=int(config.hardware.cache_gb * 2**30),
         )
         everything = np.arange(len(train))
-        self.stream = Stream(fabric, dataset, config.hardware, config.batch_size, seed, subset=lambda epoch: everything)
+        self.stream = BatchStream(
+            fabric, dataset, config.hardware, config.batch_size, seed, subset=lambda epoch: everything
+        )
         self.plain = CropDataset(train, self.plans, self.size, framing)
         self.val = CropDataset(val, self.plans, self.size, framing)
         self.kept: dict[int, Answer] = {}

@@ -26,12 +26,12 @@ Targets = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Plan:
-    """How one field is read: its kind, and look-up tables for classes (`lut`, `flip`) and points (`mirror`)."""
+    """How one field is read: its kind, and look-up tables for classes (`lut`, `mirror_ids`) and points (`mirror`)."""
 
     name: str
     kind: str
     lut: np.ndarray | None = None
-    flip: np.ndarray | None = None
+    mirror_ids: np.ndarray | None = None
     mirror: tuple[int, ...] = ()
 
     def cut(self, value: Any, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -75,7 +75,7 @@ def plan_field(field: Field, wanted_schema: str = "") -> Plan:
             lut = class_mapping(field.schema or schema, schema)
         except KeyError as error:
             raise ConfigError(f"the field '{field.name}': {error.args[0]}") from None
-        return Plan(field.name, field.kind, lut=lut, flip=CLASS_SCHEMAS[schema].flip)
+        return Plan(field.name, field.kind, lut=lut, mirror_ids=CLASS_SCHEMAS[schema].mirror)
     if field.kind in ("points2d", "flags"):
         if field.schema and wanted_schema and field.schema != wanted_schema:
             raise ConfigError(f"the field '{field.name}' holds {field.schema} points, the task wants {wanted_schema}")
@@ -118,10 +118,10 @@ def _move_flags(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
 def _move_label(value: torch.Tensor, moved: Moved, plan: Plan) -> Targets:
     # Read as the difference from IGNORE, so that the 0 from outside of the map is IGNORE.
     label = augment.warp(value[:, None].float().sub_(IGNORE), moved.grid, nearest=True)[:, 0].add_(IGNORE)
-    if plan.flip is not None:
+    if plan.mirror_ids is not None:
         # Classes of the task, then the same flipped: flipped samples read the second half.
         classes = np.arange(256) if plan.lut is None else plan.lut
-        table = torch.from_numpy(np.concatenate([classes, plan.flip[classes]]).astype(np.int64)).to(label.device)
+        table = torch.from_numpy(np.concatenate([classes, plan.mirror_ids[classes]]).astype(np.int64)).to(label.device)
         label += 256.0 * moved.flipped[:, None, None]
         label = table.index_select(0, label.int().view(-1)).view(label.shape)
     return {"label": label.long().masked_fill_(moved.hidden, IGNORE)}

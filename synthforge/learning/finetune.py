@@ -107,7 +107,7 @@ def finetune(
     benchmark.for_learning(*splits)
     if len(set(splits)) == 1:
         raise ConfigError(f"the split '{splits[0]}' cannot both train and validate")
-    job = _FinetuneJob(
+    job = _FinetuneProcess(
         config,
         place(model_dir),
         benchmark,
@@ -122,7 +122,7 @@ def finetune(
 
 
 @dataclass
-class _FinetuneJob:
+class _FinetuneProcess:
     config: FinetuneConfig
     model_dir: Path
     benchmark: Benchmark
@@ -196,7 +196,7 @@ class _FinetuneJob:
             per_epoch=feed.stream.per_epoch,
             batch_size=feed.stream.global_batch,
             epoch_samples=feed.stream.epoch_samples,
-            limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
+            limits=loop.StoppingCriteria(config.epochs, config.max_steps, config.max_minutes),
             final=config.final_lr / config.lr,
             seed=self.seed,
             fingerprint=mark,

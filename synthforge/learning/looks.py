@@ -27,7 +27,7 @@ STAGES = 3
 
 
 @dataclass(frozen=True)
-class LookInfo:
+class SecondLookInfo:
     """One network of the second look, as `model.json` describes it.
 
     task: whose points it answers. parts: for each part of the face that it serves, the indices of the points, in the
@@ -72,7 +72,7 @@ class LookInfo:
         return len(self.parts[0])
 
 
-class Look(nn.Module):
+class SecondLook(nn.Module):
     """The network: three stages of a residual encoder, a feature pyramid, and heatmaps.
 
     mean, std: of the encoder's input, by channel.
@@ -81,7 +81,7 @@ class Look(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, info: LookInfo, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, info: SecondLookInfo, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.info = info
         encoder = ResidualEncoder(info.width, stages=STAGES)
@@ -101,20 +101,20 @@ class Look(nn.Module):
 def build_looks(
     descriptions: Sequence[Mapping[str, Any]], schemas: Mapping[str, str], mean: Sequence[float], std: Sequence[float]
 ) -> nn.ModuleList:
-    """The networks that `model.json` describes. schemas: of the points of each task; mean, std: see `Look`.
+    """The networks that `model.json` describes. schemas: of the points of each task; mean, std: see `SecondLook`.
 
     Raises ValueError for a task without such points, or points that its schema lacks.
     """
     looks = []
     for each in descriptions:
-        info = LookInfo(**each)
+        info = SecondLookInfo(**each)
         schema = POINT_SCHEMAS.get(schemas.get(info.task, ""))
         if schema is None or not all(0 <= point < len(schema) for part in info.parts for point in part):
             raise ValueError(f"looks: the task '{info.task}' has no such points")
-        looks.append(Look(info, mean, std).requires_grad_(False))
+        looks.append(SecondLook(info, mean, std).requires_grad_(False))
     return nn.ModuleList(looks)
 
 
-def looks_of(model: nn.Module) -> list[Look]:
+def looks_of(model: nn.Module) -> list[SecondLook]:
     """The networks of a second look that a model has."""
-    return [part for part in model.modules() if isinstance(part, Look)]
+    return [part for part in model.modules() if isinstance(part, SecondLook)]

@@ -35,7 +35,7 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Limits:
+class StoppingCriteria:
     """Where training ends: at the first of these that is given."""
 
     epochs: int | None = None
@@ -93,7 +93,7 @@ class TrainingJob:
     per_epoch: Callable[[int], int]
     batch_size: int
     epoch_samples: int
-    limits: Limits
+    limits: StoppingCriteria
     final: float
     seed: int
     fingerprint: str

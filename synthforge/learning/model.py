@@ -27,7 +27,7 @@ from ..core.shipped import DESCRIPTION
 from ..core.storage import place
 from .config import NetworkConfig
 from .hardware import native_bf16
-from .looks import LOOKS, Look, build_looks, looks_of
+from .looks import LOOKS, SecondLook, build_looks, looks_of
 from .losses import EVERY, resized_logits
 from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
@@ -123,7 +123,7 @@ class FaceModel(nn.Module):
         """Whether a task is answered so: as `flip` says, or where that is None as the model's description does."""
         return task in self.mirrored if flip is None else flip
 
-    def looks_for(self, task: str) -> list[Look]:
+    def looks_for(self, task: str) -> list[SecondLook]:
         """The networks of a second look at a task's points; none behind a label fine-tuning network."""
         return [] if task in self.adapter_info else [look for look in looks_of(self) if look.info.task == task]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.config import unknown_key
 from ..core.errors import ConfigError, did_you_mean
-from ..core.keys import Key, key, told
+from ..core.keys import Key, key, key_of
 from ..core.tables import Table
 
 _P = "[probability, strongest]: "
@@ -65,7 +65,7 @@ def policy_of(reference: str | Mapping[str, Any]) -> Policy:
     for name, value in values.items():
         if name not in known:
             raise unknown_key(name, list(known), "augmentation")
-        about, pair = told(known[name]), isinstance(known[name].default, tuple)
+        about, pair = key_of(known[name]), isinstance(known[name].default, tuple)
         numbers = list(value) if isinstance(value, (list, tuple)) else [value]
         plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
         if len(numbers) != (2 if pair else 1) or not plain:

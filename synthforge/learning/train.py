@@ -144,13 +144,13 @@ def train(
     tasks = {name: (task, references[name]) for name, task in built.items()}
     # What is bound does not travel to other processes; and model.json holds the keys as the YAML has them.
     config = dataclasses.replace(config, tasks=plain(config.tasks))
-    job = _TrainJob(config, place(dataset_root), out, tasks, seed, dataset, initial)
+    job = _TrainProcess(config, place(dataset_root), out, tasks, seed, dataset, initial)
     fabric = hardware.make_fabric(config.hardware, config.precision)
     return TrainResult(**processes.launch(fabric, job.run))
 
 
 @dataclass
-class _TrainJob:
+class _TrainProcess:
     """Everything a process needs to take part in training."""
 
     config: TrainConfig
@@ -200,7 +200,7 @@ class _TrainJob:
             per_epoch=feed.stream.per_epoch,
             batch_size=feed.stream.global_batch,
             epoch_samples=feed.stream.epoch_samples,
-            limits=loop.Limits(config.epochs, config.max_steps, config.max_minutes),
+            limits=loop.StoppingCriteria(config.epochs, config.max_steps, config.max_minutes),
             final=config.optimiser.final_lr / config.optimiser.lr,
             seed=self.seed,
             fingerprint=mark,

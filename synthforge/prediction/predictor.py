@@ -27,7 +27,7 @@ from ..core.interfaces import Task
 from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS, point_mapping, translate_points
 from ..datasets import crops
-from ..learning.looks import Look
+from ..learning.looks import SecondLook
 from ..learning.model import load_model
 from .detectors import find_faces, to_crop_box
 from .faces import Face, Faces
@@ -60,7 +60,7 @@ class Network(Protocol):
 
     def mirrors(self, task: str, flip: bool | None = None) -> bool: ...
 
-    def looks_for(self, task: str) -> Sequence[Look]: ...
+    def looks_for(self, task: str) -> Sequence[SecondLook]: ...
 
     def predict(
         self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
@@ -103,7 +103,7 @@ class Function:
         """Whether the mirrored crop is looked at too: when asked."""
         return bool(flip)
 
-    def looks_for(self, task: str) -> Sequence[Look]:
+    def looks_for(self, task: str) -> Sequence[SecondLook]:
         """No second look."""
         return ()
 
@@ -243,7 +243,7 @@ class Predictor:
             values = {name: self._translated(name, found[name][i]) for name in self.tasks}
             yield Face(box, square, regions[i], values, tasks, schemas, image)
 
-    def _looks(self, task: str) -> Sequence[Look]:
+    def _looks(self, task: str) -> Sequence[SecondLook]:
         """The networks of a second look at a task's points: where these are in the model's own schema."""
         own = self.answers[task] == self.model.schema(task)
         return self.model.looks_for(task) if self.second_look and own else ()

@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from ..core.frames import apply, invert
 from ..datasets import crops
-from ..learning.looks import ROOM, Look
+from ..learning.looks import ROOM, SecondLook
 
 
 @torch.no_grad()
 def look_again(
-    looks: Sequence[Look],
+    looks: Sequence[SecondLook],
     images: Sequence[np.ndarray],
     found: Sequence[np.ndarray],
     corners: tuple[int, int],

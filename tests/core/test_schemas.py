@@ -11,20 +11,22 @@ from synthforge.core.schemas import CLASS_MAPPINGS, CLASS_SCHEMAS, IGNORE, POINT
 
 @pytest.mark.parametrize("name", CLASS_SCHEMAS)
 def test_flipping_classes_twice_changes_nothing(name: str) -> None:
-    flip = CLASS_SCHEMAS[name].flip
-    assert np.array_equal(flip[flip], np.arange(256))
+    mirror = CLASS_SCHEMAS[name].mirror
+    assert np.array_equal(mirror[mirror], np.arange(256))
+    with pytest.warns(FutureWarning, match="ClassSchema.mirror"):
+        assert CLASS_SCHEMAS[name].flip is mirror
 
 
 @pytest.mark.parametrize("name", CLASS_SCHEMAS)
 def test_every_sided_class_has_its_twin(name: str) -> None:
     schema = CLASS_SCHEMAS[name]
     sided = [c for c in schema.classes if c.startswith(("left_", "right_", "l_", "r_")) and c != "l_lip"]
-    assert all(schema.flip[schema.id(c)] != schema.id(c) for c in sided)
+    assert all(schema.mirror[schema.id(c)] != schema.id(c) for c in sided)
 
 
 def test_the_lower_lip_of_celebamask_does_not_change_sides() -> None:
     schema = CLASS_SCHEMAS["celebamask19"]
-    assert schema.flip[schema.id("l_lip")] == schema.id("l_lip")
+    assert schema.mirror[schema.id("l_lip")] == schema.id("l_lip")
 
 
 @pytest.mark.parametrize("name", POINT_SCHEMAS)
@@ -50,7 +52,7 @@ def test_mappings_name_real_classes_and_commute_with_flips(name: str) -> None:
         assert wanted in b.classes
     table = class_mapping(mapping.source, mapping.target)
     ids = np.arange(len(a), dtype=np.uint8)
-    assert np.array_equal(table[a.flip[ids]], b.flip[table[ids]])
+    assert np.array_equal(table[a.mirror[ids]], b.mirror[table[ids]])
     assert table[IGNORE] == IGNORE
 
 

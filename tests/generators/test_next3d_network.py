@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from next3d_reference import query, superresolution, synthesis
 from synthforge_plugins.generators.next3d import parallel, upsampling, winograd
-from synthforge_plugins.generators.next3d.config import PLANE_AXES, TINY, NetworkConfig
+from synthforge_plugins.generators.next3d.config import PLANE_AXES, TINY, TriplaneConfig
 from synthforge_plugins.generators.next3d.dynamic import covered_box, fill_holes, mouth_box
 from synthforge_plugins.generators.next3d.fake import random_network
 from synthforge_plugins.generators.next3d.layers import binomial_filter, convolve_few, convolve_up_few
@@ -37,7 +37,7 @@ from synthforge_plugins.generators.next3d.volume import (
 from synthforge_plugins.heads.flame.fake_head import fake_head, landmark_angles
 
 # Wider than the reference's tiny network, so that the Winograd path is taken at 64 pixels and above.
-WIDE = NetworkConfig(z=16, w=16, channel_base=16384, channel_max=256, neural=16, superres_input=32, superres=(8, 6))
+WIDE = TriplaneConfig(z=16, w=16, channel_base=16384, channel_max=256, neural=16, superres_input=32, superres=(8, 6))
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -165,7 +165,7 @@ def test_what_lets_light_through_is_rounded_to_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("config", [TINY, pytest.param(WIDE, marks=pytest.mark.slow)], ids=["tiny", "wide"])
-def test_every_network_is_the_plain_arithmetic(config: NetworkConfig) -> None:
+def test_every_network_is_the_plain_arithmetic(config: TriplaneConfig) -> None:
     network = random_network(config, seed=7)
     state = dict(network.state_dict())
     with torch.inference_mode():
@@ -417,7 +417,7 @@ def test_weights_are_a_share_of_the_ray_and_samples_follow_them() -> None:
 
 @pytest.mark.slow
 def test_the_published_size_is_the_plain_arithmetic() -> None:
-    network = random_network(NetworkConfig(), seed=1)
+    network = random_network(TriplaneConfig(), seed=1)
     with torch.inference_mode():
         ws = network.map(drawn(1, 512), cameras(1), psi=0.7)
         state = dict(network.state_dict())

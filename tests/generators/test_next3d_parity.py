@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthforge_plugins.generators.next3d.config import TINY, NetworkConfig
+from synthforge_plugins.generators.next3d.config import TINY, TriplaneConfig
 from synthforge_plugins.generators.next3d.network import LAYERS, Next3DNetwork
 from synthforge_plugins.generators.next3d.raster import rasterise, view_vertices
 
@@ -64,7 +64,7 @@ def test_every_name_and_shape_of_the_published_state_dict(parity_dir: Path, size
     for line in (parity_dir / f"next3d_{size}_state_dict_keys.txt").read_text().splitlines():
         name, shape, dtype = line.split("\t")
         listed[name] = (shape, dtype)
-    own = Next3DNetwork(NetworkConfig() if size == "full" else TINY, torch.ones(4, 4)).state_dict()
+    own = Next3DNetwork(TriplaneConfig() if size == "full" else TINY, torch.ones(4, 4)).state_dict()
     assert {n: (str(tuple(v.shape)), str(v.dtype).removeprefix("torch.")) for n, v in own.items()} == listed
 
 

@@ -300,7 +300,7 @@ def test_every_region_occurs_and_mirrors(head: AnnyHead) -> None:
     centre = head.regions_at(np.arange(len(head.faces)), np.full((len(head.faces), 3), 1 / 3))
     index = {tuple(sorted(face)): number for number, face in enumerate(head.faces.tolist())}
     twin = np.array([index[tuple(sorted(face))] for face in head.mirror[head.faces].tolist()])
-    assert (SYNTHFORGE.flip[centre[twin]] == centre).mean() > 0.998
+    assert (SYNTHFORGE.mirror[centre[twin]] == centre).mean() > 0.998
 
 
 def test_regions_look_up_the_right_cell(head: AnnyHead) -> None:

@@ -31,7 +31,7 @@ def test_labels_and_depth_are_read_as_grid_sample_reads(source: int, size: int) 
 
     seen = sampled(label.float() + 1).long() - 1
     wanted = torch.where((seen < 0) | hidden, IGNORE, seen)
-    table = torch.from_numpy(SYNTHFORGE.flip.astype(np.int64))
+    table = torch.from_numpy(SYNTHFORGE.mirror.astype(np.int64))
     wanted = torch.where(moved.flipped[:, None, None], table[wanted], wanted)
     found = plan_field(Field("segmentation", "label", schema="synthforge")).move(label, moved)["label"]
     assert found.dtype == torch.int64

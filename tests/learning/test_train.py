@@ -300,7 +300,7 @@ def line_job(data: torch.Tensor, batch: int, lr: float = 0.1, **changes: Any) ->
         "per_epoch": lambda epoch: -(-len(data) // batch),
         "batch_size": batch,
         "epoch_samples": len(data),
-        "limits": loop.Limits(epochs=1),
+        "limits": loop.StoppingCriteria(epochs=1),
         "final": 1.0,
         "seed": 0,
         "fingerprint": "x",

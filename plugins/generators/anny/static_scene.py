@@ -23,7 +23,7 @@ from ...heads.anny.head import AnnyHead
 from ...schemas import SYNTHFORGE
 from .factors.table import Stain
 from .mesh import materials
-from .mesh.anatomy import build_anatomy, canonical_millimetres
+from .mesh.anatomy import build_vertex_attributes, canonical_millimetres
 from .mesh.beard import build_beard_mesh
 from .mesh.glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .mesh.hair import COLUMNS, ROWS, build_hair_mesh
@@ -67,7 +67,7 @@ class StaticScene:
         self.eye_centres = canonical_millimetres(centre, centre)
         body = head.faces[head.face_group == head.group_names.index("body")]
         self.hair = build_hair_mesh(self.mm, body)
-        self.anatomy = build_anatomy(self.mm, np.asarray(head.ear, np.float64))
+        self.anatomy = build_vertex_attributes(self.mm, np.asarray(head.ear, np.float64))
         self.beard = build_beard_mesh(self.anatomy, body, head.regions.table[head.face_group == 0])
         self.wardrobe = Wardrobe(self.mm, body, np.asarray(head.ear) > 0.5)
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from synthforge.core.errors import AssetError
 
-from ..next3d.backbones import Backbone, SuperResolution, truncate
-from ..next3d.config import PLANE_SIZE, NetworkConfig, config_from_state
+from ..next3d.backbones import StyleBackbone, SuperResolution, truncate
+from ..next3d.config import PLANE_SIZE, TriplaneConfig, config_from_state
 from ..next3d.network import load_strictly
 from ..next3d.synthesis import Synthesis
 from ..next3d.volume import Decoder, Jitter, Volume, pinhole_rays, projections
@@ -29,10 +29,12 @@ PUBLISHED_AXES = (
 class EG3DNetwork(nn.Module):
     """The published generator. plane_axes (3,3,3): how its planes lie, from the checkpoint."""
 
-    def __init__(self, config: NetworkConfig, plane_axes: torch.Tensor) -> None:
+    def __init__(self, config: TriplaneConfig, plane_axes: torch.Tensor) -> None:
         super().__init__()
         self.config = config
-        self.backbone = Backbone(Synthesis(config.w, PLANE_SIZE, 96, config.channel_base, config.channel_max), config)
+        self.backbone = StyleBackbone(
+            Synthesis(config.w, PLANE_SIZE, 96, config.channel_base, config.channel_max), config
+        )
         self.superresolution = SuperResolution(config)
         self.decoder = Decoder()
         self._projection = projections(plane_axes)

@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .config import NetworkConfig
+from .config import TriplaneConfig
 from .synthesis import Mapping, Synthesis, SynthesisBlock
 
 _CLAMP = 256.0
 
 
-class Backbone(nn.Module):
+class StyleBackbone(nn.Module):
     """`synthesis` and its `mapping`; only one mapping of the whole generator is ever run."""
 
-    def __init__(self, synthesis: Synthesis, config: NetworkConfig) -> None:
+    def __init__(self, synthesis: Synthesis, config: TriplaneConfig) -> None:
         super().__init__()
         self.synthesis = synthesis
         self.mapping = Mapping(config.z, config.c, config.w)
@@ -24,7 +24,7 @@ class Backbone(nn.Module):
 class SuperResolution(nn.Module):
     """Two upsampling blocks without noise: features (B,32,n,n) -> image (B,3,4m,4m), m the input size of the blocks."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: TriplaneConfig) -> None:
         super().__init__()
         self.size = config.superres_input
         first, second = config.superres

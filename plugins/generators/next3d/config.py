@@ -31,7 +31,7 @@ PLANE_AXES = (
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class TriplaneConfig:
     """Sizes of the network; the defaults are the published ones.
 
     channel_base / resolution, at most channel_max, features at each resolution. neural: side of the volume-rendered
@@ -55,7 +55,7 @@ class NetworkConfig:
         return 4 * self.superres_input
 
 
-TINY = NetworkConfig(
+TINY = TriplaneConfig(
     z=16,
     w=16,
     channel_base=1024,
@@ -69,7 +69,7 @@ TINY = NetworkConfig(
 
 def config_from_state(
     state: Mapping[str, torch.Tensor], rendering: Mapping[str, Any], neural: int | None, synthesis: str = "backbone"
-) -> NetworkConfig:
+) -> TriplaneConfig:
     """The sizes of a checkpoint from its tensors' shapes and its `rendering_kwargs`.
 
     Raises: AssetError naming the tensor that is missing or of an impossible shape.
@@ -96,7 +96,7 @@ def config_from_state(
         coarse=int(rendering.get("depth_resolution", 48)),
         fine=int(rendering.get("depth_resolution_importance", 48)),
     )
-    return NetworkConfig(
+    return TriplaneConfig(
         z=joined - w,
         w=w,
         c=c,

@@ -11,7 +11,7 @@ import torch
 from synthforge.testing.fake_files import write_stylegan_pickle
 
 from ...heads.flame.fake_head import FakeHead, fake_head
-from .config import PLANE_AXES, TINY, NetworkConfig
+from .config import PLANE_AXES, TINY, TriplaneConfig
 from .layers import randomise
 from .network import Next3DNetwork
 
@@ -30,7 +30,7 @@ def mesh_buffers(head: FakeHead | None = None) -> dict[str, torch.Tensor]:
     }
 
 
-def random_network(config: NetworkConfig, seed: int = 0) -> Next3DNetwork:
+def random_network(config: TriplaneConfig, seed: int = 0) -> Next3DNetwork:
     """A network with the made-up head's mesh and the weights it would start training with, its noise switched on."""
     network = Next3DNetwork(config, torch.ones(8, 8))
     randomise(network, torch.Generator().manual_seed(seed))
@@ -44,7 +44,7 @@ def random_network(config: NetworkConfig, seed: int = 0) -> Next3DNetwork:
     return network
 
 
-def rendering_kwargs(config: NetworkConfig) -> dict[str, Any]:
+def rendering_kwargs(config: TriplaneConfig) -> dict[str, Any]:
     """The published settings by their published names."""
     options = config.volume
     return {
@@ -58,7 +58,7 @@ def rendering_kwargs(config: NetworkConfig) -> dict[str, Any]:
     }
 
 
-def write_fake_checkpoint(path: str | Path, config: NetworkConfig = TINY, seed: int = 0) -> Path:
+def write_fake_checkpoint(path: str | Path, config: TriplaneConfig = TINY, seed: int = 0) -> Path:
     """Write an official-style pickle; the published size takes 700 MB."""
     network = random_network(config, seed)
     kwargs = {

@@ -15,8 +15,8 @@ from torch import nn
 
 from synthforge.core.errors import AssetError
 
-from .backbones import Backbone, SuperResolution, truncate
-from .config import MESH_BUFFERS, PLANE_AXES, PLANE_SIZE, NetworkConfig, config_from_state
+from .backbones import StyleBackbone, SuperResolution, truncate
+from .config import MESH_BUFFERS, PLANE_AXES, PLANE_SIZE, TriplaneConfig, config_from_state
 from .dynamic import MeshTexture, View, covered_box, crop_mouth, mouth_box, paste_mouth
 from .raster import FRONT, TOP
 from .synthesis import ConditionalSynthesis, Synthesis
@@ -55,7 +55,7 @@ class Next3DNetwork(nn.Module):
 
     def __init__(
         self,
-        config: NetworkConfig,
+        config: TriplaneConfig,
         mask: torch.Tensor,
         *,
         variant: Variant = "official",
@@ -66,14 +66,14 @@ class Next3DNetwork(nn.Module):
         sizes = (config.channel_base, config.channel_max)
         for name, (shape, dtype) in MESH_BUFFERS.items():
             self.register_buffer(name, torch.zeros(shape, dtype=dtype))
-        self.texture_backbone = Backbone(Synthesis(config.w, PLANE_SIZE, 32, *sizes), config)
-        self.mouth_backbone = Backbone(
+        self.texture_backbone = StyleBackbone(Synthesis(config.w, PLANE_SIZE, 32, *sizes), config)
+        self.mouth_backbone = StyleBackbone(
             ConditionalSynthesis(config.w, PLANE_SIZE, 32, *sizes, condition=32, condition_size=64, first=8), config
         )
-        self.backbone = Backbone(Synthesis(config.w, PLANE_SIZE, 96, *sizes), config)
+        self.backbone = StyleBackbone(Synthesis(config.w, PLANE_SIZE, 96, *sizes), config)
         self.superresolution = SuperResolution(config)
         self.decoder = Decoder()
-        self.neural_blending = Backbone(
+        self.neural_blending = StyleBackbone(
             ConditionalSynthesis(config.w, PLANE_SIZE, 32, *sizes, condition=32, condition_size=256, first=64), config
         )
         self._mask = mask.float()

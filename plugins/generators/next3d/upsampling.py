@@ -63,14 +63,14 @@ def convolve_up(
 
     def work(mine: Sequence[int]) -> None:
         for i in mine:
-            _Run(whole, kernel, filters, shift, sink).rows(ends[i], ends[i + 1])
+            _TileRows(whole, kernel, filters, shift, sink).rows(ends[i], ends[i + 1])
 
     filters = (taps * scale[:, None, None])[:, None].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         share_out(work, range(count))
 
 
-class _Run:
+class _TileRows:
     """Convolves successive rows of tiles."""
 
     def __init__(

@@ -246,13 +246,13 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     return result
 
 
-class _Mesh(NamedTuple):
+class _CroppedMesh(NamedTuple):
     faces: np.ndarray
     uv_faces: np.ndarray
     face_group: np.ndarray
 
 
-def _crop_faces(template: np.ndarray, groups: Any, mirror: np.ndarray) -> _Mesh:
+def _crop_faces(template: np.ndarray, groups: Any, mirror: np.ndarray) -> _CroppedMesh:
     """Triangles, counter-clockwise from outside, of the wanted groups; vertex ids are still the base mesh's."""
     faces, uv_faces, owner = [], [], []
     for number, (name, _) in enumerate(GROUPS):
@@ -276,7 +276,7 @@ def _crop_faces(template: np.ndarray, groups: Any, mirror: np.ndarray) -> _Mesh:
     triangles = np.concatenate(faces)
     proper = np.array([len(set(t)) == 3 for t in triangles.tolist()])
     order = np.argsort(np.concatenate(owner)[proper], kind="stable")
-    return _Mesh(
+    return _CroppedMesh(
         triangles[proper][order],
         np.concatenate(uv_faces)[proper][order],
         np.concatenate(owner)[proper][order],
@@ -337,7 +337,7 @@ def _longest(vectors: np.ndarray) -> float:
     return float(np.sqrt(np.einsum("ij,ij->i", triples, triples).max()))
 
 
-def _mask_at_vertices(path: Path, texture: np.ndarray, mesh: _Mesh) -> np.ndarray:
+def _mask_at_vertices(path: Path, texture: np.ndarray, mesh: _CroppedMesh) -> np.ndarray:
     """One of MakeHuman's masks (CC0), painted in texture space, at every vertex: (V,) in [0,1]."""
     from PIL import Image
 

@@ -16,7 +16,7 @@ import torch
 from synthforge.core.schemas import POINT_SCHEMAS
 
 from .landmarks import read_places, surface_points
-from .recipes import RECIPES, Recipe
+from .recipes import RECIPES, PointSources
 
 if TYPE_CHECKING:
     from .head import EyeFronts
@@ -31,7 +31,7 @@ class PointSet:
     """A recipe with its places of the surface: points (P,) of the schema, vertices and barycentric (P,3)."""
 
     schema: str
-    recipe: Recipe
+    recipe: PointSources
     points: np.ndarray
     vertices: np.ndarray
     barycentric: np.ndarray

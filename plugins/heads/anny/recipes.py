@@ -13,7 +13,7 @@ _MOUTH = range(48, 68)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PointSources:
     """Where points come from, by index. ibug: of which of the 68. jaw: position along its points 0 to 16.
 
     iris: the eye, and the place in radii of the iris towards the subject's left and up.
@@ -31,8 +31,8 @@ def _run(first: int, *source: int) -> dict[int, int]:
 _JAW = {i: i / 2 for i in range(33)}
 _BROWS = _run(33, 17, 18, 19, 20, 21) | _run(42, 22, 23, 24, 25, 26)
 RECIPES = {
-    "facesynthetics70": Recipe({i: i for i in range(68)}, iris={68: (_RIGHT, _CENTRE), 69: (_LEFT, _CENTRE)}),
-    "wflw98": Recipe(
+    "facesynthetics70": PointSources({i: i for i in range(68)}, iris={68: (_RIGHT, _CENTRE), 69: (_LEFT, _CENTRE)}),
+    "wflw98": PointSources(
         _BROWS
         | _run(51, *range(27, 36))
         | {60: 36, 61: 37, 63: 38, 64: 39, 65: 40, 67: 41, 68: 42, 69: 43, 71: 44, 72: 45, 73: 46, 75: 47}
@@ -40,7 +40,7 @@ RECIPES = {
         _JAW,
         {96: (_RIGHT, _CENTRE), 97: (_LEFT, _CENTRE)},
     ),
-    "lapa106": Recipe(
+    "lapa106": PointSources(
         _BROWS
         | _run(51, *range(27, 31))
         | _run(58, *range(31, 36))
@@ -49,7 +49,7 @@ RECIPES = {
         _JAW,
         {i: (eye, _CENTRE) for i, eye in ((74, _RIGHT), (83, _LEFT), (104, _RIGHT), (105, _LEFT))},
     ),
-    "mediapipe478": Recipe(
+    "mediapipe478": PointSources(
         {},
         iris={
             first + i: (eye, place)

@@ -15,7 +15,7 @@ from synthforge.core.factors import Factor, chance
 from ....heads.anny.distribution import AnnyDistribution
 from .config import AnnyConfig
 from .distributions import TRIES, Distribution
-from .table import Row, groups, rows
+from .table import FactorRow, groups, rows
 
 _GENDER = "MakeHuman's slider (0 man, 1 woman); Beta(1/4, 1/4) is a choice: clear cases with some between"
 _AGE = (
@@ -65,7 +65,7 @@ def _groups(config: AnnyConfig) -> Iterator[Factor]:
                 yield chance(name, f"parameters.{seen}", value, row.key.source)
 
 
-def _factor(name: str, value: Distribution, row: Row) -> Factor:
+def _factor(name: str, value: Distribution, row: FactorRow) -> Factor:
     return Factor(
         name,
         (f"drawn.{name}",),

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from synthforge.core.keys import Key, default_of, key, told
+from synthforge.core.keys import Key, default_of, key, key_of
 
 from .distributions import TRIES, Distribution
 
@@ -45,7 +45,7 @@ class Speckle:
 class Stain:
     """A pigment on the skin, without any code in a kernel: albedo times 1 + value * where * (colour - 1).
 
-    where: from `mesh.anatomy.Anatomy` to (V,), a share in [0, 1] of every vertex of the head; colour: linear RGB.
+    where: from `mesh.anatomy.VertexAttributes` to (V,), a share in [0, 1] of every vertex; colour: linear RGB.
     speckle: the shader multiplies `where` by its spots, pixel by pixel.
     """
 
@@ -61,7 +61,7 @@ Exposed = Callable[[Any, float], None]
 
 
 @dataclass(frozen=True)
-class Place:
+class Destination:
     """Where a drawn value goes. By default a scene's parameters hold it as it was drawn, under its own name.
 
     derived: the parameters hold what `people` makes of it instead. look: the number of `shading.look.Look` that takes
@@ -80,12 +80,12 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Row:
+class FactorRow:
     """One factor, or one chance, as the table has it."""
 
     name: str
     key: Key
-    place: Place
+    place: Destination
     drawn: bool
 
 
@@ -106,12 +106,12 @@ def factor(
     edges: of the ranges that the choices name instead. default: None for a factor that is left to others unless it is
     given; it needs a stream of its own.
 
-    place: what the value is used for, see `Place`.
+    place: what the value is used for, see `Destination`.
     """
     if choices:
         low, high = (edges[0], edges[-1]) if edges else (0, len(choices) - 1)
     item = key(default, doc, unit=unit, low=low, high=high, choices=choices, source=source, edges=edges)
-    return _placed(item, Place(**place))
+    return _placed(item, Destination(**place))
 
 
 cause = partial(factor, derived=True)
@@ -119,29 +119,31 @@ cause = partial(factor, derived=True)
 
 def chance(default: float, doc: str, seen: str = "", *, source: str = OURS, entangled: bool = False) -> Any:
     """The field of a probability."""
-    return _placed(key(default, doc, low=0, high=1, source=source), Place(seen=seen, entangled=entangled))
+    return _placed(key(default, doc, low=0, high=1, source=source), Destination(seen=seen, entangled=entangled))
 
 
-def _placed(item: Any, place: Place) -> Any:
+def _placed(item: Any, place: Destination) -> Any:
     item.metadata = MappingProxyType({**item.metadata, _PLACE: place})
     return item
 
 
-def rows(group: Any) -> tuple[Row, ...]:
+def rows(group: Any) -> tuple[FactorRow, ...]:
     """The factors and chances of a group's class, in the order of its fields."""
     return _rows(group)
 
 
 @cache
-def _rows(group: Any) -> tuple[Row, ...]:
+def _rows(group: Any) -> tuple[FactorRow, ...]:
     return tuple(
-        Row(item.name, told(item), item.metadata[_PLACE], isinstance(default_of(item), (Distribution, type(None))))
+        FactorRow(
+            item.name, key_of(item), item.metadata[_PLACE], isinstance(default_of(item), (Distribution, type(None)))
+        )
         for item in dataclasses.fields(group)
         if _PLACE in item.metadata
     )
 
 
-def factors(group: Any) -> tuple[Row, ...]:
+def factors(group: Any) -> tuple[FactorRow, ...]:
     """What is drawn of a group's class: the factors that share its stream first."""
     return tuple(row for row in rows(group) if row.drawn)
 
@@ -157,7 +159,7 @@ def groups(config: Any) -> dict[str, Any]:
     return {name: type(group) for name, group in vars(config).items() if hasattr(group, "SHARED")}
 
 
-def table_of(config: Any) -> dict[str, Row]:
+def table_of(config: Any) -> dict[str, FactorRow]:
     """Every factor and chance of a configuration, by `group.name`."""
     return {f"{group}.{row.name}": row for group, kind in groups(config).items() for row in rows(kind)}
 

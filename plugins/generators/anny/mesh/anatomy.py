@@ -21,7 +21,7 @@ CROWN = np.array([0.0, 1.0, -0.22]) / np.hypot(1.0, 0.22)  # where strands sprea
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class VertexAttributes:
     """Static numbers per vertex of the head (V,...), float32.
 
     mm: canonical position. azimuth about the crown's axis. inside: mm above the reference hairline. temple, front:
@@ -80,7 +80,7 @@ def _bump(*terms: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(-sum(t * t for t in terms)))
 
 
-def build_anatomy(mm: np.ndarray, ear: np.ndarray) -> Anatomy:
+def build_vertex_attributes(mm: np.ndarray, ear: np.ndarray) -> VertexAttributes:
     """Evaluate the tables on the canonical vertices (V,3), mm; ear (V,): 1 on the ears."""
     x, y, z = mm.T
     side = np.abs(x)
@@ -135,4 +135,4 @@ def build_anatomy(mm: np.ndarray, ear: np.ndarray) -> Anatomy:
         "collar": y + 190.0 - 0.0012 * side**2 + 0.25 * (z + 60),
         "skin_uv": skin_uv,
     }
-    return Anatomy(**{name: np.ascontiguousarray(value, np.float32) for name, value in values.items()})
+    return VertexAttributes(**{name: np.ascontiguousarray(value, np.float32) for name, value in values.items()})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ....schemas import SYNTHFORGE
-from .anatomy import Anatomy
+from .anatomy import VertexAttributes
 
 _LEAST = 0.05  # of the density: below it no hair is lifted
 #: what the faces of a beard may lie in: neither lips nor mouth, nose or ears
@@ -36,7 +36,7 @@ class BeardMesh:
     frame: np.ndarray
 
 
-def build_beard_mesh(anatomy: Anatomy, faces: np.ndarray, table: np.ndarray) -> BeardMesh:
+def build_beard_mesh(anatomy: VertexAttributes, faces: np.ndarray, table: np.ndarray) -> BeardMesh:
     """faces (F,3) of the head's skin; table (F,...) uint8: their regions, see `heads.anny.regions`."""
     a = anatomy
     grows = np.maximum(np.maximum(a.moustache, a.chin), a.jaw) > _LEAST

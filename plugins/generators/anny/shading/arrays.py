@@ -33,7 +33,7 @@ class Head:
 
 @wp.struct
 class Marks:
-    """Static numbers of the head's vertices (V,), see `mesh.anatomy.Anatomy`; lips: share of the area around one."""
+    """Static numbers of vertices (V,), see `mesh.anatomy.VertexAttributes`; lips: share of the area around one."""
 
     azimuth: wp.array(dtype=wp.float32)
     inside: wp.array(dtype=wp.float32)
