@@ -1,4 +1,4 @@
-"""`synthforge assets`: licensed files, what is needed, what is there, and how to bring them."""
+"""`synthforge assets`: licensed files: which are needed, which are present, and how to add them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 @click.option("--json", "json_file", type=PATH_OR_URL, help="Write the list as JSON; - is stdout.")
 @click.pass_context
 def command(context: click.Context, json_file: Path | None) -> None:
-    """List licensed files: what for, where to get them, under which licence, and whether they are there."""
+    """List licensed files: their use, source, licence, and whether they are present."""
     if context.invoked_subcommand is not None:
         return
     from ..assets.registry import assets_folder, status
@@ -92,7 +92,7 @@ def fake(kind: str, plugin: str, out: Path) -> None:
     from ..core.plugins import load_plugins
 
     if kind not in PLUGIN_KINDS:
-        raise UserError(f"'{kind}' is no kind of plugin", hint=f"Kinds: {', '.join(PLUGIN_KINDS)}.")
+        raise UserError(f"'{kind}' is not a kind of plugin", hint=f"Kinds: {', '.join(PLUGIN_KINDS)}.")
     entry = load_plugins().entry(kind, plugin)
     if entry.fake is None:
         raise UserError(f"the {kind} '{plugin}' needs no licensed files")

@@ -1,4 +1,4 @@
-"""`synthforge check`: whatever is wrong with a configuration, and what a run of it would do."""
+"""`synthforge check`: the mistakes in a configuration, and what a run of it would do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .common import find_config, pipeline_options, run_folder, say, write_result
 @click.command(epilog="Example: synthforge check quickstart --set stages.model.epochs=3 --out runs/quickstart")
 @pipeline_options
 def command(config: str, overrides: tuple[str, ...], out: Path | None, json_file: Path | None) -> None:
-    """Check the pipeline CONFIG as `run` does before its first stage, and say which stages would run, and why.
+    """Check the pipeline CONFIG as `run` does before its first stage, and list which stages would run, and why.
 
     Nothing is written. Exit code 2 when the configuration is wrong.
     """

@@ -79,7 +79,7 @@ def shipped_configs() -> dict[str, Path]:
 
 
 def run_folder(config: Path, out: Path | None) -> Path:
-    """Where a run goes when --out does not say: `runs/NAME`, a shipped configuration's name with its folder."""
+    """The default output folder: `runs/NAME`, a shipped configuration's name with its folder."""
     if out is not None:
         return out
     shipped = {path.resolve(): name for name, path in shipped_configs().items()}
@@ -87,7 +87,7 @@ def run_folder(config: Path, out: Path | None) -> Path:
 
 
 def say(text: str) -> None:
-    """Print a line of progress to stderr, what stands before a colon in bold: stdout is for results."""
+    """Print a line of progress to stderr, the part before a colon in bold: stdout is for results."""
     from ..core import events
 
     if events.log_json():
@@ -104,7 +104,7 @@ def say(text: str) -> None:
 
 
 def write_results(results: Sequence[StageResult], json_file: Path | None) -> None:
-    """The results of a run as JSON, where asked for."""
+    """The results of a run as JSON, if requested."""
     rows = [
         {
             "stage": r.name,
@@ -121,7 +121,7 @@ def write_results(results: Sequence[StageResult], json_file: Path | None) -> Non
 
 
 def write_json_to(data: Mapping[str, Any], json_file: Path | None) -> None:
-    """Write JSON to a file; `-` is stdout, None is nowhere."""
+    """Write JSON to a file; `-` is stdout, None writes nothing."""
     if json_file is None:
         return
     if str(json_file) == "-":

@@ -1,4 +1,4 @@
-"""`synthforge demo`: from nothing to faces with all their labels on one page."""
+"""`synthforge demo`: faces with all their labels, and a model's predictions, on one page."""
 
 from __future__ import annotations
 

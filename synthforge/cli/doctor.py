@@ -1,4 +1,4 @@
-"""`synthforge doctor`: what this machine can run, and what keeps it from more."""
+"""`synthforge doctor`: what this machine can run, and which problems it has."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 def examine() -> list[Finding]:
-    """Every finding; a check that fails is a finding itself."""
+    """All findings; a check that raises is a finding itself."""
     findings = []
     for name, check in CHECKS:
         try:
             findings += list(check())
-        except Exception as error:  # the doctor must get through whatever is broken
+        except Exception as error:  # the other checks must still run
             findings.append(Finding("problem", name, f"{type(error).__name__}: {error}"))
     return findings
 
@@ -119,7 +119,7 @@ def examine() -> list[Finding]:
 @click.command(epilog="Example: synthforge doctor --json -")
 @click.option("--json", "json_file", type=PATH_OR_URL, help="Write the findings as JSON; - is stdout.")
 def command(json_file: Path | None) -> None:
-    """Say what this machine can run and what keeps it from more. Exit code 1 when there is a problem."""
+    """Report what this machine can run, and its problems. Exit code 1 when there is a problem."""
     findings = examine()
     if json_file is not None:
         rows: list[dict[str, Any]] = [vars(item) for item in findings]

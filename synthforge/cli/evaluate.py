@@ -27,7 +27,7 @@ SHEET_FACES = 24
     type=float,
     default=0.5,
     show_default=True,
-    help="What the other tool calls the centre of the first pixel, for --predictions.",
+    help="Coordinate of the first pixel's centre in the other tool, for --predictions.",
 )
 @click.option(
     "--box",
@@ -39,7 +39,7 @@ SHEET_FACES = 24
 @click.option(
     "--detector",
     default="",
-    help="Finds the faces, for --box detector [default: the one that ranks highest, see "
+    help="Face detector for --box detector [default: the one of the highest rank, see "
     "`synthforge plugins --kind detectors`].",
 )
 @click.option(
@@ -51,7 +51,7 @@ SHEET_FACES = 24
 @click.option(
     "--flip/--no-flip",
     default=None,
-    help="Mean of the predictions of the crop and of its mirror image [default: as the model says].",
+    help="Mean of the predictions for the crop and its mirror image [default: set by the model].",
 )
 @click.option(
     "--input-size", type=click.IntRange(min=16), help="Pixels of a crop; default: the model's size for the task."
@@ -67,7 +67,7 @@ SHEET_FACES = 24
     help="Figures by an attribute, e.g. yaw=-30,-10,10,30, or by value: hair.style; repeatable.",
 )
 @click.option(
-    "--worst", type=click.IntRange(min=0), default=20, show_default=True, help="How many of the worst to list."
+    "--worst", type=click.IntRange(min=0), default=20, show_default=True, help="Number of the worst faces to list."
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Score the first N faces only.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
@@ -105,10 +105,10 @@ def command(
     MODEL is a folder with model.json, or the name of a shipped one.
     """
     if (model is None) == (predictions is None):
-        raise click.UsageError("give a MODEL folder or --predictions DIR, one of the two")
+        raise click.UsageError("give either a MODEL folder or --predictions DIR")
     if predictions is not None and (box != "truth" or passes or flip or input_size):
         raise click.UsageError(
-            "--box, --passes, --flip, --input-size are for a MODEL: predictions in files are made already"
+            "--box, --passes, --flip, --input-size are for a MODEL: they do not apply to predictions in files"
         )
     from ..core.config import apply_overrides, resolve
     from ..core.errors import UserError

@@ -1,4 +1,4 @@
-"""`synthforge export`: a model ready to hand out, or a dataset in another tool's format."""
+"""`synthforge export`: a model prepared for distribution, or a dataset in another tool's format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .common import PATH_OR_URL, say, write_json_to, write_results
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @click.option("--title", default="SynthForge face model", show_default=True, help="Of the model's card.")
 @click.option("--summary", default="", help="First paragraph of the model's card.")
-@click.option("--limit", "limits", multiple=True, help="A sentence on what the model cannot do; repeatable.")
+@click.option("--limit", "limits", multiple=True, help="A sentence on a limit of the model; repeatable.")
 @click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done as JSON; - is stdout.")
 def command(
     source: str,
@@ -59,14 +59,14 @@ def command(
     limits: tuple[str, ...],
     json_file: Path | None,
 ) -> None:
-    """Write SOURCE, a model or a dataset, ready to hand out.
+    """Write SOURCE, a model or a dataset, for distribution.
 
     A dataset needs --to and --out: its samples in the format of another tool, with a dataset card, a Croissant file and
-    a recipe. Kill it at any time: the same command goes on where it stopped.
+    a recipe. If it was interrupted, the same command continues it.
 
-    A model, a folder or a shipped name: --out takes half-precision weights with a card, of a model trained on synthetic
-    samples alone. One that has seen real photographs is refused: its weights may be bound to the terms of their owners.
-    --onnx takes it, and the file names them.
+    Of a model, a folder or a shipped name, --out writes half-precision weights with a card. A model trained on real
+    photographs is refused: its weights may be subject to the terms of their owners. --onnx accepts it, and the file
+    lists their datasets.
     """
     from ..core.storage import place
     from ..datasets.layout import MANIFEST
@@ -87,7 +87,7 @@ def command(
     if out is None and not any(files.values()):
         raise UserError("nothing to write", hint="Give --out FOLDER, --onnx FILE or both.")
     if tasks and onnx_file is None:
-        raise UserError("--task chooses what an ONNX file answers", hint="Give --onnx FILE as well.")
+        raise UserError("--task selects the outputs of an ONNX file", hint="Give --onnx FILE as well.")
     texts = {"title": title, "summary": summary, "limits": limits}
     _model(source, out, files, tasks, evaluations, dtype, texts, json_file)
 
@@ -141,5 +141,5 @@ def _model(
         answers = "second look" if again else ", ".join(made["metadata"]["tasks"])
         say(f"{file}: {made['bytes'] / MEGABYTE:.1f} MB, {answers}, within {made['difference']:.0e} of torch")
         if seen := made["metadata"]["photographs_seen"]:
-            say(f"  it has learned from photographs of {', '.join(seen)}: their owners' terms may bind the file")
+            say(f"  it was trained on photographs of {', '.join(seen)}: their owners' terms may apply to the file")
     write_json_to(facts, json_file)

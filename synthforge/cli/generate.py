@@ -14,7 +14,7 @@ from .common import find_config, pipeline_options, say, write_results
 @click.option("--samples", type=click.IntRange(min=1), help="How many samples.")
 @click.option("--resolution", type=click.IntRange(min=16, max=4096), help="Width and height in pixels.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the dataset.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core. Never changes a byte.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one per core. Never changes a byte.")
 @click.option("--shards", metavar="K/N", help="Only part K of N of the files; `merge` finishes the dataset.")
 @click.option("--stage", "stage_name", help="Which generate stage of CONFIG [default: the first].")
 def command(
@@ -29,7 +29,8 @@ def command(
     shards: str | None,
     stage_name: str | None,
 ) -> None:
-    """Generate the dataset of CONFIG into --out. Kill it at any time: the same command goes on, to the same bytes.
+    """Generate the dataset of CONFIG into --out. It may be killed at any time: the same command resumes, with the same
+    resulting bytes.
 
     With --shards K/N, many processes and machines make one dataset in one folder, each its part: see docs/scaling.md.
     """

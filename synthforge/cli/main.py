@@ -1,4 +1,4 @@
-"""The command line: one file a command, loaded when it is asked for, so that `--help` imports next to nothing."""
+"""The command line: one file per command, loaded when needed, so that `--help` imports little."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import click
 
 from .. import __version__
 
-# name -> (module, one line for the list). The module's own `command` is the whole truth.
+# name -> (module, one line for the list). The rest is in the module's `command`.
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "Six faces with all their labels, and the model on a photograph."),
     "run": ("run", "Run a pipeline: every stage that is not up to date."),
-    "check": ("check", "Say what is wrong with a configuration, and what would run."),
+    "check": ("check", "Report mistakes in a configuration, and what would run."),
     "generate": ("generate", "Generate an annotated dataset."),
     "train": ("train", "Train a multi-task model on a dataset."),
     "finetune": ("finetune", "Fine-tune the labels of a model on real data."),
     "evaluate": ("evaluate", "Score a model on a benchmark."),
     "probe": ("probe", "Measure what makes a model err, one factor of rendered faces at a time."),
     "predict": ("predict", "Landmarks, classes and depth of the faces in photographs."),
-    "track": ("track", "Landmarks of the faces in a video, each under one number."),
-    "report": ("report", "Set evaluations beside the published rows, on one page."),
-    "export": ("export", "Make a model or a dataset ready to hand out, with its card."),
-    "make": ("make", "Make a dataset again from its recipe, to the same bytes."),
+    "track": ("track", "Landmarks of the faces in a video, with a number for each face."),
+    "report": ("report", "Write a page that compares evaluations with published figures."),
+    "export": ("export", "Prepare a model or a dataset for distribution, with its card."),
+    "make": ("make", "Make a dataset again from its recipe, with the same bytes."),
     "verify": ("verify", "Check every byte and label of a dataset."),
     "repair": ("repair", "Make damaged and missing shards of a dataset again."),
     "merge": ("merge", "Finish a dataset whose shards were made in parts."),
-    "show": ("show", "Look at a dataset: a page to filter and turn, a sheet."),
+    "show": ("show", "Draw a dataset with its labels: a page with filters, or a sheet."),
     "assets": ("assets", "List, add, convert and fake licensed files."),
-    "plugins": ("plugins", "List plugins, with what is broken and why."),
+    "plugins": ("plugins", "List plugins, and why some cannot be used."),
     "new": ("new", "Write a plugin package of your own, tests included."),
-    "doctor": ("doctor", "Say what this machine can run."),
+    "doctor": ("doctor", "Report what this machine can run."),
     "completion": ("completion", "Print a shell's completion script."),
 }
 
@@ -47,8 +47,8 @@ Exit codes:
   0    done
   1    it failed, or a check found something (verify, doctor)
   2    the input is wrong: a key, a name, a path, a file
-  130  interrupted (Ctrl-C); the same command goes on where it stopped
-  143  ended by SIGTERM; so does it then"""
+  130  interrupted (Ctrl-C); the same command resumes
+  143  ended by SIGTERM; the same command resumes"""
 
 TRACEBACK, LOG_JSON, METRICS = (f"SYNTHFORGE_{name}" for name in ("TRACEBACK", "LOG_JSON", "METRICS"))
 
@@ -75,7 +75,7 @@ def _common_options() -> list[click.Option]:
     return [
         option("--traceback", f"Show where an error was raised [also {TRACEBACK}=1].", is_flag=True),
         option("--log-json", "Write one JSON object a line to stderr [also SYNTHFORGE_LOG_JSON=1].", is_flag=True),
-        option("--metrics", "Keep figures of the run in FILE, as Prometheus text.", metavar="FILE"),
+        option("--metrics", "Write figures of the run to FILE, as Prometheus text.", metavar="FILE"),
     ]
 
 
@@ -160,13 +160,13 @@ def _run() -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
         if os.environ.get(LOG_JSON):
-            return _complain(error, "interrupted; the same command goes on where it stopped", code=130)
-        click.echo("interrupted; the same command goes on where it stopped", err=True)
+            return _complain(error, "interrupted; the same command resumes", code=130)
+        click.echo("interrupted; the same command resumes", err=True)
         return 130
     except SynthForgeError as error:
         return _complain(error, error.message, error.hint, error.exit_code)
     except BrokenPipeError:
-        # The reader (head, less) went away; without this Python complains once more while it shuts down.
+        # The reader (head, less) closed the pipe; without this, Python reports it again at shutdown.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE  # as a shell reports a program that the signal ended
     except OSError as error:  # a folder that cannot be written, a disk that is full
@@ -175,7 +175,7 @@ def _run() -> int:
         return _complain(
             error, "there is not enough memory", "Make batches, resolution or the number of workers smaller."
         )
-    except Exception as error:  # a fault of ours
+    except Exception as error:  # a bug of ours
         if not os.environ.get(LOG_JSON):
             _told(1)
             raise
@@ -230,7 +230,7 @@ def _show_warning(message: Warning | str, category: type[Warning], filename: str
 
 
 def _show_thread_end(end: threading.ExceptHookArgs) -> None:
-    """A full disk that a library's own thread met (TensorBoard's writer) is one line; the rest are faults of ours."""
+    """A full disk in a library's own thread (TensorBoard's writer) is one line; anything else is a bug of ours."""
     if isinstance(end.exc_value, OSError) and os.environ.get(TRACEBACK) != "1":
         warnings.warn(f"a background thread ended: {end.exc_value}", stacklevel=1)
     else:

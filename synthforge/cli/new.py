@@ -1,4 +1,4 @@
-"""`synthforge new`: a plugin package of one's own that passes its tests as written."""
+"""`synthforge new`: a new plugin package that passes its tests as written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from .common import LOCAL_PATH, say
 
-#: what a package may hold, and how its README says to use it
+#: kinds of plugins, and how to use each, for the README
 USES = {
     "generator": "    synthforge generate anny --set stages.dataset.generator={name} --samples 8 --out faces",
     "annotator": "In a pipeline: `annotators: [landmarks, {name}]`.",
@@ -19,7 +19,7 @@ USES = {
     "benchmark": "    synthforge evaluate face --benchmark {name} --root DIR --split val",
     "detector": "    synthforge predict face photo.jpg --detector {name} --out seen",
 }
-#: template -> where its text goes; `{module}` is the name of the module
+#: template -> file in the package; `{module}` is the name of the module
 FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
@@ -35,7 +35,7 @@ FILES = {
 def command(kind: str, name: str, out: Path | None) -> None:
     """Write a package with a working plugin of a KIND called NAME, its tests, README and CI file.
 
-    Its example works as it is: put your own code in its place, bit by bit, with the tests passing all the time.
+    The example works as it is: replace it step by step by your own code while the tests keep passing.
     """
     from ..core.errors import UserError
     from ..core.plugins import load_plugins
@@ -43,11 +43,11 @@ def command(kind: str, name: str, out: Path | None) -> None:
 
     module = name.replace("-", "_")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(module):
-        raise UserError(f"'{name}' is no name for a package", hint="Use small letters, digits and single hyphens.")
+        raise UserError(f"'{name}' is not a valid package name", hint="Use small letters, digits and single hyphens.")
     taken = [(kind, entry.name) for entry in load_plugins().catalogues.get(kind, ())]
     taken += [(row["kind"].removesuffix("s"), row["name"]) for row in describe()]
     if (kind, name) in taken:
-        raise UserError(f"the {kind} '{name}' is there already", hint="Choose another name.")
+        raise UserError(f"the {kind} '{name}' exists already", hint="Choose another name.")
     folder = out or Path(name)
     if folder.exists():
         raise UserError(f"{folder} exists already", hint="Name a new folder with --out.")
@@ -55,7 +55,7 @@ def command(kind: str, name: str, out: Path | None) -> None:
         path = folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    say(f"{folder}: {module}.py is the plugin, test_{module}.py its test; README.md says how to go on")
+    say(f"{folder}: {module}.py is the plugin, test_{module}.py its test; README.md describes the next steps")
 
 
 def texts(kind: str, name: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`synthforge plugins`: what is registered, by whom, what is broken, and the keys of each."""
+"""`synthforge plugins`: registered plugins, their origins and keys, and plugins that cannot be used."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
     "--boxes-of",
     default="landmarks",
     show_default=True,
-    help="What the boxes of --boxes are: `landmarks`, tight around the 68 points (brows to chin), or a detector's.",
+    help="Meaning of the boxes of --boxes: `landmarks`, tight around the 68 points (brows to chin), or a detector's.",
 )
 @click.option(
     "--detector",
     default="",
-    help="What finds the faces [default: the one that ranks highest, see `synthforge plugins --kind detectors`].",
+    help="Face detector [default: the one of the highest rank, see `synthforge plugins --kind detectors`].",
 )
-@click.option("--min-score", type=float, help="Leave out faces that the detector scores lower (see docs/predict.md).")
+@click.option("--min-score", type=float, help="Leave out faces with a lower detector score (see docs/predict.md).")
 @click.option(
     "--passes",
     type=click.IntRange(1, 3),
@@ -49,7 +49,7 @@ from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 @click.option(
     "--flip/--no-flip",
     default=None,
-    help="Mean of the predictions of the crop and of its mirror image, at twice the cost [default: as the model says].",
+    help="Mean of the predictions for the crop and its mirror image, at twice the cost [default: set by the model].",
 )
 @click.option("--tasks", help="Comma-separated tasks [default: all of the model's].")
 @click.option(
@@ -62,7 +62,7 @@ from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
     type=click.Choice(["jpg", "png", "none"]),
     default="jpg",
     show_default=True,
-    help="The picture for people.",
+    help="The picture with the predictions drawn.",
 )
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module to load as well; repeatable.")
 @click.option("--json", "json_file", type=PATH_OR_URL, help="Write what was done; - is stdout.")
@@ -85,9 +85,9 @@ def command(
 ) -> None:
     """Landmarks, classes and depth of the faces in IMAGES (files, folders, patterns) by MODEL.
 
-    MODEL is a folder with model.json, or the name of a model that comes with the installation. Each image gets
-    NAME.json, NAME.overlay.jpg, NAME.labels.png and NAME.depth.npz. What is there and still fits is kept; what does not
-    is set aside in `.previous/`.
+    MODEL is a folder with model.json, or the name of a shipped one. Each image gets
+    NAME.json, NAME.overlay.jpg, NAME.labels.png and NAME.depth.npz. Existing results that are still valid are kept;
+    others are set aside in `.previous/`.
     """
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
@@ -98,16 +98,16 @@ def command(
 
     if boxes is not None and min_score is not None:
         raise click.UsageError("--min-score is for a detector's faces: those of --boxes have no score")
-    warnings.filterwarnings("ignore", message="Image size")  # our own limit answers, by name
+    warnings.filterwarnings("ignore", message="Image size")  # our own limit reports the file
     folder = find_model(model)
     listing = list_photographs([str(here(each)) for each in images], None if is_remote(out) else out)
     photographs = listing.photographs
     if listing.passed_over:
-        say(f"passed over in the folders, not read: {told_counts(listing.passed_over)}")
+        say(f"skipped in the folders: {told_counts(listing.passed_over)}")
     given = read_boxes(boxes, [p.path for p in photographs]) if boxes is not None else None
     if given is not None and given.others:
         named = ", ".join(given.others[:5]) + (" ..." if len(given.others) > 5 else "")
-        say(f"{boxes} names {len(given.others)} files that are not among the photographs: {named}")
+        say(f"{boxes} lists {len(given.others)} files that are not among the photographs: {named}")
     more = {"passed_over": dict(listing.passed_over), "boxes_of_others": list(given.others) if given else []}
     if outcomes := unreadable(photographs):
         write_json_to({**summary(outcomes), **more}, json_file)

@@ -1,4 +1,4 @@
-"""`synthforge probe`: what makes a model err, measured on rendered persons one factor at a time."""
+"""`synthforge probe`: the error of a model as a function of one factor of rendered persons."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .common import PATH_OR_URL, say, write_json_to
 @click.option("--cross", is_flag=True, help="The first of two factors at every level of the second.")
 @click.option("--persons", type=click.IntRange(min=2), default=32, show_default=True, help="Persons at each level.")
 @click.option("--out", type=PATH_OR_URL, required=True, help="Folder of probe.html and probe.json.")
-@click.option("--generator", help="Reference as in YAML [default: the one that stages use].")
-@click.option("--annotator", help="What gives the true points, as in YAML [default: the first that writes points].")
+@click.option("--generator", help="Reference as in YAML [default: as in stages].")
+@click.option("--annotator", help="Annotator of the true points, as in YAML [default: the first that writes points].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of the generator; repeatable.")
 @click.option("--seed", type=click.IntRange(min=0), default=2026, show_default=True, help="Seed of the persons.")
 @click.option("--resolution", type=click.IntRange(16, 2048), default=256, show_default=True, help="Pixels a side.")
@@ -41,11 +41,11 @@ def command(
     extra: tuple[str, ...],
     json_file: Path | None,
 ) -> None:
-    """Render the same persons at every level of a factor, all else held, and measure the error of each MODEL.
+    """Render the same persons at every level of a factor, all else unchanged, and measure the error of each MODEL.
 
     MODEL is a folder with model.json, the name of a shipped one, or a callable `module:function` that takes an image
     and a box and returns points. Factors are those that the generator declares, or any key of its configuration.
-    The same command goes on where it was interrupted.
+    After an interruption the same command resumes.
     """
     if cross and len(factors) != 2:
         raise click.UsageError("--cross needs two --factor")

@@ -18,8 +18,8 @@ from .common import PATH_OR_URL, say, write_json_to
 def command(folder: Path, extra: tuple[str, ...], workers: int, shards: str | None, json_file: Path | None) -> None:
     """Find what is damaged or missing in the dataset in FOLDER, and make those shards again, to the same bytes.
 
-    The recipe is in the manifest. It is refused, with exit code 2, where plugins, versions or licensed files differ.
-    Exit code 1: this machine makes other bytes; nothing was replaced. What was damaged is kept in FOLDER/.previous.
+    The recipe is in the manifest. Exit code 2: plugins, versions or licensed files differ, so the recipe is refused.
+    Exit code 1: this machine makes other bytes; nothing was replaced. Damaged shards are kept in FOLDER/.previous.
     """
     from ..core.parts import Part
     from ..stages.repair import repair
@@ -29,4 +29,4 @@ def command(folder: Path, extra: tuple[str, ...], workers: int, shards: str | No
     write_json_to(result, json_file)
     count = len(result["shards"])
     made = f"{count} shard{'s' * (count != 1)} made again" if result["damage"] else "nothing to repair"
-    say(f"{folder}: {made}" + (f"; what was there is in {result['set_aside']}" if result["set_aside"] else ""))
+    say(f"{folder}: {made}" + (f"; the old ones are in {result['set_aside']}" if result["set_aside"] else ""))

@@ -1,4 +1,4 @@
-"""`synthforge report`: evaluations that are already there, beside the published rows."""
+"""`synthforge report`: a page that compares existing evaluations with published figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Write report.html, report.md and report.json about EVALUATIONS: folders of evaluate stages, or of whole runs.
 
-    Rows of one benchmark and split share a table with the published rows, best figures in bold.
+    Each benchmark and split has one table, with the published rows and the best figures in bold.
     """
     from ..core.errors import UserError
     from ..core.plugins import load_plugins

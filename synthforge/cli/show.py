@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=32, max=2048),
     help="Pixels of a picture's longer side [default: 256; of a .png what keeps it below 12 megapixels].",
 )
-@click.option("--distributions", is_flag=True, help="Every factor as declared, drawn and rendered, as an HTML page.")
+@click.option("--distributions", is_flag=True, help="Declared, drawn and rendered distributions of every factor, as HTML.")
 @click.option("--json", "json_file", type=PATH_OR_URL, help="With --distributions: figures as JSON.")
 def command(
     folder: Path,
@@ -55,8 +55,8 @@ def command(
     The page holds everything in one file: a switch for each label, filters by what the scene and the annotations say,
     sequences to play, surfaces to turn. 200 samples take 5 to 10 MB.
 
-    With --distributions: hold every factor as it was drawn against the distribution it was declared with, and say
-    what the pictures show of it.
+    With --distributions: compare the drawn values of every factor with its declared distribution, and with what the
+    pictures show.
     """
     from ..core.errors import UserError
     from ..datasets.reader import ShardDataset
@@ -125,9 +125,9 @@ _WRITERS: dict[str, tuple[int, _Writer, list[str] | None]] = {
 
 
 def beside(folder: Path, suffix: str) -> Path:
-    """The file beside a folder that is called like it; of one in a store, in the working directory.
+    """The file with the folder's name beside it; for a folder in a store, in the working directory.
 
-    Raises DataError where a file is there that this command did not write: nobody named it.
+    Raises DataError if that file exists and was not written by this command.
     """
     from ..core.errors import DataError
     from ..core.storage import is_remote
@@ -137,7 +137,7 @@ def beside(folder: Path, suffix: str) -> Path:
         folder = folder.resolve()
     path = Path(folder.name + suffix) if is_remote(folder) else folder.with_name(folder.name + suffix)
     if path.exists() and not (path.is_file() and written_here(path)):
-        raise DataError(f"{path} is there, and show did not write it", hint="Name a file by --out.")
+        raise DataError(f"{path} exists and was not written by `show`", hint="Name a file by --out.")
     return path
 
 
@@ -152,7 +152,7 @@ def _distributions(folder: Path, out: Path | None, json_file: Path | None) -> No
     stored = bool(dataset.manifest.get("factors"))
     factors, note = factors_of(dataset.manifest, None if stored else load_plugins())
     if not factors:
-        raise DataError(f"{folder}: {note}", hint="A generator says what it draws by `factors` (docs/plugins.md).")
+        raise DataError(f"{folder}: {note}", hint="A generator declares them by `factors` (docs/plugins.md).")
     records = compare(factors, read_values(dataset, factors))
     path = out or beside(folder, ".distributions.html")
     write_page(path, records, title=f"Distributions of {folder.name}", notes=[note] if note else [])

@@ -16,7 +16,7 @@ from .common import PATH_OR_URL, write_json_to
 def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     """Check the dataset in FOLDER: checksums, every member decodes, ranges, label ids, landmarks against labels.
 
-    In the folder of any other stage (a model, an evaluation ...), files are held against their checksums. Exit code 1
+    In the folder of any other stage (a model, an evaluation ...), files are compared with their checksums. Exit code 1
     when something is wrong. `synthforge repair` makes damaged shards again.
     """
     from ..core.errors import DataError
@@ -40,7 +40,7 @@ def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
         chosen = part.within(len(entries)) if part else range(len(entries))
         total = sum(int(entries[shard]["count"]) for shard in chosen)
     except DataError:
-        total = 0  # the report says what is wrong with the manifest
+        total = 0  # the report lists what is wrong with the manifest
     with progress_bar("verify", total, unit="samples") as advance:
         report = verify(folder, lambda done, of: advance(1), part=part)
     if json_file is not None:
@@ -52,13 +52,13 @@ def command(folder: Path, json_file: Path | None, shards: str | None) -> None:
     if report.problem_count:
         click.echo(f"{folder}: {report.problem_count} problems in {report.samples} samples", err=True)
         raise click.exceptions.Exit(1)
-    click.echo(f"{folder}: {report.samples} samples in {report.shards} shards, all sound", err=True)
+    click.echo(f"{folder}: {report.samples} samples in {report.shards} shards, all intact", err=True)
     if report.filters:
         click.echo(acceptance({"filters": report.filters}), err=True)
 
 
 def _verify_result(folder: Path, json_file: Path | None) -> None:
-    """Hold the files of a stage's finished result against their checksums."""
+    """Compare the files of a stage's finished result with their checksums."""
     from ..core.errors import DataError
     from ..core.provenance import damaged, read_state
 
@@ -67,7 +67,7 @@ def _verify_result(folder: Path, json_file: Path | None) -> None:
         recorded = state.get("outputs") or {}
         problems = [f"{folder / name} is missing or damaged" for name in damaged(folder, recorded, content=True)]
         if state.get("state") != "done":
-            problems.append(f"{folder} is not finished: the command that makes it goes on where it stopped")
+            problems.append(f"{folder} is not finished: run the command that makes it again to resume")
     except DataError as error:
         recorded, problems = {}, [error.message]
     write_json_to({"ok": not problems, "problems": problems, "files": len(recorded)}, json_file)
@@ -75,4 +75,4 @@ def _verify_result(folder: Path, json_file: Path | None) -> None:
         click.echo(f"problem: {problem}", err=True)
     if problems:
         raise click.exceptions.Exit(1)
-    click.echo(f"{folder}: {len(recorded)} files, all sound", err=True)
+    click.echo(f"{folder}: {len(recorded)} files, all intact", err=True)

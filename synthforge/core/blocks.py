@@ -1,8 +1,8 @@
 """Ranges of remote objects through a bounded cache on disk, for reading by index.
 
-What is cached is addressed by the SHA-256 that the object has by its dataset's or model's own records. So another
-object at the same URL never answers from the cache. `$SYNTHFORGE_CACHE_GB` bounds it (10 by default); what was not used
-for longest goes first.
+What is cached is addressed by the SHA-256 that the object has by its dataset's or model's own records. So the cache
+never returns another object's bytes for the same URL. `$SYNTHFORGE_CACHE_GB` bounds it (10 by default); the least
+recently used blocks are deleted first.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def folder() -> Path:
 
 
 class Descriptor:
-    """An open file that closes when the last thread lets go of it."""
+    """An open file that is closed when no thread holds a reference to it."""
 
     def __init__(self, path: Path) -> None:
         self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -95,7 +95,7 @@ class Blocks:
 
 
 def whole(path: RemotePath, sha256: str) -> bytes:
-    """A remote object of this SHA-256, from the cache where it is there; anything else than that as it is."""
+    """A remote object of this SHA-256, read through the cache; a local file or an object without one, unchanged."""
     file = folder() / sha256[:2] / sha256
     with suppress(OSError):
         data = file.read_bytes()
@@ -110,7 +110,7 @@ def whole(path: RemotePath, sha256: str) -> bytes:
 
 
 def _keep(file: Path, data: bytes) -> Descriptor:
-    """Put bytes into the cache; not synced, since what reads them holds them against a checksum."""
+    """Put bytes into the cache; not synced, since readers compare them with a checksum."""
     global _fetched
     temporary = free_name(file)
     try:
@@ -123,7 +123,7 @@ def _keep(file: Path, data: bytes) -> Descriptor:
             temporary.unlink(missing_ok=True)
         raise DataError(
             f"cannot write the cache {file.parent}: {error.strerror}",
-            hint="Make room, or set SYNTHFORGE_CACHE to another folder and SYNTHFORGE_CACHE_GB to less.",
+            hint="Free some space, or set SYNTHFORGE_CACHE to another folder and SYNTHFORGE_CACHE_GB to less.",
         ) from error
     if _fetched % _OFTEN == 0:
         trim()

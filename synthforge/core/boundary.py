@@ -28,7 +28,10 @@ _LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
 
 class PluginFault(PluginError):
-    """A plugin raised what it does not document, or returned nothing. details: the traceback, also from a worker."""
+    """A plugin raised an exception that is not one of `core.errors`, or returned nothing.
+
+    details: the traceback, also from a worker.
+    """
 
     exit_code = 1
 
@@ -38,7 +41,7 @@ class PluginFault(PluginError):
 
 
 class Guarded:
-    """Base of the interfaces: what their subclasses override tells who failed, where and on what."""
+    """Base of the interfaces: errors in methods that subclasses override name the plugin, the line and the sample."""
 
     #: the name it is registered by; set by `Plugins.build`
     registered: str = ""
@@ -102,7 +105,7 @@ def carried(error: Exception) -> tuple[Exception, str]:
 
 
 def arrived(error: Exception, text: str) -> Exception:
-    """What `carried` gave, to be raised here."""
+    """The exception that `carried` returned, to be raised in this process."""
     error.__cause__ = None if isinstance(error, UserError) else WorkerError(text)
     return error
 
@@ -120,7 +123,7 @@ def call(what: str, function: Callable[..., T], *given: Any) -> T:
 def _fault(error: BaseException, what: str, code: Callable[..., Any], sample: str = "") -> PluginFault:
     """An exception of a plugin as one message: what raised it, the line of the plugin, and on which sample.
 
-    code: what was called; its own line stands in where the exception has none in the plugin.
+    code: what was called; its own line is named when no line of the plugin is in the traceback.
     """
     said = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, SystemExit):
@@ -141,7 +144,7 @@ def _defined_at(code: Any) -> str:
 
 
 def location(error: BaseException) -> str:
-    """`file:line` where an exception left a plugin's own code; empty where none of it was running."""
+    """`file:line` where an exception left the plugin's code; empty if the traceback has no line of it."""
     frames = [
         (Path(frame.filename), frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""The pinhole camera every generator, annotator and file on disk agrees on. numpy only, cheap to import.
+"""The pinhole camera that all generators, annotators and files share. numpy only, cheap to import.
 
 Frames and units: the world is right-handed, y up, metres. The camera frame has OpenCV axes (x right, y down,
 z forward). Pixels are continuous coordinates: the first pixel spans [0, 1] and its centre lies at 0.5.

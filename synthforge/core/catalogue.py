@@ -1,4 +1,4 @@
-"""Catalogues own the names: what is registered, by whom, and how it is built from a mapping in YAML."""
+"""Catalogues of registered plugins: names, who registers them, and how they are built from a mapping in YAML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLUGIN_KINDS = ("head", "generator", "annotator", "filter", "task", "benchmark",
 
 
 class Register(Protocol):
-    """What a hook is given to offer a plugin with."""
+    """The function `register` that a hook receives."""
 
     def __call__(
         self,
@@ -36,14 +36,14 @@ class Register(Protocol):
 
 @dataclass(frozen=True)
 class Preset:
-    """A named set of keys of a plugin's configuration: what it is for, and the keys as they would stand in YAML."""
+    """A named set of keys of a plugin's configuration: what it is for, and the keys as in YAML."""
 
     summary: str
     values: Mapping[str, Any]
 
 
 def read_presets(folder: Path) -> dict[str, Preset]:
-    """The presets of a folder by name: a YAML file each, called so, with the keys `summary` and `values`."""
+    """The presets in a folder: each file NAME.yaml has the keys `summary` and `values`."""
     return {path.stem: Preset(**read_yaml(path)) for path in sorted(folder.glob("*.yaml"))}
 
 
@@ -51,9 +51,8 @@ def read_presets(folder: Path) -> dict[str, Preset]:
 class FileNeed:
     """A file that a plugin reads besides its configuration, mostly a licensed one that the user brings.
 
-    asset: its row in the table of `assets.registry`; path: the user's own file in its place, or empty. optional: the
-    plugin works without. fields: it is optional unless an annotation of one of these kinds (`core.records.Field`) is
-    asked for.
+    asset: its row in the table of `assets.registry`; path: the user's file instead, or empty. optional: the plugin
+    works without it. fields: it is required only for annotations of these kinds (`core.records.Field`).
     """
 
     asset: str = ""
@@ -74,7 +73,7 @@ class Entry:
       changed one reruns the stage;
     - presets: sets of keys, chosen by the key `preset`;
     - default: rank among the plugins of its kind that are used where a configuration names none, 0 for never;
-    - built(): the file that its first use on a machine builds, where that takes long.
+    - built(): the file that its first use on a machine builds, if that is slow.
     """
 
     kind: str
@@ -110,7 +109,7 @@ class Catalogue:
         self._entries: dict[str, Entry] = {}
 
     def add(self, entry: Entry) -> None:
-        """Take in a plugin; a name taken already is an error that names both distributions."""
+        """Add a plugin; a name that is registered already is an error that names both distributions."""
         taken = self._entries.get(entry.name)
         if taken is not None:
             raise PluginError(
@@ -136,7 +135,7 @@ class Catalogue:
             return self._entries[name]
         place = f"{where}: " if where else ""
         hints = [did_you_mean(name, self.names())]
-        # What a plugin that does not load would have offered is unknown, so any of them may be the one.
+        # It is unknown which names a plugin that failed to import registers, so list them all.
         hints += [f"Not usable: {item.origin} ({item.distribution}): {item.reason}." for item in broken]
         raise PluginError(f"{place}there is no {self.kind} called '{name}'", hint=" ".join(hints))
 

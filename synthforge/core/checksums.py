@@ -1,4 +1,4 @@
-"""Checksums of files, remembered: a file is read again only when its size or one of its times has changed."""
+"""A cache of file checksums: a file is read again only when its size or one of its times has changed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def checksum(path: Path) -> str:
 
 
 def checksums(paths: Iterable[Path]) -> list[str]:
-    """SHA-256 of files, from the cache where size, modification and change time are those of last time.
+    """SHA-256 of files, from the cache if size, modification time and change time are unchanged.
 
-    The change time cannot be set by hand. So a replaced file is noticed even if it has the size and the modification
-    time of the old one. A cache that cannot be read or written costs time and nothing else.
+    Users cannot set the change time. So a replaced file is noticed even if it has the size and the modification
+    time of the old one. A cache that cannot be read or written only costs time.
     Raises: AssetError when a file cannot be read.
     """
     known, new, found = _read(), {}, []
@@ -49,7 +49,7 @@ def checksums(paths: Iterable[Path]) -> list[str]:
 
 
 def cache_file() -> Path:
-    """Where checksums are remembered: below `$SYNTHFORGE_CACHE`, else below `~/.cache/synthforge`."""
+    """The file of cached checksums: below `$SYNTHFORGE_CACHE`, else below `~/.cache/synthforge`."""
     return cache_dir() / "checksums.json"
 
 

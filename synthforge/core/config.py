@@ -40,7 +40,7 @@ __all__ = [
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OVERRIDE = re.compile(r"[^.\[\]]+(\.[^.\[\]]+|\[\d+\])*")
-# The same method; 2.3 calls it by the older name, and by this one something else.
+# The same method; OmegaConf 2.3 has it under the older name, and uses this name for something else.
 _register = getattr(
     OmegaConf, "register_new_resolver" if omegaconf.__version__.startswith("2.3.") else "register_resolver"
 )
@@ -66,13 +66,13 @@ def apply_overrides(
         _check_above(config, name.strip(), value, place)
         try:
             OmegaConf.update(config, name.strip(), parsed, merge=True, force_add=True)
-        except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
+        except Exception as error:  # OmegaConf's errors, and those of its parser
             raise ConfigError(f"{place}: {_one_line(error)}") from None
     return config
 
 
 def _check_above(config: DictConfig, name: str, value: str, place: str) -> None:
-    """Raise ConfigError where an override names a key of a text: the text would be lost without a word."""
+    """Raise ConfigError if an override sets a key of a text: the text would be lost silently."""
     above, _, last = name.rpartition(".")
     text = OmegaConf.select(config, above, throw_on_resolution_failure=False) if above else None
     if isinstance(text, str) and "${" not in text:
@@ -118,7 +118,7 @@ def _environment(names: Sequence[str], missing: list[str]) -> Iterator[None]:
             return default[0] if default else name
         if not is_place(value):
             raise ConfigError(
-                f"the variable {name} is no place: a path or an address of {SHORTEST} characters or more, with a '/'; "
+                f"the variable {name} is not a path or address of at least {SHORTEST} characters with a '/'; "
                 f"give other values by --set KEY=${name}"
             )
         return value
@@ -135,8 +135,8 @@ def build_config(
 ) -> T:
     """Merge `values` over the defaults of the dataclass `cls`, checked key by key: names, types, ranges.
 
-    where: file and YAML path for messages; under: values of a preset, which lie below the user's. Nothing is resolved:
-    `${...}` is a text here. Raises ConfigError with the nearest known key.
+    where: file and YAML path for messages; under: values of a preset, which the user's values override. Nothing is
+    resolved: `${...}` is a text here. Raises ConfigError with the nearest known key.
     """
     own = _as_fields(cls, values, where)
     if under is not None:
@@ -144,13 +144,13 @@ def build_config(
     try:
         typed = OmegaConf.merge(OmegaConf.structured(_given(cls, own), flags={"allow_objects": True}), own)
         plain = OmegaConf.to_container(typed, throw_on_missing=True)
-    except Exception as error:  # OmegaConf's own, and whatever its grammar stumbles over
+    except Exception as error:  # OmegaConf's errors, and those of its parser
         raise _explained(error, where) from None
     return typing.cast(T, _build(cls, typing.cast("dict[str, Any]", plain), where))
 
 
 def _given(cls: type, own: Mapping[str, Any]) -> type:
-    """The dataclass with the keys that are given alone: OmegaConf takes a second for a hundred distributions."""
+    """A dataclass with only the keys that are given: OmegaConf takes a second for a hundred distributions."""
     rows, hints = [], typing.get_type_hints(cls)
     for name, value in own.items():
         group = group_of(hints[name])
@@ -159,8 +159,10 @@ def _given(cls: type, own: Mapping[str, Any]) -> type:
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys of both, mapping by mapping; those of `over` count. A distribution of another kind replaces the one under
-    it whole: bounds and values of the old kind mean nothing to it."""
+    """Nested mappings merged; values of `over` win.
+
+    A distribution of another kind replaces the whole mapping, since its bounds and values differ.
+    """
     both = dict(under)
     for name, value in over.items():
         below = both.get(name)
@@ -173,9 +175,9 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """What stands in YAML under the names, units and forms of the dataclass's fields.
+    """Data from YAML with the names, units and forms of the dataclass's fields.
 
-    Former names and angles in radians are taken, with a warning.
+    Former names and angles in radians are accepted with a warning.
     """
     hints = typing.get_type_hints(cls)
     fields = {written_name(item): item for item in dataclasses.fields(cls) if item.init}
@@ -221,7 +223,7 @@ def _as_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str, An
 def _typed(hint: Any, value: Any) -> Any:
     """A value of YAML as the type hint wants it: texts as they were written, whole numbers of `1e3` as well.
 
-    Raises ValueError for what would otherwise be taken silently for something else.
+    Raises ValueError for values that would otherwise be converted silently.
     """
     options = [one for one in (typing.get_args(hint) or (hint,)) if one is not type(None)]
     if value is None and hint is not Any and NoneType not in typing.get_args(hint):
@@ -297,7 +299,7 @@ def _build(cls: type, plain: Mapping[str, Any], where: str, over: Any = None) ->
             if default == MISSING or (over is None and item.default is item.default_factory is dataclasses.MISSING):
                 raise _missing(place, item)
             if inner is not None and group is not None and not is_value(group):
-                _build(group, {}, place, inner)  # for what must be given there
+                _build(group, {}, place, inner)  # for required keys
             if over is not None:
                 given[item.name] = default
             continue
@@ -318,7 +320,7 @@ def _build(cls: type, plain: Mapping[str, Any], where: str, over: Any = None) ->
 
 
 def check_values(config: Any, where: str) -> None:
-    """Hold a configuration that was made in Python against the ranges and choices of its keys, as `build_config` does.
+    """Check a configuration that was made in Python against the ranges and choices of its keys, as `build_config` does.
 
     Raises ConfigError with the key's place.
     """
@@ -331,7 +333,7 @@ def check_values(config: Any, where: str) -> None:
 
 
 def _problem(about: Key, value: Any, default: Any, place: str) -> str:
-    """What is wrong with a value, behind the place of the part that it is wrong with; an empty text for nothing."""
+    """What is wrong with a value, after the place of the faulty part; an empty text if nothing is."""
     if value and value != default and isinstance(value, (list, dict)) and about.length in (None, len(value)):
         inside = value.items() if isinstance(value, dict) else ((f"[{at}]", each) for at, each in enumerate(value))
         parts = (_problem(about, each, None, _join(place, str(name)).replace(".[", "[")) for name, each in inside)
@@ -341,7 +343,7 @@ def _problem(about: Key, value: Any, default: Any, place: str) -> str:
 
 
 def _warn(text: str) -> None:
-    if multiprocessing.parent_process() is None:  # workers read the same keys again
+    if multiprocessing.parent_process() is None:  # worker processes read the same keys and would repeat it
         warnings.warn(text, ConfigWarning, stacklevel=2)
 
 
@@ -351,7 +353,7 @@ def _explained(error: Exception, where: str) -> ConfigError:
 
 
 def _missing(place: str, item: dataclasses.Field[Any] | None = None) -> ConfigError:
-    """The answer to a key that is not given, be it because plugins do not agree on its default."""
+    """The error for a required key that is not given, also because plugins claim the same default."""
     try:
         getattr(item and item.default_factory, "found", str)()
     except PluginError as reason:
@@ -361,7 +363,7 @@ def _missing(place: str, item: dataclasses.Field[Any] | None = None) -> ConfigEr
 
 
 def unknown_key(name: str, known: Sequence[str], where: str) -> ConfigError:
-    """The answer to a key nobody knows."""
+    """The error for an unknown key."""
     return ConfigError(f"{_join(where, name)}: there is no key '{name}' here", hint=did_you_mean(name, known))
 
 

@@ -59,7 +59,7 @@ def _granted(folder: Path) -> float:
 def one_thread(*, always: bool = False) -> None:
     """Make thread pools of libraries that are loaded later use one thread.
 
-    Where the user's environment asks for another number, that stays unless `always`. Two threads
+    A number that the user's environment sets is kept unless `always`. Two threads
     that wait for each other are many times slower than one as soon as another process wants a core; work is spread over
     cores by processes instead.
     """

@@ -48,9 +48,11 @@ class Source:
         return f"{self.distribution} ({self.origin})"
 
     def imported(self) -> Any:
-        """The module. `os._exit` in it raises as `sys.exit` does, since nobody could say who ended the process.
+        """The module. `os._exit` in it raises as `sys.exit` does, since otherwise the cause of the exit could not be
+        reported.
 
-        With SYNTHFORGE_TRACE_PLUGINS=1 its name goes to stderr before: the last one is what crashed the process.
+        With SYNTHFORGE_TRACE_PLUGINS=1 its name is printed on stderr first: the last name is that of a plugin that
+        crashes the process.
         """
         if os.environ.get("SYNTHFORGE_TRACE_PLUGINS") == "1":
             print(f"synthforge: loading plugin {self.origin} ({self.distribution})", file=sys.stderr, flush=True)
@@ -60,7 +62,8 @@ class Source:
 
 @contextmanager
 def _staying() -> Iterator[None]:
-    """A plugin's code that must not end the process: `os._exit` raises HardExit, odd exceptions a PluginError."""
+    """Run plugin code that must not end the process: `os._exit` raises HardExit, exceptions that are no Exception a
+    PluginError."""
     leave, process = os._exit, os.getpid()
 
     def refuse(status: int) -> NoReturn:
@@ -118,7 +121,7 @@ def from_file(reference: str, base: Path) -> Source:
 
 
 def module_from_file(path: Path) -> ModuleType:
-    """Import a file under a name of its own: two files called `generator.py` must not be one module."""
+    """Import a file under a unique name: two files called `generator.py` must not share a module."""
     name = f"synthforge_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -136,7 +139,7 @@ def module_from_file(path: Path) -> ModuleType:
 
 
 def offers(module: Any) -> list[Offer]:
-    """What the hooks of one plugin register; pluggy checks them on their own, so that none can disturb another."""
+    """What the hooks of one plugin register; pluggy checks each plugin separately, so that none affects another."""
     wanted = getattr(module, "SYNTHFORGE_API", API_VERSION)
     if wanted != API_VERSION:
         raise PluginError(f"it is written for plugin API {wanted}, this synthforge has {API_VERSION}")

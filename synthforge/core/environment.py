@@ -1,7 +1,7 @@
-"""Environment variables in a pipeline: read by the names that its YAML lists, and shown by these names alone.
+"""Environment variables in a pipeline: only those that its YAML lists are read, and their values are never shown.
 
-A variable stands for a place, a folder or an address, so its value has a "/" and is seldom part of another text.
-Whatever the engine writes or says passes `hidden`, which puts `${oc.env:NAME}` where the value stands.
+A variable is a folder or an address, so its value has a "/" and is rarely part of another text. All output of the
+engine passes `hidden`, which replaces the value by `${oc.env:NAME}`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-#: holds the names that the pipelines of this process list; as a variable it reaches worker processes, too
+#: a variable with the names that the pipelines of this process list, since worker processes inherit it
 LISTED = "SYNTHFORGE_ENVIRONMENT"
-SHORTEST = 4  # characters of a value, or hiding it would hide half of all paths
+SHORTEST = 4  # fewest characters of a value: hiding a shorter one would hide parts of most paths
 
 
 def listed() -> tuple[str, ...]:
@@ -30,12 +30,12 @@ def list_names(names: Iterable[str]) -> None:
 
 
 def is_place(value: str) -> bool:
-    """Whether a value may stand in a pipeline."""
+    """Whether a value is allowed in a pipeline."""
     return "/" in value and len(value.rstrip("/")) >= SHORTEST
 
 
 def hidden(text: str) -> str:
-    """The text with references where values of listed variables stand, also as parts of JSON or HTML."""
+    """The text with values of listed variables replaced by references, also inside JSON or HTML."""
     names = listed()
     if not names:
         return text
@@ -45,7 +45,7 @@ def hidden(text: str) -> str:
 
 
 def hidden_data(data: Any) -> Any:
-    """Plain data with `hidden` texts, as JSON holds it; untouched where no variable is listed."""
+    """Plain data with `hidden` texts; unchanged if no variable is listed."""
     return json.loads(hidden(json.dumps(data, default=str))) if listed() else data
 
 

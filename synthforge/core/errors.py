@@ -29,7 +29,7 @@ class SynthForgeError(Exception):
 
 
 class UserError(SynthForgeError):
-    """The input is wrong: a key, a name, a path, a file that is not what it should be."""
+    """The input is wrong: a key, a name, a path, or a file of another kind."""
 
     exit_code = 2
 
@@ -39,7 +39,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A file on disk is missing, truncated or not in the format it should have."""
+    """A file on disk is missing, truncated or in an unexpected format."""
 
 
 class AssetError(UserError):
@@ -55,7 +55,7 @@ class AnnotationError(UserError):
 
 
 class ConfigWarning(FutureWarning):
-    """A key of a configuration works still, but is written otherwise now."""
+    """A configuration key is deprecated: it still works under its old name or form."""
 
 
 _KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with the key it is about
@@ -65,7 +65,7 @@ _KEYED = re.compile(r"[a-z_]+[a-z_.\[\]0-9]*: ")  # a message that begins with t
 def at(where: str) -> Iterator[None]:
     """Put file and YAML path before the messages of checks that know only their own key.
 
-    `FILE:` and `FILE: KEY:` stand alone. A message that begins with this file has its place already.
+    A message that already begins with this file is left as it is.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def at(where: str) -> Iterator[None]:
 
 
 def did_you_mean(name: object, known: Iterable[str], label: str = "Known") -> str:
-    """The hint for a name nobody knows: the nearest of the known ones, then all of them behind `label`."""
+    """The hint for an unknown name: the nearest of the known ones, then all of them behind `label`."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     guess = f"Did you mean '{near[0]}'? " if near else ""

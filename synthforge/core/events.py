@@ -1,7 +1,8 @@
-"""What a scheduler or an on-call person reads of a run: events as JSON lines, and figures as a Prometheus text file.
+"""What a scheduler or an on-call engineer reads about a run: events as JSON lines, and figures as a Prometheus text
+file.
 
-Both are off unless `--log-json` or `--metrics FILE` is given, or the variable of the same meaning is set, which reaches
-the processes that this one starts, too. Times are UTC.
+Both are off unless `--log-json` or `--metrics FILE` is given, or the corresponding variable is set, which child
+processes inherit. Times are UTC.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from .storage import is_url
 LOG_JSON, METRICS = "SYNTHFORGE_LOG_JSON", "SYNTHFORGE_METRICS"
 LOG_EVERY_SECONDS = 15.0
 WRITE_EVERY_SECONDS = 2.0
-#: what the figures of the metrics file are
+#: the figures of the metrics file with their help texts
 FIGURES = {
-    "done": "What is done of the work of a stage.",
-    "total": "What there is to do, where that is known.",
-    "rate": "Done a second since the work began.",
-    "queue": "Pieces of work that wait for a worker.",
-    "retries": "Pieces of work that were given to another worker since one failed.",
-    "store_retries": "Requests to object stores that were made again since one failed.",
-    "exit_code": "How the command ended; not there while it runs.",
+    "done": "Units of the stage's work that are done.",
+    "total": "Units of the stage's work in all, if known.",
+    "rate": "Units done per second since the work began.",
+    "queue": "Units of work that wait for a worker.",
+    "retries": "Units of work that were retried on another worker.",
+    "store_retries": "Requests to object stores that were retried.",
+    "exit_code": "Exit code of the command; absent while it runs.",
     "updated_seconds": "When this file was written, in seconds since 1970.",
 }
 
@@ -48,12 +49,12 @@ _written = 0.0
 
 
 def log_json() -> bool:
-    """Whether stderr is to hold one JSON object a line and nothing else."""
+    """Whether stderr is JSON lines only."""
     return bool(os.environ.get(LOG_JSON))
 
 
 def event(name: str, *, level: str = "info", **facts: Any) -> None:
-    """Tell, where asked for, what happened: time, level, stage, event, and facts of its own."""
+    """Write an event, if events are on: time, level, stage, event, and facts of the event."""
     if log_json():
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         told = {key: hidden(value) if isinstance(value, str) else value for key, value in facts.items()}
@@ -64,13 +65,13 @@ def event(name: str, *, level: str = "info", **facts: Any) -> None:
 
 
 def enter(stage: str) -> None:
-    """From now on all is told of this stage; empty: of none."""
+    """Set the stage that later events and figures belong to; empty for none."""
     global _stage
     _stage = stage
 
 
 def figure(name: str, value: float, **labels: str) -> None:
-    """Set a figure of `FIGURES` for the metrics file, which is written anew every two seconds."""
+    """Set a figure of `FIGURES` for the metrics file, which is rewritten every two seconds."""
     if not os.environ.get(METRICS):
         return
     _figures[name][tuple(sorted({"stage": _stage, **labels}.items()))] = value
@@ -80,7 +81,7 @@ def figure(name: str, value: float, **labels: str) -> None:
 
 def open_metrics() -> None:
     """Write the metrics file for the first time. Raises UserError where that is not possible."""
-    path = os.environ.pop(METRICS, "")  # until it is known to be sound
+    path = os.environ.pop(METRICS, "")  # until the file is known to be writable
     if is_url(path):
         raise UserError(f"--metrics {path}: a file of this machine is wanted, not a URL")
     if path:
@@ -92,9 +93,9 @@ def open_metrics() -> None:
 
 
 def write_metrics() -> None:
-    """Write the metrics file now, where there is to be one; a reader never sees half of it.
+    """Write the metrics file now, if there is one; a reader never sees a partial file.
 
-    One that cannot be written any more is told once, and the work goes on without it.
+    If writing fails, one warning is given and the run continues without it.
     """
     if not (path := os.environ.get(METRICS)):
         return
@@ -102,7 +103,7 @@ def write_metrics() -> None:
         _write(Path(path))
     except (DataError, OSError) as error:
         os.environ.pop(METRICS, None)
-        warnings.warn(f"--metrics: {error}; the run goes on without it", ConfigWarning, stacklevel=2)
+        warnings.warn(f"--metrics: {error}; the run continues without it", ConfigWarning, stacklevel=2)
 
 
 def _write(path: Path) -> None:
@@ -126,7 +127,7 @@ def _escaped(text: str) -> str:
 
 
 def ended(code: int) -> None:
-    """Tell that the command ends with this exit code."""
+    """Write the event that the command ends with this exit code."""
     enter("")
     event("exit", level="info" if code == 0 else "error", exit_code=code)
     if os.environ.get(METRICS):
@@ -169,7 +170,7 @@ class _Lines(logging.Handler):
 
 
 def take_logging() -> None:
-    """Let what libraries log be events as well, where events are asked for; call it again when one was imported."""
+    """Write log messages of libraries as events too, if events are on; call it again after importing one."""
     if not log_json():
         return
     for logger in logging.Logger.manager.loggerDict.values():

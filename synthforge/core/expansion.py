@@ -1,4 +1,4 @@
-"""References `${key}` replaced by what they stand for, within limits: a few lines may stand for terabytes."""
+"""References `${key}` replaced by their values, within limits: a few lines can expand to terabytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def expanded(config: DictConfig) -> dict[str, Any]:
     """Plain data with every reference replaced.
 
     Raises ConfigError where that takes more look-ups than `MAX_REFERENCES`, or gives more values or characters than
-    YAML itself may have; and what OmegaConf raises for references that lead nowhere.
+    YAML itself may have; and what OmegaConf raises for unknown references.
     """
     values = 0
 
@@ -27,7 +27,7 @@ def expanded(config: DictConfig) -> dict[str, Any]:
         nonlocal values
         values += 1
         if values > MAX_NODES:
-            raise ConfigError(f"references stand for more than {MAX_NODES:,} values")
+            raise ConfigError(f"references expand to more than {MAX_NODES:,} values")
         if isinstance(node, DictConfig) and not node._is_none():
             return {key: plain(node[key]) for key in node}
         if isinstance(node, ListConfig) and not node._is_none():
@@ -53,7 +53,7 @@ def _limited() -> Iterator[None]:
             value = found if OmegaConf.is_config(found) or not hasattr(found, "_value") else found._value()
             characters += len(value) if isinstance(value, (str, bytes)) else 0
             if characters > MAX_BYTES:
-                raise ConfigError(f"references stand for more than {MAX_BYTES / 1e6:.0f} million characters")
+                raise ConfigError(f"references expand to more than {MAX_BYTES / 1e6:.0f} million characters")
             return found
 
         return ask

@@ -1,6 +1,6 @@
-"""Factors: what a generator draws, as named distributions that a report can hold against what came out.
+"""Factors: what a generator draws, as named distributions that a report compares with the samples.
 
-A generator lists them in `Generator.factors`; they stand in the manifest of every dataset it makes.
+A generator lists them in `Generator.factors`; the manifest of every dataset it makes lists them too.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TAIL = 9.0  # standard deviations within which an unbounded distribution is loo
 class Factor:
     """One factor and how it is declared.
 
-    name: `group.factor`; paths: where its value stands in a sample's `scene` record ("drawn.camera.azimuth",
-    "parameters.head.phenotype.1"); an array there counts every entry, several paths count their mean. source: where the
-    numbers come from, in words.
+    name: `group.factor`; paths: where its value is in a sample's `scene` record ("drawn.camera.azimuth",
+    "parameters.head.phenotype.1"); every entry of an array counts; several paths count by their mean. source: where the
+    numbers come from.
 
     kind is one of:
 
@@ -33,7 +33,7 @@ class Factor:
       within [low, high], else the last one clipped to it;
     - `choice` among `values` with `weights`; `constant`: `mean`; `beta`: mean and std are its two parameters;
     - `pieces`: uniform between neighbouring `values`, each piece with its probability in `weights`;
-    - `observed`: follows from other factors, nothing is declared.
+    - `observed`: follows from other factors; no distribution is declared.
     labels: names of `values`, for `choice`, or of the whole numbers from 0 on.
     """
 
@@ -71,7 +71,7 @@ class Factor:
         return list(merged.items())
 
     def label(self, value: float) -> str:
-        """A value in words, where it has any."""
+        """The label of a value, if it has one."""
         if self.labels and value == int(value) and 0 <= int(value) < len(self.labels):
             return self.labels[int(value)]
         return f"{value:.6g}"
@@ -146,7 +146,7 @@ class Factor:
         return high
 
     def to_json(self) -> dict[str, Any]:
-        """As the manifest holds it: what is at its default is left out, so no infinity remains."""
+        """As in the manifest: defaults are left out, so no infinity remains."""
         defaults = {item.name: item.default for item in dataclasses.fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -156,7 +156,7 @@ class Factor:
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Factor:
-        """The factor a manifest tells of. Raises TypeError or ValueError when it tells of none."""
+        """The factor that a manifest describes. Raises TypeError or ValueError for an invalid description."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
         return Factor(**values)
 
@@ -166,7 +166,7 @@ class Sweep:
     """One cause that `synthforge probe` can set: keys of the generator's configuration that take each level in turn.
 
     keys: dotted, as in YAML; every one takes the level. levels, base: as in YAML; differences are paired with base.
-    fixed: keys held meanwhile, such as shares that would otherwise overrule the level. doc: what the level means.
+    fixed: other keys set for every level, such as shares that would otherwise override it. doc: what the level means.
     """
 
     name: str
@@ -179,7 +179,7 @@ class Sweep:
 
 
 def chance(name: str, path: str, probability: float, source: str = "") -> Factor:
-    """A factor that is there or not."""
+    """A factor that is present or absent."""
     return Factor(
         name,
         (path,),
@@ -201,7 +201,7 @@ def read(record: Mapping[str, Any], factor: Factor, rendered: bool = False) -> l
 
 
 def seen(record: Mapping[str, Any], factor: Factor) -> float | str | None:
-    """What a scene's picture shows of a factor: a number, a word where the factor has any, or None for nothing."""
+    """A factor's value in the picture of a scene: a number, its label if it has one, or None if not shown."""
     values = read(record, factor, rendered=True)
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: temporary file in the same folder, fsync, atomic rename."""
+"""Atomic writing of files: temporary file in the same folder, fsync, atomic rename."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _open: set[Path] = set()
 
 
 def cache_dir() -> Path:
-    """Where what can be made again is kept: `$SYNTHFORGE_CACHE`, else `~/.cache/synthforge`."""
+    """The folder of caches: `$SYNTHFORGE_CACHE`, else `~/.cache/synthforge`."""
     return Path(os.environ.get("SYNTHFORGE_CACHE") or Path.home() / ".cache" / "synthforge")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends well, and leaves no trace otherwise.
+    """A binary file that replaces `path` when the block ends without an exception, and is deleted otherwise.
 
-    Raises DataError when the file cannot be made or the disk is full; what stood at `path` is then untouched.
+    Raises DataError when the file cannot be written or the disk is full; `path` is then unchanged.
     """
     if isinstance(path, RemotePath):
         with _uploading(path) as file:
@@ -80,14 +80,14 @@ def _is_special(path: Path) -> bool:
 
 @contextmanager
 def _named(path: Path, *others: Path) -> Iterator[None]:
-    """Turn what the system says about the file `path` into DataError."""
+    """Turn an OSError about the file `path` into DataError."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise DataError(
                 f"no space left while writing {path} ({error.strerror})",
-                hint="Everything finished before is intact. Make room, then run the same command again to go on.",
+                hint="Everything finished before is intact. Free some space, then run the same command again.",
             ) from error
         if error.filename in map(str, (*others, path, *path.parents)):
             raise DataError(f"cannot write {path}: {error.strerror}") from error
@@ -96,7 +96,7 @@ def _named(path: Path, *others: Path) -> Iterator[None]:
 
 @contextmanager
 def _uploading(path: RemotePath) -> Iterator[IO[bytes]]:
-    """A file on this machine that is uploaded when the block ends well."""
+    """A file on this machine that is uploaded when the block ends without an exception."""
     try:
         with tempfile.NamedTemporaryFile(prefix="synthforge-", suffix=".part") as file:
             yield file
@@ -106,13 +106,13 @@ def _uploading(path: RemotePath) -> Iterator[IO[bytes]]:
         if error.errno in _FULL:
             raise DataError(
                 f"no space left in {tempfile.gettempdir()} while writing {path} ({error.strerror})",
-                hint="Everything finished before is intact. Make room, or set TMPDIR to another folder.",
+                hint="Everything finished before is intact. Free some space, or set TMPDIR to another folder.",
             ) from error
         raise
 
 
 def write_once(path: Path, data: bytes) -> None:
-    """Write a file that nobody else writes otherwise: in a store, only where there is none.
+    """Write a file whose content is the same from every writer: in a store, only if it does not exist.
 
     Raises DataError when another run wrote something else there in the meantime.
     """
@@ -120,8 +120,8 @@ def write_once(path: Path, data: bytes) -> None:
         write_bytes(path, data)
     elif not path.create(data):
         raise DataError(
-            f"{path} was written by another run in the meantime, and otherwise",
-            hint="Let only one configuration write to an output folder.",
+            f"{path} was written by another run in the meantime, with other content",
+            hint="Use one output folder per configuration.",
         )
 
 
@@ -142,7 +142,7 @@ def is_companion(name: str) -> bool:
 
 
 def files_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files of a folder with one of these suffixes in lower case, sorted; companions of macOS are passed over."""
+    """The files of a folder with one of these suffixes in lower case, sorted; macOS's AppleDouble files are skipped."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not is_companion(entry.name) and entry.is_file()]
     return [folder / name for name in sorted(names) if Path(name).suffix.lower() in suffixes]
@@ -178,10 +178,10 @@ def clean_stale(root: Path, *, owned: bool = False) -> list[Path]:
 
     Only names that `replacing` gives, and only when the process that made them is gone. Files of other machines
     (a folder on a network) stay: their processes cannot be seen from here. owned: the caller holds the lock of `root`
-    (`core.locks`), so that files of other hosts and those in folders below are left-overs, too.
+    (`core.locks`), so that files of other hosts and those in folders below are stale, too.
     """
     removed: list[Path] = []
-    if isinstance(root, RemotePath):  # uploads that were not finished are invisible
+    if isinstance(root, RemotePath):  # unfinished uploads are invisible
         return removed
     for path in sorted(root.glob("**/.*.tmp" if owned else ".*.tmp")) if root.is_dir() else []:
         match = _TEMPORARY.fullmatch(path.name)
@@ -194,7 +194,7 @@ def clean_stale(root: Path, *, owned: bool = False) -> list[Path]:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file's name is one that `replacing` gives to a file in the making."""
+    """Whether a file's name is that of a temporary file of `replacing`."""
     return _TEMPORARY.fullmatch(name) is not None
 
 

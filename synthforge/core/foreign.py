@@ -1,7 +1,7 @@
-"""Reading files that this program did not write: limits, one boundary for errors, and readers for JSON, NPY and NPZ.
+"""Reading files that this program did not write: limits, conversion of errors, and readers for JSON, NPY and NPZ.
 
-Every reader of a foreign format checks size, depth and number of parts against `LIMITS` first. It turns whatever its
-parser raises into one of our errors, with the file's name. Pictures: `core.images`.
+Every reader of a foreign format checks size, depth and number of parts against `LIMITS` first. It turns any exception
+of its parser into one of our errors, with the file's name. Pictures: `core.images`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Where = Path | str
 
 @dataclass(frozen=True)
 class Limits:
-    """What a file may ask for. A small file within them takes under two seconds and 200 MB."""
+    """Upper limits for a file. A small file within them takes under two seconds and 200 MB."""
 
     image_bytes: int = 512 << 20
     image_pixels: int = 100_000_000
@@ -62,7 +62,7 @@ class Limits:
 
 
 LIMITS = Limits()
-# Digits as 0 and no plus signs: numbers that may not fit show as 20 zeros or as e000.
+# With digits as 0 and no plus signs, numbers that may not fit are 20 zeros or e000.
 _DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _DECIMAL = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -74,9 +74,9 @@ _INTEGER = 2**64
 def boundary(
     where: Where, what: str, *, hint: str | None = None, error: type[SynthForgeError] = DataError
 ) -> Iterator[None]:
-    """Turn whatever a parser raises into `error`: "WHERE is not WHAT: reason". Our own errors keep their words.
+    """Turn whatever a parser raises into `error`: "WHERE is not WHAT: reason". Our own errors pass unchanged.
 
-    For the lines alone that hand foreign bytes to a parser; a mistake of ours in the block would be hidden.
+    Use it only around calls of a parser, since it would hide a bug of ours in the block.
     """
     try:
         yield
@@ -98,10 +98,10 @@ def boundary(
 
 
 def check_arguments(given: Mapping[str, Any], allowed: Mapping[str, type | tuple[Any, ...]], what: str) -> None:
-    """Raise ValueError unless keyword arguments that a file hands to a library are plain and expected.
+    """Raise ValueError unless keyword arguments that a file passes to a library are expected plain values.
 
     allowed: by name, `float` or `int` for numbers and lists of them, or a tuple of the values it may have. Paths, names
-    of hubs and of objects to load have no place there. what: the arguments' name for messages.
+    of hubs and of objects to load are never allowed. what: the arguments' name for messages.
     """
     for name, value in given.items():
         kind = allowed.get(name)
@@ -123,7 +123,7 @@ def _small(value: Any, *, whole: bool) -> bool:
 def opened(path: Path) -> IO[bytes]:
     """A regular file, or an object in a store, to read. Raises OSError, and DataError for folders, pipes and devices.
 
-    Opening a pipe would otherwise wait for somebody who writes into it.
+    Opening a pipe would otherwise block until another process writes into it.
     """
     if is_remote(path):
         return typing.cast("IO[bytes]", path.open("rb"))
@@ -141,7 +141,7 @@ def check_record(record: Any, shape: Mapping[str, Any]) -> None:
     A key that may be absent ends in `?`.
     """
     if not isinstance(record, dict):
-        raise ValueError(f"it is no object, but {record!r:.40}")
+        raise ValueError(f"it is not an object, but {record!r:.40}")
     for key, kind in shape.items():
         name = key.removesuffix("?")
         if name not in record and name == key:
@@ -173,7 +173,7 @@ def read_bytes(path: Path, most: int = LIMITS.text_bytes) -> bytes:
             size = os.fstat(file.fileno()).st_size
             if size > most:
                 raise DataError(f"{path} has {size:,} bytes, more than the {most:,} allowed")
-            return file.read(size or most + 1)  # a file of the kernel has no size
+            return file.read(size or most + 1)  # a file in /proc has size 0
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
@@ -199,7 +199,7 @@ def decimal(text: str) -> float:
     """
     value = float(text) if _DECIMAL.fullmatch(text) else math.nan
     if not math.isfinite(value):
-        raise ValueError(f"'{text[:40]}' is no finite number")
+        raise ValueError(f"'{text[:40]}' is not a finite number")
     return value
 
 
@@ -211,8 +211,8 @@ def read_json(path: Path, *, hint: str | None = None) -> Any:
 def parse_json(data: bytes, where: Where, *, hint: str | None = None) -> Any:
     """JSON in UTF-8 (or -16, -32), with or without a byte order mark; `where`: what messages call it.
 
-    Raises DataError for anything that is not strict JSON (NaN, keys that come twice, numbers beyond 64 bits, text
-    that is no Unicode) and beyond `LIMITS`.
+    Raises DataError for anything that is not strict JSON (NaN, duplicate keys, numbers beyond 64 bits, invalid Unicode)
+    and beyond `LIMITS`.
     """
     with boundary(where, "valid JSON", hint=hint):
         if len(data) > LIMITS.text_bytes:
@@ -236,12 +236,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key '{twice[:60]}' comes twice in one object")
+        raise ValueError(f"the key '{twice[:60]}' is in one object twice")
     return found
 
 
 def _constant(text: str) -> float:
-    raise ValueError(f"{text} is no number in JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def _integer(text: str) -> int:
@@ -259,7 +259,7 @@ def _number(text: str) -> float:
 
 
 def _may_be_deep(data: bytes) -> bool:
-    """Whether brackets remain when the innermost pairs are taken away as often as depth is allowed; fast."""
+    """Whether brackets remain after removing the innermost pairs as many times as the allowed depth; fast."""
     brackets = data.translate(None, _ALL_BUT_BRACKETS)
     for _ in range(LIMITS.json_depth):
         if not brackets:
@@ -269,7 +269,7 @@ def _may_be_deep(data: bytes) -> bool:
 
 
 def _deeper(value: Any, depth: int) -> bool:
-    """Whether lists and objects lie in each other more than `depth` levels deep."""
+    """Whether lists and objects are nested more than `depth` levels deep."""
     level = [value] if isinstance(value, list | dict) else []
     while level and depth:
         inner = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
@@ -287,7 +287,7 @@ def read_array(path: Path, *, error: type[SynthForgeError] = DataError) -> np.nd
 def read_arrays(
     path: Path, names: Sequence[str] | None = None, *, error: type[SynthForgeError] = DataError
 ) -> dict[str, np.ndarray]:
-    """The arrays of numbers or text in an NPZ file by name; names: those to read where they are there, None for all.
+    """The arrays of numbers or text in an NPZ file by name; names: those to read if present, None for all.
 
     Raises `error` for anything else, and for an archive that unpacks to more than `LIMITS` allows.
     """
@@ -313,7 +313,7 @@ def read_arrays(
 
 
 def _array(file: Any, size: int, kinds: str) -> np.ndarray:
-    """One array of NumPy's `kinds` from an open NPY file of `size` bytes, its header held against what is there."""
+    """One array of NumPy's `kinds` from an open NPY file of `size` bytes, its header checked against that size."""
     import numpy as np  # `synthforge --help` reads JSON only
 
     form = np.lib.format
@@ -333,5 +333,5 @@ def _array(file: Any, size: int, kinds: str) -> np.ndarray:
     if any(side < 0 or side > size for side in shape) or start + count * dtype.itemsize != size:
         raise ValueError(f"its shape {shape} of {dtype} does not fit its {size:,} bytes")
     values = np.frombuffer(file.read(size - start), dtype, count)
-    # as NumPy's own reader: writable, in the byte order of this machine's choice
+    # as NumPy's own reader: writable, in native byte order
     return values.reshape(shape[::-1]).T.copy(order="F") if fortran else values.reshape(shape).copy()

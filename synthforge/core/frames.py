@@ -1,4 +1,5 @@
-"""A crop and its photograph: the affine maps between their pixels, and predictions brought back through them.
+"""A crop and its photograph: the affine maps between their pixels, and the mapping of predictions back to the
+photograph.
 
 Coordinates are continuous, pixel i covers [i, i + 1) and its centre lies at i + 0.5. Maps are (2,3) float64.
 """
@@ -42,10 +43,10 @@ def invert(matrix: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CropFrame:
-    """Where a square crop lies in its photograph, and for which pixels of the photograph it answers.
+    """Where a square crop lies in its photograph, and which pixels of the photograph its maps cover.
 
     matrix (2,3): pixels of the photograph -> pixels of the crop, axes parallel. size: side of the crop in pixels.
-    region (left, top, right, bottom): whole pixels of the photograph, which maps are brought back to.
+    region (left, top, right, bottom): whole pixels of the photograph, to which maps are resampled.
     """
 
     matrix: np.ndarray
@@ -83,6 +84,6 @@ class CropFrame:
         x = torch.from_numpy(columns * 2 / self.size - 1).to(values)
         shape = len(y), len(x)
         grid = torch.stack([x.expand(shape), y[:, None].expand(shape)], dim=-1)
-        # align_corners=False is the house's convention: -1 and 1 are the outer edges of the first and last pixel.
+        # align_corners=False is the convention everywhere: -1 and 1 are the outer edges of the first and last pixel.
         mapped = grid_sample(values[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
         return mapped, (grid.abs() <= 1).all(dim=-1)

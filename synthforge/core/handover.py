@@ -1,4 +1,4 @@
-"""What plugins hand over, checked where it comes in: counts, types, shapes, ids and finiteness.
+"""Checks of what plugins return: counts, types, shapes, ids and finiteness.
 
 The checks raise PluginError, which names the plugin, and seed and index of the sample.
 """
@@ -31,7 +31,7 @@ _KINDS: dict[str, tuple[type, tuple[Any, ...]]] = {
 
 
 def check_scene(generator: str, scene: Any, seed: int, index: int) -> None:
-    """A scene is one, and that of the seed and index it was asked for."""
+    """Check that a plugin returned a Scene with the requested seed and index."""
     place = f"the generator '{generator}' at seed {seed}, index {index}: `sample`"
     if not isinstance(scene, Scene):
         raise PluginError(f"{place} returned {_what(scene)}, not a Scene", hint="Is a `return` missing?")
@@ -40,7 +40,7 @@ def check_scene(generator: str, scene: Any, seed: int, index: int) -> None:
 
 
 def check_renderings(generator: str, scenes: Sequence[Scene], renderings: Any, resolution: int) -> None:
-    """There is a rendering for each scene, in order, whose arrays fit each other and hold finite numbers."""
+    """Check that there is a rendering for each scene, in order, with arrays of matching shapes and finite numbers."""
     first = scenes[0]
     place = f"the generator '{generator}' at seed {first.seed}, index {first.index}: `render`"
     if not isinstance(renderings, Sequence) or not all(isinstance(item, Rendering) for item in renderings):
@@ -82,7 +82,7 @@ def _rendering_problems(rendering: Rendering, resolution: int) -> Any:
 
 
 def check_annotations(annotator: str, fields: Sequence[Field], found: Any, rendering: Rendering) -> None:
-    """One value for each of the annotator's fields, of the kind, shape and schema they declare, and finite."""
+    """Check that there is one finite value for each field of the annotator, of the declared kind, shape and schema."""
     scene = rendering.scene
     place = f"the annotator '{annotator}' at seed {scene.seed}, index {scene.index}"
     if not isinstance(found, Mapping):
@@ -105,12 +105,12 @@ def check_annotations(annotator: str, fields: Sequence[Field], found: Any, rende
                 which = np.flatnonzero(unknown)[:5].tolist()
                 raise PluginError(
                     f"{place}: {item.name} has NaN at {which}",
-                    hint="NaN is for points that have no place; their flag of the same schema must be False.",
+                    hint="NaN is only for undefined points; their flag of the same schema must be False.",
                 )
 
 
 def check_verdict(name: str, verdict: Any, scene: Scene) -> None:
-    """A verdict is one, and its figures are finite."""
+    """Check that a plugin returned a Verdict with finite figures."""
     place = f"the filter '{name}' at seed {scene.seed}, index {scene.index}: `judge`"
     if not isinstance(verdict, Verdict):
         raise PluginError(f"{place} returned {_what(verdict)}, not a Verdict", hint="Is a `return` missing?")
@@ -135,7 +135,7 @@ def _problem(name: str, value: Any, kind: str, size: tuple[int, int], schema: st
         if stray:
             yield name, f"holds the class ids {stray}, which the schema '{schema}' lacks"
     elif kind in ("depth", "normals", "uv") and not np.isfinite(value).all():
-        yield name, "is not finite everywhere; 0 is for pixels that have none"
+        yield name, "holds values that are not finite; use 0 for pixels without a value"
     elif kind == "directions" and not are_unit(value):
         yield name, "holds vectors whose length is not 1"
     elif (kind.startswith("points") or kind == "flow") and np.isinf(value).any():
@@ -150,9 +150,9 @@ def are_unit(vectors: np.ndarray) -> bool:
 
 
 def stray_ids(labels: np.ndarray, schema: str) -> list[int]:
-    """Class ids in a uint8 array that its schema lacks. IGNORE is always allowed; a schema nobody knows allows all."""
+    """Class ids in a uint8 array that its schema lacks. IGNORE is always allowed; an unregistered schema allows all."""
     known = CLASS_SCHEMAS.get(schema)
-    if known is None or labels.max(initial=0) < len(known):  # most maps; the count below takes six times as long
+    if known is None or labels.max(initial=0) < len(known):  # enough for most maps; the count below is six times slower
         return []
     ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)).tolist()
     return [i for i in ids if len(known) <= i != IGNORE]

@@ -1,6 +1,6 @@
 """Which process holds a lock: its host, number and time of start, and whether it still runs.
 
-A number alone is not enough: another process may have it later, and containers on one host count their own.
+A process number alone is not enough: it may be reused later, and each container on a host has its own numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def now() -> datetime:
 
 
 def machine() -> str:
-    """What tells machines and containers apart that have the same process numbers; empty where that is not known."""
+    """An identifier of this machine or container, since process numbers repeat between them; empty if unknown."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -29,7 +29,7 @@ def machine() -> str:
 
 
 def host_name() -> str:
-    """The host's name as part of a file's name, with the name space of process numbers where it is a container's."""
+    """The host's name for use in a file's name; in a container with its PID namespace."""
     name = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
     space = re.sub(r"[^0-9]", "", machine().rpartition(" ")[2])
     return name if space in ("", "4026531836") else f"{name}-{space}"  # Linux gives this number to the first one
@@ -49,7 +49,7 @@ def alive(pid: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in ticks since the boot; empty where that is not known."""
+    """When a process started, in ticks since the boot; empty if unknown."""
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19].decode("ascii")
     return ""
@@ -62,7 +62,7 @@ def me() -> dict[str, Any]:
 
 
 def runs(found: Mapping[str, Any]) -> bool | None:
-    """Whether the process of a record runs; None where that cannot be told from this machine."""
+    """Whether the process of a record runs; None if this machine cannot find out."""
     pid, same = found.get("process"), found.get("machine", "")
     if not isinstance(pid, int) or (same != machine() if same else found.get("host") != socket.gethostname()):
         return None
@@ -70,7 +70,7 @@ def runs(found: Mapping[str, Any]) -> bool | None:
 
 
 def described(found: Mapping[str, Any]) -> str:
-    """The holder in words."""
+    """A description of the holder."""
     if not found:
         return "a process that is just starting"
     return f"process {found.get('process')} on {found.get('host')}, since {found.get('since')}"

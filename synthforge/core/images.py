@@ -1,8 +1,8 @@
-"""The one decoder of pictures: photographs as RGB, and maps whose values mean something as those values.
+"""The image decoder: photographs as RGB, and maps as their stored values.
 
-Every picture that anybody else wrote is read here: by benchmarks, datasets, heads and predictions. Formats are named by
-the caller, `foreign.LIMITS` are checked before anything is decoded, and metadata never decides whether pixels are read.
-PNG: W3C Portable Network Graphics Specification, third edition, section 5 (chunks and their checksums).
+Every image from outside is read here: by benchmarks, datasets, heads and predictions. The caller names the formats,
+`foreign.LIMITS` are checked before decoding, and invalid metadata never prevents reading. PNG: W3C Portable Network
+Graphics Specification, third edition, section 5 (chunks and their checksums).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAPS = ("PNG",)  # lossy formats change values
 BEHIND = (255, 255, 255)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# By EXIF orientation: what a picture that stands upright is seen as, so that it lies as the file stores it.
+# By EXIF orientation: the transposition that makes the stored picture upright.
 _STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda upright: upright[:, ::-1],
     3: lambda upright: upright[::-1, ::-1],
@@ -35,7 +35,7 @@ _STORED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
     8: lambda upright: np.rot90(upright, -1),
 }
-# Rows that are converted at once: beside Pillow's pixels and the result, no third picture is held.
+# Rows converted at a time, so that no third copy of the picture is in memory.
 _STRIP = 256
 _ORIENTATION = 0x0112
 _BITS, _PHOTOMETRIC = 258, 262  # TIFF tags
@@ -86,12 +86,12 @@ def decode_map(
 
     1, 2 and 4 bits are scaled to 0..255, as PNG defines them. indices: of a palette with any colour in it (as VOC's
     label maps have), give the indices instead of the colours. grey: three equal channels count as grey, and colours are
-    an error. Raises `error` where values would be lost, too: transparent pixels, 16 bits in colour.
+    an error. Also raises `error` where values would be lost: transparent pixels, 16 bits in colour.
     """
 
     def values(image: Image.Image) -> np.ndarray:
         if data[24] == 16 and data[25] != 0:  # Pillow would keep the upper byte alone
-            raise ValueError("16 bits a channel are read of grey images only")
+            raise ValueError("16 bits a channel are supported for grey images only")
         pixels = _values(image, indices)
         if not grey or pixels.ndim == 2:
             return pixels
@@ -110,7 +110,7 @@ def _decoded(
     error: type[SynthForgeError],
 ) -> np.ndarray:
     names = f"{', '.join(formats[:-1])} or {formats[-1]}" if len(formats) > 1 else formats[0]
-    hint = f"The file is cut off, damaged or of another kind; read are {names}."
+    hint = f"The file is truncated, damaged or of another format; {names} can be read."
     with boundary(where, f"a whole {names} image", hint=hint, error=error):
         if data.startswith(_SIGNATURE):
             _check_png(data)
@@ -127,7 +127,7 @@ def _check_size(width: int, height: int, size: int, where: Where, error: type[Sy
     if count > LIMITS.image_pixels:
         raise error(f"{where} has {width} x {height} pixels, more than the {LIMITS.image_pixels:,} allowed")
     if count > LIMITS.pixels(size):
-        raise error(f"{where} claims {width} x {height} pixels in {size:,} bytes: no photograph is so small")
+        raise error(f"{where} declares {width} x {height} pixels in {size:,} bytes: too small for a photograph")
 
 
 def _check_png(data: bytes) -> None:
@@ -136,7 +136,7 @@ def _check_png(data: bytes) -> None:
     for _ in range(LIMITS.png_chunks):
         end = place + 8 + int.from_bytes(view[place : place + 4], "big")
         if end + 4 > len(data):
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
         if zlib.crc32(view[place + 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise ValueError("a checksum in it is wrong")
         if view[place + 4 : place + 8] == b"IEND":
@@ -146,7 +146,7 @@ def _check_png(data: bytes) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    with suppress(Exception):  # EXIF is written by anything and read by nobody's rules
+    with suppress(Exception):  # EXIF is often invalid, and its errors are of any type
         found = int(image.getexif().get(_ORIENTATION, 1))
         return found if found in _STORED else 1
     return 1
@@ -157,13 +157,13 @@ def _full_scale(image: Image.Image) -> tuple[int, bool]:
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS, (16,))
     if image.mode == "I" and image.format != "PNG":
-        raise ValueError("its pixels are 32-bit integers, whose range nothing tells")
+        raise ValueError("its pixels are 32-bit integers of unknown range")
     return 2 ** int(bits[0] if isinstance(bits, tuple) else bits) - 1, tags.get(_PHOTOMETRIC) == 0
 
 
 def _rgb8(image: Image.Image, scale: tuple[int, bool]) -> np.ndarray:
     if image.mode == "F":
-        raise ValueError("its pixels are floating point numbers, whose range nothing tells")
+        raise ValueError("its pixels are floating point numbers of unknown range")
     if image.mode.startswith("I"):
         values = _grey16(image)
         full, inverted = scale
@@ -199,19 +199,19 @@ def _values(image: Image.Image, indices: bool) -> np.ndarray:
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         places = np.array(image)
         if places.max(initial=0) >= len(palette):
-            raise ValueError("it points beyond its palette")
+            raise ValueError("it has indices beyond its palette")
         if indices and not _is_grey(palette):
             return places
         pixels = palette[places]
         return pixels[..., 0].copy() if _is_grey(pixels) else pixels
     if image.mode not in ("1", "L", "RGB"):
-        raise ValueError(f"'{image.mode}' is no kind of grey or RGB")
+        raise ValueError(f"the mode '{image.mode}' is neither grey nor RGB")
     return np.array(image.convert("L") if image.mode == "1" else image)
 
 
 def _refuse_clear(found: bool) -> None:
     if found:
-        raise ValueError("it has transparent pixels, whose values mean nothing")
+        raise ValueError("it has transparent pixels, whose values are undefined")
 
 
 def _is_grey(colours: np.ndarray) -> bool:

@@ -1,6 +1,6 @@
 """What a plugin implements. One small class a kind; subclass it, set the attributes, write the methods.
 
-What a method raises besides the errors of `core.errors` is a fault of the plugin and is told with its line and the
+What a method raises besides the errors of `core.errors` is a fault of the plugin and is reported with its line and the
 sample (`core.boundary`). The contract suite in `synthforge.testing` runs over every registered plugin of each kind.
 """
 
@@ -31,11 +31,11 @@ Contour = Literal["static", "visible"]
 
 
 class HeadModel(ABC):
-    """A parametric head: geometry that generators drive and annotators read.
+    """A parametric head: geometry that generators pose and annotators read.
 
     faces (F,3) int32, counter-clockwise seen from outside; num_vertices V; region_schema: name of the class schema
-    (`core.schemas`) that `regions_at` answers in; point_schema: that of `landmarks`, which may know `other_schemas`
-    too. uv (T,2) in [0,1], v upwards, with uv_faces (F,3): the texture map, or None for a head without one.
+    (`core.schemas`) of `regions_at`; point_schema: that of `landmarks`; other_schemas: others that `landmarks_of`
+    computes. uv (T,2) in [0,1], v upwards, with uv_faces (F,3): the texture map, or None for a head without one.
     """
 
     faces: np.ndarray
@@ -52,7 +52,7 @@ class HeadModel(ABC):
     ) -> torch.Tensor:
         """Landmarks (B,N,3) on a mesh of this head: vertices (B,V,3), camera_position (B,3), both in the world frame.
 
-        `visible`: as annotators mark them in a picture, above all the jaw line on the contour seen from the camera; it
+        `visible`: as annotators mark them in a picture, with the jaw line on the contour that the camera sees; it
         needs camera_position (ValueError).
         """
 
@@ -81,7 +81,7 @@ class Generator(Guarded, ABC):
     `members`, a `core.records.Members`.
     """
 
-    #: how many scenes `render` likes to be given at once; part of what makes pixels reproducible
+    #: preferred number of scenes per call of `render`; pixels are reproducible for a fixed number
     batch_size: int = 8
 
     @abstractmethod
@@ -96,7 +96,7 @@ class Generator(Guarded, ABC):
         """
 
     def factors(self) -> Sequence[Factor]:
-        """What is drawn, as declared: reports hold it against the values in the samples."""
+        """The declared distributions of what is drawn: reports compare them with the samples."""
         return ()
 
     def sweeps(self) -> Sequence[Sweep]:
@@ -104,10 +104,10 @@ class Generator(Guarded, ABC):
         return ()
 
     def prepare(self) -> None:
-        """Do once what every process would do again: download nothing, but fill caches and compile kernels."""
+        """Fill caches and compile kernels once for all processes; must not download."""
 
     def provenance(self) -> dict[str, Any]:
-        """What the manifest says of where the pixels come from: checkpoint hash, edition, licence ...
+        """Where the pixels come from, for the manifest: checkpoint hash, edition, licence ...
 
         `digital_source_type` is IPTC's word for it, which exported pictures carry; a program alone, where it is absent.
         """
@@ -147,7 +147,7 @@ class Annotator(Guarded, ABC):
 class Filter(Guarded, ABC):
     """Keeps or rejects finished samples by what they show. It gives no label and changes none.
 
-    A verdict depends on the sample alone: not on other samples, their order or the process it is reached in.
+    A verdict depends on the sample alone, not on other samples, their order or the process.
     """
 
     #: names of the annotations it reads; checked before anything is rendered
@@ -158,12 +158,12 @@ class Filter(Guarded, ABC):
         """Accept or reject one sample: the rendering, and its annotations by field name. Both stay untouched."""
 
     def provenance(self) -> dict[str, Any]:
-        """What the manifest says of how it judges: detector, its version ... Cheap, JSON; part of the fingerprint."""
+        """How it judges, for the manifest: detector, its version ... Cheap, JSON; part of the fingerprint."""
         return {}
 
 
 class SceneFilter(Filter):
-    """Keeps or rejects scenes before they are rendered, by what they say alone."""
+    """Keeps or rejects scenes before they are rendered."""
 
     def judge(self, rendering: Rendering, annotations: Mapping[str, Any]) -> Verdict:
         """See `Filter.judge`: what is rendered was accepted."""
@@ -184,7 +184,7 @@ class Benchmark(Guarded, ABC):
     - splits: names that `items` takes; published: figures of papers, shown beside ours in reports;
     - test_splits: splits that nothing may learn from;
     - crop_scale: side of the square crop given to a network, in units of the box's larger side;
-    - stand_in: empty, or what replaces the real photographs; every report repeats it;
+    - stand_in: empty, or a description of what replaces the real photographs, shown in every report;
     - stand_in_folders: folders that `write_stand_in` takes counts for.
     """
 
@@ -199,7 +199,10 @@ class Benchmark(Guarded, ABC):
 
     @abstractmethod
     def items(self, split: str) -> list[RealItem]:
-        """The faces of a split, in a fixed order. Raises DataError when the folder is not what it should be."""
+        """The faces of a split, in a fixed order.
+
+        Raises DataError when the folder does not have the dataset's layout.
+        """
 
     @abstractmethod
     def load(self, item: RealItem) -> RealSample:
@@ -210,7 +213,7 @@ class Benchmark(Guarded, ABC):
         """Score predictions, each in the form and pixels of its sample's `target`."""
 
     def for_learning(self, *splits: str) -> None:
-        """Raises ConfigError unless every split is there and something may learn from it."""
+        """Raises ConfigError unless every split exists and is not a test split."""
         for split in splits:
             if split not in self.splits:
                 raise ConfigError(
@@ -235,7 +238,7 @@ class Benchmark(Guarded, ABC):
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def times(self, split: str) -> str:
-        """What `fingerprint` was in earlier releases, whose results keep fitting: with sizes and times for contents."""
+        """The fingerprint of earlier releases, whose results stay valid: by sizes and times of files."""
         digest = hashlib.sha256()
         for item in self.items(split):
             digest.update(f"{item.key}\0{item.subset}\n".encode())
@@ -258,28 +261,33 @@ class Benchmark(Guarded, ABC):
         return {}
 
     def notes(self, split: str) -> Sequence[str]:
-        """What a reader of this split's figures should know: incomplete copies, splits of our own making ..."""
+        """Remarks for readers of this split's figures: incomplete copies, non-standard splits ..."""
         return ()
 
 
 class Work(ABC):
-    """What an executor runs: units by number, such as the shards of a dataset. It travels by pickle.
+    """What an executor runs: numbered units, such as the shards of a dataset. It is pickled.
 
     A unit depends on its number alone and may run twice, at the same time and anywhere: its result is the same bytes.
     """
 
     @abstractmethod
     def size(self, unit: int) -> int:
-        """How far a unit brings the progress: its number of samples."""
+        """The progress that a unit makes: its number of samples."""
 
     @abstractmethod
     def open(self, first: bool) -> Any:
-        """Build what the units share, once in a process. first: also do what all processes would do again (caches), and
-        return what `Executor.run` returns; it travels by pickle."""
+        """Build what the units share, once in a process.
+
+        first: also fill shared caches, and return what `Executor.run` returns; it is pickled.
+        """
 
     @abstractmethod
     def run(self, unit: int, advance: Callable[[int], Any]) -> None:
-        """Run one unit; `advance(count)` as it goes on. Whatever it raises ends the run or has the unit tried again."""
+        """Run one unit; `advance(count)` as it goes on.
+
+        An exception ends the run or makes the executor retry the unit.
+        """
 
 
 class Executor(ABC):
@@ -297,12 +305,12 @@ class Executor(ABC):
     ) -> Any:
         """Open the work in each process and run every unit in at least one; returns what the first `open` returned.
 
-        workers: number of processes, 0 for as many as there is room for. advance: count of the progress made, in all
-        the sum of the sizes. say: a line for the user, such as a unit that is tried again. Each process computes with
-        one thread (`core.cores.one_thread`), set before libraries load: the order of a sum depends on their number.
+        workers: number of processes, 0 for as many as the machine allows. advance: reports progress, in total the sum
+        of the sizes. say: shows a line to the user, such as a retry. Each process computes with one thread
+        (`core.cores.one_thread`), set before libraries load: the order of a sum depends on their number.
 
-        Raises what a unit raised (`core.boundary.carried` lets it travel) and SynthForgeError when processes are lost;
-        units that are done stay. No process outlives the call or the caller.
+        Raises what a unit raised (sent between processes by `core.boundary.carried`) and SynthForgeError when processes
+        are lost; finished units are kept. No process outlives the call or the caller.
         """
 
 

@@ -1,4 +1,4 @@
-"""Configuration keys that explain themselves: documentation, unit, range and names stand at the dataclass field.
+"""Configuration keys that explain themselves: documentation, unit, range and names are declared at the dataclass field.
 
     @dataclass
     class GlassesConfig:
@@ -10,7 +10,7 @@
 
 A key's type may be a class of its own, such as a distribution. It may have these methods:
 
-- class method `from_yaml(value, key)`: the mapping that a short form stands for
+- class method `from_yaml(value, key)`: the mapping that a short form abbreviates
 - class method `scaled(mapping, factor)`: the mapping in another unit
 - `problem(key)`: what is wrong with the value, or an empty text
 """
@@ -33,7 +33,7 @@ DEGREES = "_degrees"
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a configuration key besides its type and default.
+    """The metadata of a configuration key besides its type and default.
 
     doc: one sentence. unit: `px`, `m`, `rad` ... low, high: ends of the range that are allowed; above, below: ends that
     are not. The default is allowed always, so it may lie outside (0 for "off"). choices: the texts a key may have, or
@@ -92,7 +92,7 @@ class Key:
         return self.choices.index(name)
 
     def problem(self, value: Any, default: Any = None) -> str:
-        """What is wrong with a value of this key, or an empty text. Lists and mappings are looked through."""
+        """What is wrong with a value of this key, or an empty text. Entries of lists and mappings are checked, too."""
         if value is None or value is default or (type(value) is type(default) and value == default):
             return ""
         if hasattr(value, "problem"):
@@ -182,17 +182,17 @@ def plain_name(name: str, units: Mapping[str, str]) -> str:
 
 
 def shown(number: float) -> str:
-    """A number for people: whole ones in full, others with six digits."""
+    """A number as text: integers in full, others with six digits."""
     return f"{number:,}" if isinstance(number, int) else f"{number:,.6g}"
 
 
 def words(unit: str) -> str:
-    """A unit written out where it is short for an angle."""
+    """A unit as text; an angle's in full."""
     return {"rad": "radians", "deg": "degrees"}.get(unit, unit)
 
 
 def group_of(hint: Any) -> type | None:
-    """The dataclass that a type hint stands for (`X`, `X | None`), or None."""
+    """The dataclass of a type hint `X` or `X | None`, or None."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     found = [option for option in options if isinstance(option, type) and dataclasses.is_dataclass(option)]
     return found[0] if len(found) == 1 else None
@@ -204,7 +204,7 @@ def is_value(cls: type) -> bool:
 
 
 def describe_keys(config: type, prefix: str = "") -> Iterator[Mapping[str, Any]]:
-    """Every key of a configuration as it stands in YAML, groups flattened with dots: plain data for tables and JSON."""
+    """Every key of a configuration as in YAML, groups flattened with dots: plain data for tables and JSON."""
     hints = typing.get_type_hints(config)
     for item in dataclasses.fields(config):
         known, group = key_of(item), group_of(hints[item.name])

@@ -1,9 +1,9 @@
-"""The lock of an output folder in an object store, where no kernel frees what a dead process held.
+"""The lock of an output folder in an object store, where no kernel releases the locks of dead processes.
 
-The lock is an object that is made only where there is none. Its holder writes it anew every `BEAT` seconds. It counts
-as left behind when its process is gone from this machine. Any other does when its sign of life is not of the last
-`STALE` seconds, and it does not change while it is watched for another `BEAT`. So a clock that is wrong can delay a
-run, but never lets two of them in. Of several processes that find it left behind, one takes it.
+The lock is an object that is created only if it does not exist. Its holder rewrites it every `BEAT` seconds (a
+heartbeat). It is stale when its process on this machine has ended. A lock of another machine is stale when its
+heartbeat is older than `STALE` seconds and does not change during another `BEAT`. So a wrong clock can delay a run, but
+never admits two. Of several processes that find a stale lock, one takes it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .storage import RemotePath
 
 log = logging.getLogger(__name__)
 
-BEAT = 15.0  # seconds between two signs of life
-STALE = 120.0  # seconds without one after which a lock is taken for left behind
-_SHARED = ".shared."  # between a lock's name and what is each shared holder's own
-_FREED = ".freed."  # between a lock's name and which lock was left behind, while one process takes it
+BEAT = 15.0  # seconds between two heartbeats
+STALE = 120.0  # seconds without a heartbeat after which a lock is stale
+_SHARED = ".shared."  # between a lock's name and the identifier of a shared holder
+_FREED = ".freed."  # between a lock's name and the stale lock that one process takes over
 
 
 @contextmanager
 def leased(path: RemotePath, *, shared: bool = False) -> Iterator[None]:
     """Hold the lock object `path` while the block runs.
 
-    shared: with others that hold it shared, each by an object of its own. Raises UserError, naming host, process and
-    time, when another process holds it; SynthForgeError at the end of the block when another process took it for left
-    behind and has it now (this one had been stopped for long).
+    shared: together with other shared holders, each with its own object. Raises UserError, naming host, process and
+    time, when another process holds it; SynthForgeError at the end of the block when another process took it over as
+    stale (this process was suspended for long).
     """
     others = path.parent.glob(f"{path.name}{_SHARED}*")
     if shared:
@@ -45,7 +45,7 @@ def leased(path: RemotePath, *, shared: bool = False) -> Iterator[None]:
     lease = _Lease(path)
     lease.acquire()
     try:
-        # Looked at after the own lock is there: of two at once, both may be refused, never both let in.
+        # Checked after writing our own lock: of two processes at once, both may be refused, but never both admitted.
         if words := holders(list(others)):
             raise _refused(path, words[0])
     except BaseException:
@@ -64,12 +64,12 @@ def leased(path: RemotePath, *, shared: bool = False) -> Iterator[None]:
     if not mine:
         raise SynthForgeError(
             f"another run has taken the lock {path}: {described(_read(path))}",
-            hint="This process was out of reach for too long. Run the same command again; what is finished is kept.",
+            hint="Its heartbeat was missing for too long. Run the same command again; finished results are kept.",
         )
 
 
 def holders(paths: Sequence[RemotePath]) -> list[str]:
-    """Who holds these locks, in words; those that were left behind are removed where each holder has its own."""
+    """Descriptions of who holds these locks; stale ones are removed where each holder has its own."""
     found = {path: _read(path) for path in paths}
     left = _left_behind(found)
     for path in left:
@@ -80,18 +80,18 @@ def holders(paths: Sequence[RemotePath]) -> list[str]:
 
 def _refused(path: RemotePath, words: str) -> UserError:
     return UserError(
-        f"another run is at work in {path.parent}: {words}",
-        hint="Wait for it, or choose another --out. A lock without signs of life is freed after "
+        f"another run is writing to {path.parent}: {words}",
+        hint="Wait for it, or choose another --out. A lock without a heartbeat is released after "
         f"{STALE / 60:.0f} minutes.",
     )
 
 
 def _left_behind(found: dict[RemotePath, dict[str, Any]]) -> set[RemotePath]:
-    """Locks that nobody holds, of those of which this was read; all that need it are watched at the same time."""
+    """The stale ones among these locks; those that must be watched are watched at the same time."""
     left, watched = set(), []
     for path, record in found.items():
         living = runs(record)
-        if not record or living is False:  # not record: it went away in between
+        if not record or living is False:  # not record: the lock was removed in between
             left.add(path)
         elif not _beats(record):
             watched.append(path)
@@ -101,7 +101,7 @@ def _left_behind(found: dict[RemotePath, dict[str, Any]]) -> set[RemotePath]:
 
 
 def _beats(record: dict[str, Any]) -> bool:
-    """Whether the last sign of life is of these minutes; one of the future is that of a clock that is wrong."""
+    """Whether the last heartbeat is recent; one in the future comes from a wrong clock."""
     with suppress(ValueError, TypeError):
         return abs((now() - datetime.fromisoformat(str(record.get("alive")))).total_seconds()) < STALE
     return False
@@ -122,8 +122,9 @@ class _Lease:
         found = _read(self.path)
         if not _left_behind({self.path: found}):
             raise _refused(self.path, described(found))
-        log.warning("%s: the lock of %s was left behind; going on", self.path, described(found))
-        # Who takes it makes an object of its name first. So nobody takes the lock of one that has just taken it.
+        log.warning("%s: taking over the stale lock of %s", self.path, described(found))
+        # To take it over, a process first creates an object named after it. So a lock just taken over is not taken
+        # again.
         name = "".join(filter(str.isalnum, str(found.get("id"))))[:64]
         taking = self.path.with_name(f"{self.path.name}{_FREED}{name}")
         if not taking.create(self.record()):
@@ -139,7 +140,7 @@ class _Lease:
             taking.unlink(missing_ok=True)
 
     def holds(self) -> bool:
-        """Whether the lock is this one's."""
+        """Whether this process holds the lock."""
         return bool(_read(self.path).get("id") == self.id)
 
     def beat(self) -> None:
@@ -148,8 +149,8 @@ class _Lease:
                 if not self.holds():
                     return
                 self.path.overwrite(self.record())
-            except SynthForgeError as error:  # said again at the end; the next beat may succeed
-                log.warning("%s: no sign of life could be written: %s", self.path, error.message)
+            except SynthForgeError as error:  # reported at the end; the next heartbeat may succeed
+                log.warning("%s: the heartbeat could not be written: %s", self.path, error.message)
 
 
 def _read(path: RemotePath) -> dict[str, Any]:

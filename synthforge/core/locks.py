@@ -1,4 +1,4 @@
-"""One process at a time in an output folder, and a message that says which one is there."""
+"""Locks of output folders: one process at a time, and a message that names the holder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .leases import holders, leased
 from .storage import RemotePath
 
 LOCK_FILE = ".lock"
-# What `flock` answers on file systems that have no locks; there the process named in the file decides.
+# Errors of `flock` on file systems without locks; there the process named in the file decides.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def check_writable(folder: Path) -> None:
-    """Raise DataError when a folder can neither be written in nor be made; nothing is written."""
+    """Raise DataError when a folder cannot be created or written to; nothing is written."""
     if isinstance(folder, RemotePath):
-        folder.exists()  # says when the store, the bucket or the credentials are not there
+        folder.exists()  # raises when the store, the bucket or the credentials are missing
         return
     try:
         place = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
@@ -58,14 +58,14 @@ def locked_shards(folder: Path, shards: range) -> Iterator[None]:
             overlap = max(int(ends[0]), shards.start) < min(int(ends[1]), shards.stop)
             if overlap and (words := _held(path)):
                 raise UserError(
-                    f"another run makes some of these shards in {folder}: {words}",
+                    f"another run is making some of these shards in {folder}: {words}",
                     hint="Divide the shards in the same way everywhere: --shards K/N with one N.",
                 )
         yield
 
 
 def _held(path: Path) -> str:
-    """Who holds a lock, in words; empty for nobody."""
+    """A description of who holds a lock; empty if it is free."""
     if isinstance(path, RemotePath):
         return "".join(holders([path]))
     with suppress(FileNotFoundError), open(path, "r+", encoding="utf-8", opener=_no_link) as file:
@@ -75,16 +75,14 @@ def _held(path: Path) -> str:
 
 @contextmanager
 def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str = LOCK_FILE) -> Iterator[None]:
-    """Hold the lock of an output folder, which is made if need be; temporary files of dead processes are removed.
+    """Hold the lock of an output folder, which is created if needed; temporary files of dead processes are removed.
 
-    deep: look for temporary files in folders below, too, which are then all of them this program's own. shared: others
-    may hold it shared as well; then only what this host's dead processes left is removed. name: of the lock's file; one
-    that is not the folder's leaves temporary files alone.
-
-    The kernel drops the lock when the process ends, however it ends: a lock file that lies there blocks nobody. In an
-    object store, `core.leases` recognises a lock that was left behind.
-    Raises UserError, naming host, process and time, when another process holds it; DataError when nothing can be
-    written there.
+    deep: also remove temporary files in subfolders, which must all be this program's. shared: other processes may hold
+    it shared as well; then only temporary files of this host's dead processes are removed. name: of the lock's file;
+    for names other than the default, temporary files are not touched. The kernel releases the lock when the process
+    ends, so a remaining lock file blocks no one. In an object store, `core.leases` recognises a stale lock. Raises
+    UserError, naming host, process and time, when another process holds it; DataError when nothing can be written
+    there.
     """
     path = folder / name
     if isinstance(path, RemotePath):
@@ -99,7 +97,7 @@ def locked(folder: Path, *, deep: bool = True, shared: bool = False, name: str =
     with file, _here_alone(file):
         if not (_acquire(file, shared) or any(_acquire(file, shared) for _ in _pauses())):
             raise UserError(
-                f"another run is at work in {folder}: {described(_read(file))}",
+                f"another run is writing to {folder}: {described(_read(file))}",
                 hint="Wait for it, or choose another --out.",
             )
         if _removed(path, file):  # the last holder ended between our two calls
@@ -141,14 +139,14 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 def _pauses() -> Iterator[None]:
-    """A holder that is just ending has the file for an instant longer: of many parts, some begin at that moment."""
+    """Pauses between tries: a holder that is ending keeps the file for an instant, while other parts are starting."""
     for _ in range(4):
         time.sleep(0.05)
         yield
 
 
 def _removed(path: Path, file: IO[str]) -> bool:
-    """Whether the open file is no longer the one that lies at `path`."""
+    """Whether the open file is no longer the one at `path`."""
     try:
         return not os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
@@ -175,17 +173,17 @@ def _read(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
         found = parse_json(file.read(4096).encode(), LOCK_FILE)
-    except (DataError, ValueError):  # ValueError: bytes that are no UTF-8
+    except (DataError, ValueError):  # ValueError: bytes that are not UTF-8
         return {}
     process = found.get("process") if isinstance(found, dict) else None
     return found if isinstance(process, int) and 0 < process < 2**31 else {}
 
 
 def _no_link(name: str, flags: int) -> int:
-    """Open a lock; a link in its place would make another file of the user's end up empty."""
+    """Open a lock file; refuses a link, since writing through it would empty another file of the user."""
     try:
         return os.open(name, flags | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise DataError(f"{name} is a link, and a lock is a file", hint="Somebody put it there; delete it.") from error
+        raise DataError(f"{name} is a link; a lock must be a regular file", hint="Delete it.") from error

@@ -1,7 +1,7 @@
-"""What the values of a configuration need of this machine, asked before the first stage starts.
+"""Checks of what a configuration needs of this machine, before the first stage starts.
 
 A configuration class of a plugin or a stage may have a method `check(self)`. It builds nothing and raises ConfigError,
-its message beginning with the key, for a folder, a file or a device that is not there.
+its message beginning with the key, for a folder, file or device that does not exist.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from .keys import written_name
 
 
 def check_config(config: Any, where: str, *, made: Collection[str] = ()) -> None:
-    """Ask a configuration, its groups and the plugins it names. where: file and YAML path, for messages.
+    """Call `check` of a configuration, its groups and the plugins it names.
 
-    made: keys whose plugins read what another stage makes, so that nothing of it is there yet.
+    where: file and YAML path, for messages. made: keys whose plugins read the output of another stage, which does not
+    exist yet.
     """
     if callable(getattr(config, "check", None)):
         with at(where):
@@ -36,7 +37,7 @@ def check_config(config: Any, where: str, *, made: Collection[str] = ()) -> None
 
 
 def need_folder(key: str, folder: str, suffixes: Sequence[str] = ()) -> None:
-    """Raise ConfigError unless the folder that a key names is there and, with suffixes, holds such a file."""
+    """Raise ConfigError unless the folder that a key names exists and, with suffixes, holds such a file."""
     path = Path(folder).expanduser()
     if not path.is_dir():
         raise ConfigError(f"{key}: there is no folder {path}", hint="Write an existing folder there.")
@@ -47,11 +48,11 @@ def need_folder(key: str, folder: str, suffixes: Sequence[str] = ()) -> None:
 def need_device(key: str, name: str, count: int = 1) -> None:
     """Raise ConfigError unless torch has the device that a key names: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 
-    count: how many of them are needed; a CPU is as many as are asked for.
+    count: how many of them are needed; one CPU satisfies any count.
     """
     if name == "cpu":
         return
-    import torch  # takes a second, and most configurations stay on the CPU
+    import torch  # takes a second, and most configurations use the CPU
 
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     kind, colon, number = name.partition(":")

@@ -1,4 +1,4 @@
-"""Samples near another one: its random numbers, moved a little, stream by stream.
+"""Samples near another one: its random numbers, perturbed stream by stream.
 
 A scene is a function of random streams, so a scene near it is the same function of streams near them. Every number is
 transformed to a standard normal z and moved by z' = sqrt(1 - s^2) z + s e. This is the step of preconditioned
@@ -27,9 +27,9 @@ _LEAST, _MOST = 2.0**-54, 1.0 - 2.0**-53
 class Origin:
     """Where a sample's randomness comes from: its (seed, index) alone, or a parent's, moved by `spread`.
 
-    spread: 0 is the parent itself, 1 is independent of it; a standard normal number keeps the correlation
-    sqrt(1 - spread^2) with its parent's. attempt: which try of this index it is, where filters rejected those before;
-    each has streams of its own.
+    spread: 0 is the parent itself, 1 is independent of it; standard normal numbers have correlation sqrt(1 - spread^2)
+    with the parent's. attempt: number of the try for this index, after filters rejected earlier ones; each has separate
+    streams.
     """
 
     seed: int
@@ -51,7 +51,7 @@ class Origin:
         return NearbyStream(self.parent.stream(name), fresh, self.spread)
 
     def to_json(self) -> dict[str, Any]:
-        """As a sample's record holds it."""
+        """As stored in a sample's record."""
         record: dict[str, Any] = {"seed": self.seed, "index": self.index}
         if self.attempt:
             record["attempt"] = self.attempt
@@ -61,7 +61,7 @@ class Origin:
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Origin:
-        """The origin that a sample's `scene` record tells. Raises KeyError or TypeError when it does not."""
+        """The origin in a sample's `scene` record. Raises KeyError or TypeError if it has none."""
         parent = record.get("parent")
         return Origin(
             int(record["seed"]),
@@ -75,8 +75,8 @@ class Origin:
 class NearbyStream(np.random.Generator):
     """Draws near those of `parent`: uniform, normal, log-normal, beta and Dirichlet numbers are moved by `spread`.
 
-    Every other kind of draw (keys, permutations) has no neighbourhood and comes fresh; the parent is drawn from as
-    well, so that what follows stays in step with it.
+    Every other kind of draw (keys, permutations) is drawn independently; the parent's stream is advanced as well, so
+    that later draws stay aligned.
     """
 
     def __init__(self, parent: np.random.Generator, fresh: np.random.Generator, spread: float) -> None:
@@ -128,7 +128,7 @@ class NearbyStream(np.random.Generator):
         return betaincinv(a, b, self._moved(betainc(a, b, parent), betainc(a, b, fresh)))
 
     def dirichlet(self, alpha: Any, size: Any = None) -> Any:
-        """See NumPy. Moved share by share: what is left of the stick is broken by beta numbers."""
+        """See NumPy. Moved share by share, by the stick-breaking construction with beta numbers."""
         alpha = np.asarray(alpha, float)
         parent, fresh = self._parent.dirichlet(alpha, size), self._fresh.dirichlet(alpha, size)
         if self._spread == 0:

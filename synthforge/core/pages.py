@@ -1,4 +1,4 @@
-"""Pages for people: one HTML file that needs no other, with one palette for light and dark."""
+"""HTML reports: one self-contained file, with a light and a dark palette."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 def page(package: str, name: str, **data: Any) -> str:
     """The template `templates/NAME` of a package, filled in; every text is escaped, since labels come from data.
 
-    It begins with `{% include "head.html" %}`, which needs `title` and takes `maker`, and goes on inside
-    `<style>`.
+    It begins with `{% include "head.html" %}`, which needs `title`, accepts `maker`, and ends inside `<style>`.
     """
     import jinja2
 

@@ -27,5 +27,5 @@ class Part:
         return f"{self.number}/{self.of}"
 
     def within(self, shards: int) -> range:
-        """Its shards, one behind the other, of so many; together the parts are all of them, each once."""
+        """The shards of this part, a contiguous range; together the parts cover every shard once."""
         return range((self.number - 1) * shards // self.of, self.number * shards // self.of)

@@ -1,4 +1,4 @@
-"""Requests to object stores: tried again while an error may pass, and told in words without credentials."""
+"""Requests to object stores: retried while an error may be temporary, and reported without credentials."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|_KEY", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a request is tried, and for how many seconds to wait between: doubled each time, up to `most`."""
+    """How often a request is tried, and the seconds between tries: doubled each time, up to `most`."""
 
     tries: int = 8
     first: float = 0.2
     most: float = 10.0
 
     def wait(self, failed: int) -> float:
-        """Seconds before the next try; drawn, so that many clients do not come back at once."""
+        """Seconds before the next try; random, so that many clients do not retry at once."""
         return min(self.most, self.first * 2 ** (failed - 1)) * random.SystemRandom().uniform(0.5, 1.0)
 
 
@@ -40,7 +40,7 @@ PATIENCE = Patience()
 
 
 def scrubbed(text: str) -> str:
-    """A text without credentials: those in URLs, and values of environment variables that are called like one."""
+    """A text without credentials: those in URLs, and values of environment variables named like one."""
     text = re.sub(r"//[^/\s@]+@", "//", hidden(text))
     text = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "?...", text)
     for name, value in os.environ.items():
@@ -50,7 +50,7 @@ def scrubbed(text: str) -> str:
 
 
 def code_of(error: BaseException | None) -> str:
-    """The store's own word for an error, as botocore keeps it; empty where there is none."""
+    """The store's error code, as botocore stores it; empty if there is none."""
     while error is not None:
         response = getattr(error, "response", None)
         if isinstance(response, dict):
@@ -66,7 +66,7 @@ _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotF
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed later."""
+    """Whether a retry of the request may succeed."""
     if isinstance(error, _FINAL) or type(error).__name__ in _NO_CREDENTIALS or code_of(error) in _DENIED:
         return False
     if isinstance(error, OSError):
@@ -75,25 +75,25 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _told(error: BaseException, where: object) -> Exception:
-    """An error of a store as one of ours; a missing object stays what it is."""
+    """An error of a store as one of ours; a missing object stays FileNotFoundError."""
     code, name = code_of(error), type(error).__name__
     if code == "NoSuchBucket":
-        return DataError(f"{where}: there is no such bucket", hint="Make it with the store's own tools first.")
+        return DataError(f"{where}: there is no such bucket", hint="Create it with the store's own tools first.")
     if isinstance(error, (FileNotFoundError, FileExistsError)):
         return error
     if isinstance(error, PermissionError) or code in _DENIED or name in _NO_CREDENTIALS:
         reason = scrubbed(str(error)) or code
-        return DataError(f"{where}: access denied: {reason}", hint="Check the credentials and what they may do.")
+        return DataError(f"{where}: access denied: {reason}", hint="Check the credentials and their permissions.")
     return SynthForgeError(
-        f"{where}: the store does not answer as it should: {name}: {scrubbed(str(error))[:300]}",
-        hint="Everything finished before is intact: the same command goes on.",
+        f"{where}: unexpected answer of the store: {name}: {scrubbed(str(error))[:300]}",
+        hint="Everything finished before is intact: run the same command again to continue.",
     )
 
 
 def _count() -> None:
     """Count a failed try for `--metrics`, over all processes of this machine that the command started."""
     with suppress(KeyError, OSError):
-        file = os.open(os.environ[RETRIED], os.O_WRONLY | os.O_APPEND)  # one that is there no more is not made
+        file = os.open(os.environ[RETRIED], os.O_WRONLY | os.O_APPEND)  # a file that was deleted is not created again
         try:
             os.write(file, b".")
         finally:
@@ -101,7 +101,7 @@ def _count() -> None:
 
 
 def steadily(where: object, call: Callable[[], T]) -> T:
-    """The result of a request, tried again as `PATIENCE` says. Raises DataError and SynthForgeError in words.
+    """The result of a request, retried as `PATIENCE` sets. Raises DataError and SynthForgeError.
 
     FileNotFoundError and FileExistsError pass through.
     """
@@ -110,7 +110,7 @@ def steadily(where: object, call: Callable[[], T]) -> T:
             return call()
         except SynthForgeError:
             raise
-        except Exception as error:  # of many libraries; what may not pass and is none of theirs is a bug of ours
+        except Exception as error:  # errors of many libraries; any other that is not temporary is a bug of ours
             ours = not (_may_pass(error) or isinstance(error, OSError) or type(error).__name__ in _NO_CREDENTIALS)
             if ours:
                 raise

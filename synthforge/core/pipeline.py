@@ -2,9 +2,9 @@
 
 A stage's fingerprint covers its configuration, the fingerprints of its inputs, the data outside the run it reads, and
 the versions that made it. A second run does nothing; a changed key reruns what depends on it and no more; an
-interrupted run goes on where it stopped. Results that no longer fit are set aside in `.previous/`, each under a name of
-its own, and come back if the old configuration does. A finished result is believed only while all of its files are
-there (`core.provenance`).
+interrupted run resumes. Results that no longer fit are set aside in `.previous/`, each under its own name, and are
+restored if the old configuration is run again. A finished result counts only while all of its files exist
+(`core.provenance`).
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from .storage import is_remote, place
 from .versions import versions
 
 TOP_KEYS = ("description", "seed", "plugins", "environment", "benchmark", "benchmarks", "defaults", "stages")
-LONGEST = 200  # bytes of a stage's name: what is set aside carries a suffix, and file systems allow 255
+LONGEST = 200  # bytes of a stage's name: results set aside get a suffix, and file systems allow 255
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A pipeline read from YAML: its stages in order, its seed and the plugins it brings along."""
+    """A pipeline read from YAML: its stages in order, its seed and its plugin files."""
 
     source: str
     base: Path
@@ -77,7 +77,7 @@ def load_pipeline(path: Path, kinds: Mapping[str, StageKind], *, overrides: Sequ
 
 
 def make_pipeline(data: Mapping[str, Any], kinds: Mapping[str, StageKind], *, source: str, base: Path) -> Pipeline:
-    """A pipeline from what stands in its file. source: what messages call it; base: where plugin files are looked for.
+    """A pipeline from the data in its file. source: what messages call it; base: where plugin files are looked for.
 
     Raises as `load_pipeline` does.
     """
@@ -131,7 +131,7 @@ def _check_references(stages: Sequence[Stage]) -> None:
             if reference in names:
                 raise ConfigError(f"{stage.where}.{key}: the stage '{reference}' comes later; move it before this one")
             raise ConfigError(
-                f"{stage.where}.{key}: '{reference}' is neither an earlier stage nor a folder nor a shipped model",
+                f"{stage.where}.{key}: '{reference}' is not an earlier stage, a folder or a shipped model",
                 hint=did_you_mean(reference, names[:position], "Earlier stages"),
             )
 
@@ -148,9 +148,9 @@ def run_pipeline(
 ) -> list[StageResult]:
     """Run every stage that is not up to date, in order, each into `out/NAME` (or the folder given by name).
 
-    Everything that can be checked beforehand is checked before the first stage starts. check: hold finished files
-    against their checksums, not their sizes alone. dry: only say what would run and why; nothing is written.
-    part: of the shards of one generate stage; several processes may make theirs in one folder.
+    Everything that can be checked is checked before the first stage starts. check: compare the checksums of finished
+    files, not only their sizes. dry: only report what would run and why; nothing is written. part: of the shards of one
+    generate stage; several processes may write their parts to one folder.
 
     Of processes that a launcher started together for a stage that spreads over them, the first does everything; the
     others wait for its results and take part in such stages alone.
@@ -171,7 +171,7 @@ def run_pipeline(
         context = dataclasses.replace(_context(pipeline, stage, out, folders or {}, say), promised=known, part=part)
         contexts[stage.name] = context
         _check_free(context.out)
-        if not context.finished:  # what is done may come from another machine
+        if not context.finished:  # finished results may come from another machine
             check_config(stage.config, stage.where, made=[key.removesuffix("_root") for key in known])
         if stage.kind.check is not None:
             stage.kind.check(context, stage.config)
@@ -203,7 +203,7 @@ def run_pipeline(
 
 
 def _follows(pipeline: Pipeline) -> bool:
-    """Whether a launcher started this process beside a first one, to share the work of a stage."""
+    """Whether a launcher started this process beside a first one, to work on a stage together."""
     started = launched()
     return started is not None and started.rank > 0 and any(stage.spreads for stage in pipeline.stages)
 
@@ -213,7 +213,7 @@ def _silent(text: str) -> None:
 
 
 def _check_free(out: Path) -> None:
-    """Raise DataError for a folder with files that no stage made."""
+    """Raise DataError for a folder with files that were not made by a stage."""
     if entries(out) and read_state(out) is None:
         raise DataError(
             f"{out} is not empty and was not made by a stage: it has no {STATE_FILE}",
@@ -222,7 +222,7 @@ def _check_free(out: Path) -> None:
 
 
 def _finished(stage: Stage, out: Path) -> bool:
-    """Whether a finished result of this very configuration lies there."""
+    """Whether the folder holds a finished result of exactly this configuration."""
     state = read_state(out) or {}
     facts = state.get("facts")
     config = facts.get("config") if isinstance(facts, Mapping) else None
@@ -235,7 +235,7 @@ def _own(stage: Stage) -> dict[str, Any]:
 
 
 def _check_lacking(pipeline: Pipeline, contexts: Mapping[str, StageContext]) -> None:
-    """Raise AssetError that names everything any stage lacks, each once, with the stages that need it."""
+    """Raise AssetError that lists every missing file once, with the stages that need it."""
     found: dict[str, list[str]] = {}
     for stage in pipeline.stages:
         for text in stage.kind.lacks(contexts[stage.name], stage.config) if stage.kind.lacks else ():
@@ -244,7 +244,7 @@ def _check_lacking(pipeline: Pipeline, contexts: Mapping[str, StageContext]) -> 
         rows = "\n".join(f"- {text} [stages: {', '.join(names)}]" for text, names in found.items())
         raise AssetError(
             f"{pipeline.source}: {len(found)} file{'s' * (len(found) > 1)} missing; nothing was started\n{rows}",
-            hint="`synthforge assets` lists licensed files, where they come from and where we look for them.",
+            hint="`synthforge assets` lists licensed files, their sources and the folders that are searched.",
         )
 
 
@@ -279,8 +279,8 @@ def _given(folder: Path, where: str) -> str:
     gone = damaged(folder, state.get("outputs", {}))
     if gone:
         raise DataError(
-            f"{where}: {folder} is not whole: {', '.join(gone[:3])} missing or of another size",
-            hint="Run the pipeline that made it again: it makes what is missing.",
+            f"{where}: {folder} is incomplete: {', '.join(gone[:3])} missing or of another size",
+            hint="Run the pipeline that made it again: it restores what is missing.",
         )
     return str(state["fingerprint"])
 
@@ -302,5 +302,5 @@ def _facts(pipeline: Pipeline, stage: Stage, context: StageContext, fingerprints
         "plugin_files": files,
         "versions": versions(),
     }
-    shown = hidden_data(facts)  # references, and one digest that tells when a value is another
+    shown = hidden_data(facts)  # references, and one digest that changes with any value
     return facts if digest(shown) == digest(facts) else {**shown, "environment": digest(facts)}

@@ -1,4 +1,4 @@
-"""Finding plugins: entry points one at a time, then the files and modules a pipeline names itself.
+"""Finding plugins: entry points one at a time, then the files and modules that a pipeline lists.
 
 A plugin that fails to import is listed as broken with its reason. It raises only when a pipeline asks for it, or at
 once with `SYNTHFORGE_STRICT_PLUGINS=1`. `SYNTHFORGE_TRACE_PLUGINS=1` prints on stderr what is loaded from where.
@@ -33,11 +33,11 @@ class Plugins:
 
     @property
     def broken(self) -> tuple[Broken, ...]:
-        """Plugins that could not be used, in the order they were met."""
+        """Plugins that could not be used, in the order of loading."""
         return tuple(self._broken)
 
     def add(self, source: Source) -> None:
-        """Load one plugin module and take in what it registers; a failure is recorded (strict: raised)."""
+        """Load one plugin module and add what it registers; a failure is recorded (strict: raised)."""
         try:
             offered = offers(source.imported())
             entries = [
@@ -45,7 +45,7 @@ class Plugins:
                 for offer in offered
                 if offer.hook not in tables.HOOKS
             ]
-        except FAILURES as error:  # a plugin may raise anything; it must not disturb the others
+        except FAILURES as error:  # a plugin may raise anything; the others must still load
             if self._strict:
                 raise PluginError(f"plugin {source} does not load: {reason(error)}") from error
             self._broken.append(Broken(source.origin, source.distribution, reason(error), source.names))
@@ -78,7 +78,7 @@ class Plugins:
     def bind(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "", **instead: Any) -> Bound:
         """A reference, a name or a mapping with `name` and the plugin's own keys, found and checked; not built yet.
 
-        instead: values that take the place of the reference's.
+        instead: values that replace the reference's.
         """
         name, values = split_reference(reference, kind=kind, where=where)
         entry = self.entry(kind, name, where=where)
@@ -93,7 +93,7 @@ class Plugins:
         return self.bind(kind, reference, where=where).files
 
     def build(self, kind: str, reference: str | Mapping[str, Any], *, where: str = "") -> Any:
-        """Build a plugin from its reference. Raises PluginError when it is not of the kind it was registered as."""
+        """Build a plugin from its reference. Raises PluginError when its class is not that of its kind."""
         return self.bind(kind, reference, where=where).built
 
     def build_entry(self, entry: Entry, config: Any, where: str = "") -> Any:
@@ -118,7 +118,7 @@ class Plugins:
         return built
 
     def add_file(self, reference: str, *, base: Path) -> None:
-        """Take in a plugin file (`./my_generator.py`, relative to `base`) or an importable module of the user's."""
+        """Load a plugin file (`./my_generator.py`, relative to `base`) or an importable module of the user's."""
         before = len(self._broken)
         self.add(from_file(reference, base))
         if len(self._broken) > before:  # the pipeline asked for this one by name
@@ -152,7 +152,7 @@ def _config(entry: Entry, values: Mapping[str, Any], where: str) -> Any:
 
 
 def _entry(source: Source, kind: str, name: str, factory: Callable[[Any], Any], **options: Any) -> Entry:
-    """What `catalogue.Register` is called with, as an entry. Raises PluginError for arguments of the wrong type."""
+    """The arguments of `catalogue.Register` as an entry. Raises PluginError for arguments of the wrong type."""
     config = options.get("config")
     if not isinstance(name, str) or not name:
         raise PluginError(f"register_{kind}s: the name must be a text, got {name!r}")

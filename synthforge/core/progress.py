@@ -1,4 +1,4 @@
-"""What people see: one console for all commands, and one progress bar for everything over two seconds."""
+"""Output for users: one console for all commands, and a progress bar for everything over two seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A terminal that prints texts as they are: brackets and colons of names and paths are no markup."""
+    """A terminal that prints texts literally: brackets and colons of names and paths are not markup."""
     from rich.console import Console
 
     made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
@@ -30,14 +30,15 @@ def _reader_left() -> None:
 
 
 def steady_streams() -> None:
-    """Let no output stream end the work: closed ones become nothing, and what stderr cannot take is dropped.
+    """Keep running whatever happens to the output streams: closed ones become null devices, and errors of stderr are
+    dropped.
 
     Names that stdout cannot encode are written with escapes.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
-        except OSError:  # else the next file that is opened would take its place
+        except OSError:  # else the next opened file would get its file descriptor
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as we do
     if hasattr(sys.stdout, "reconfigure"):
@@ -47,7 +48,7 @@ def steady_streams() -> None:
 
 
 class _Steady:
-    """A text stream whose reader may go away."""
+    """A text stream whose reader may close it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -78,7 +79,10 @@ class _Steady:
 def progress_bar(
     title: str, total: int | None, *, unit: str = "items", shown: bool = True
 ) -> Iterator[Callable[[int], None]]:
-    """Show progress on stderr, unless `shown` is False; yields `advance(count)`. The metrics file says the same."""
+    """Show progress on stderr, unless `shown` is False; yields `advance(count)`.
+
+    The metrics file shows the same numbers.
+    """
     if not shown:
         yield lambda count: None
         return

@@ -1,11 +1,11 @@
-"""Does a result still fit? What counts, its digest, the state file of a stage, and results that are set aside.
+"""Whether a result is still valid: its fingerprint, the state file of a stage, and results that are set aside.
 
-What counts is marked on the keys of a configuration (`core.keys`). One with `counts=False` never changes a result (the
-number of workers). One with `since="0.2"` came with that release and counts only if it is not at its default, so that
-older results keep fitting. Every other key counts.
+What the fingerprint covers is marked on the keys of a configuration (`core.keys`). One with `counts=False` never
+changes a result (the number of workers). One with `since="0.2"` came with that release and counts only if it is not at
+its default, so that older results stay valid. Every other key counts.
 
-A result is set aside and brought back by renaming its entries one at a time. The state file moves last when a result
-leaves and first when it returns, so that after a kill at any point the same command goes on.
+A result is set aside and restored by renaming its entries one at a time. The state file moves last when a result
+leaves and first when it returns, so that the same command resumes after a kill at any point.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .storage import is_remote
 STATE_FILE = ".stage.json"
 PREVIOUS = ".previous"
 _WHOLE = ("seed", "outside", "environment")  # facts that are reported as a whole when they change
-UNMERGED = ".unmerged.json"  # what a dataset's manifest will say, while its shards are made in parts
+UNMERGED = ".unmerged.json"  # the future content of a dataset's manifest, while its shards are made in parts
 _OWN = {STATE_FILE, PREVIOUS, UNMERGED}
 _STATE: dict[str, Any] = {"fingerprint": str, "state": str, "facts?": dict, "outputs?": dict[str, list]}
 
@@ -43,19 +43,19 @@ def digest(content: Any) -> str:
 
 
 def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as JSON holds it, with a digest of everything else in it as `sha256`."""
+    """A record as plain data, with a digest of all its other entries as `sha256`."""
     plain_record = json.loads(hidden(json.dumps(record, default=str)))
     return {**plain_record, "sha256": digest(plain_record)}
 
 
 def check_seal(record: Mapping[str, Any]) -> None:
-    """Raise ValueError for a record that was changed after it was `sealed`; older ones have no seal."""
+    """Raise ValueError for a record that was changed after it was `sealed`; older records have no digest."""
     if "sha256" in record and record["sha256"] != digest({k: v for k, v in record.items() if k != "sha256"}):
-        raise ValueError("it was changed or damaged after it was written: it does not have its own checksum")
+        raise ValueError("it was changed or damaged after it was written: its checksum differs")
 
 
 def folder_digest(folder: Path) -> str:
-    """A cheap digest of a folder the run did not make: names, sizes and times of its files."""
+    """A cheap digest of a folder from outside the run: names, sizes and times of its files."""
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}")
     rows = []
@@ -79,7 +79,7 @@ def counted(config: Any, of: type | None = None) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value of a configuration as plain data: nested configurations by what counts of them."""
+    """A value of a configuration as plain data: of nested configurations only what counts."""
     if hasattr(value, "reference"):  # a plugin that was bound (`core.references`): as the YAML gives it
         return value.reference
     if dataclasses.is_dataclass(value):
@@ -90,7 +90,7 @@ def plain(value: Any) -> Any:
 
 
 def fits(state: Mapping[str, Any] | None, facts: Mapping[str, Any], config: Any) -> bool:
-    """Whether a recorded result is one of `facts`; keys that no longer count are passed over in an older record."""
+    """Whether a recorded result was made from `facts`; keys of an older record that no longer count are ignored."""
     if state is None:
         return False
     if state["fingerprint"] == digest(facts):
@@ -104,7 +104,7 @@ def fits(state: Mapping[str, Any] | None, facts: Mapping[str, Any], config: Any)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """What differs between the facts of two results, in words."""
+    """A description of what differs between the facts of two results."""
     found = []
     for key in ("config", "inputs", "versions", "plugin_files"):
         before, after = old.get(key) or {}, new.get(key) or {}
@@ -116,11 +116,11 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
-    """What stands in a stage folder's state file, or None. Raises DataError when it is not readable."""
+    """The content of a stage folder's state file, or None. Raises DataError when it is not readable."""
     path = folder / STATE_FILE
     if not path.is_file():
         return None
-    with boundary(path, "a whole state file", hint=f"{way_out(folder)} The stage is then made anew."):
+    with boundary(path, "a valid state file", hint=f"{way_out(folder)} The stage then runs again."):
         state = read_json(path)
         check_record(state, _STATE)
         check_seal(state)
@@ -132,7 +132,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
 
 
 def way_out(folder: Path) -> str:
-    """What to do about a folder that no stage can take over; nothing is lost."""
+    """The hint for a folder that no stage can use."""
     if is_remote(folder):
         return "Move it away in the store, then run the same command again."
     whole = Path(os.path.abspath(folder))
@@ -143,12 +143,12 @@ def way_out(folder: Path) -> str:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a stage folder's state file, with a checksum of its own."""
+    """Write a stage folder's state file, with its checksum."""
     write_json(folder / STATE_FILE, sealed(state))
 
 
 def outputs(folder: Path, *, loose: Iterable[str] = (), known: Mapping[str, str] | None = None) -> dict[str, list[Any]]:
-    """Size and SHA-256 of every file of a finished result, by its name; `loose`: patterns of those nobody misses.
+    """Size and SHA-256 of every file of a finished result, by its name; `loose`: patterns of those that may be missing.
 
     known: checksums that the result's own records hold, so that those files need not be read again.
     """
@@ -183,7 +183,7 @@ def files_of(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def entries(folder: Path) -> list[str]:
-    """Names of what lies in an output folder, without the engine's own files and what a killed process left."""
+    """Names of the entries of an output folder, without the engine's own and temporary files."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return sorted(name for name in names if name not in _OWN and not _passing(name))
 
@@ -195,10 +195,12 @@ def _passing(name: str) -> bool:
 def set_aside(folder: Path, names: Iterable[str], into: Path, *, last: str = STATE_FILE) -> Path:
     """Move entries of `folder` to `into`, or to `into.2` and so on where one of these names is taken; returns where.
 
-    The entry `last` moves at the end: as long as it stands, the same call goes on where it stopped.
+    The entry `last` moves at the end, so that a repeated call resumes an interrupted one.
     """
     if into.parent.is_symlink():
-        raise DataError(f"{into.parent} is a link: nothing is moved elsewhere", hint="Make it a folder, or delete it.")
+        raise DataError(
+            f"{into.parent} is a link: results are not moved out of the folder", hint="Make it a folder, or delete it."
+        )
     moving = [*(name for name in names if name != last), last]
     moving = [name for name in moving if _lies(folder / name)]
     number, place = 1, into
@@ -218,12 +220,12 @@ def _lies(path: Path) -> bool:
 
 
 def bring_back(place: Path, folder: Path) -> None:
-    """Move a result that was set aside back to its folder, the state file first; entries there stay."""
+    """Move a result that was set aside back to its folder, the state file first; existing entries stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in (STATE_FILE, *entries(place)):
         if _lies(place / name) and not _lies(folder / name):
             (place / name).rename(folder / name)
-    with suppress(OSError):  # something of the user's lies there as well
+    with suppress(OSError):  # the user has a file of that name there
         place.rmdir()
 
 

@@ -15,7 +15,7 @@ class Launched:
 
 
 def launched() -> Launched | None:
-    """What the launcher's environment variables say of this process; None where it was started alone."""
+    """The rank that the launcher's environment variables give this process; None without a launcher."""
     for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
         found = os.environ.get(rank, ""), os.environ.get(world, "")
         if all(map(str.isdecimal, found)):

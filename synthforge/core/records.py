@@ -1,4 +1,4 @@
-"""What flows between plugins: scenes, renderings, field descriptions and real samples.
+"""Records that plugins exchange: scenes, renderings, field descriptions and real samples.
 
 Frames and units, everywhere. World: right-handed, y up, metres; the head faces +z and the subject's left is +x. Camera:
 OpenCV axes (x right, y down, z forward). Pixels: centres at i + 0.5.
@@ -31,7 +31,7 @@ FieldKind = Literal[
 
 @dataclass(frozen=True)
 class Field:
-    """One annotation of a dataset: what it is called, how it is stored and what its numbers mean.
+    """One annotation of a dataset: its name, how it is stored and what its numbers mean.
 
     kind: `image` (H,W,3) uint8; `label` (H,W) uint8 class ids of `schema`; `depth` (H,W) float32 metres, 0 where
     there is none; `normals` (H,W,3) float32 unit vectors, 0 where there is none; `uv` (H,W,2) float32 texture
@@ -87,9 +87,9 @@ class Scene:
 
     `parameters` holds the generator's own numbers (arrays, numbers, strings or nested mappings of these); they are
     stored with the sample, so that any factor can be studied afterwards. drawn: the values of the declared factors
-    (`core.factors`) where the parameters only follow from them; rendered: what the picture shows of these where it is
-    something else, by the same names, None for nothing; both are stored as well. origin: None, or the line of descent
-    of a scene drawn near another (`OriginGenerator.sample_from`).
+    (`core.factors`) from which the parameters are derived; rendered: the values that the picture shows if they differ,
+    by the same names, None if not shown; both are stored as well. origin: None, or the ancestors of a scene drawn near
+    another (`OriginGenerator.sample_from`).
     """
 
     seed: int
@@ -102,7 +102,7 @@ class Scene:
 
 @dataclass
 class Surface:
-    """The meshes of a rendering and what each pixel sees of them.
+    """The meshes of a rendering and which of their points each pixel shows.
 
     - vertices (V,3) float32 world metres, normals (V,3) float32 unit vectors: the head's own vertices first;
     - faces (F,3) int32: triangles, counter-clockwise seen from outside, the head's own first;
@@ -137,7 +137,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class Known:
-    """What a generator knows of the person in a rendering besides the mesh; None for what it does not know.
+    """What a generator knows of the person in a rendering besides the mesh; None if unknown.
 
     - head_rotation (3,3): directions of the head (x to the subject's left, y up, z out of the face) to the world's;
     - arkit: facial actions in [0,1] by ARKit's names;
@@ -179,10 +179,10 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a filter says of a sample.
+    """A filter's decision on a sample.
 
-    reason: why it is rejected, the same words for the same cause, so that reasons can be counted. figures: the numbers
-    it rests on, finite, by name with the unit in the name where there is one (`distance_px_at_512`).
+    reason: why it is rejected, the same text for the same cause, so that reasons can be counted. figures: the numbers
+    it is based on, finite, by name with the unit in the name where there is one (`distance_px_at_512`).
     """
 
     accepted: bool
@@ -192,7 +192,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class RealItem:
-    """One face of a benchmark, before it is read: a key that is unique in its benchmark, and where its files lie."""
+    """One face of a benchmark, before it is read: a key that is unique in its benchmark, and the paths of its files."""
 
     key: str
     image: Path
@@ -222,7 +222,7 @@ class RealSample:
 class PublishedRow:
     """One row of a published table: method, its source and the numbers by metric name (`common/nme`, `f1/nose` ...).
 
-    split: the split it was measured on; empty where the metrics' names say it.
+    split: the split it was measured on; empty if the metrics' names contain it.
     """
 
     method: str
@@ -233,8 +233,8 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class FaceError:
-    """What the error of one face (`Scores.per_item`) is called, its unit, and up to where reports draw how it is
-    distributed over the faces; 0: they do not."""
+    """What the error of one face (`Scores.per_item`) is called, its unit, and the upper end of its cumulative
+    distribution in reports; 0: not drawn."""
 
     name: str
     unit: str = ""
@@ -248,10 +248,10 @@ class FaceError:
 
 @dataclass(frozen=True)
 class Metric:
-    """How reports call a figure: its name, which way it is better, and the unit of what follows `@` in its key.
+    """How reports name a figure: its name, whether larger is better, and the unit of what follows `@` in its key.
 
     each: what the key names after the figure, `class` for `f1/nose`. over: for a mean, what it runs over; the key then
-    says how many or which, `mean_f1/10`. Reports show every mean, so that no two sets are taken for one another.
+    says how many or which, `mean_f1/10`. Reports show every mean with its set, so that different sets are not confused.
     """
 
     name: str
@@ -267,7 +267,7 @@ class Scores:
 
     values: by metric name (`nme`, `auc@8`, `f1/nose` ...); units: `%`, `m`, `` ... by the same names; per_item:
     one error per face by its key, lower is better, for picking best, median and worst cases; primary: the metric
-    that ranks models. metrics: how reports call figures, by the part of the key before `@` and between `/`; those of
+    that ranks models. metrics: how reports name figures, by the part of the key before `@` and between `/`; those of
     `evaluation.scoring` are known.
     """
 

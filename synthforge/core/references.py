@@ -1,4 +1,7 @@
-"""Plugins named in a configuration, found and checked once: when the pipeline is read. After that, objects travel."""
+"""Plugins named in a configuration, resolved and checked once, when the pipeline is read.
+
+After that, objects are passed.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class Bound:
 
     @cached_property
     def built(self) -> Any:
-        """The plugin. Raises PluginError when it is not of the kind it was registered as."""
+        """The plugin. Raises PluginError when its class is not that of its kind."""
         return self.plugins.build_entry(self.entry, self.config, self.where)
 
     @cached_property
@@ -52,10 +55,10 @@ class Bound:
 
 
 def bind_keys(config: Any, kinds: Mapping[str, str], plugins: Plugins, where: str) -> None:
-    """Put bound plugins in the place of the references in a configuration.
+    """Replace the references in a configuration by bound plugins.
 
-    kinds: keys that hold a reference, a list of them or None, each with the kind of plugin. Beside KEY, a key named
-    KEY_root takes the place of the plugin's own key "root".
+    kinds: keys that hold a reference, a list of them or None, each with the kind of plugin. A key named KEY_root beside
+    KEY replaces the plugin's own key "root".
     """
     for key, kind in kinds.items():
         value, place = getattr(config, key), f"{where}.{key}"

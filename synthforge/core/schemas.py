@@ -67,7 +67,8 @@ class ClassSchema:
 
 @dataclass(frozen=True)
 class PointClasses:
-    """Which classes of the class schema `schema` points lie on or beside, so that labels and points check each other.
+    """Which classes of the class schema `schema` points lie on or beside, so that labels and points can be checked
+    against each other.
 
     regions: by name, points and their classes. covers: classes that may hide a point without hiding the surface that is
     labelled. everywhere: a class that is ignored for points whose region does not name it, empty for none.

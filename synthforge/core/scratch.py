@@ -1,7 +1,7 @@
-"""A local folder in which a stage works while its output lies in an object store.
+"""A local folder in which a stage works when its output folder is in an object store.
 
-What the store has of the result is fetched first, so that any machine can go on. Finished files are published while the
-stage runs, and at the end all of them, those that make others count last.
+Existing files of the result are fetched first, so that any machine can resume. Finished files are uploaded while the
+stage runs, and at the end all of them, records last.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from .storage import RemotePath
 
 log = logging.getLogger(__name__)
 
-EVERY = 30.0  # seconds between two looks for files to publish
-# A result's records, which say that its other files are whole: those of its parts first, then that of all of it.
+EVERY = 30.0  # seconds between two scans for files to upload
+# Records that mark other files as complete: those of parts first, then that of the whole result.
 _RECORD = ".json"
 _LAST = ("manifest.json", "model.json", "evaluation.json")
 
 
 @contextmanager
 def working_folder(out: Path, own: Sequence[str], loose: Sequence[str] = ()) -> Iterator[Path]:
-    """Where a stage writes: `out` itself, or for one in a store a folder here whose files are published to it.
+    """Where a stage writes: `out` itself, or for one in a store a local folder whose files are uploaded to it.
 
-    own: names that are the engine's and stay where they are. loose: patterns of files that grow while the stage runs;
-    they are published at the end.
+    own: names of the engine's files, which are not copied. loose: patterns of files that grow while the stage runs;
+    they are uploaded at the end.
     """
     if not isinstance(out, RemotePath):
         yield out
         return
     folder = cache_dir() / "scratch" / hashlib.sha256(out.url.encode()).hexdigest()[:24]
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed: the store has what counts
+    shutil.rmtree(folder, ignore_errors=True)  # of a killed run: the store has everything that counts
     folder.mkdir(parents=True)
     try:
         mirror = _Mirror(folder, out, own, loose)
@@ -52,7 +52,7 @@ def working_folder(out: Path, own: Sequence[str], loose: Sequence[str] = ()) -> 
         except BaseException:
             ended.set()
             watch.join()
-            with suppress(SynthForgeError):  # what is there is of use to the next run
+            with suppress(SynthForgeError):  # the next run can use what was uploaded
                 mirror.publish()
             raise
         ended.set()
@@ -64,7 +64,7 @@ def working_folder(out: Path, own: Sequence[str], loose: Sequence[str] = ()) -> 
 
 @contextmanager
 def fetched(inputs: Mapping[str, Path], names: Sequence[str]) -> Iterator[dict[str, Path]]:
-    """Folders by key, those of `names` that lie in a store as copies on this machine while the block runs."""
+    """Folders by key; those of `names` in a store are local copies while the block runs."""
     with ExitStack() as stack:
         found = dict(inputs)
         for name in names:
@@ -82,7 +82,7 @@ class _Mirror:
         self.done: dict[str, tuple[int, int]] = {}
 
     def fetch(self) -> None:
-        """Bring what the store has."""
+        """Download what the store has."""
         for path in self._remote():
             name = str(path.relative_to(self.out))
             with path.open("rb") as source, replacing(self.folder / name) as file:
@@ -101,14 +101,15 @@ class _Mirror:
         return {name: path for name, path in names.items() if self._counts(PurePosixPath(name))}
 
     def publish(self, *, last: bool = False) -> None:
-        """Upload what is new, records after what they speak of; last: everything, and delete what is here no more."""
+        """Upload new files, records after the files they list; last: everything, and delete what no longer exists
+        locally."""
         records = {name for name in self._local() if name.endswith(_RECORD)}
-        files = self._local()  # looked at after the records: what those speak of is there
+        files = self._local()  # listed after the records, so that the files they list exist
         for name in sorted(files, key=lambda name: (name in records, name.rpartition("/")[2] in _LAST, name)):
             growing = any(PurePosixPath(name).match(pattern) for pattern in self.loose)
             if not last and (growing or (name.endswith(_RECORD) and name not in records)):
                 continue
-            with suppress(FileNotFoundError):  # a stage may delete what it does not need any more
+            with suppress(FileNotFoundError):  # a stage may delete files in the meantime
                 mark = _mark(files[name])
                 if self.done.get(name) != mark:
                     (self.out / name).put(files[name])
@@ -119,11 +120,11 @@ class _Mirror:
                     path.unlink(missing_ok=True)
 
     def watch(self, ended: threading.Event) -> None:
-        """Publish now and then until the stage has ended."""
+        """Upload at intervals until the stage has ended."""
         while not ended.wait(EVERY):
             try:
                 self.publish()
-            except SynthForgeError as error:  # tried again, and said at the end
+            except SynthForgeError as error:  # retried, and reported at the end
                 log.warning("%s", error.message)
 
 

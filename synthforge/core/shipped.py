@@ -15,7 +15,7 @@ def shipped_models() -> dict[str, Path]:
     """Model folders that come with the installation, by name."""
     try:
         root = Path(str(files("synthforge_models")))
-    except ModuleNotFoundError:  # an editable install made before there were any
+    except ModuleNotFoundError:  # an editable install from before there were models
         root = Path(__file__).resolve().parents[2] / "models"
     return {str(path.parent.relative_to(root)): path.parent for path in sorted(root.rglob(DESCRIPTION))}
 
@@ -34,7 +34,7 @@ def _stem(reference: str) -> str:
 
 
 def find_model(name: str | Path) -> Path:
-    """A model folder by path or URL, or a shipped one by name. Raises UserError with the nearest name for neither."""
+    """A model folder by path or URL, or a shipped one by name. Raises UserError with the nearest name otherwise."""
     path = place(name)
     if (path / DESCRIPTION).is_file():
         return path

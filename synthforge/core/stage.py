@@ -1,4 +1,4 @@
-"""A stage of a pipeline: what it is given, what it promises, and running it unless its result is there already."""
+"""A stage of a pipeline: its context, what it promises, and running it unless its result is up to date."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ from .scratch import fetched, working_folder
 
 @dataclass(frozen=True)
 class Promise:
-    """What a stage will make, known before it runs.
+    """What a stage will produce, known before it runs.
 
     what: `dataset`, `model`, `benchmark`, `evaluation` or `report`; fields and samples of a dataset, samples None where
-    filters decide; tasks of a model, by name as they stand in the YAML, its network, and whether it has learned from
-    photographs;
+    filters decide; tasks of a model, by name as in the YAML, its network, and whether it was trained on photographs;
     layout: the benchmark whose layout a stand-in has.
     """
 
@@ -53,14 +52,14 @@ class Promise:
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a stage is given besides its configuration.
+    """What a stage receives besides its configuration.
 
-    - out: its own folder; previous: where its older results are set aside; base: the pipeline's folder;
+    - out: its output folder; previous: where its older results are set aside; base: the pipeline's folder;
     - inputs: folders that it reads, by configuration key, those of a list as `key.0`, `key.1` ...;
     - part: of the dataset's shards, where other processes make the others;
-    - promised: what those inputs that are stages will make;
+    - promised: what those inputs that are stages will produce;
     - seed: the pipeline's; where: file and YAML path for messages;
-    - finished: a result of this very configuration lies there, so that what takes long to check was checked.
+    - finished: a result of exactly this configuration exists, so that slow checks were made before.
     """
 
     name: str
@@ -84,14 +83,14 @@ class StageKind:
 
     inputs: configuration keys that name an earlier stage or a folder. plugins: keys that name a plugin, or a list of
     them, with its kind; they are bound when the pipeline is read (`core.references.bind_keys`). check: called for every
-    stage, in order, before the first one runs. promise: then says what the stage will make. lacks: then called for
-    every stage, says what is missing on this machine, so that all of it can be named at once. outside: a digest of what
-    the stage reads outside the run. mends: the stage can make single missing files again; else a damaged result is made
-    anew as a whole. loose: patterns of files that nobody misses (logs). spreads: whether a configuration lets several
-    processes work on the stage together, as those of torchrun do. direct: given by a stage that writes to an object
-    store by itself, through `core.files`; it returns the checksums that the result's own records hold. Any other stage
-    works in a local folder that is published (`core.scratch`). local: inputs that are fetched from a store, since they
-    are read as files.
+    stage, in order, before the first one runs. promise: then returns what the stage will produce. lacks: then called
+    for every stage, returns what is missing on this machine, so that all of it is reported at once. outside: a digest
+    of what the stage reads outside the run. mends: the stage can make single missing files again; else a damaged result
+    is made again as a whole. loose: patterns of files that may be missing (logs). spreads: whether a configuration lets
+    several processes, such as those of torchrun, work on the stage together. direct: for a stage that writes to an
+    object store itself, through `core.files`; it returns the checksums in the result's own records. Any other stage
+    works in a local folder that is uploaded (`core.scratch`). local: inputs that are downloaded from a store, since
+    they are read as files.
     """
 
     name: str
@@ -126,7 +125,7 @@ class Stage:
 
     @property
     def references(self) -> dict[str, str]:
-        """Its inputs as they stand in the YAML: stages or folders by key, for a list by `key.0`, `key.1` ..."""
+        """Its inputs as in the YAML: stages or folders by key, for a list by `key.0`, `key.1` ..."""
         found: dict[str, str] = {}
         for key in self.kind.inputs:
             value = getattr(self.config, key)
@@ -139,7 +138,7 @@ class Stage:
 
 @dataclass
 class StageResult:
-    """What became of a stage: `done` (ran now), `part done`, `up to date` or `would run`, its folder and fingerprint.
+    """The outcome of a stage: `done` (ran now), `part done`, `up to date` or `would run`, its folder and fingerprint.
 
     reason: why it ran or would run.
     """
@@ -167,7 +166,7 @@ def _is_done(folder: Path, fingerprint: str) -> bool:
 
 @dataclass
 class StageRun:
-    """One stage and its folder: what lies there, whether it fits, and what to do about it.
+    """One stage and its folder: what it holds, whether that is valid, and what to do.
 
     state: of the result in the folder; gone: which of its files are missing or damaged; check: by their checksums.
     """
@@ -186,7 +185,7 @@ class StageRun:
         return made
 
     def look(self) -> None:
-        """Read what lies in the folder."""
+        """Read the state of the folder."""
         self.state = state = read_state(self.context.out)
         done = state is not None and state["state"] == "done"
         self.gone = damaged(self.context.out, state.get("outputs", {}), content=self.check) if state and done else []
@@ -197,11 +196,11 @@ class StageRun:
 
     @property
     def fingerprint(self) -> str:
-        """The one on record where the result fits, so that later stages made from it fit as well."""
+        """The recorded one if the result is valid, so that later stages made from it stay valid."""
         return str(self.state["fingerprint"]) if self.state and self.fits else digest(self.facts)
 
     def planned(self) -> StageResult:
-        """What a run would do, and why."""
+        """Status and reason of the stage as a run would report them."""
         name, kind, state = self.stage.name, self.stage.kind.name, self.state
         result = StageResult(name, kind, "would run", self.context.out, self.fingerprint)
         if state is None:
@@ -209,19 +208,19 @@ class StageRun:
         elif not self.fits:
             result.reason = f"running again ({changes(state.get('facts') or {}, self.facts)} changed)"
         elif state["state"] != "done":
-            result.reason = "going on where it stopped"
+            result.reason = "resuming"
         elif self.gone:
             more = f" and {len(self.gone) - 3} more" if len(self.gone) > 3 else ""
-            result.reason = f"missing or damaged: {', '.join(self.gone[:3])}{more}; making that again"
+            result.reason = f"missing or damaged: {', '.join(self.gone[:3])}{more}; making them again"
         else:
             result.status = "up to date"
         return result
 
     def run(self) -> StageResult:
-        """Make room, run the stage where it is not up to date, and record the result."""
+        """Set aside an invalid result, run the stage unless it is up to date, and record the result."""
         context = self.context
         if self.state is not None and self.fits:
-            for place in self._kept():  # a killed run left a part of this very result there
+            for place in self._kept():  # a killed run left a part of this result
                 if not (place / STATE_FILE).exists() and place.name.startswith(self._aside("").name):
                     bring_back(place, context.out)
             self.look()
@@ -238,7 +237,7 @@ class StageRun:
         try:
             made = self._make()
         finally:
-            if gone := not (context.out / STATE_FILE).exists():  # so that the next run takes over what lies there
+            if gone := not (context.out / STATE_FILE).exists():  # so that the next run resumes from this folder
                 write_state(context.out, {**record, "state": "running"})
         result.seconds = time.monotonic() - begin
         result.status = "done"
@@ -263,14 +262,15 @@ class StageRun:
             return outputs(folder, loose=kind.loose)
 
     def run_part(self) -> StageResult:
-        """Do this process's part of the stage; others do theirs. Nothing is set aside, and nobody says it is done.
+        """Run this process's part of the stage; others run theirs. Nothing is set aside, and the stage is not recorded
+        as finished.
 
         Raises DataError when the folder holds a result of another configuration.
         """
         context, result = self.context, self.planned()
         if self.state is not None and not self.fits:
             raise DataError(
-                f"{context.out} was made otherwise ({changes(self.state.get('facts') or {}, self.facts)} changed)",
+                f"{context.out} was made differently ({changes(self.state.get('facts') or {}, self.facts)} changed)",
                 hint="Choose another --out. Without --shards, the old result is set aside.",
             )
         context.say(f"{result.name} ({result.kind}), shards {context.part}: {result.reason or result.status}")
@@ -285,7 +285,7 @@ class StageRun:
         return result
 
     def join(self) -> StageResult:
-        """Take part in a stage whose first process does all else: makes room, and records the result."""
+        """Take part in a stage whose first process sets aside old results and records the new one."""
         result = self.planned()
         if result.status != "up to date" and not any(map(self._suits, self._kept())):
             self.stage.kind.run(self.context, self.stage.config)
@@ -293,7 +293,7 @@ class StageRun:
         return result
 
     def _make_room(self) -> str:
-        """Set aside what does not fit or is damaged, bring back a result that fits; what to say of it."""
+        """Set aside an invalid or damaged result and restore a valid one; returns a text about it."""
         out, text = self.context.out, ""
         if self.gone and self.stage.kind.mends and self.fits:
             set_aside(out, self.gone, self._aside("damaged."), last=self.gone[-1])
@@ -307,11 +307,11 @@ class StageRun:
                 if not place.name.startswith(f"{out.name}.damaged.") and self._suits(place):
                     bring_back(place, out)
                     self.look()
-                    return f"{text}; an earlier result of this configuration is back"
+                    return f"{text}; an earlier result of this configuration was restored"
         return text
 
     def _aside(self, what: str) -> Path:
-        """Where the result in the folder goes when it makes room."""
+        """Where the result in the folder is moved when it is set aside."""
         assert self.state is not None
         return self.context.previous / f"{self.context.out.name}.{what}{self.state['fingerprint'][:8]}"
 

@@ -1,8 +1,8 @@
 """Paths and URLs of object stores (`s3://`, `gs://`, `memory://` ...) behind one interface.
 
-`place` gives a `pathlib.Path` for local folders and `file://`, which then take the very same code as ever, and a
-`RemotePath` for the rest. A remote object is written whole or not at all. Every request is tried again when an error
-may pass. No credential is accepted in a URL or shown in a message.
+`place` gives a `pathlib.Path` for local folders and `file://`, and a `RemotePath` for the rest. A remote object is
+written completely or not at all. Every request is retried when an error may be temporary. No credential is accepted in
+a URL or shown in a message.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .patience import code_of, steadily
 T = TypeVar("T")
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-# What to install where fsspec knows a store and its library is not there.
+# What to install if fsspec knows a store and its library is missing.
 _INSTALL = {
     "s3": "synthforge[s3]",
     "s3a": "synthforge[s3]",
@@ -38,7 +38,7 @@ _INSTALL = {
 }
 # Stores in which an object appears when its upload is complete; elsewhere it is uploaded under another name and moved.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"}
-_BUFFER = 8 << 20  # bytes that one request brings when an object is read from its beginning to its end
+_BUFFER = 8 << 20  # bytes per request when an object is read sequentially
 
 
 def is_url(text: object) -> bool:
@@ -47,7 +47,7 @@ def is_url(text: object) -> bool:
 
 
 def is_remote(path: object) -> bool:
-    """Whether something lies in a store, not on this machine."""
+    """Whether a path is in a store, not on this machine."""
     return isinstance(path, RemotePath)
 
 
@@ -59,12 +59,12 @@ def place(where: str | Path) -> Path:
         return Path(where)
     try:
         parts = urlsplit(where)
-    except ValueError as error:  # brackets that are no address
-        raise UserError(f"{where.partition('://')[0]}://: this is no URL: {error}") from None
+    except ValueError as error:  # brackets without an IP address
+        raise UserError(f"{where.partition('://')[0]}://: not a URL: {error}") from None
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if "@" in parts.netloc or "?" in where or "#" in where:
         raise UserError(
-            f"{shown}: a URL with a user, a password or a query is refused: it would end up in records and logs",
+            f"{shown}: a URL with a user, a password or a query is refused: it would be written to records and logs",
             hint="Give credentials as the store's own tools read them: environment variables or their own files.",
         )
     if "::" in where or ".." in PurePosixPath(parts.path).parts:
@@ -89,14 +89,14 @@ def _check_known(scheme: str) -> None:
 
     known = sorted({*fsspec.available_protocols(), *fsspec.registry})
     if scheme not in known:
-        raise UserError(f"{scheme}:// is no store that fsspec knows", hint=did_you_mean(scheme, known))
+        raise UserError(f"{scheme}:// is not a store that fsspec knows", hint=did_you_mean(scheme, known))
 
 
 def _filesystem(scheme: str) -> Any:
-    """The fsspec file system; fsspec keeps one for each process and thread. Listings are never remembered.
+    """The fsspec file system; fsspec keeps one for each process and thread. Listings are not cached.
 
-    Of S3, both libraries below try again as well. Together these would be 150 tries of one request, and minutes before
-    a store that is away is said to be; so `steadily` alone does.
+    For S3, both libraries below retry as well. Together these would be 150 attempts for one request, and minutes
+    before an unreachable store is reported. Therefore only `steadily` retries.
     """
     import fsspec
 
@@ -121,8 +121,8 @@ else:
 class RemotePath(_Base):
     """An object or a prefix in a store, with the part of `Path`'s interface that readers and writers need.
 
-    A prefix is a folder that exists while something lies below it. Making and removing folders does nothing.
-    Where the operating system wants a local path, it raises UserError.
+    A prefix is a folder that exists while it holds objects. Making and removing folders does nothing.
+    Using it as a local path raises UserError.
     """
 
     def __init__(self, scheme: str, path: str, info: dict[str, Any] | None = None) -> None:
@@ -157,7 +157,7 @@ class RemotePath(_Base):
     def __reduce__(self) -> Any:
         if self._scheme == "memory":
             raise UserError(
-                f"{self}: other processes do not see this store",
+                f"{self}: other processes cannot see this store",
                 hint="Set workers to 1 and the variable OMP_NUM_THREADS to 1, or choose another store.",
             )
         return RemotePath, (self._scheme, str(self._pure))
@@ -201,7 +201,7 @@ class RemotePath(_Base):
         return steadily(self, lambda: call(self.fs))
 
     def info(self) -> dict[str, Any] | None:
-        """What the store says of the object or prefix, None where there is nothing."""
+        """The store's description of the object or prefix, None if there is none."""
         if self._info is None:
             try:
                 return self._call(lambda fs: dict(fs.info(self.url)))
@@ -210,7 +210,7 @@ class RemotePath(_Base):
         return self._info
 
     def exists(self) -> bool:
-        """Whether there is an object, or something below the prefix."""
+        """Whether there is an object or a prefix."""
         return self.info() is not None
 
     def is_file(self) -> bool:
@@ -218,7 +218,7 @@ class RemotePath(_Base):
         return (self.info() or {}).get("type") == "file"
 
     def is_dir(self) -> bool:
-        """Whether something lies below the prefix."""
+        """Whether it is a prefix of objects."""
         return (self.info() or {}).get("type") == "directory"
 
     def is_symlink(self) -> bool:
@@ -253,7 +253,7 @@ class RemotePath(_Base):
         return io.BufferedReader(_Raw(self), _BUFFER)
 
     def iterdir(self) -> Generator[RemotePath, None, None]:
-        """What lies directly below, sorted."""
+        """Its direct children, sorted."""
         try:
             rows = self._call(lambda fs: fs.ls(self.url, detail=True))
         except FileNotFoundError:
@@ -264,14 +264,14 @@ class RemotePath(_Base):
                 yield self._of(self._pure / name, row)
 
     def glob(self, pattern: str) -> Generator[RemotePath, None, None]:
-        """What lies below and is called so; each part of the pattern matches one name."""
+        """Paths below that match; each part of the pattern matches one name."""
         head, _, rest = pattern.partition("/")
         for path in self.iterdir():
             if fnmatchcase(path.name, head):
                 yield from path.glob(rest) if rest else (path,)
 
     def rglob(self, pattern: str) -> Generator[RemotePath, None, None]:
-        """All objects below whose names are so, sorted."""
+        """All objects below whose names match, sorted."""
         root = PurePosixPath(self.fs._strip_protocol(self.url))
         for name, row in sorted(self._call(lambda fs: fs.find(self.url, detail=True)).items()):
             below = _inside(PurePosixPath(name))
@@ -279,7 +279,7 @@ class RemotePath(_Base):
                 yield self._of(self._pure / below.relative_to(root), row)
 
     def mkdir(self, *_: Any, **__: Any) -> None:
-        """Nothing: there are no folders."""
+        """Does nothing: there are no folders."""
 
     rmdir = mkdir
 
@@ -300,7 +300,7 @@ class RemotePath(_Base):
         return target
 
     def put(self, file: Path) -> None:
-        """Upload a local file; the object is there as a whole or not at all. Raises SynthForgeError."""
+        """Upload a local file; the object appears complete or not at all. Raises SynthForgeError."""
         size, whole = file.stat().st_size, self._scheme in _WHOLE
         there = self if whole else self.with_name(f".{self.name}.{os.getpid()}.{time.monotonic_ns()}.part")
         there._call(lambda fs: fs.put_file(str(file), there.url))
@@ -312,7 +312,7 @@ class RemotePath(_Base):
             there.rename(self)
 
     def create(self, data: bytes) -> bool:
-        """Write an object unless there is one; whether it was written.
+        """Write an object unless it exists; returns whether it was written.
 
         Where the store has conditional writes (S3, GCS), two writers at once cannot both succeed.
         """
@@ -327,24 +327,24 @@ class RemotePath(_Base):
                     return False
                 if code_of(error) != "NotImplemented" and isinstance(error, OSError):
                     raise
-                if fs.exists(self.url):  # the store knows no conditions: as near as it can come
+                if fs.exists(self.url):  # the store has no conditional writes: check, then write
                     return False
                 fs.pipe_file(self.url, data)
             return True
 
-        # A try whose answer was lost has written: then it is ours.
+        # An earlier try may have succeeded although its answer was lost: compare the content.
         return self._call(write) or self.read_bytes() == data
 
     def overwrite(self, data: bytes) -> None:
-        """Write a small object, whatever is there."""
+        """Write a small object, replacing any other."""
         self._call(lambda fs: fs.pipe_file(self.url, data))
 
 
 def _inside(name: PurePosixPath) -> PurePosixPath:
-    """The name of an object, which becomes one on this machine. Raises DataError where it would lead elsewhere."""
+    """The name of an object as a relative local path. Raises DataError if it would leave the folder."""
     if ".." in name.parts or "\0" in str(name):
         raise DataError(
-            f"the store has an object called {str(name)!r:.200}", hint="Nothing of ours is: delete it there."
+            f"the store has the unsafe object name {str(name)!r:.200}", hint="It is not of synthforge: delete it there."
         )
     return name
 
@@ -354,7 +354,7 @@ def _copy(old: str, new: str, fs: Any) -> None:
 
 
 class _Raw(io.RawIOBase):
-    """A remote object as Python's buffered reader wants it."""
+    """A remote object as a raw stream for Python's buffered reader."""
 
     def __init__(self, path: RemotePath) -> None:
         self._path, self._position, self._size = path, 0, int(path.stat().st_size)

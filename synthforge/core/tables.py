@@ -1,7 +1,7 @@
 """Data that plugins register by name: schemas, mappings, licensed files, policies, backbones, detectors, formats.
 
-A table is the same for the whole process. The first look-up takes in what the installed plugins offer;
-`core.plugins.load_plugins` adds what the plugin files of a pipeline offer.
+A table is the same for the whole process. The first look-up adds the records of installed plugins;
+`core.plugins.load_plugins` adds those of a pipeline's plugin files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class UnknownNameError(PluginError, KeyError):
 
 @dataclass(frozen=True)
 class Registration:
-    """A record and who offers it."""
+    """A record and the plugin that registers it."""
 
     record: Any
     source: Source
@@ -38,17 +38,17 @@ HOOKS = ("schemas", "mappings", "assets", "policies", "backbones", "detectors", 
 _rows: dict[str, dict[str, Registration]] = {hook: {} for hook in HOOKS}
 _types: dict[str, tuple[type, ...]] = dict.fromkeys(HOOKS, ())
 _conflicts: dict[tuple[str, str], str] = {}
-#: by hook and name, plugins that declare themselves a default: their place and who offers them
+#: by hook and name, plugins that declare themselves a default: their rank and who registers them
 _defaults: dict[str, dict[str, tuple[int, Source]]] = {}
 _broken: list[str] = []
 _filled = False
 
 
 def add(offer: Offer, source: Source) -> None:
-    """Take in the record that a hook offers.
+    """Add the record that a hook registers.
 
     The same record again is harmless, and so is a new one from the same module. Raises PluginError for a record of
-    another type, and for a name that somebody else has taken: it names both, and so does each look-up of that name.
+    another type, and for a name of another plugin: it names both, and so does each look-up of that name.
     """
     record = offer.arguments[0] if len(offer.arguments) == 1 and not offer.options else None
     types = _types[offer.hook]
@@ -74,23 +74,23 @@ def declare(offer: Offer, source: Source) -> None:
 
 
 class Default:
-    """The default of a configuration key: what plugins declare by `default=PLACE`; several: all of them, by place.
+    """The default of a configuration key: the plugin with `default=RANK`; several: all of them, by rank.
 
-    A factory for `core.keys.key`. attribute: where a record of a table holds its place, 0 for none.
+    A factory for `core.keys.key`. attribute: the field of a record with its rank, 0 for none.
     """
 
     def __init__(self, hook: str, *, several: bool = False, attribute: str = "default") -> None:
         self.hook, self.several, self.attribute = hook, several, attribute
 
     def __call__(self) -> Any:
-        """The names; OmegaConf's "must be given" where there is no answer, so that a user's own value still counts."""
+        """The names; OmegaConf's MISSING if there is no default, so that a user's own value still counts."""
         try:
             return self.found()
         except PluginError:
             return MISSING
 
     def found(self) -> str | list[str]:
-        """The name or names. Raises PluginError where none is declared, and for a place that two plugins claim."""
+        """The name or names. Raises PluginError where none is declared, and for a rank that two plugins claim."""
         _fill()
         claims = dict(_defaults.get(self.hook, {}))
         for name, row in _rows.get(self.hook, {}).items():
@@ -119,19 +119,19 @@ def _fill() -> None:
                     add(offer, source)
                 else:
                     declare(offer, source)
-        except FAILURES as error:  # `load_plugins` lists it; what it would have offered is not there
+        except FAILURES as error:  # `load_plugins` lists it as broken; its records are missing
             _broken.append(f"{source}: {reason(error)}")
 
 
 class Table(Mapping[str, T], Generic[T]):
-    """The records of one type that the hook `register_<hook>` offers, by name. `what` is what messages call one."""
+    """The records of one type that the hook `register_<hook>` offers, by name. what: the noun for messages."""
 
     def __init__(self, hook: str, what: str, type_: type[T]) -> None:
         self.hook, self.what, self.type = hook, what, type_
         _types[hook] += (type_,)
 
     def __getitem__(self, name: str) -> T:
-        """The record. Raises PluginError with the nearest name for one that nobody, or more than one, registers."""
+        """The record. Raises PluginError, with the nearest name, if no plugin or more than one registers it."""
         row = self._row(name)
         if row is not None:
             record: T = row.record
@@ -152,7 +152,7 @@ class Table(Mapping[str, T], Generic[T]):
         return self._row(name) is not None
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The record, or `default` for a name that nobody registers: without the search for the nearest."""
+        """The record, or `default` for an unknown name, without the search for the nearest."""
         row = self._row(name)
         return default if row is None else row.record
 

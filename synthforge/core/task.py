@@ -31,11 +31,11 @@ class TargetPlan(Protocol):
 
 
 class Task(Guarded, ABC):
-    """An output head on the shared feature map, its loss and its metric, and what else one kind of value needs.
+    """An output head on the shared feature map, its loss and its metric, and everything else for one kind of value.
 
-    The engine knows no task by name: whatever differs between tasks is an attribute or a method here. The defaults
+    The engine depends on no task's name: whatever differs between tasks is an attribute or a method here. The defaults
     suit numbers that do not depend on where in the photograph the crop lies, and, where `maps` names the output, a map
-    over the crop. Values of one face are `output` of its prediction, brought to the pixels of the photograph by
+    over the crop. Values of one face are `output` of its prediction, mapped to the pixels of the photograph by
     `to_photograph`; a benchmark's targets have the same form.
 
     Tensors: image (B,3,H,W) in [0,1]; features (B,C,h,w), the backbone's map at full or part resolution. Predictions
@@ -45,24 +45,24 @@ class Task(Guarded, ABC):
 
     #: the name it is registered by, e.g. `keypoints`
     name: ClassVar[str]
-    #: the entry of a prediction that is scored, served and drawn
+    #: the entry of a prediction that is scored, returned and drawn
     output: ClassVar[str]
-    #: what its values are, as fields of datasets are (`core.records.Field`)
+    #: kind of its values (`core.records.Field`)
     kind: ClassVar[FieldKind] = "json"
     #: entries of a prediction that are maps (B,K,h,w) over the crop, at whatever resolution the output head works in
     maps: ClassVar[tuple[str, ...]] = ()
     #: unit of its values
     unit: ClassVar[str] = ""
-    #: what its values say, for model cards; empty where the schema says it
+    #: what its values mean, for model cards; empty if the schema tells
     meaning: ClassVar[str] = ""
-    #: how reports call the error of one face
+    #: the name of one face's error in reports
     error: ClassVar[FaceError] = FaceError("error")
-    #: whether a value tells where the face is, so that a second pass can crop around it (`face_box`)
+    #: whether a value locates the face, so that a second pass can crop around it (`face_box`)
     locates: ClassVar[bool] = False
 
-    #: the dataset fields it learns from: the first must be there, the others add to it
+    #: the dataset fields it learns from: the first is required, the others are optional
     fields: tuple[str, ...]
-    #: factor of its loss in the sum over all tasks; where factors are learned, the one they start from
+    #: factor of its loss in the sum over all tasks; where factors are learned, their initial value
     weight: float = 1.0
     #: name of the point or class schema of its values, empty for neither
     schema: str = ""
@@ -96,7 +96,7 @@ class Task(Guarded, ABC):
 
     @abstractmethod
     def example_target(self, count: int, size: int) -> dict[str, torch.Tensor]:
-        """A made-up target of `count` crops of `size` pixels, as `loss` takes it: always the same."""
+        """A deterministic artificial target of `count` crops of `size` pixels, as `loss` takes it."""
 
     def target_plan(self, field: Field, schema: str) -> TargetPlan | None:
         """How one of `fields`, or a benchmark's target, becomes a target; None: as its kind does (`learning.fields`).
@@ -106,16 +106,16 @@ class Task(Guarded, ABC):
         return None
 
     def flip(self, prediction: Mapping[str, torch.Tensor], schema: str) -> dict[str, torch.Tensor]:
-        """A prediction made on mirrored images as it reads on the plain ones; schema: of the prediction.
+        """The prediction for the plain images from that for their mirrored copies; schema: of the prediction.
 
-        By default maps are turned back and everything else stays: override it where left and right are told apart.
+        By default maps are mirrored and everything else stays: override it if left and right differ.
         """
         return {key: value.flip(-1) if key in self.maps else value for key, value in prediction.items()}
 
     def mean(self, predictions: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """Several answers for the same crops as one: that of the plain and of the mirrored image, turned back.
+        """One prediction from several for the same crops: from the plain image and from the mirrored one after `flip`.
 
-        By default the mean of every number: override it where that is no value of the task's (rotations, say).
+        By default the mean: override it where a mean is not valid (rotations, say).
         """
         first, *others = predictions
         return {key: sum((each[key] for each in others), value) / len(predictions) for key, value in first.items()}
@@ -130,7 +130,7 @@ class Task(Guarded, ABC):
     def in_schema(self, prediction: Mapping[str, torch.Tensor], schema: str) -> Mapping[str, torch.Tensor]:
         """A prediction in the task's own schema as one in `schema`, without learning anything.
 
-        Raises UserError where no mapping between the two is known; by default whenever they differ.
+        Raises UserError if no mapping between the two is known; by default whenever they differ.
         """
         if schema not in ("", self.schema):
             raise UserError(f"the task {self.name} predicts '{self.schema}', which cannot be scored as '{schema}'")
@@ -148,7 +148,7 @@ class Task(Guarded, ABC):
         return mapped[..., 0] if mapped.shape[-1] == 1 else mapped
 
     def face_box(self, value: np.ndarray) -> Box:
-        """The tight box of the face that a value tells, in pixels of the photograph; asked only if `locates`."""
+        """The tight box of the face from a value, in pixels of the photograph; called only if `locates`."""
         x0, y0 = value.min(axis=0).tolist()
         x1, y1 = value.max(axis=0).tolist()
         return x0, y0, x1, y1
@@ -157,7 +157,7 @@ class Task(Guarded, ABC):
         """How far targets lie from predictions to one side, (M,K) float64, a row for each place measured.
 
         Label fine-tuning with mirrored faces hides such an offset; it takes the mean over all rows afterwards. None,
-        the default: there is no such thing.
+        the default: not applicable.
         """
         return None
 
@@ -170,7 +170,7 @@ class Task(Guarded, ABC):
     ) -> np.ndarray | None:
         """A value over a square picture (size,size,3) uint8 that shows `frame`; None: its numbers are written over it.
 
-        inside: (size,size) bool, where the head is, when another task of the model tells.
+        inside: (size,size) bool, where the head is, if another task of the model predicts it.
         """
         return None
 
@@ -194,13 +194,13 @@ class Task(Guarded, ABC):
         return ()
 
     def record(self, value: np.ndarray, schema: str, index: int) -> dict[str, Any]:
-        """What the JSON record of `predict` says of face `index`, ready for JSON: entries of the face's record."""
+        """Entries of the JSON record of `predict` for face `index`, ready for JSON."""
         if self.output in self.maps:
             return {self.name: {"array": f"{self.name}_{index}", "unit": self.unit}}
         return {self.name: {"value": np.round(value.astype(np.float64), 6).tolist(), "unit": self.unit}}
 
     def suffixes(self) -> tuple[str, ...]:
-        """What the names of the files end in that `files` may write."""
+        """Suffixes of the files that `files` may write."""
         return (f".{self.name}.npz",) if self.output in self.maps else ()
 
     def files(
@@ -219,7 +219,7 @@ class Task(Guarded, ABC):
     def readers(self, schema: str, pixel_centre: float) -> Mapping[str, Callable[[Path], np.ndarray]]:
         """How to read values that other tools wrote, in the photograph's pixels, by suffix, in order of preference.
 
-        Besides `.npy`, an array in the form of the value, which is read anyway. pixel_centre: what the tool calls the
-        centre of the first pixel. Readers raise DataError.
+        `.npy`, an array in the form of the value, is always supported. pixel_centre: the tool's coordinate of the first
+        pixel's centre. Readers raise DataError.
         """
         return {}

@@ -1,4 +1,4 @@
-"""Versions of what makes results: recorded in every manifest and part of every fingerprint."""
+"""Versions of what makes results: recorded in every manifest and fingerprint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def versions() -> dict[str, str]:
 
 
 def other_versions(made_with: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What results were made with that is another version here: (theirs, here) by name; "none" is not installed."""
+    """Versions that differ between a result and this machine: (theirs, here) by name; "none": not installed."""
     here = versions()
     pairs = {name: (made_with.get(name, "none"), here.get(name, "none")) for name in PACKAGES}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}

@@ -1,4 +1,4 @@
-"""YAML as people mean it: the core schema of YAML 1.2, no key twice, and limits that a hostile file meets at once.
+"""YAML by the core schema of YAML 1.2, without duplicate keys, and with limits against hostile files.
 
 YAML 1.1, PyYAML's own schema, reads `no` as false, `12:30` as 750, `2024_01` as 202401, `2024-01-15` as a date and
 `1e-4` as a text. Here only `true` and `false` are flags, and a number keeps the text it was written as, so that a key
@@ -20,7 +20,7 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
 # Values with every alias written out: a pipeline has some hundreds.
 MAX_NODES = 20_000
-MAX_REFERENCES = 2_000  # `${...}`, those inside of others included; a pipeline has some dozens
+MAX_REFERENCES = 2_000  # `${...}`, including nested ones; a pipeline has some dozens
 _LARGEST = 2**63 - 1
 
 
@@ -43,11 +43,11 @@ class WholeNumber(_Written, int):
 
 
 class Number(_Written, float):
-    """Another number that does."""
+    """Such a number with a fraction or exponent."""
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader with the core schema, which refuses a key that stands twice and what grows without end."""
+    """The safe loader with the core schema, which refuses duplicate keys and unbounded growth."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - as PyYAML declares it
 
@@ -57,7 +57,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose a node, counted. An alias costs what it stands for, since whoever reads it walks through it."""
+        """Compose a node, counted. An alias counts as many nodes as it refers to, since readers traverse them."""
         mark = self.peek_event().start_mark
         alias = self.check_event(yaml.AliasEvent)
         self._depth += 1
@@ -67,10 +67,10 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._depth -= 1
         if alias and id(node) not in self._sizes:
-            raise _problem("an alias stands inside what it refers to", mark)
+            raise _problem("an alias is inside what it refers to", mark)
         self._seen += self._sizes[id(node)] if alias else 1
         if self._seen > MAX_NODES:
-            raise _problem(f"more than {MAX_NODES:,} values, aliases counted as what they stand for", mark)
+            raise _problem(f"more than {MAX_NODES:,} values, with aliases expanded", mark)
         if not alias:
             self._sizes[id(node)] = self._seen - before
         return node
@@ -84,7 +84,7 @@ class _Loader(yaml.SafeLoader):
             if name.tag == "tag:yaml.org,2002:merge":
                 continue
             if name.value in seen:
-                raise _problem(f"the key '{name.value}' stands twice", name.start_mark)
+                raise _problem(f"duplicate key '{name.value}'", name.start_mark)
             seen.add(name.value)
             name.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
@@ -129,7 +129,7 @@ def _problem(text: str, mark: Any) -> yaml.MarkedYAMLError:
 
 
 def parse(text: str, source: str) -> Any:
-    """YAML as plain data. Raises ConfigError with `source`, line and column, whatever the parser stumbles over."""
+    """YAML as plain data. Raises ConfigError with `source`, line and column for any error of the parser."""
     if text.count("${") > MAX_REFERENCES:
         raise ConfigError(f"{source}: not valid YAML: more than {MAX_REFERENCES:,} references")
     try:
@@ -139,13 +139,13 @@ def parse(text: str, source: str) -> Any:
         place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
         context = f"{error.context}, " if str(error.problem).startswith("but ") else ""
         raise ConfigError(f"{place}: not valid YAML: {context}{error.problem}") from None
-    except Exception as error:  # whatever else a parser raises on foreign bytes is the file's fault
+    except Exception as error:  # any other exception of the parser is caused by the file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ConfigError(f"{source}: not valid YAML: {reason}") from None
 
 
 def parse_override(text: str, source: str) -> Any:
-    """The value of `--set KEY=VALUE`: YAML, but a plain text is taken whole, since no comment stands there."""
+    """The value of `--set KEY=VALUE`: YAML, but a plain text is taken literally, since it has no comments."""
     value = parse(text, source)
     plain = text.strip()
     if "#" in plain and (value is None or isinstance(value, str)) and plain[0] not in "'\"|>&!":

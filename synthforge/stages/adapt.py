@@ -1,7 +1,7 @@
-"""adapt: new scenes near those a model finds hard, within the distributions the generator declares.
+"""adapt: new scenes near those with a large loss, within the distributions that the generator declares.
 
 Every sample of a finished dataset is scored by the model's loss. Parents are drawn by softmax(temperature * hardness).
-Each new scene moves its parent's random numbers a little (`core.nearby`), so that no factor leaves its declared range.
+Each new scene perturbs its parent's random numbers (`core.nearby`), so that no factor leaves its declared range.
 The rest of the scenes are drawn independently. `distributions.html` compares the distributions.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..core.plugins import Plugins
 
 SCORES = "scores.json"
-# Of the dataset's configuration, what the new samples are made with; the rest is this stage's own.
+# Keys of the dataset's configuration that the new samples use; the others are keys of this stage.
 _INHERITED = ("annotators", "filters", "resolution", "shard_size", "jpeg_quality", "depth_scale")
 
 
@@ -40,23 +40,23 @@ class AdaptConfig:
     """New samples near hard ones. Generator, annotators, resolution and encoding are those of the dataset."""
 
     dataset: str = key(MISSING, "The samples to score: a generate or adapt stage, or a dataset folder.")
-    model: str = key(MISSING, "What finds them hard: a train stage or a model folder.")
+    model: str = key(MISSING, "The model whose loss measures hardness: a train stage or a model folder.")
     samples: int = key(1000, "How many new samples.", low=1, high=MANY)
     temperature: float = key(
         1.0, "Parents are drawn in proportion to exp(temperature * loss in standard deviations); 0 draws evenly.", low=0
     )
-    spread: float = key(0.3, "How far a new scene moves from its parent: 0 repeats it, 1 forgets it.", low=0, high=1)
-    share: float = key(0.7, "Share of new samples that have a parent; the others are drawn afresh.", low=0, high=1)
+    spread: float = key(0.3, "Distance of a new scene from its parent: 0 repeats it, 1 is independent.", low=0, high=1)
+    share: float = key(0.7, "Share of new samples with a parent; the others are drawn independently.", low=0, high=1)
     start: int | None = key(None, "Index of the first new sample, null for after the dataset's.", low=0, high=LAST)
     seed: int | None = key(None, "Seed, null for the dataset's.", low=0, high=LAST)
-    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=100_000, counts=False)
+    workers: int = key(0, "Processes; 0 is one per core. Never changes a byte.", low=0, high=100_000, counts=False)
     executor: Any = key(
         Default("executors"), "Where shards are made: a name, or a mapping with `name` and its own keys.", counts=False
     )
 
 
 def check(context: StageContext, config: AdaptConfig) -> None:
-    """Answer inputs of the wrong kind and, where the dataset is there already, a generator that cannot do this."""
+    """Raise ConfigError for inputs of the wrong kind and, if the dataset exists already, for an unsuitable generator."""
     from ..datasets.layout import MANIFEST
     from ..datasets.reader import read_manifest
 
@@ -65,13 +65,13 @@ def check(context: StageContext, config: AdaptConfig) -> None:
 
 
 def promise(context: StageContext, config: AdaptConfig) -> Promise:
-    """A dataset like the one that is scored. Answers inputs of the wrong kind."""
+    """A dataset like the one that is scored. Raises ConfigError for inputs of the wrong kind."""
     promises.of_input(context, "model", "model")
     return dataclasses.replace(promises.of_input(context, "dataset", "dataset"), samples=config.samples)
 
 
 def run(context: StageContext, config: AdaptConfig) -> None:
-    """Score, draw parents, write the dataset, report what was realised."""
+    """Score, draw parents, write the dataset, and report the distributions."""
     from ..core.progress import progress_bar
     from ..datasets.distributions import compare, factors_of, read_values, write_page
     from ..datasets.reader import ShardDataset, read_manifest
@@ -132,7 +132,7 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
         reference = generate.reference_of(made, context.plugins, where)
     except (KeyError, TypeError):
         raise DataError(
-            f"{context.where}.dataset: {context.inputs['dataset']} does not say which generator made it",
+            f"{context.where}.dataset: {context.inputs['dataset']} does not name the generator that made it",
             hint="Use a dataset that `generate` wrote.",
         ) from None
     bound: Bound = generate.bound_as_made({"generator": reference}, context.plugins, where).generator
@@ -140,7 +140,7 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
         able = ", ".join(_able(context.plugins)) or "none"
         raise ConfigError(
             f"{context.where}.dataset: the generator '{made['generator']}' cannot draw scenes near others",
-            hint=f"These can: {able}. One of your own is an `OriginGenerator` (docs/plugins.md).",
+            hint=f"These can: {able}. Your own has to be an `OriginGenerator` (docs/plugins.md).",
         )
     if members_of(bound).count > 1:
         raise ConfigError(
@@ -153,16 +153,16 @@ def _generator(context: StageContext, manifest: dict[str, Any]) -> Bound:
 def _able(plugins: Plugins) -> list[str]:
     found = []
     for name in plugins.catalogues["generator"].names():
-        with suppress(SynthForgeError):  # one that needs keys or files is not asked
+        with suppress(SynthForgeError):  # a generator that needs keys or files is skipped
             if isinstance(plugins.build("generator", name), OriginGenerator):
                 found.append(name)
     return found
 
 
 def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Losses and hardness of every sample, computed once: a run that was killed goes on with the same numbers.
+    """Losses and hardness of every sample, computed once: a killed run resumes with the same numbers.
 
-    What another dataset or model scored is not here: the stage's folder is made anew when an input changes.
+    Scores of other datasets or models are not reused: the stage's folder is new when an input changes.
     """
     import numpy as np
 
@@ -175,7 +175,7 @@ def _scores(context: StageContext, manifest: dict[str, Any]) -> dict[str, Any]:
 
     path, folder = context.out / SCORES, context.inputs["model"]
     if path.exists():
-        kept = read_json(path, hint="Delete it; it is made again.")
+        kept = read_json(path, hint="Delete it; it will be made again.")
         return {**kept, "hardness": np.asarray(kept["hardness"])}
     model = load_model(folder, plugins=context.plugins)
     dataset = ShardDataset(context.inputs["dataset"], fields=needed_fields(model.tasks.values(), manifest))

@@ -1,4 +1,4 @@
-"""What the stages that read a benchmark share: its root taken from another stage where asked, and checks."""
+"""Code of the stages that read a benchmark: its root, which another stage may provide, and checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import promises
 
 
 def bound(context: StageContext, benchmark: Bound | None) -> Bound:
-    """The benchmark of a stage, with `root` replaced by the input `benchmark_root` where that is given."""
+    """The benchmark of a stage, with `root` replaced by the input `benchmark_root` if that is given."""
     if benchmark is None:
         raise ConfigError(
             f"{context.where}.benchmark: this key must be given", hint="For example {name: 300w, root: DIR}."
@@ -27,9 +27,12 @@ def bound(context: StageContext, benchmark: Bound | None) -> Bound:
 
 
 def check(context: StageContext, benchmark: Bound | None, splits: Sequence[tuple[str, str]]) -> Benchmark:
-    """The benchmark. Answers splits, each behind its key, and folders that are not there before any stage starts."""
+    """The benchmark.
+
+    Raises ConfigError for unknown splits (given by key) and missing folders before any stage starts.
+    """
     found = bound(context, benchmark)
-    made = "benchmark_root" in context.promised  # by another stage: its folder is not there yet
+    made = "benchmark_root" in context.promised  # made by another stage: its folder does not exist yet
     if made:
         layout = promises.of_input(context, "benchmark_root", "benchmark", "dataset").layout
         if layout not in ("", found.name):
@@ -58,7 +61,7 @@ def check(context: StageContext, benchmark: Bound | None, splits: Sequence[tuple
 
 
 def outside(context: StageContext, benchmark: Bound | None, splits: Sequence[str]) -> Any:
-    """A digest of the files read, unless another stage makes them; as on record, where an earlier release made it."""
+    """A digest of the files read, unless another stage makes them; the recorded one, if an earlier release made it."""
     if "benchmark_root" in context.inputs:
         return None
     built = bound(context, benchmark).built

@@ -11,7 +11,7 @@ from ..core.config import key
 from ..core.errors import ConfigError, at
 from ..core.pipeline import Promise, StageContext, StageKind
 
-# Neither of these imports torch, so that `--help` and the check of a configuration stay quick.
+# Neither of these imports torch, so that `--help` and the check of a configuration stay fast.
 from ..evaluation import alignment
 from ..evaluation.boxes import MODES
 from . import benchmarks, promises
@@ -26,7 +26,7 @@ class AlignConfig:
 
     fit: int = key(0, "Faces to fit on, 0 for no map.", low=0)
     kind: str = key("affine", "Kind of map.", choices=alignment.MAP_KINDS)
-    split: str = key("", "Split of those faces; empty for the evaluated one, whose other faces are then reported.")
+    split: str = key("", "Split of those faces; empty for the evaluated one, whose remaining faces are then reported.")
 
 
 @dataclass
@@ -35,7 +35,7 @@ class EvaluateConfig:
 
     model: str = key(MISSING, "A train or finetune stage, or a model folder.")
     benchmark: Any = key(None, "Benchmark plugin: a mapping with `name`, `root` and the plugin's own keys.")
-    benchmark_root: str = key("", "A stage or folder that takes the place of the benchmark's `root`.")
+    benchmark_root: str = key("", "A stage or folder that replaces the benchmark's `root`.")
     splits: list[str] = key(["val"], "Splits to score.")
     box: str = key(
         "truth",
@@ -53,19 +53,19 @@ class EvaluateConfig:
     )
     input_size: int = key(0, "Side of a crop, 0 for the model's size of the task.", unit="px", low=16, high=4096)
     flip: bool | None = key(
-        None, "Mean with the prediction for the mirrored crop; null: as the model says for the task."
+        None, "Mean with the prediction for the mirrored crop; null: as the model's description sets it for the task."
     )
     align: AlignConfig = key(AlignConfig, "A map for each landmark, fitted on some of the faces.")
     groups: dict[str, Any] = key({}, "By attribute of a face: edges of its groups, or [] for one group a value.")
     worst: int = key(20, "How many of the worst faces to list.", low=0)
     sheet: int = key(0, "How many of the worst faces to draw.", low=0, high=10_000)
     limit: int | None = key(None, "Number of faces to score, from the first; null for all.", low=1)
-    batch_size: int = key(16, "Faces at a time; never changes a figure.", low=1, high=65536, counts=False)
-    label: str = key("", "What the report calls this row, empty for the stage's name.")
+    batch_size: int = key(16, "Faces per batch; never changes a figure.", low=1, high=65536, counts=False)
+    label: str = key("", "Name of the row in reports, empty for the stage's name.")
 
 
 def check(context: StageContext, config: EvaluateConfig) -> None:
-    """Answer what can be answered before the first stage starts."""
+    """Raise ConfigError for mistakes that are detectable before the first stage starts."""
     if not config.splits or len({*config.splits}) < len(config.splits):
         raise ConfigError(f"{context.where}.splits: at least one split is needed, and each once")
     splits = [("splits", split) for split in config.splits]

@@ -1,4 +1,4 @@
-"""export: a model trained on synthetic samples alone, made ready to hand out with its card."""
+"""export: a model trained only on synthetic samples, prepared for distribution with its card."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ExportConfig:
-    """A model to hand out, with its card."""
+    """A model for distribution, with its card."""
 
     model: str = key(MISSING, "A train stage or a model folder.")
     evaluations: list[str] = key([], "Evaluate stages or their folders, whose figures the card shows.")
@@ -35,12 +35,12 @@ class ExportConfig:
 
 
 def promise(context: StageContext, config: ExportConfig) -> Promise:
-    """The same model; answers inputs of the wrong kind."""
+    """The same model. Raises ConfigError for inputs of the wrong kind."""
     check_evaluations(context)
     model = promises.of_input(context, "model", "model")
     if model.photographs:
         raise ConfigError(
-            f"{context.where}.model: a model that has learned from photographs is not exported",
+            f"{context.where}.model: a model that was trained on photographs is not exported",
             hint="Export the model that was trained on synthetic samples alone, before label fine-tuning.",
         )
     return model

@@ -22,14 +22,14 @@ class FinetuneStage(FinetuneConfig):
 
     model: str = key(MISSING, "A train stage or a model folder.")
     benchmark: Any = key(None, "Benchmark plugin: a mapping with `name`, `root` and the plugin's own keys.")
-    benchmark_root: str = key("", "A stage or folder that takes the place of the benchmark's `root`.")
+    benchmark_root: str = key("", "A stage or folder that replaces the benchmark's `root`.")
     train_split: str = key("train", "Split to learn from.")
-    val_split: str = key("val", "Split to choose the best weights by.")
+    val_split: str = key("val", "Split that selects the best weights.")
     seed: int | None = key(None, "Seed, null for the pipeline's.", low=0)
 
 
 def check(context: StageContext, config: FinetuneStage) -> None:
-    """Answer what can be answered before the first stage starts."""
+    """Raise ConfigError for mistakes that are detectable before the first stage starts."""
     from ..learning.planned import adapter_info, check_adapter, check_sizes
 
     splits = config.train_split, config.val_split
@@ -49,7 +49,7 @@ def check(context: StageContext, config: FinetuneStage) -> None:
     faces = min(faces, config.limit or faces)
     if faces and config.batch_size > faces:
         raise ConfigError(
-            f"{context.where}.batch_size: {config.batch_size:,} faces are asked for; {faces:,} are there to learn from",
+            f"{context.where}.batch_size: {config.batch_size:,} is more than the {faces:,} faces to train on",
             hint="Make it smaller.",
         )
     if context.finished:

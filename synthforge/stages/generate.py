@@ -1,7 +1,7 @@
-"""generate: scenes into annotated samples on disk, one process a core, shard by shard.
+"""generate: annotated samples of scenes, written shard by shard, with one process per core.
 
-A shard is the unit of work and of resuming. Its bytes depend on (seed, index) and the configuration alone, so they are
-the same for any number of workers and interruptions.
+Work is divided and resumed by shards. The bytes of a shard depend on (seed, index) and the configuration alone, so they
+are the same for any number of workers and interruptions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ..datasets.codecs import Encoding
     from .job import Made, ShardJob
 
-# More is a mistake: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
+# More is certainly a mistake: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
 # Keys that the manifest holds as they are.
 OWN = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_scale")
@@ -48,19 +48,19 @@ OWN = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_sc
 
 @dataclass
 class GenerateConfig:
-    """An annotated dataset. With filters, `count` says whether what they reject is left out or replaced."""
+    """An annotated dataset. With filters, `count` sets whether rejected samples are left out or replaced."""
 
     generator: Any = key(
         Default("generators"), "Generator plugin: a name, or a mapping with `name` and the plugin's own keys."
     )
-    annotators: list[Any] = key(Default("annotators", several=True), "Annotator plugins, written as the generator is.")
+    annotators: list[Any] = key(Default("annotators", several=True), "Annotator plugins, given like the generator.")
     filters: list[Any] = key(
-        [], "Quality filters in the order they are asked; the first that rejects decides.", since="0.1"
+        [], "Quality filters in the order of their calls; the first that rejects decides.", since="0.1"
     )
     samples: int = key(1000, "How many samples.", low=1, high=MANY)
     count: str = key(
         "candidates",
-        "What `samples` counts: candidates, or accepted ones; what filters reject is then drawn again.",
+        "What `samples` counts: candidates, or accepted samples; rejected ones are then drawn again.",
         choices=("candidates", "accepted"),
         since="0.1",
     )
@@ -69,12 +69,12 @@ class GenerateConfig:
     shard_size: int = key(100, "Samples a file.", low=1, high=MOST_SAMPLES)
     seed: int | None = key(None, "Seed of the dataset, null for the pipeline's.", low=0, high=LAST)
     jpeg_quality: int | None = key(
-        None, "Quality of JPEG images; null stores them as PNG. Labels are lossless always.", low=1, high=100
+        None, "Quality of JPEG images; null stores them as PNG. Labels are always lossless.", low=1, high=100
     )
     depth_scale: float = key(
-        1e-4, "Metres per unit of the 16-bit depth maps, which end at 65,535 units.", unit="m", low=1e-7, high=1
+        1e-4, "Metres per unit of the 16-bit depth maps, which hold up to 65,535 units.", unit="m", low=1e-7, high=1
     )
-    workers: int = key(0, "Processes; 0 is one a core. Never changes a byte.", low=0, high=100_000, counts=False)
+    workers: int = key(0, "Processes; 0 is one per core. Never changes a byte.", low=0, high=100_000, counts=False)
     executor: Any = key(
         Default("executors"), "Where shards are made: a name, or a mapping with `name` and its own keys.", counts=False
     )
@@ -92,7 +92,7 @@ def recipe(context: StageContext, config: GenerateConfig) -> Recipe:
 
 
 def lacks(context: StageContext, config: GenerateConfig) -> list[str]:
-    """Licensed files that are not there."""
+    """Licensed files that are missing."""
     from ..assets.needs import lacking
 
     made = recipe(context, config)
@@ -100,12 +100,12 @@ def lacks(context: StageContext, config: GenerateConfig) -> list[str]:
 
 
 def outside(context: StageContext, config: GenerateConfig) -> dict[str, Any] | None:
-    """What is in the files read, and who judges."""
+    """A digest of the files read and of the filters' descriptions."""
     return recipe(context, config).read() or None
 
 
 def check(context: StageContext, config: GenerateConfig) -> None:
-    """Answer annotators and filters that do not fit; building the generator may take minutes, so not that."""
+    """Raise ConfigError for unsuitable annotators and filters. The generator is not built, which may take minutes."""
     made = recipe(context, config)
     for annotator in made.annotators:
         for item in annotator.built.fields:
@@ -149,7 +149,7 @@ def promise(context: StageContext, config: GenerateConfig) -> Promise:
 
 
 def run(context: StageContext, config: GenerateConfig) -> None:
-    """Write the shards that are not there yet, then the manifest."""
+    """Write the missing shards, then the manifest."""
     write(context, config)
 
 
@@ -185,14 +185,14 @@ def write(
     job = job_of(context.out, made, config, seed, mark(content), origins)
     shards = range(job.shards) if context.part is None else context.part.within(job.shards)
     if not shards:
-        context.say(f"  {job.shards:,} files are fewer than the parts: nothing to do")
+        context.say(f"  fewer files ({job.shards:,}) than parts: nothing to do")
         return
     with locked_shards(context.out, shards) if context.part else nullcontext():
         told = _make(context, config, job, shards)
     if read != made.read():
         raise DataError(
             "a licensed file was replaced while it was being read",
-            hint="Run the same command again: it starts over with the new one.",
+            hint="Run the same command again: it starts from the beginning with the new one.",
         )
     record = {
         "shards": job.shards,
@@ -214,7 +214,7 @@ def write(
 
 
 def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: range) -> Made:
-    """Make those of the shards that are not there."""
+    """Make the missing ones of the shards."""
     from .job import Made
 
     todo = [shard for shard in shards if not _done(context, job, shard)]
@@ -223,7 +223,7 @@ def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: 
     there = f", {len(shards) - len(todo)} there already" if len(todo) < len(shards) else ""
     total = sum(map(job.size, shards))
     files = f"{len(shards):,} file{'s' * (len(shards) > 1)}{there}"
-    context.say(f"  {total:,} samples in {files}; loading the generator (at its first use, half a minute)")
+    context.say(f"  {total:,} samples in {files}; loading the generator (half a minute at the first use)")
     with progress_bar("generate", sum(map(job.size, todo)), unit="images") as advance:
         executor: Executor = config.executor.built
         told: Made = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
@@ -231,21 +231,21 @@ def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: 
 
 
 def recorded(out: Path) -> dict[str, str]:
-    """Checksums that need no reading again, see `stages.merge.recorded`."""
+    """Checksums that are known without reading, see `stages.merge.recorded`."""
     from .merge import recorded
 
     return recorded(out)
 
 
 def _done(context: StageContext, job: ShardJob, shard: int) -> bool:
-    """Whether a shard is there; one that is damaged, or of another configuration, is set aside."""
+    """Whether a valid shard exists; one that is damaged, or of another configuration, is set aside."""
     from ..datasets.writer import shard_done
 
     try:
         return shard_done(context.out, shard, job.config_hash)
     except UserError as error:
         place = shard_aside(context.out, shard, context.previous / f"{context.out.name}.shards")
-        context.say(f"  shard {shard} is made again, what was there is in {place}: {error.message}")
+        context.say(f"  shard {shard} is made again, the old one is in {place}: {error.message}")
         return False
 
 
@@ -275,12 +275,12 @@ def job_of(
 
 
 def mark(content: Mapping[str, Any]) -> str:
-    """What every shard of a configuration carries: a digest of it, as the manifest has it, and of the versions."""
+    """The digest that every shard of a configuration stores: of the configuration in the manifest, and of the versions."""
     return digest({"content": content, "versions": versions()})
 
 
 def as_json(config: Any) -> Any:
-    """A configuration as JSON can hold it: JSON has no infinity, which open ranges use.
+    """A configuration as JSON data: infinite ends of ranges, which JSON lacks, become texts.
 
     Keys of a later release are left out at their default, so that manifests stay as they were.
     """
@@ -303,13 +303,13 @@ def as_json(config: Any) -> Any:
 
 
 def reference_of(content: Mapping[str, Any], plugins: Plugins, where: str) -> dict[str, Any]:
-    """The generator that a manifest's `config` names, with its keys. Raises PluginError where it is not there."""
+    """The generator that a manifest's `config` names, with its keys. Raises PluginError if it is not installed."""
     default = as_json(plugins.entry("generator", content["generator"], where=where).config())
     return {**from_json(content["generator_config"], default), "name": content["generator"]}
 
 
 def bound_as_made(values: Mapping[str, Any], plugins: Plugins, where: str) -> GenerateConfig:
-    """A configuration from keys as a manifest holds them, its plugins bound. Raises ConfigError and PluginError."""
+    """A configuration from the keys in a manifest, its plugins bound. Raises ConfigError and PluginError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConfigWarning)  # a manifest has angles in radians
         config = build_config(GenerateConfig, values, where=where)
@@ -318,9 +318,9 @@ def bound_as_made(values: Mapping[str, Any], plugins: Plugins, where: str) -> Ge
 
 
 def from_json(values: Mapping[str, Any], default: Any) -> dict[str, Any]:
-    """What `as_json` wrote, as keys of the generator: only those that differ from the default's, as text.
+    """What `as_json` wrote, as keys of the generator: only those that differ as text from the defaults.
 
-    So a default stays what it is in Python: an infinite end of a range, or 1 where YAML would give 1.0.
+    So a default keeps its Python value: an infinite end of a range, or 1 instead of 1.0.
     """
     under = default if isinstance(default, Mapping) else {}
     return {

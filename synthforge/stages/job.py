@@ -1,4 +1,4 @@
-"""What a shard of a dataset takes: the job that travels to other processes, and the writing of one of its shards."""
+"""Making a shard of a dataset: the job that is sent to other processes, and the writing of a shard."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_SCENES, MOST_PICTURES = 10_000, 100
 
 @dataclass(frozen=True)
 class ShardJob(Work):
-    """What is needed to write any shard of a dataset; its units are the shards.
+    """Everything needed to write any shard of a dataset; its units are the shards.
 
     start: index of the first sample; origins: of the samples in order, where they are not drawn from (seed, index)
     alone; stack: the versions that every process of the run must have; accepted: whether a rejected sample is drawn
@@ -53,7 +53,7 @@ class ShardJob(Work):
 
     @property
     def shards(self) -> int:
-        """How many files the dataset has."""
+        """Number of files of the dataset."""
         return -(-self.samples // self.shard_size)
 
     def indices(self, shard: int) -> range:
@@ -66,9 +66,9 @@ class ShardJob(Work):
         return len(self.indices(unit))
 
     def open(self, first: bool) -> Made | None:
-        """Build the generator; the first fills the caches and says what it is.
+        """Build the generator; the first process also fills the caches and returns the generator's description.
 
-        Raises PluginError where the process has other versions than the one that made the job: pixels would differ.
+        Raises PluginError if the versions of the process differ from the job's, since pixels would differ.
         """
         if other := other_versions(self.stack):
             has = ", ".join(f"{name} {here}" for name, (_, here) in other.items())
@@ -99,14 +99,14 @@ class ShardJob(Work):
         write_shard(self.root, unit, accepted(), fields, config_hash=mark, encoding=self.encoding, notes=notes)
 
     def scene(self, generator: Any, index: int, attempt: int = 0) -> Scene:
-        """The scene of a sample: drawn from (seed, index), or from its own origin; attempt: after so many others."""
+        """The scene of a sample: drawn from (seed, index), or from its own origin; attempt: number of earlier tries."""
         with _placed(f"generator '{self.recipe.generator.name}'", self.seed, index):
             if self.origins is not None:
                 origin = self.origins[index - self.start]
                 scene = generator.sample_from(replace(origin, attempt=attempt))
             elif attempt and isinstance(generator, OriginGenerator):
                 scene = generator.sample_from(Origin(self.seed, index, attempt=attempt))
-            elif attempt:  # it knows no attempts: the sample's record holds a seed that follows from both
+            elif attempt:  # it takes no attempt: the sample's record holds a seed that is derived from both
                 seed = seed_sequence(self.seed, index, f"attempt {attempt}").generate_state(1, np.uint64)[0]
                 scene = generator.sample(int(seed >> np.uint64(1)), index)
             else:
@@ -117,7 +117,8 @@ class ShardJob(Work):
 
 @contextmanager
 def _placed(plugin: str, seed: int, *indices: int) -> Iterator[None]:
-    """What a plugin raises on purpose, with its name and the sample in front; `PluginFault` says both itself."""
+    """An error that a plugin raises deliberately, with its name and the sample prepended; `PluginFault` names both
+    itself."""
     try:
         yield
     except PluginFault:
@@ -132,21 +133,21 @@ def _placed(plugin: str, seed: int, *indices: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Made:
-    """What a manifest says of a generator: where the pixels come from, and the factors it declares."""
+    """A generator's entries of the manifest: the source of the pixels, and its declared factors."""
 
     provenance: dict[str, Any]
     factors: Sequence[Factor]
 
     @staticmethod
     def by(generator: Generator) -> Made:
-        """What a generator says of itself."""
+        """A generator's description of itself."""
         return Made(generator.provenance(), tuple(generator.factors()))
 
 
 def samples(job: ShardJob, indices: Sequence[int]) -> Iterator[tuple[dict[str, Any] | None, list[dict[str, Any]]]]:
     """Samples in order, None for one that was rejected, each with the records of its rejections.
 
-    They are rendered in batches that depend on the shard alone, so that pixels do too.
+    Batches for rendering depend on the shard alone, so pixels do, too.
     """
     generator: Generator = job.recipe.generator.built
     scene_filters = job.recipe.scene_filters
@@ -175,7 +176,7 @@ def _rendered(job: ShardJob, generator: Generator, scenes: Sequence[Scene]) -> S
 
 @dataclass
 class _Candidate:
-    """One index of a dataset on its way to a sample: scenes drawn and rejected, then pictures."""
+    """The state of one index of a dataset until its sample is accepted: scenes drawn and rejected, then pictures."""
 
     job: ShardJob
     index: int
@@ -187,7 +188,7 @@ class _Candidate:
     def draw(
         self, generator: Generator, filters: Mapping[str, SceneFilter], factors: Mapping[str, Factor]
     ) -> Scene | None:
-        """The next scene that the filters on scenes accept; None where the first is rejected and not replaced."""
+        """The next scene that the filters on scenes accept; None if the first is rejected and not replaced."""
         while self.scenes < MOST_SCENES and self.pictures < MOST_PICTURES:
             scene = self.job.scene(generator, self.index, self.scenes)
             self.scenes += 1
@@ -200,7 +201,7 @@ class _Candidate:
         raise DataError(
             f"sample {self.index}: the filters rejected all {self.scenes:,} scenes and {self.pictures:,} pictures; "
             f"{'; '.join(told)}",
-            hint="Loosen them, or change what the generator draws so that they seldom reject.",
+            hint="Loosen them, or change the generator's distributions so that they rarely reject.",
         )
 
     def judge(self, rendering: Rendering) -> None:

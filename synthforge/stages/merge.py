@@ -1,7 +1,6 @@
-"""merge: the manifest of a dataset whose shards several processes have made, each its part.
+"""merge: the manifest of a dataset whose parts were made by several processes.
 
-Every part leaves what the manifest will say besides the shards, the same record whoever writes it. So no plugin is
-needed to finish a dataset.
+Every part stores the same record of the manifest's content besides the shards. So finishing a dataset needs no plugin.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from ..datasets.writer import MadeBy, finish, shard_done
 
 
 def finish_record(root: Path, record: Mapping[str, Any]) -> None:
-    """Write the manifest that a record speaks of. Raises as `datasets.writer.finish` does."""
+    """Write the manifest from a record. Raises as `datasets.writer.finish` does."""
     finish(
         root,
         shards=record["shards"],
@@ -41,7 +40,7 @@ def finish_record(root: Path, record: Mapping[str, Any]) -> None:
 
 
 def keep_record(root: Path, record: Mapping[str, Any]) -> None:
-    """Leave a record for `merge`. Raises DataError when another part has left another."""
+    """Store a record for `merge`. Raises DataError if another part has stored a different one."""
     path, data = root / UNMERGED, to_bytes(record, indent=1)
     if path.exists() and path.read_bytes() != data:
         there = read_record(path)
@@ -56,7 +55,7 @@ def keep_record(root: Path, record: Mapping[str, Any]) -> None:
 def recorded(out: Path) -> dict[str, str]:
     """Checksums of the shards and markers of a finished dataset in a store, as its manifest holds them.
 
-    Of one in a folder none: there, reading again costs little and proves what lies on the disk.
+    Empty for a local dataset: reading its files again is cheap and verifies the disk.
     """
     if not is_remote(out):
         return {}
@@ -66,10 +65,10 @@ def recorded(out: Path) -> dict[str, str]:
 
 
 def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print) -> dict[str, Any]:
-    """Finish the dataset in a folder; check: compare the checksums of all shards, not their sizes alone.
+    """Finish the dataset in a folder; check: compare the checksums of all shards, not only their sizes.
 
-    Returns what was found: folder, shards, samples and status (`done` or `up to date`). Raises DataError that names the
-    shards that are missing or damaged.
+    Returns folder, shards, samples and status (`done` or `up to date`). Raises DataError that names the shards that are
+    missing or damaged.
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}")
@@ -78,7 +77,7 @@ def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print)
         state, status = read_state(root), "done"
         if (root / UNMERGED).exists():
             record = read_record(root / UNMERGED)
-            with boundary(root / UNMERGED, "the record of a dataset in parts", hint="Make any part again."):
+            with boundary(root / UNMERGED, "the record of a dataset in parts", hint="Make one of the parts again."):
                 _check_there(root, integer(record["shards"]), str(record["config_hash"]), check)
                 finish_record(root, record)
         elif not (root / MANIFEST).exists():
@@ -88,7 +87,7 @@ def merge(root: Path, *, check: bool = False, say: Callable[[str], Any] = print)
             )
         elif state is None or state["state"] == "done":
             status = "up to date"
-        else:  # the last merge was killed before it said so
+        else:  # the last merge was killed before it recorded the end
             there = read_manifest(root)
             _check_there(root, len(there["shards"]), there["config_hash"], check)
         if state is not None and status == "done":
@@ -122,7 +121,7 @@ def _check_there(root: Path, shards: int, config_hash: str, check: bool) -> None
         raise DataError(
             f"{count:,} of the {shards:,} shards in {root} are missing or damaged: {_told(missing)}"
             + "".join(wrong[:10]),
-            hint="Run the parts that make them again, with the same command and --shards; finished shards are kept. "
+            hint="Run the parts they belong to again, with the same command and --shards; finished shards are kept. "
             f"Shard S, counted from 0, belongs to part (S + 1) * N / {shards} of N, rounded up.",
         )
 

@@ -1,4 +1,4 @@
-"""overview: one page for people: faces that were made, a model on photographs, what was measured, what to do next."""
+"""overview: one page with generated faces, a model's predictions on photographs, its figures, and next steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE, FACES = "overview.html", "faces.png"
 
 @dataclass
 class OverviewConfig:
-    """One page that shows what a run made. It needs no other file."""
+    """One self-contained page that shows the results of a run."""
 
     dataset: str = key(MISSING, "A generate stage or a dataset folder, whose first samples are shown.")
     samples: int = key(6, "How many of them.", low=1, high=100)
@@ -42,7 +42,7 @@ class OverviewConfig:
 
 
 def check(context: StageContext, config: OverviewConfig) -> None:
-    """Answer inputs of the wrong kind, and files that are not there."""
+    """Raise ConfigError for inputs of the wrong kind and missing files."""
     promises.of_input(context, "dataset", "dataset")
     check_evaluations(context)
     if config.photographs:
@@ -64,7 +64,7 @@ def _files(context: StageContext, config: OverviewConfig) -> Iterator[tuple[str,
 
 
 def run(context: StageContext, config: OverviewConfig) -> None:
-    """Write the page, and the sheet of faces as a picture of its own."""
+    """Write the page, and the sheet of faces as a separate picture."""
     from ..core.pages import page
     from ..core.storage import is_remote
     from ..datasets.drawing import encoded
@@ -97,7 +97,7 @@ def run(context: StageContext, config: OverviewConfig) -> None:
 
 
 def _answers(context: StageContext, config: OverviewConfig) -> Iterator[tuple[str, Any]]:
-    """The name of each photograph, and it with the model's answers drawn, (H,W,3) uint8."""
+    """The name of each photograph, and the photograph with the predictions drawn, (H,W,3) uint8."""
     from ..prediction.boxes import read_boxes
     from ..prediction.overlay import draw
     from ..prediction.predictor import Predictor

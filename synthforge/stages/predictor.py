@@ -32,12 +32,12 @@ def evaluate_model(
 ) -> Evaluation:
     """Score the model in `folder` on a split.
 
-    options: how the split is scored; box `detector` asks `detector` for the faces. The label fine-tuning network for
-    the benchmark's schema predicts if the model has one, else its own output head, mapped to that schema if
-    they differ. passes: number of crops, None: as in `predict` if the task locates the face, else 1, since the
-    benchmark then defines the crop. predictor: further options of
-    `prediction.predictor.Predictor`: flip, input_size, detector. Raises UserError when the model has no such task, or
-    when some of the faces, and not all, were what its labels were fine-tuned on.
+    options: how the split is scored; with the box `detector`, `detector` finds the faces. The label fine-tuning network
+    for the benchmark's schema predicts if the model has one, else its own output head, mapped to that schema if they
+    differ. passes: number of crops, None: as in `predict` if the task locates the face, else 1, since the benchmark
+    then defines the crop. predictor: further options of `prediction.predictor.Predictor`: flip, input_size, detector.
+    Raises UserError when the model has no such task, or when its labels were fine-tuned on some of the faces, but not
+    on all.
     """
     from ..evaluation.boxes import box_mode
     from ..evaluation.protocol import ScoringOptions, evaluate
@@ -77,7 +77,7 @@ def evaluate_model(
 def _finder(detector: str) -> Finder:
     from ..prediction.detectors import calibration, detect_faces, to_crop_box
 
-    calibration(detector)  # an unknown detector, or one without a calibration, is said before the first photograph
+    calibration(detector)  # an unknown detector, or one without a calibration, is reported before the first photograph
 
     def find(image: np.ndarray) -> list[Box]:
         return [to_crop_box(box, detector) for box in detect_faces(image, detector)]
@@ -86,7 +86,7 @@ def _finder(detector: str) -> Finder:
 
 
 def _fine_tuned_on(model: FaceModel, benchmark: Benchmark, split: str, name: str, folder: Path) -> list[str]:
-    """What to say of faces the label fine-tuning network learned from; UserError where only some of them are such."""
+    """A remark if the label fine-tuning network was trained on these faces; UserError if only on some of them."""
     tuned = [
         row
         for row in model.info.get("real_data", [])
@@ -101,7 +101,7 @@ def _fine_tuned_on(model: FaceModel, benchmark: Benchmark, split: str, name: str
     if 0 < seen < len(scored):
         raise UserError(
             f"the labels of the model in {folder} were fine-tuned on {seen:,} of the {len(scored):,} faces of "
-            f"{name} {split}: a figure over both means nothing",
+            f"{name} {split}: a figure over seen and unseen faces is meaningless",
             hint=f"Score a split it has not seen ({row.get('val_split', 'val')}), or a model that was not fine-tuned.",
         )
     return [f"the model's labels were fine-tuned on these {seen:,} faces: no measure of unseen ones"] if seen else []

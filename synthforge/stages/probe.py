@@ -1,8 +1,8 @@
-"""A probe: the same rendered persons with one factor set to level after level, and the error of models at each.
+"""A probe: the error of models on the same rendered persons, with one factor set to each of its levels.
 
 Persons are the samples of (seed, index); a level is the generator built with keys of its configuration set, so that
-everything else is drawn as before (`core.factors.Sweep`). Errors of a level are kept in a file named by a digest of all
-they depend on: a second run goes on where the first one stopped.
+everything else is drawn as before (`core.factors.Sweep`). Errors of a level are stored in a file named by a digest of
+all they depend on, so that a second run resumes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ Advance = Callable[[int], Any]
 
 @dataclass(frozen=True)
 class Probe:
-    """What is rendered. generator, annotator: references as in YAML; the annotator's first points are the truth."""
+    """The renderings.
+
+    generator, annotator: references as in YAML; the annotator's first points are the ground truth.
+    """
 
     plugins: Plugins
     generator: Mapping[str, Any]
@@ -59,7 +62,7 @@ class Probe:
         built = self._truth().built
         found = next((each for each in built.fields if each.kind == "points2d"), None)
         if found is None:
-            raise UserError("--annotator: a probe measures points in the picture; this annotator writes none")
+            raise UserError("--annotator: a probe measures points in the image; this annotator writes none")
         return found
 
     def sweeps(self) -> dict[str, Sweep]:
@@ -90,7 +93,8 @@ class Probe:
 def named(text: str, declared: Mapping[str, Sweep]) -> Sweep:
     """`yaw`, `yaw=-30,0,30` or `film.noise=0,10,20`: a sweep of the generator's, or any key of its configuration.
 
-    Differences are paired with the declared base where it is among the levels, else with the first level. UserError.
+    Differences are paired with the declared base if it is among the levels, else with the first level. Raises
+    UserError.
     """
     name, _, given = text.partition("=")
     levels = tuple(parse(each.strip(), "--factor") for each in given.split(",")) if given else ()
@@ -118,7 +122,8 @@ def settings_of(sweep: Sweep, level: float | str) -> list[str]:
 def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
     """A model by folder or shipped name, or a callable `module:function`, with a digest of its bytes.
 
-    A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. UserError.
+    A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. Raises
+    UserError.
     """
     module, _, attribute = name.partition(":")
     if attribute and module.replace(".", "").isidentifier() and not is_url(name):
@@ -143,15 +148,15 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
 def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float]:
     """The error of each face by its key: the mean distance of its points in percent of sqrt(width * height) of the box.
 
-    Unlike the distance of the eye corners, that unit stays large in profile (Zhu et al. 2016). Raises UserError for
-    points that are not finite or not as many as the true ones.
+    Unlike the distance between the eye corners, this unit stays large in profile views (Zhu et al. 2016). Raises
+    UserError for points that are not finite or not as many as the true ones.
     """
     found = run([face.image for face in faces], [face.box for face in faces]) if faces else []
     errors = {}
     for face, points in zip(faces, found, strict=True):
         if points.shape != face.target.shape or not np.isfinite(points).all():
             raise UserError(
-                f"points {points.shape} of person {face.item.key}: {face.target.shape} finite ones are wanted"
+                f"points {points.shape} of person {face.item.key}: expected {face.target.shape} finite values"
             )
         x0, y0, x1, y1 = face.box
         distance = np.linalg.norm(points - face.target, axis=1).mean()
@@ -172,7 +177,7 @@ def probe(
     about = [generator, annotator, made.persons, made.resolution, made.seed, versions()]
 
     def level(settings: list[str]) -> dict[str, dict[str, float]]:
-        """Errors by model and person, from the file of an earlier run where there is one."""
+        """Errors by model and person, from the file of an earlier run if there is one."""
         paths = {}
         for name, (_, digest) in subjects.items():
             text = json.dumps([about, settings, digest], sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""What the inputs of a stage will be, known before the first stage runs: from earlier stages, or from folders."""
+"""What the inputs of a stage will contain, known before the first stage runs: from earlier stages, or from folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def of_input(context: StageContext, name: str, *wanted: str) -> Promise:
-    """What the input `name` is. Raises ConfigError when it is none of the `wanted` kinds."""
+    """The promise of the input `name`. Raises ConfigError unless it is of one of the `wanted` kinds."""
     promise, where = context.promised.get(name), f"{context.where}.{name}"
     if name not in context.inputs:
         raise ConfigError(f"{where}: this key must be given", hint="Name an earlier stage or a folder.")
@@ -57,7 +57,7 @@ _FIELD = ("name", "kind", "unit", "frame", "schema", "description")
 
 
 def model(context: StageContext, name: str, input_size: int = 0) -> FaceModel:
-    """The shapes of the model that the input `name` is, built for crops of `input_size` pixels, 0 for its own."""
+    """The model of the input `name`, without weights, built for crops of `input_size` pixels, 0 for its own."""
     from ..core.shipped import DESCRIPTION
     from ..learning.model import build_tasks
     from ..learning.planned import planned
@@ -71,7 +71,7 @@ def model(context: StageContext, name: str, input_size: int = 0) -> FaceModel:
 
 
 def known_task(promise: Promise, task: str, where: str, why: str) -> Mapping[str, Any]:
-    """The reference of a task that a model has. Raises ConfigError for one that it has not."""
+    """The reference of a model's task. Raises ConfigError if the model lacks it."""
     if task not in promise.tasks:
         raise ConfigError(
             f"{where}: it has no task '{task}', which {why}", hint=did_you_mean(task, promise.tasks, "It has")

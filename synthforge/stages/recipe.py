@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes samples. In another process it is bound again, from the same references and plugin files.
+    """The plugins that make samples. In another process they are bound again, from the same references and plugin
+    files.
 
     plugin_files: of the pipeline, relative to its folder `base`.
     """
@@ -64,7 +65,7 @@ class Recipe:
 
     @cached_property
     def named_filters(self) -> dict[str, Filter]:
-        """The filters by name, `name[index]` where one stands several times; those that judge scenes come first.
+        """The filters by name, `name[index]` for one that is listed several times; those that judge scenes come first.
 
         Raises ConfigError when one reads an annotation that no annotator writes.
         """
@@ -90,20 +91,20 @@ class Recipe:
 
     @property
     def uses(self) -> list[Use]:
-        """The licensed files that are read, and who reads them."""
+        """The licensed files that are read, and the plugins that read them."""
         from ..assets.needs import Use
 
         return [Use(f"{item.kind} {item.name}", need) for item in self.all for need in item.files]
 
     def offered_by(self, entry: Entry) -> str:
-        """Who offers a plugin: a distribution with its version, or the pipeline's own file with its checksum, the same
-        wherever the folder lies."""
+        """The origin of a plugin: a distribution with its version, or the pipeline's own file with its checksum,
+        independent of the folder."""
         path = self.base / entry.origin
         own = entry.origin in self.plugin_files and path.is_file()
         return f"{entry.origin} sha256 {sha256_of(path)}" if own else entry.distribution
 
     def read(self) -> dict[str, Any]:
-        """What is in the files read, and who judges: detectors differ between their versions."""
+        """Digests of the files read, and descriptions of the filters: detectors differ between versions."""
         from ..assets.needs import contents
 
         judges = {f"filter {name}": item.provenance() for name, item in self.named_filters.items()}
@@ -133,7 +134,7 @@ def _bind(
 
 
 def _here(name: str, base: Path, data: bytes | None) -> str:
-    """A plugin file on this machine: where the pipeline has it, else a copy of what travelled."""
+    """A plugin file on this machine: the pipeline's, else a copy of the content that was sent."""
     place = base / name
     if data is None or (place.is_file() and place.read_bytes() == data):
         return name

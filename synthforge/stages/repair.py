@@ -1,7 +1,7 @@
 """repair: the damaged and missing shards of a finished dataset, made again from the manifest, to the same bytes.
 
-A shard is made again as a whole, because pixels may depend on the batch. What the manifest does not determine exactly
-is refused before anything is touched.
+A whole shard is made again, because pixels may depend on the batch. A dataset that the manifest does not determine
+exactly is refused before anything is changed.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def repair(
     part: Part | None = None,
     say: Callable[[str], Any] = print,
 ) -> dict[str, Any]:
-    """Make the damaged and missing shards of a dataset again; what was there is set aside.
+    """Make the damaged and missing shards of a dataset again; the old ones are set aside.
 
-    plugin_files: that the pipeline named; part: only of these shards. Returns folder, status (`sound` or `repaired`),
+    plugin_files: those of the pipeline; part: only these shards. Returns folder, status (`sound` or `repaired`),
     what was damaged, the shards made again and where the old ones are. Raises DataError and PluginError when the recipe
-    cannot be repeated, SynthForgeError when it gave other bytes: the old files are then back.
+    cannot be repeated, SynthForgeError when the new bytes differ: the old files are then restored.
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}")
@@ -50,7 +50,7 @@ def repair(
         try:
             manifest = read_manifest(root)
         except DataError as error:
-            hint = f"Restore {MANIFEST} from a copy, or run its pipeline again: what is whole is kept."
+            hint = f"Restore {MANIFEST} from a copy, or run its pipeline again: intact shards are kept."
             raise DataError(error.message, hint=hint) from error
         entries = manifest["shards"]
         shards = range(len(entries)) if part is None else part.within(len(entries))
@@ -103,7 +103,7 @@ def _remake(
 
 
 def _rejections(root: Path, manifest: Mapping[str, Any]) -> list[Damage]:
-    """Gather the record of what filters rejected again where it is damaged; the markers hold it, too."""
+    """Rebuild a damaged record of rejected samples from the markers, which hold it, too."""
     if not manifest.get("filters"):
         return []
     infos = [ShardSummary.of(read_marker(root, each["shard"]), each["marker_sha256"]) for each in manifest["shards"]]
@@ -116,7 +116,7 @@ def _rejections(root: Path, manifest: Mapping[str, Any]) -> list[Damage]:
 def _job(
     root: Path, manifest: Mapping[str, Any], plugins: Plugins, plugin_files: Sequence[str]
 ) -> tuple[ShardJob, GenerateConfig]:
-    """What made the dataset, exactly. Raises DataError or PluginError, saying why, where that cannot be repeated."""
+    """The exact recipe of the dataset. Raises DataError or PluginError with the reason if it cannot be repeated."""
     content, where = manifest["config"], str(root / MANIFEST)
     values = keys_of(manifest, plugins, where)
     if other := other_versions(manifest["versions"]):

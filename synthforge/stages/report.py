@@ -33,12 +33,12 @@ class ReportConfig:
 
 
 def check(context: StageContext, config: ReportConfig) -> None:
-    """Answer a stage that evaluates nothing; folders of runs are looked through when the report is written."""
+    """Raise ConfigError for a stage without evaluations; folders of runs are searched when the report is written."""
     check_evaluations(context)
 
 
 def check_evaluations(context: StageContext) -> None:
-    """Answer inputs `evaluations` that hold none."""
+    """Raise DataError for inputs `evaluations` that hold none."""
     for name, folder in context.inputs.items():
         if name in context.promised and name.startswith("evaluations"):
             promises.of_input(context, name, "evaluation")
@@ -57,7 +57,7 @@ def run(context: StageContext, config: ReportConfig) -> None:
 
 
 def collect(folders: Sequence[Path], plugins: Plugins, *, where: str) -> list[tuple[str, Evaluation]]:
-    """Label and evaluation of all that lie in `folders`: evaluations, evaluate stages with a folder a split, or runs.
+    """Labels and evaluations in `folders`: of an evaluation, an evaluate stage with a folder per split, or a run.
 
     where: for messages. Raises DataError when a folder holds none, or one that cannot be read.
     """
@@ -68,14 +68,15 @@ def collect(folders: Sequence[Path], plugins: Plugins, *, where: str) -> list[tu
 
 
 def _evaluations(folder: Path, where: str) -> list[Path]:
-    """The evaluations in a folder: it, its stage, or the run; the first depth that has any, nothing set aside."""
+    """The evaluations in a folder of an evaluation, a stage or a run, at the first depth that has any; skips results
+    set aside."""
     from ..evaluation.store import NUMBERS
 
     depths = [sorted(folder.glob(f"{above}{NUMBERS}")) for above in ("", "*/", "*/*/")]
     here = next(([path.parent for path in paths if PREVIOUS not in path.parts] for paths in depths if paths), [])
     if not here:
         raise DataError(
-            f"{where}: no evaluation lies in {folder}", hint=f"An evaluate stage writes SPLIT/{NUMBERS} there."
+            f"{where}: {folder} holds no evaluation", hint=f"An evaluate stage writes SPLIT/{NUMBERS} there."
         )
     return here
 

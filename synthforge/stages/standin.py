@@ -1,4 +1,4 @@
-"""standin: synthetic faces laid out as a real dataset, so that a pipeline runs before the real one is at hand."""
+"""standin: synthetic faces in the layout of a real dataset, so that a pipeline can run without the real one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .generate import MANY
 
 @dataclass
 class StandinConfig:
-    """Synthetic faces in the files and folders of a real dataset."""
+    """Synthetic faces in the layout of a real dataset."""
 
     dataset: str = key(MISSING, "A generate stage or a dataset folder, of other seeds than the training data.")
     format: str = key("", "Benchmark whose layout is written, empty for the only one that has a stand-in.")
@@ -33,7 +33,7 @@ class StandinConfig:
 
 
 def run(context: StageContext, config: StandinConfig) -> None:
-    """Write the stand-in; reports on it say that these are no real photographs."""
+    """Write the stand-in; reports on it state that these are not real photographs."""
     from ..datasets.reader import ShardDataset
 
     name = _format(context, config)
@@ -45,7 +45,7 @@ def run(context: StageContext, config: StandinConfig) -> None:
 
 
 def _format(context: StageContext, config: StandinConfig) -> str:
-    """The benchmark to write. Raises ConfigError for an unknown one, or where several could be meant."""
+    """The benchmark to write. Raises ConfigError for an unknown or an ambiguous one."""
     if config.format:
         return context.plugins.entry("benchmark", config.format, where=f"{context.where}.format").name
     able = [
@@ -59,7 +59,7 @@ def _format(context: StageContext, config: StandinConfig) -> str:
 
 
 def check(context: StageContext, config: StandinConfig) -> None:
-    """Answer a wrong benchmark, and a dataset without labels of the kind that its task has."""
+    """Raise ConfigError for a wrong benchmark, and for a dataset without labels for its task."""
     name = _format(context, config)
     entry = context.plugins.entry("benchmark", name)
     task = context.plugins.entry("task", getattr(entry.factory, "task", ""))
@@ -73,7 +73,7 @@ def check(context: StageContext, config: StandinConfig) -> None:
     asked = sum(config.counts.values())
     if dataset.samples is not None and asked > dataset.samples:
         raise ConfigError(
-            f"{context.where}.counts: {asked:,} faces are asked for; the dataset has {dataset.samples:,}",
+            f"{context.where}.counts: {asked:,} faces are more than the {dataset.samples:,} of the dataset",
             hint="Generate more samples or ask for fewer faces.",
         )
     kinds = {item.kind for item in dataset.fields.values()}

@@ -27,13 +27,13 @@ class TrainStage(TrainConfig):
 
 
 def check(context: StageContext, config: TrainStage) -> None:
-    """Answer what cannot be trained: unknown names, tasks without their annotation, batches larger than the dataset."""
+    """Raise ConfigError for unknown names, tasks without their annotation, and batches larger than the dataset."""
     from ..learning.fields import plan_tasks
 
     names = [task.name for task in config.tasks]
     for index, task in enumerate(config.tasks):
         if task.name in names[:index]:
-            raise ConfigError(f"{task.where}: the task '{task.name}' stands twice")
+            raise ConfigError(f"{task.where}: duplicate task '{task.name}'")
     for name in ("task_weights", "task_sizes", "mirrored"):
         for each in getattr(config, name):
             if each not in names:
@@ -43,7 +43,9 @@ def check(context: StageContext, config: TrainStage) -> None:
     if "initial" in context.inputs:
         initial = promises.of_input(context, "initial", "model")
         if initial.photographs:
-            raise ConfigError(f"{context.where}.initial: this model has learned from photographs; training does not")
+            raise ConfigError(
+                f"{context.where}.initial: this model was trained on photographs, not on synthetic samples only"
+            )
     if not context.finished:
         _check_network(context, config)
     found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}
@@ -52,7 +54,7 @@ def check(context: StageContext, config: TrainStage) -> None:
     for name, dataset in found.items():
         plan_tasks(dataset.fields, {task.name: task.built for task in config.tasks}, where=f"{context.where}.{name}")
     if len(set(context.inputs.values())) < len(context.inputs) and "initial" not in context.inputs:
-        raise ConfigError(f"{context.where}.dataset: a dataset stands twice in the list")
+        raise ConfigError(f"{context.where}.dataset: a dataset is in the list twice")
     counts = [dataset.samples for dataset in found.values()]
     if None not in counts:
         total = sum(filter(None, counts))
@@ -60,13 +62,13 @@ def check(context: StageContext, config: TrainStage) -> None:
         for name, asked in (("batch_size", config.batch_size), ("sampling.budget", config.sampling.budget)):
             if asked > left:
                 raise ConfigError(
-                    f"{context.where}.{name}: {asked:,} samples are asked for; {left:,} are there to learn from",
+                    f"{context.where}.{name}: {asked:,} is more than the {left:,} samples to train on",
                     hint="Make it smaller, or generate more samples.",
                 )
 
 
 def _check_network(context: StageContext, config: TrainConfig) -> None:
-    """Raise ConfigError for crops that the network cannot take, and for an `initial` that it cannot start from."""
+    """Raise ConfigError for crop sizes that the network does not support, and for an incompatible `initial`."""
     from ..learning.planned import check_sizes, check_start, planned
 
     sizes = {f"more_sizes[{index}]": size for index, size in enumerate(config.more_sizes)}
@@ -85,7 +87,7 @@ def promise(context: StageContext, config: TrainStage) -> Promise:
 
 
 def run(context: StageContext, config: TrainStage) -> None:
-    """Train, or go on from the last checkpoint."""
+    """Train, or resume from the last checkpoint."""
     from ..datasets.joint import JointDataset
     from ..datasets.reader import read_manifest
     from ..learning.data import needed_fields

@@ -81,7 +81,7 @@ def test_a_metrics_file_that_is_lost_is_told_once_and_the_work_goes_on(figures: 
                 advance(1)
         events.ended(0)
     assert [each.category for each in told] == [ConfigWarning]
-    assert re.match(r"--metrics: cannot write .*; the run goes on without it", str(told[0].message))
+    assert re.match(r"--metrics: cannot write .*; the run continues without it", str(told[0].message))
 
 
 RETRYING = """

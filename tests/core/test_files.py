@@ -61,7 +61,7 @@ def test_what_is_set_aside_stays_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".previous").symlink_to(tmp_path / "mine")
     (tmp_path / "out" / "a").write_text("a")
-    with pytest.raises(DataError, match="is a link: nothing is moved elsewhere"):
+    with pytest.raises(DataError, match="is a link: results are not moved out of the folder"):
         set_aside(tmp_path / "out", ["a"], tmp_path / "out" / ".previous" / "x", last="a")
     assert list((tmp_path / "mine").iterdir()) == []
     assert (tmp_path / "out" / "a").exists()

@@ -54,8 +54,8 @@ def test_json_comes_back_as_it_was(value: Any) -> None:
 
 
 HOSTILE_JSON = {
-    "NaN": (b"[NaN]", "NaN is no number in JSON"),
-    "infinity": (b"[-Infinity]", "-Infinity is no number in JSON"),
+    "NaN": (b"[NaN]", "NaN is not a number in JSON"),
+    "infinity": (b"[-Infinity]", "-Infinity is not a number in JSON"),
     "a float beyond the range": (b"[1e999]", "the number 1e999 is out of range"),
     "an integer beyond 64 bits": (b"[18446744073709551616]", "does not fit 64 bits"),
     "an integer of a million digits": (b"9" * 1_000_000, "does not fit 64 bits"),

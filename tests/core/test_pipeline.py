@@ -201,7 +201,7 @@ def test_an_input_from_elsewhere_that_is_not_whole_is_named(tmp_path: Path) -> N
     _run(tmp_path)
     (tmp_path / "out/a/text").unlink()
     text = f"stages: {{c: {{run: join, parts: [{tmp_path / 'out/a'}]}}}}"
-    with pytest.raises(DataError, match="is not whole: text missing"):
+    with pytest.raises(DataError, match="is incomplete: text missing"):
         _run(tmp_path, text=text)
 
 
@@ -388,7 +388,7 @@ def test_two_runs_in_one_folder_are_refused_and_a_killed_one_goes_on(tmp_path: P
     for line in process.stdout:
         if line.startswith("working"):
             break
-    with pytest.raises(UserError, match=rf"is at work in .*out: process {process.pid} on .*, since 20\d\d-") as caught:
+    with pytest.raises(UserError, match=rf"is writing to .*out: process {process.pid} on .*, since 20\d\d-") as caught:
         _run(tmp_path)
     assert socket.gethostname() in str(caught.value)
     os.kill(process.pid, signal.SIGKILL)

@@ -142,7 +142,7 @@ def test_a_number_of_points_is_a_plain_number(tmp_path: Path, count: str) -> Non
 
 @pytest.mark.parametrize("url", ["s3://[", "s3://[x]/a", "file://]["])
 def test_a_url_that_is_none_is_said(url: str) -> None:
-    with pytest.raises(UserError, match="this is no URL"):
+    with pytest.raises(UserError, match="not a URL"):
         place(url)
 
 

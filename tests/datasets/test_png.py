@@ -51,5 +51,5 @@ def test_no_damage_gets_through() -> None:
         broken[place] ^= 1
         assert decode_png(bytes(broken), CAP) is None, f"byte {place}"
         assert decode_png(data[:place], CAP) is None
-    with pytest.raises(ValueError, match="it is cut off"):
+    with pytest.raises(ValueError, match="it is truncated"):
         open_image(data[:-30])

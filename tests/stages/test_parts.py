@@ -147,7 +147,7 @@ def test_more_parts_than_shards_leave_some_idle(pipeline_file: Path, tmp_path: P
 
 def test_another_configuration_is_refused(pipeline_file: Path, tmp_path: Path) -> None:
     _run(pipeline_file, tmp_path / "parts", "1/2")
-    with pytest.raises(DataError, match=r"was made otherwise \(seed changed\)"):
+    with pytest.raises(DataError, match=r"was made differently \(seed changed\)"):
         _run(pipeline_file, tmp_path / "parts", "2/2", "seed=12")
     (tmp_path / "parts/.unmerged.json").write_text('{"shards": 7}')
     with pytest.raises(DataError, match="another part was made with other config"):
@@ -164,13 +164,13 @@ def test_locks_of_shards(tmp_path: Path) -> None:
     with _shards(tmp_path, range(0, 4)):
         with _shards(tmp_path, range(4, 8)):
             pass
-        with pytest.raises(UserError, match=r"another run is at work .*process \d+ on"), locked(tmp_path):
+        with pytest.raises(UserError, match=r"another run is writing to .*process \d+ on"), locked(tmp_path):
             pass
-        with pytest.raises(UserError, match=r"another run is at work .*process \d+ on"), _shards(tmp_path, range(0, 4)):
+        with pytest.raises(UserError, match=r"is writing to .*process \d+ on"), _shards(tmp_path, range(0, 4)):
             pass
         with pytest.raises(UserError, match=r"another run makes some .*process \d+ on"), _shards(tmp_path, range(3, 5)):
             pass
-    with locked(tmp_path), pytest.raises(UserError, match="another run is at work"), locked(tmp_path, shared=True):
+    with locked(tmp_path), pytest.raises(UserError, match="another run is writing to"), locked(tmp_path, shared=True):
         pass
     (tmp_path / ".lock.3-5").write_text('{"process": 1}')  # what a killed process left blocks nobody
     with _shards(tmp_path, range(0, 8)):

@@ -139,7 +139,7 @@ def _edited(folder: Path, **changes: object) -> None:
     ("change", "said"),
     [
         ({"versions__torch": "1.0"}, r"made with other versions: torch 1\.0, here"),
-        ({"config__adapt": {"spread": 1}}, "has samples that depend on other data: it is no recipe"),
+        ({"config__adapt": {"spread": 1}}, "has samples that depend on other data: it cannot be repeated"),
         ({"config__generator": "bowl"}, "there is no generator called 'bowl'"),
         ({"config__seed": 5}, "something changed since"),
         ({"plugins": {"generator ball": "./ballkit.py sha256 0123"}}, "was that of ./ballkit.py sha256 0123, here"),

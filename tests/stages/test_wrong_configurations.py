@@ -85,7 +85,7 @@ WRONG = [
     ("stages.model.dataset", "standin", "is no dataset but a benchmark"),
     ("stages.model.dataset", "[dataset, dataset]", "a dataset stands twice"),
     ("stages.model.dataset", "scores", "comes later"),
-    ("stages.model.batch_size", "99", "99 samples are asked for; 98 are there"),
+    ("stages.model.batch_size", "99", "99 is more than the; 98 are there"),
     (
         "stages.model.hardware",
         "{accelerator: gpu}",
@@ -150,7 +150,7 @@ FILES = {
     "- run: generate": "a mapping of keys, this is a list",
     "stages:\n\tdataset: {run: generate}": "wrong.yaml:2:1: not valid YAML: found character '\\t'",
     "stages: {}\n---\nstages: {}": "expected a single document in the stream",
-    "stages: &a {dataset: *a}": "an alias stands inside what it refers to",
+    "stages: &a {dataset: *a}": "an alias is inside what it refers to",
     "stages: *nope": "undefined alias 'nope'",
     "stages: !!python/name:os.system": "could not determine a constructor",
     "stages:": "stages: a pipeline needs at least one stage",

@@ -46,7 +46,7 @@ def folder(request: pytest.FixtureRequest) -> str:
 def test_a_second_run_is_refused_and_the_first_named(folder: str) -> None:
     with locked(place(folder)):
         time.sleep(0.5)  # two signs of life
-        words = rf"at work in {folder}: process {os.getpid()} on .*, since 2"
+        words = rf"writing to {folder}: process {os.getpid()} on .*, since 2"
         with pytest.raises(UserError, match=words) as caught, locked(place(folder)):
             raise AssertionError("two runs are in")
         assert "choose another --out" in str(caught.value)
@@ -99,14 +99,14 @@ def test_parts_hold_a_lock_together_and_whole_runs_alone(folder: str) -> None:
         with locked(there, shared=True), locked_shards(there, range(4, 8)):
             pass
         with (
-            pytest.raises(UserError, match=f"another run is at work in {folder}: process {os.getpid()}"),
+            pytest.raises(UserError, match=f"another run is writing to {folder}: process {os.getpid()}"),
             locked(there),
         ):
             pass
-        words = f"another run makes some of these shards in {folder}: process {os.getpid()}"
+        words = f"another run is making some of these shards in {folder}: process {os.getpid()}"
         with pytest.raises(UserError, match=words), locked_shards(there, range(3, 5)):
             pass
-    with locked(there), pytest.raises(UserError, match="another run is at work"), locked(there, shared=True):
+    with locked(there), pytest.raises(UserError, match="another run is writing to"), locked(there, shared=True):
         pass
     assert list(there.iterdir()) == []
 

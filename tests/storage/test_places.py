@@ -127,7 +127,7 @@ def test_tries_are_bounded_and_told(faulty: type[Faulty], caplog: pytest.LogCapt
     assert isinstance(there, RemotePath)
     there.overwrite(b"1")
     faulty.every, faulty.requests = 1, 0
-    with pytest.raises(SynthForgeError, match="does not answer as it should") as caught:
+    with pytest.raises(SynthForgeError, match="unexpected answer of the store") as caught:
         there.read_bytes()
     assert caught.value.exit_code == 1
     assert faulty.requests == patience.PATIENCE.tries

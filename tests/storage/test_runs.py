@@ -113,7 +113,7 @@ def test_a_store_that_stays_away_ends_the_run_which_then_goes_on(
 
     with monkeypatch.context() as broken:
         broken.setattr(Faulty, "put_file", away)
-        with pytest.raises(SynthForgeError, match=r"shard-00003.*the store does not answer as it should"):
+        with pytest.raises(SynthForgeError, match=r"shard-00003.*the store unexpected answer of the store"):
             generate(pipeline, "faulty://box/run")
     assert generate(pipeline, "faulty://box/run") == ["done"]
     generate(pipeline, str(tmp_path / "here"))
@@ -121,7 +121,7 @@ def test_a_store_that_stays_away_ends_the_run_which_then_goes_on(
 
 
 def test_a_store_of_one_process_is_not_given_to_others(pipeline: Path, memory: str) -> None:
-    with pytest.raises(UserError, match="other processes do not see this store"):
+    with pytest.raises(UserError, match="other processes cannot see this store"):
         generate(pipeline, memory, "stages.dataset.workers=2", "stages.dataset.executor={name: local, few: 0}")
 
 
