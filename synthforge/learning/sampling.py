@@ -26,7 +26,7 @@ class Sampling:
         self.indices = np.asarray(indices, np.int64)
         if config.policy != "all" and config.budget > len(self.indices):
             raise ConfigError(
-                f"sampling.budget: {config.budget} samples are asked for, the training set has {len(self.indices)}"
+                f"sampling.budget: {config.budget} samples are more than the {len(self.indices)} of the training set"
             )
         size = int(self.indices.max()) + 1 if len(self.indices) else 0
         #: cumulative loss by dataset index

@@ -56,7 +56,7 @@ class AdaptConfig:
 
 
 def check(context: StageContext, config: AdaptConfig) -> None:
-    """Raise ConfigError for inputs of the wrong kind and, if the dataset exists already, for an unsuitable generator."""
+    """Raise ConfigError for inputs of the wrong kind and, if the dataset exists, for an unsuitable generator."""
     from ..datasets.layout import MANIFEST
     from ..datasets.reader import read_manifest
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.config import build_config, key
 from ..core.errors import ConfigError, ConfigWarning, DataError, UserError, at, did_you_mean
-from ..core.keys import default_of, told
+from ..core.keys import default_of, key_of
 from ..core.locks import locked_shards
 from ..core.pipeline import Promise, StageContext, StageKind
 from ..core.progress import progress_bar
@@ -275,7 +275,7 @@ def job_of(
 
 
 def mark(content: Mapping[str, Any]) -> str:
-    """The digest that every shard of a configuration stores: of the configuration in the manifest, and of the versions."""
+    """The digest that every shard stores: of the configuration in the manifest, and of the versions."""
     return digest({"content": content, "versions": versions()})
 
 
@@ -291,7 +291,7 @@ def as_json(config: Any) -> Any:
             return {
                 item.name: plain(found)
                 for item, found in kept
-                if not (told(item).since and plain(found) == plain(default_of(item)))
+                if not (key_of(item).since and plain(found) == plain(default_of(item)))
             }
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}

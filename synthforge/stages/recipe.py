@@ -44,8 +44,10 @@ class Recipe:
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """What the annotators write, and where samples show one scene together, which. Raises ConfigError when two of
-        them write the same field."""
+        """The fields that the annotators write, and with several members a scene the fields of members.
+
+        Raises ConfigError when two of them write the same field.
+        """
         together = MEMBER_FIELDS if self.members.count > 1 else ()
         owner = {item.name: self.generator.name for item in together}
         for annotator in self.annotators:

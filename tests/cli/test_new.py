@@ -58,8 +58,8 @@ def test_a_package_is_installed_and_its_tests_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("generator", "anny"), "the generator 'anny' is there already"),
-        (("detector", "dlib"), "the detector 'dlib' is there already"),
+        (("generator", "anny"), "the generator 'anny' exists already"),
+        (("detector", "dlib"), "the detector 'dlib' exists already"),
         (("generator", "My Faces"), "no name for a package"),
         (("filter", "class"), "no name for a package"),
         (("filter", "../up"), "no name for a package"),

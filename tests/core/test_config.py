@@ -64,7 +64,7 @@ def test_a_key_that_must_be_given_is_named() -> None:
     [
         ("a: [1", "2:1: not valid YAML"),
         ("- 1\n", "a pipeline is a mapping"),
-        ("a: 1\na: 2\n", "'a' stands twice"),
+        ("a: 1\na: 2\n", "duplicate key 'a'"),
         ("a: !!python/object:os.system {}\n", "not valid YAML"),
     ],
 )

@@ -230,7 +230,7 @@ def test_random_sampling_keeps_one_subset() -> None:
     assert len(set(sampling.subset(0).tolist())) == 10
     assert np.array_equal(sampling.subset(0), sampling.subset(77))
     assert not np.array_equal(sampling.subset(0), Sampling(SamplingConfig("random", budget=10), range(50), 1).subset(0))
-    with pytest.raises(ConfigError, match="60 is more than the"):
+    with pytest.raises(ConfigError, match="60 samples are more than"):
         Sampling(SamplingConfig("random", budget=60), range(50), 0)
 
 

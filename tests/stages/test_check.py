@@ -39,7 +39,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         ("stages.model.sampling={policy: random, budget: 785}", "model.sampling.budget", "785 samples"),
         ("stages.model.mirrored=[keypoint]", "model.mirrored", "Did you mean 'keypoints'"),
         ("stages.model.task_weights={dpeth: 2}", "model.task_weights", "Did you mean 'depth'"),
-        ("stages.model.tasks=[keypoints, keypoints]", "model.tasks[1]", "stands twice"),
+        ("stages.model.tasks=[keypoints, keypoints]", "model.tasks[1]", "duplicate task"),
         ("stages.model.tasks=[{name: depth, heads: light}]", "model.tasks[0].heads", "Did you mean 'head'"),
         ("stages.model.augmentation=lihgt", "model.augmentation", "Did you mean 'light'"),
         ("stages.model.augmentation={policy: light, rotate: 7}", "model.augmentation.rotate", "no key 'rotate'"),

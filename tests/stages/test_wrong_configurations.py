@@ -55,7 +55,7 @@ WRONG = [
     ("environment", "HOME", "environment: a list of names of variables"),
     ("stages.scores.model", '"${oc.env:HOME}"', "the variable HOME is not listed; add the line `environment: [HOME]`"),
     ("stages.a/b", "{run: generate}", "a stage's name becomes a folder"),
-    ("stages.a", "{run: generate}, a: {run: generate}", "the key 'a' stands twice"),
+    ("stages.a", "{run: generate}, a: {run: generate}", "duplicate key 'a'"),
     ("stages.dataset.run", "genrate", "Did you mean 'generate'?"),
     ("stages.dataset.run", "[generate]", "there is no stage ['generate']"),
     # names nobody knows
@@ -81,11 +81,11 @@ WRONG = [
     ("stages.dataset.annotators", "[landmarks]", "stages.model.dataset: the task 'depth' learns from"),
     ("stages.dataset.annotators", "[landmarks, landmarks]", "annotators[1]: 'landmarks' writes"),
     ("stages.unseen.annotators", "[depth]", "stages.standin.dataset: it has no points2d field"),
-    ("stages.standin.counts", "{afw: 41}", "41 faces are asked for; the dataset has 40"),
+    ("stages.standin.counts", "{afw: 41}", "41 faces are more than the 40 of the dataset"),
     ("stages.model.dataset", "standin", "is no dataset but a benchmark"),
-    ("stages.model.dataset", "[dataset, dataset]", "a dataset stands twice"),
+    ("stages.model.dataset", "[dataset, dataset]", "a dataset is in the list twice"),
     ("stages.model.dataset", "scores", "comes later"),
-    ("stages.model.batch_size", "99", "99 is more than the; 98 are there"),
+    ("stages.model.batch_size", "99", "99 is more than the 98 samples"),
     (
         "stages.model.hardware",
         "{accelerator: gpu}",
