@@ -35,7 +35,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         ("stages.model.dataset=datset", "model.dataset", "neither an earlier stage nor a folder"),
         ("stages.model.dataset=model", "model.dataset", "the stage names itself"),
         ("stages.model.epochs=0", "model.epochs", "0 is out of range"),
-        ("stages.model.batch_size=401", "model.batch_size", "401 is more than the; 308 are there"),
+        ("stages.model.batch_size=401", "model.batch_size", "401 is more than the 308 samples"),
         ("stages.model.sampling={policy: random, budget: 785}", "model.sampling.budget", "785 samples"),
         ("stages.model.mirrored=[keypoint]", "model.mirrored", "Did you mean 'keypoints'"),
         ("stages.model.task_weights={dpeth: 2}", "model.task_weights", "Did you mean 'depth'"),
