@@ -52,7 +52,9 @@ RIGHT, MOUTH = tuple(range(36, 42)), tuple(range(48, 68))
 LEFT, TURNED = (tuple(MIRROR[point] for point in part) for part in (RIGHT, MOUTH))
 #: The mouth is looked at twice, as it is and mirrored, and each eye at two sizes; a share counts for each of these.
 LOOKS = {
-    "eyes": SecondLookInfo("keypoints", (RIGHT, LEFT) * 2, (False, True) * 2, (0.36, 0.36, 0.29, 0.29), size=64, share=0.4),
+    "eyes": SecondLookInfo(
+        "keypoints", (RIGHT, LEFT) * 2, (False, True) * 2, (0.36, 0.36, 0.29, 0.29), size=64, share=0.4
+    ),
     "mouth": SecondLookInfo("keypoints", (MOUTH, TURNED), (False, True), side=0.56, size=80, share=0.4),
 }
 #: points that face each other, by place in a network's order: lids; borders of lips and the opening, widths

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     type=click.IntRange(min=32, max=2048),
     help="Pixels of a picture's longer side [default: 256; of a .png what keeps it below 12 megapixels].",
 )
-@click.option("--distributions", is_flag=True, help="Declared, drawn and rendered distributions of every factor, as HTML.")
+@click.option(
+    "--distributions", is_flag=True, help="Declared, drawn and rendered distributions of every factor, as HTML."
+)
 @click.option("--json", "json_file", type=PATH_OR_URL, help="With --distributions: figures as JSON.")
 def command(
     folder: Path,
