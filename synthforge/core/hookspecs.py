@@ -1,8 +1,7 @@
 """The hooks a plugin can implement. Each hook receives `register` and calls it once for each plugin or record.
 
 Plugins are `register(name, factory, config=..., summary=...)` (`catalogue.Register`), data is `register(record)`.
-Keep the module that holds the hooks light: import torch and the like inside `factory`.
-"""
+Keep the module that holds the hooks light: import torch and the like inside `factory`."""
 
 from __future__ import annotations
 

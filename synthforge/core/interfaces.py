@@ -34,7 +34,7 @@ class HeadModel(ABC):
     """A parametric head: geometry that generators pose and annotators read.
 
     faces (F,3) int32, counter-clockwise seen from outside; num_vertices V; region_schema: name of the class schema
-    (`core.schemas`) of `regions_at`; point_schema: that of `landmarks`; other_schemas: others that `landmarks_of`
+    (`core.schemas`) of `regions_at`; point_schema: that of `landmarks`; other_schemas: others that `points`
     computes. uv (T,2) in [0,1], v upwards, with uv_faces (F,3): the texture map, or None for a head without one.
     """
 

@@ -85,7 +85,7 @@ def _told(error: BaseException, where: object) -> Exception:
         reason = scrubbed(str(error)) or code
         return DataError(f"{where}: access denied: {reason}", hint="Check the credentials and their permissions.")
     return SynthForgeError(
-        f"{where}: unexpected answer of the store: {name}: {scrubbed(str(error))[:300]}",
+        f"{where}: no valid answer from the store: {name}: {scrubbed(str(error))[:300]}",
         hint="Everything finished before is intact: run the same command again to continue.",
     )
 

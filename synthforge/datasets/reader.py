@@ -334,6 +334,8 @@ def read_manifest(root: Path | str) -> dict[str, Any]:
             if integer(entry["shard"]) != number or not isinstance(entry.get("notes", {}), dict):
                 raise ValueError("its shards are not numbered one by one")
             integer(entry["size"])
+            if not isinstance(entry["sha256"], str) or not isinstance(entry["marker_sha256"], str):
+                raise ValueError("a checksum is not a text")
         if sum(integer(entry["count"]) for entry in record["shards"]) != record["count"]:
             raise ValueError("its counts contradict each other")
         body = {name: value for name, value in record.items() if name != "sha256"}

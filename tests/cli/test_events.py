@@ -103,7 +103,7 @@ if len(sys.argv) > 1:
 try:
     patience.steadily("somewhere", lost)
 except Exception as error:
-    assert "does not answer" in str(error)
+    assert "no valid answer" in str(error)
 """
 
 

@@ -60,9 +60,9 @@ def test_a_package_is_installed_and_its_tests_pass(tmp_path: Path) -> None:
     [
         (("generator", "anny"), "the generator 'anny' exists already"),
         (("detector", "dlib"), "the detector 'dlib' exists already"),
-        (("generator", "My Faces"), "no name for a package"),
-        (("filter", "class"), "no name for a package"),
-        (("filter", "../up"), "no name for a package"),
+        (("generator", "My Faces"), "is not a valid package name"),
+        (("filter", "class"), "is not a valid package name"),
+        (("filter", "../up"), "is not a valid package name"),
     ],
 )
 def test_wrong_names_write_nothing(

@@ -62,7 +62,7 @@ def test_a_listed_variable_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
             "p.yaml: environment: not set here: NONE$",
         ),
         (["N", "M"], "${oc.env:N}${oc.env:M}", "not set here: N, M$"),
-        (["COUNT"], "${oc.env:COUNT}", "COUNT is no place: .* --set KEY=.COUNT"),
+        (["COUNT"], "${oc.env:COUNT}", "COUNT is not a path or address .* --set KEY=.COUNT"),
         ("PHOTOS", "x", "environment: a list of names"),
         (["${oc.env:PHOTOS}"], "x", "environment: a list of names"),
     ],

@@ -85,7 +85,7 @@ def _set(name: str, value: Any) -> Callable[[Rendering], None]:
         (_set("image", np.zeros((SIZE, SIZE, 3))), "image is an array of float64, not an array of uint8"),
         (_set("image", np.zeros((SIZE, 5, 3), np.uint8)), r"image is of shape \(4, 5, 3\), not \(4, 4, 3\)"),
         (_set("labels", {"synthforge": np.full((SIZE, SIZE), 99, np.uint8)}), r"class ids \[99\]"),
-        (_set("depth", np.full((SIZE, SIZE), np.nan, np.float32)), "depth is not finite"),
+        (_set("depth", np.full((SIZE, SIZE), np.nan, np.float32)), "depth holds values that are not finite"),
         (_set("surface.face_id", np.ones((SIZE, SIZE), np.int32)), "names face 1 of 1"),
         (_set("surface.z", np.zeros((2, 2), np.float32)), r"surface.z is of shape \(2, 2\)"),
         (_set("surface.vertices", np.full((3, 3), np.inf, np.float32)), "surface.vertices is not finite"),
@@ -123,7 +123,7 @@ def test_one_rendering_for_each_scene(renderings: Any, message: str) -> None:
         ({"flat": np.full((2, 2), np.nan, np.float32)}, r"flat has NaN at \[0, 1\]"),
         ({"flat": np.full((2, 2), np.inf, np.float32)}, "flat holds infinite"),
         ({"flat": np.zeros((2, 3), np.float32)}, r"not \(N, 2\)"),
-        ({"depth": np.full((SIZE, SIZE), np.nan, np.float32)}, "depth is not finite"),
+        ({"depth": np.full((SIZE, SIZE), np.nan, np.float32)}, "depth holds values that are not finite"),
         ({"more": 1}, "has more besides"),
     ],
 )

@@ -198,9 +198,9 @@ def test_small_files_do_not_cost_much() -> None:
     chunks = saved(GREY)[:33] + chunk(b"tEXt", b"a\0b") * 60_000
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     for data, words in (
-        (jpeg, "no photograph is so small"),
-        (_flat_jpeg(5500), "no photograph is so small"),
-        (wide, "no photograph is so small"),
+        (jpeg, "too small for a photograph"),
+        (_flat_jpeg(5500), "too small for a photograph"),
+        (wide, "too small for a photograph"),
         (huge, "more than the 100,000,000 allowed"),
         (scans, "scans"),
         (chunks, "chunks"),

@@ -198,7 +198,7 @@ def test_records_have_the_types_they_should(value: Any, kind: Any, fits: bool) -
     with pytest.raises(ValueError, match="x is missing"):
         check_record({}, {"x": int})
     check_record({}, {"x?": int})
-    with pytest.raises(ValueError, match="no object"):
+    with pytest.raises(ValueError, match="not an object"):
         check_record([], {"x": int})
 
 

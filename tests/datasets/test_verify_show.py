@@ -170,7 +170,7 @@ def test_show_replaces_its_own_file_beside_a_dataset_and_nobody_elses(
     folder = make_dataset(shards=1, count=1)
     path = folder.with_name(f"{folder.name}.png")
     path.write_text("a picture of somebody")
-    with pytest.raises(DataError, match=r"is there, and show did not write it"):
+    with pytest.raises(DataError, match=r"exists and was not written by `show`"):
         beside(folder, ".png")
     assert path.read_text() == "a picture of somebody"
     contact_sheet(ShardDataset(folder), [0], path, tile=32)

@@ -168,7 +168,10 @@ def test_locks_of_shards(tmp_path: Path) -> None:
             pass
         with pytest.raises(UserError, match=r"is writing to .*process \d+ on"), _shards(tmp_path, range(0, 4)):
             pass
-        with pytest.raises(UserError, match=r"another run makes some .*process \d+ on"), _shards(tmp_path, range(3, 5)):
+        with (
+            pytest.raises(UserError, match=r"another run is making some .*process \d+ on"),
+            _shards(tmp_path, range(3, 5)),
+        ):
             pass
     with locked(tmp_path), pytest.raises(UserError, match="another run is writing to"), locked(tmp_path, shared=True):
         pass

@@ -55,7 +55,7 @@ def test_runs_stages_and_single_evaluations_are_found(run_folder: Path) -> None:
     assert labels(run_folder / "second/val", run_folder / "first") == [("second", "val"), ("first", "test")]
     shutil.rmtree(run_folder / "first")
     shutil.rmtree(run_folder / "second")
-    with pytest.raises(DataError, match=r"here: no evaluation lies in .*run"):
+    with pytest.raises(DataError, match=r"here: .*run holds no evaluation"):
         collect([run_folder], load_plugins(), where="here")
 
 

@@ -96,10 +96,10 @@ WRONG = [
     ("stages.scores.model", '"${"', "stages.scores.model: "),
     ("stages.adapted.benchmark", "{name: lapa, root: .}", "stages.adapted.benchmark_root: this is a stand-in for 300w"),
     ("stages.adapted.train_split", "common", "train_split: fine-tuning does not touch the test split"),
-    ("stages.small.model", "adapted", "has learned from photographs"),
+    ("stages.small.model", "adapted", "photographs is not exported"),
     ("stages.unseen", "{run: generate, annotators: [depth], filters: [visible]}", "filters[0]: 'visible' reads"),
     ("stages.adapted.with_levels", "true, with_features: false", "with_levels: needs with_features"),
-    ("stages.report.evaluations", "[tests]", "no evaluation lies in tests"),
+    ("stages.report.evaluations", "[tests]", "tests holds no evaluation"),
     # ranges
     ("stages.dataset.samples", "1e11", "100,000,000,000 is out of range, which is 1 to 100,000,000"),
     ("stages.dataset.resolution", "100000", "100,000 px is out of range, which is 16 to 4,096 px"),
@@ -197,7 +197,7 @@ def test_it_is_answered_before_any_work(
     assert answers[0].partition("error: ")[2] == answers[1].partition("error: ")[2]
     assert str(path) in answers[0]
     assert told in answers[0].replace("\n  ", " ")
-    named_elsewhere = told.startswith("stages.") or "YAML" in told or "twice" in told or key.endswith(".azimuth")
+    named_elsewhere = told.startswith("stages.") or "YAML" in told or "duplicate" in told or key.endswith(".azimuth")
     assert key in answers[0] or named_elsewhere
     assert not out.exists()
 

@@ -113,7 +113,7 @@ def test_a_store_that_stays_away_ends_the_run_which_then_goes_on(
 
     with monkeypatch.context() as broken:
         broken.setattr(Faulty, "put_file", away)
-        with pytest.raises(SynthForgeError, match=r"shard-00003.*the store unexpected answer of the store"):
+        with pytest.raises(SynthForgeError, match=r"shard-00003.*no valid answer from the store"):
             generate(pipeline, "faulty://box/run")
     assert generate(pipeline, "faulty://box/run") == ["done"]
     generate(pipeline, str(tmp_path / "here"))
