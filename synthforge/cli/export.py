@@ -26,7 +26,9 @@ from .common import PATH_OR_URL, say, write_json_to, write_results
 @click.option("--mark/--no-mark", default=None, help="Say in each picture's metadata what made it [default: yes].")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that write a dataset; 0 is one a core.")
 @click.option("--plugin", "extra", multiple=True, help="A plugin file or module that offers the format; repeatable.")
-@click.option("--onnx", "onnx_file", type=PATH_OR_URL, help="ONNX file of a model to write, for onnxruntime without torch.")
+@click.option(
+    "--onnx", "onnx_file", type=PATH_OR_URL, help="ONNX file of a model to write, for onnxruntime without torch."
+)
 @click.option("--second-look", type=PATH_OR_URL, help="ONNX file to write, of the networks of a second look.")
 @click.option("--task", "tasks", multiple=True, help="Of the ONNX file [default: all]; repeatable.")
 @click.option(

@@ -18,7 +18,7 @@ from ..core.files import write_bytes
 from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..core.storage import place
-from .looks import ROOM, Look
+from .looks import ROOM, SecondLook
 from .model import WEIGHTS, FaceModel, load_model, to_size
 
 #: entry of the file's metadata that holds the description, as JSON
@@ -77,7 +77,7 @@ class _Graph(nn.Module):
 class _LookGraph(nn.Module):
     """The networks of the second look, each with an input and an output of its own."""
 
-    def __init__(self, looks: Sequence[Look]) -> None:
+    def __init__(self, looks: Sequence[SecondLook]) -> None:
         super().__init__()
         self.looks = nn.ModuleList(looks)
         self.inputs = {f"patch{i}": look.info.size for i, look in enumerate(looks)}
@@ -119,7 +119,7 @@ def export_onnx(
         if name not in model.tasks:
             raise UserError(f"the model has no task '{name}'", hint=f"It has: {', '.join(model.tasks)}.")
     sizes: dict[int, list[str]] = {}
-    looks: list[Look] = []
+    looks: list[SecondLook] = []
     graph: _Graph | _LookGraph
     for name in model.tasks:
         if not tasks or name in tasks:
@@ -233,7 +233,7 @@ def _describe_tasks(model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> dic
     }
 
 
-def _describe_looks(model: FaceModel, looks: Sequence[Look]) -> dict[str, Any]:
+def _describe_looks(model: FaceModel, looks: Sequence[SecondLook]) -> dict[str, Any]:
     told = []
     for i, look in enumerate(looks):
         info = look.info
