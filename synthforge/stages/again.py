@@ -39,7 +39,7 @@ def keys_of(manifest: Mapping[str, Any], plugins: Plugins, where: str) -> dict[s
     lacking = _NEEDED - set(content)
     if lacking or set(content) - _KNOWN:
         why = f"lacks {', '.join(sorted(lacking))}" if lacking else "has samples that depend on other data"
-        raise DataError(f"{where} {why}: it is no recipe", hint="Run the pipeline that made the dataset again.")
+        raise DataError(f"{where} {why}: it cannot be repeated", hint="Run the pipeline that made the dataset again.")
     values = {name: content[name] for name in _VALUES if name in content}
     try:
         values["generator"] = generate.reference_of(content, plugins, where)
