@@ -64,7 +64,8 @@ SHEET_FACES = 24
     "groups",
     multiple=True,
     metavar="NAME[=A,B,...]",
-    help="Figures by an attribute, e.g. yaw=-30,-10,10,30, or by value: hair.style; repeatable.",
+    help="Figures by an attribute, e.g. yaw=-30,-10,10,30, or by value: hair.style; repeatable [default: yaw and skin "
+    "tone, where known].",
 )
 @click.option(
     "--worst", type=click.IntRange(min=0), default=20, show_default=True, help="Number of the worst faces to list."

@@ -234,7 +234,7 @@ class PublishedRow:
 @dataclass(frozen=True)
 class FaceError:
     """What the error of one face (`Scores.per_item`) is called, its unit, and the upper end of its cumulative
-    distribution in reports; 0: not drawn."""
+    distribution in reports; 0: where 98 % of the faces are below."""
 
     name: str
     unit: str = ""
@@ -251,7 +251,7 @@ class Metric:
     """How reports name a figure: its name, whether larger is better, and the unit of what follows `@` in its key.
 
     each: what the key names after the figure, `class` for `f1/nose`. over: for a mean, what it runs over; the key then
-    says how many or which, `mean_f1/10`. Reports show every mean with its set, so that different sets are not confused.
+    says how many or which, `mean_f1/10`. Reports name the set with the mean, so that different sets are not confused.
     """
 
     name: str

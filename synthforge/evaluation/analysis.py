@@ -6,7 +6,7 @@ Everything here is computed from what one pass over the faces kept (`Kept`) and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,8 +27,8 @@ class Analysis:
 
     align: faces to fit one map for each landmark on, 0 for none (see `alignment`). align_kind: `affine` or `offset`.
     align_split: the split they are taken from, empty for the evaluated one, which then reports on the others only.
-    groups: attribute -> ascending edges, or [] for one group a value. worst: how many of the worst faces to list.
-    sheet: how many of them to draw.
+    groups: attribute -> ascending edges, or [] for one group a value; empty for `groups.USUAL`. worst: how many of the
+    worst faces to list. sheet: how many of them to draw.
     """
 
     align: int = 0
@@ -43,9 +43,11 @@ class Analysis:
 class Kept:
     """What one pass keeps of the faces, by key: everything small. Points (N,2) float64 in pixels of the photograph.
 
-    A face whose annotated eye corners coincide has no unit for its errors, so its points are not kept.
+    A face whose annotated eye corners coincide has no unit for its errors, so its points are not kept. only: the
+    attributes that are kept, empty for all.
     """
 
+    only: Collection[str] = ()
     items: dict[str, RealItem] = field(default_factory=dict)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
@@ -57,14 +59,14 @@ class Kept:
         sample: RealSample,
         prediction: np.ndarray,
         side: float,
-        known: Mapping[str, Any] | None,
+        known: Mapping[str, Any],
         schema: PointSchema | None,
     ) -> None:
-        """Take in a face; side: of its crop, in pixels of the photograph; known: its attributes, where asked for."""
+        """Take in a face; side: of its crop, in pixels of the photograph; known: its attributes."""
         key = sample.item.key
         self.items[key] = sample.item
-        if known is not None:
-            self.attributes[key] = {**flat(known), "subset": sample.item.subset or None}
+        everything = {**flat(known), "subset": sample.item.subset or None}
+        self.attributes[key] = {name: everything[name] for name in self.only or everything if name in everything}
         if schema is not None and (sample.target[schema.eye_corners[0]] != sample.target[schema.eye_corners[1]]).any():
             self.predictions[key] = np.array(prediction, np.float64)
             self.targets[key] = np.array(sample.target, np.float64)
@@ -213,8 +215,8 @@ def details(
     if schema is not None and kept.predictions:
         found["sets"] = by_set(kept, schema)
         found["bias"] = bias(kept, schema, input_size)
-    if look.groups:
-        found["groups"] = by_group(kept, look.groups, scores.per_item, schema)
+    if asked := look.groups or groups.usual(kept.attributes):
+        found["groups"] = by_group(kept, asked, scores.per_item, schema)
     if look.align and schema is not None:
         found["align"] = with_maps(kept, fitting if look.align_split else kept, fit_keys, schema, look)
     return found

@@ -10,6 +10,8 @@ import numpy as np
 
 from ..core.errors import UserError
 
+#: what faces are grouped by where nothing else is asked for and the benchmark knows it: degrees, and units of melanin
+USUAL: dict[str, list[float]] = {"yaw": [-30.0, -10.0, 10.0, 30.0], "skin.melanin": [0.5, 1.0]}
 #: most values an attribute may have when no edges are given
 MOST_VALUES = 24
 
@@ -29,6 +31,16 @@ def check_edges(groups: Mapping[str, Any]) -> dict[str, list[float]]:
             raise ValueError(f"groups.{name}: ascending edges such as [-30, 0, 30], or [] for one group a value")
         checked[str(name)] = [float(edge) for edge in values]
     return checked
+
+
+def usual(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Those of `USUAL` that every face with attributes has a number for, or none."""
+
+    def numbers(name: str) -> list[Any]:
+        return [value for known in attributes.values() if (value := known.get(name)) is not None]
+
+    fitting = {name: all(isinstance(v, int | float) and np.isfinite(v) for v in numbers(name)) for name in USUAL}
+    return {name: edges for name, edges in USUAL.items() if numbers(name) and fitting[name]}
 
 
 def labels_of(edges: Sequence[float]) -> list[str]:

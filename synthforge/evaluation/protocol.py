@@ -25,7 +25,7 @@ from ..core.progress import progress_bar
 from ..core.records import PublishedRow, RealItem, RealSample, Scores
 from ..core.schemas import POINT_SCHEMAS
 from ..datasets import crops
-from . import analysis
+from . import analysis, groups
 from .analysis import Analysis, Kept
 from .boxes import LEAST_OVERLAP, Finder, box_mode, jittered, matching
 
@@ -216,22 +216,21 @@ def assess(
     items = everything[: options.limit]
     fit_items = analysis.fitting(benchmark, split, items, look)
     more = [item for item in fit_items if look.align_split]
-    kept, fitting = Kept(), Kept()
+    kept, fitting = Kept(() if look.groups else groups.USUAL), Kept()
     start = time.perf_counter()
     total = len(items) + len(more)
     with progress_bar(f"{name} {split}", total, unit="faces", shown=options.progress) as advance:
 
         def results() -> Iterator[tuple[RealSample, np.ndarray]]:
             for sample, prediction, square in run(items):
-                known = benchmark.attributes(sample) if look.groups else None
-                kept.add(sample, prediction, square[2] - square[0], known, schema)
+                kept.add(sample, prediction, square[2] - square[0], benchmark.attributes(sample), schema)
                 yield sample, prediction
                 advance(1)
 
         scores = benchmark.score(results())
         seconds = time.perf_counter() - start
         for sample, prediction, square in run(more):
-            fitting.add(sample, prediction, square[2] - square[0], None, schema)
+            fitting.add(sample, prediction, square[2] - square[0], {}, schema)
             advance(1)
     if len(scores.per_item) != len(items):
         raise SynthForgeError(f"{name}: {len(scores.per_item)} of {len(items)} faces were scored")

@@ -11,20 +11,28 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..core.files import write_json, write_text
 from ..core.pages import page
 from ..core.versions import versions
+from . import curves
 from .pictures import draw_case, embed
 from .protocol import CASES, Evaluation
 from .report_markdown import markdown
-from .report_tables import Labelled, comparison, figures, known_metrics, metric_name, section_key, shown, summary
+from .report_tables import (
+    Labelled,
+    breakdowns,
+    comparison,
+    figures,
+    known_metrics,
+    metric_name,
+    section_key,
+    shown,
+    summary,
+    titles,
+)
 from .summary import protocol_of
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
-
-_CURVE = {"width": 460, "height": 240, "left": 44, "bottom": 34, "top": 10, "right": 12}
 
 
 def write_report(
@@ -38,8 +46,8 @@ def write_report(
 ) -> Path:
     """Write report.html, report.md and report.json into `out_dir` and return the path of the page.
 
-    evaluations: (label of the row, evaluation) in the order of the rows; those of one benchmark and split share a
-    section. facts: what was trained on what, for how long ..., shown as a list. notes: what a reader must know first.
+    evaluations: (label of the row, evaluation) in the order of the rows; those of one benchmark, split and task share
+    a section. facts: what was trained on what, for how long ..., shown as a list. notes: what a reader must know first.
     """
     order = {key: number for number, key in reversed(list(enumerate(map(section_key, evaluations))))}
     ranked = sorted(evaluations, key=lambda each: order[section_key(each)])
@@ -49,7 +57,7 @@ def write_report(
         "facts": {name: str(value) for name, value in (facts or {}).items()},
         "notes": list(notes),
         "summary": summary(grouped),
-        "sections": [_section(rows, pictures) for rows in grouped],
+        "sections": [_section(title, rows, pictures) for title, rows in zip(titles(grouped), grouped, strict=True)],
         "versions": versions(),
     }
     write_text(out_dir / HTML, page(__package__, HTML, **content))
@@ -60,20 +68,29 @@ def write_report(
     return out_dir / HTML
 
 
-def _section(rows: Sequence[Labelled], pictures: bool) -> dict[str, Any]:
+def _section(title: str, rows: Sequence[Labelled], pictures: bool) -> dict[str, Any]:
     first = rows[0][1]
     compared = comparison(rows)
     return {
-        "title": f"{first.benchmark}, {first.split}",
+        "title": title,
         "stand_in": first.stand_in,
         "notes": list(dict.fromkeys(note for _, each in rows for note in [*_limits(each), *each.notes])),
         "tiles": [tile(label, each) for label, each in rows],
         "comparison": compared,
         "remark": _remark(first, compared),
         "figures": figures(rows),
-        "curve": _curve(rows, first.task.error.limit) if first.task.error.limit else None,
+        "breakdowns": breakdowns(rows),
+        "curve": curves.errors(rows),
+        "training": curves.training(rows),
+        "error": first.task.error.title,
         "models": [
-            {"label": label, "protocol": _told(each), "cases": _cases(each) if pictures else []} for label, each in rows
+            {
+                "label": label,
+                "protocol": _told(each),
+                "cases": _cases(each) if pictures else [],
+                "worst": [{**face, "error": f"{face['error']:.3g}"} for face in each.details.get("worst", ())],
+            }
+            for label, each in rows
         ],
     }
 
@@ -111,31 +128,6 @@ def tile(label: str, evaluation: Evaluation) -> dict[str, str]:
 def _told(evaluation: Evaluation) -> str:
     rate = evaluation.count / evaluation.seconds if evaluation.seconds > 0 else 0.0
     return f"{protocol_of(evaluation)}, {evaluation.seconds:.1f} s ({rate:.1f} faces/s)"
-
-
-def _curve(rows: Sequence[Labelled], limit: float) -> dict[str, Any]:
-    """Cumulative distributions of the error of a face up to `limit`, as SVG polylines."""
-    box = _CURVE
-    width = box["width"] - box["left"] - box["right"]
-    height = box["height"] - box["top"] - box["bottom"]
-
-    def place(error: float, share: float) -> str:
-        return f"{box['left'] + width * error / limit:.1f},{box['top'] + height * (1 - share):.1f}"
-
-    lines = []
-    first = rows[0][1]
-    for label, evaluation in rows:
-        errors = np.sort(list(evaluation.scores.per_item.values()))
-        grid = np.linspace(0, limit, 201)
-        share = np.searchsorted(errors, grid, side="right") / len(errors)
-        lines.append({"label": label, "points": " ".join(map(place, grid, share))})
-    return {
-        **box,
-        "x_ticks": [(place(error, 0).split(",")[0], f"{error:g}") for error in np.linspace(0, limit, 6)],
-        "error": first.task.error.title,
-        "y_ticks": [(place(0, share / 100).split(",")[1], f"{share} %") for share in (0, 25, 50, 75, 100)],
-        "lines": lines,
-    }
 
 
 def _cases(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -53,6 +53,10 @@ def _section(section: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"Published rows: {_text(comparison['source'])}.", "")
     else:
         yield from (_text(section["remark"]), "")
+    for part in section["breakdowns"]:
+        yield from (f"### {_text(part['title'])}", "")
+        rows = [[_text(row["name"]), *map(_cell, row["cells"])] for row in part["rows"]]
+        yield from table(["", *map(_text, part["columns"])], rows)
     figures = section["figures"]
     yield from ("### All figures", "")
     yield from table(

@@ -65,10 +65,17 @@ def shown(value: float | None, unit: str) -> str:
     return f"{value:.2f}" if unit == "%" or abs(value) >= 1 else f"{value:.3f}"
 
 
-def section_key(labelled: Labelled) -> tuple[str, str, str]:
-    """Evaluations with the same key share a section: benchmark, split, and what stands in for the real one."""
+def section_key(labelled: Labelled) -> tuple[str, str, str, str]:
+    """Evaluations with the same key share a section: benchmark, split, task, and what stands in for the real one."""
     evaluation = labelled[1]
-    return evaluation.benchmark, evaluation.split, evaluation.stand_in
+    return evaluation.benchmark, evaluation.split, evaluation.task.name, evaluation.stand_in
+
+
+def titles(sections: Sequence[Sequence[Labelled]]) -> list[str]:
+    """What sections are called: benchmark and split, with the task where a benchmark was scored for several."""
+    keys = [section_key(rows[0]) for rows in sections]
+    several = {key[:2] for key in keys if len({other[2] for other in keys if other[:2] == key[:2]}) > 1}
+    return [f"{name}, {split}" + (f", {task}" if (name, split) in several else "") for name, split, task, _ in keys]
 
 
 def summary(sections: Sequence[Sequence[Labelled]]) -> dict[str, Any] | None:
@@ -84,11 +91,18 @@ def summary(sections: Sequence[Sequence[Labelled]]) -> dict[str, Any] | None:
         # Where two rows of one section carry the same label, the section itself lists both.
         return next((each.scores.values.get(metric) for name, each in rows if name == label), None)
 
+    columns = _differing(columns, [[value(label, *column) for label in labels] for column in columns])
     metrics = [metric for _, metric in columns]
     units = [rows[0][1].scores.units.get(metric, "") for rows, metric in columns]
     cells = _marked([[value(label, *column) for column in columns] for label in labels], metrics, units, known)
     return {
-        "groups": [{"title": _title(rows[0][1]), "span": len(metrics)} for rows, metrics in parts],
+        "groups": [
+            {
+                "title": title + (" (stand-in)" if rows[0][1].stand_in else ""),
+                "span": sum(each is rows for each, _ in columns),
+            }
+            for title, (rows, _) in zip(titles(sections), parts, strict=True)
+        ],
         "columns": [metric_name(metric, known) for metric in metrics],
         "rows": [{"label": label, "ours": False, "cells": row} for label, row in zip(labels, cells, strict=True)],
     }
@@ -106,15 +120,10 @@ def _main_figures(evaluations: Sequence[Evaluation]) -> list[str]:
     return list(dict.fromkeys([primary, *groups, *means]))
 
 
-def _title(evaluation: Evaluation) -> str:
-    return f"{evaluation.benchmark}, {evaluation.split}" + (" (stand-in)" if evaluation.stand_in else "")
-
-
 def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
-    """Published rows and ours; where no figure is shared, theirs stay as orientation and ours is the primary one.
+    """Published rows and ours in the figures that both have; where there are none, theirs stay alone as orientation.
 
-    A row of ours that is called like a published one follows it. Ours also show every mean over classes, so that no two
-    sets of classes are taken for one another.
+    A row of ours that is called like a published one follows it.
     """
     first = rows[0][1]
     if not first.published:
@@ -125,27 +134,28 @@ def comparison(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     shared = [name for name in named if name not in elsewhere and name in measured]
     columns = shared or named
     known = known_metrics(rows)
-    columns = list(dict.fromkeys([*columns, first.scores.primary, *(n for n in measured if _is_mean(n, known))]))
     columns.sort(key=lambda name: not _is_mean(name, known))  # means first: tables of classes are wide
     units = [first.scores.units.get(name, "%") for name in columns]
 
     def cells(values: Sequence[Mapping[str, float]]) -> list[list[Cell]]:
         return _marked([[row.get(name) for name in columns] for row in values], columns, units, known)
 
+    published = [row for row in first.published if row.values.keys() & {*columns}]
     theirs = [
         {"label": row.method, "source": row.source, "ours": False, "cells": line}
-        for row, line in zip(first.published, cells([row.values for row in first.published]), strict=True)
+        for row, line in zip(published, cells([row.values for row in published]), strict=True)
     ]
+    mine = rows if shared else []
     own = [
         {"label": label, "source": "this report", "ours": True, "cells": line}
-        for (label, _), line in zip(rows, cells([each.scores.values for _, each in rows]), strict=True)
+        for (label, _), line in zip(mine, cells([each.scores.values for _, each in mine]), strict=True)
     ]
     names = {row["label"] for row in theirs}
     ordered = [each for row in theirs for each in [row, *(mine for mine in own if mine["label"] == row["label"])]]
     return {
         "groups": _groups(columns, units, known),
         "columns": [_short(name, first.split, known) for name in columns],
-        "source": first.published[0].source if len({row.source for row in first.published}) == 1 else "",
+        "source": published[0].source if len({row.source for row in published}) == 1 else "",
         "same_faces": bool(shared) and not first.stand_in and first.count == first.available,
         "shared": bool(shared),
         "rows": [*ordered, *(mine for mine in own if mine["label"] not in names)],
@@ -182,7 +192,7 @@ def figures(rows: Sequence[Labelled]) -> dict[str, Any]:
     names = list(dict.fromkeys([primary, *(name for _, each in rows for name in each.scores.values)]))
     units = {name: unit for _, each in rows for name, unit in each.scores.units.items()}
     known, lines = known_metrics(rows), []
-    for name in names:
+    for name in _differing(names, [[each.scores.values.get(name) for _, each in rows] for name in names]):
         unit = units.get(name, "")
         column = [[each.scores.values.get(name)] for _, each in rows]
         lines.append(
@@ -193,6 +203,58 @@ def figures(rows: Sequence[Labelled]) -> dict[str, Any]:
             }
         )
     return {"columns": [label for label, _ in rows], "rows": lines}
+
+
+def breakdowns(rows: Sequence[Labelled]) -> list[dict[str, Any]]:
+    """Figures by region or class, and the mean error of a face by every attribute that evaluations grouped by.
+
+    A row a part, a cell a model: {"text", "width"}, the width of its bar in percent of the largest of the table.
+    """
+    known = known_metrics(rows)
+    parts: dict[str, dict[str, list[float | None]]] = {}
+    for name in dict.fromkeys(name for _, each in rows for name in each.scores.values):
+        parsed = _parsed(name, known)
+        if parsed is not None and "/" in name and not parsed[0] and not parsed[3].over:
+            by = parsed[3].each or "region"
+            unit = rows[0][1].scores.units.get(name, "")
+            title = f"{parsed[3].name} by {by}{', ' + unit if unit else ''} {_arrow(parsed[3])}"
+            parts.setdefault(title, {})[" ".join(parsed[2])] = [each.scores.values.get(name) for _, each in rows]
+    tables = [_bars(title, rows, found) for title, found in parts.items() if len(found) > 1]
+    for attribute in dict.fromkeys(name for _, each in rows for name in each.details.get("groups", {})):
+        grouped = [{row["group"]: row for row in each.details.get("groups", {}).get(attribute, ())} for _, each in rows]
+        names = dict.fromkeys(name for each in grouped for name in each)
+        means = {
+            f"{name} ({max(each[name]['faces'] for each in grouped if name in each):,} faces)": [
+                each.get(name, {}).get("mean") for each in grouped
+            ]
+            for name in names
+        }
+        tables.append(_bars(f"{rows[0][1].task.error.title} by {attribute.replace('.', ' ')} ↓", rows, means))
+    return tables
+
+
+def _bars(title: str, rows: Sequence[Labelled], parts: Mapping[str, Sequence[float | None]]) -> dict[str, Any]:
+    largest = max((value for values in parts.values() for value in values if value is not None), default=0) or 1.0
+
+    def cell(value: float | None) -> Cell:
+        part = max(value, 0.0) / largest if value is not None and math.isfinite(value) else 0.0
+        return {"text": shown(value, "%"), "width": round(100 * part, 1), "best": False}
+
+    lines = [{"name": name, "cells": [cell(value) for value in values]} for name, values in parts.items()]
+    return {"title": title, "columns": [label for label, _ in rows], "rows": lines}
+
+
+def _differing(columns: Sequence[Any], values: Sequence[Sequence[float | None]]) -> list[Any]:
+    """Columns without those that repeat an earlier one of the same benchmark: `common/nme` of the split `common`."""
+
+    def key(column: Any) -> tuple[Any, str]:
+        section, metric = column if isinstance(column, tuple) else (None, column)
+        return id(section), metric.rpartition("/")[2]
+
+    found: dict[Any, Any] = {}
+    for column, each in zip(columns, values, strict=True):
+        found.setdefault((*key(column), tuple(each)), column)
+    return list(found.values())
 
 
 def _marked(

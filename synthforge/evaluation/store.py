@@ -37,6 +37,14 @@ _RECORD |= {"values": _FIGURES, "per_item": _FIGURES, "count": int, "available":
 _RECORD |= {"notes": list[str], "seconds": float, "published": list, "cases": list, "metrics?": dict, "details?": dict}
 _CASE: dict[str, Any] = {"kind": str, "error": float | None, "key": str, "box": list[float]}
 _PUBLISHED: dict[str, Any] = {"method": str, "source": str, "values": dict[str, float], "split?": str}
+#: of `details`, what reports draw
+_DETAILS: dict[str, Any] = {
+    "groups?": dict[str, list[dict]],
+    "training?": dict[str, list[float | None]],
+    "worst?": list[dict],
+}
+_GROUP: dict[str, Any] = {"group": str, "faces": int, "mean": float}
+_WORST: dict[str, Any] = {"key": str, "index": int, "error": float | None, "image": str}
 _METRIC: dict[str, Any] = {"name": str, "higher_is_better": bool, "threshold?": str, "each?": str, "over?": str}
 
 
@@ -104,7 +112,11 @@ def load_evaluation(folder: Path, plugins: Plugins) -> tuple[str, Evaluation]:
 def _check(record: dict) -> None:
     """Raise ValueError unless everything that reports read is there, and of the type they expect."""
     check_record(record, _RECORD)
-    for rows, shape in ((record["cases"], _CASE), (record["published"], _PUBLISHED)):
+    details = record.get("details", {})
+    check_record(details, _DETAILS)
+    groups = [row for rows in details.get("groups", {}).values() for row in rows]
+    parts = ((record["cases"], _CASE), (record["published"], _PUBLISHED), (details.get("worst", []), _WORST))
+    for rows, shape in (*parts, (groups, _GROUP)):
         for row in rows:
             check_record(row, shape)
     for row in record.get("metrics", {}).values():

@@ -56,7 +56,10 @@ class EvaluateConfig:
         None, "Mean with the prediction for the mirrored crop; null: as the model's description sets it for the task."
     )
     align: AlignConfig = key(AlignConfig, "A map for each landmark, fitted on some of the faces.")
-    groups: dict[str, Any] = key({}, "By attribute of a face: edges of its groups, or [] for one group a value.")
+    groups: dict[str, Any] = key(
+        {},
+        "By attribute of a face: edges of its groups, or [] for one group a value; empty: yaw and skin, where known.",
+    )
     worst: int = key(20, "How many of the worst faces to list.", low=0)
     sheet: int = key(0, "How many of the worst faces to draw.", low=0, high=10_000)
     limit: int | None = key(None, "Number of faces to score, from the first; null for all.", low=1)

@@ -71,7 +71,34 @@ def evaluate_model(
         options, how = replace(options, finder=_finder(detector)), {"detector": detector}
     evaluation = evaluate(ready, task, benchmark, split, options, name=name, how=how)
     evaluation.notes = (*evaluation.notes, *notes)
+    if history := _training(folder, task.name, adapted):
+        evaluation.details = {**evaluation.details, "training": history}
     return evaluation
+
+
+def _training(folder: Path, task: str, adapted: bool) -> dict[str, list[float | None]]:
+    """Figures of a task that the training of a model wrote while it went, by name, with its steps; {} for none."""
+    from ..core.foreign import boundary, check_record, read_json
+
+    path = folder / "metrics.json"
+    if not path.exists():
+        return {}
+    with boundary(path, "the figures of a training"):
+        record = read_json(path)
+        check_record(record, {"history": list[dict[str, float | None]]})
+        history = record["history"]
+        # Fine-tuning knows one task, whose figures have no name in front; figures of parts have one behind.
+        names = {name: name if adapted else name.removeprefix(f"{task}/") for each in history for name in each}
+        own = {full: name for full, name in names.items() if "/" not in name and (adapted or name != full)}
+        chosen = {
+            "step": "step",
+            **{full: name for full, name in own.items() if name not in ("epoch", "samples", "step")},
+        }
+        return (
+            {name: [each.get(full) for each in history] for full, name in chosen.items()}
+            if own and len(history) > 1
+            else {}
+        )
 
 
 def _finder(detector: str) -> Finder:

@@ -113,6 +113,11 @@ def test_figures_are_grouped_by_parameters_and_by_the_exact_pose(root: Path) -> 
     assert [row[:2] for row in rows["skin.melanin"]] == [("< 0.15", 2), (">= 0.15", 2)]
     assert [row[:2] for row in rows["glasses"]] == [("False", 3), ("True", 1)]
     assert any("not photographs" in note for note in found.notes)
+    unasked = assess(
+        run, load_plugins().build("task", bench.task), bench, "all", {}, ScoringOptions(cases=0, progress=False)
+    )
+    faces = {name: sum(row["faces"] for row in rows) for name, rows in unasked.details["groups"].items()}
+    assert faces == {"yaw": 4, "skin.melanin": 4}
 
 
 def test_mistakes_are_named(root: Path, tmp_path: Path) -> None:

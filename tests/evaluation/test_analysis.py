@@ -14,7 +14,7 @@ from PIL import Image
 from synthforge_plugins.schemas import IBUG68
 
 from synthforge.core.camera import Camera
-from synthforge.core.errors import UserError
+from synthforge.core.errors import DataError, UserError
 from synthforge.core.interfaces import Benchmark
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import RealItem, RealSample, Scores
@@ -115,6 +115,22 @@ def test_the_worst_faces_come_first_with_place_and_photograph(tmp_path: Path) ->
     assert (tmp_path / "worst.jpg").is_file()
     _, again = store.load_evaluation(tmp_path, load_plugins())
     assert again.details["worst"] == rows
+
+
+def test_details_that_reports_could_not_draw_are_refused(tmp_path: Path) -> None:
+    sound = look_at(lambda s: s.target)
+    assert "groups" not in sound.details  # this benchmark knows neither of the usual attributes
+    store.save_evaluation(sound, tmp_path)
+    path = tmp_path / store.NUMBERS
+    record = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("sha256", "digests")}
+    for wrong in (
+        {"worst": [{"key": 1}]},
+        {"groups": {"yaw": [{"group": "< 0", "faces": 1}]}},
+        {"training": {"step": [[]]}},
+    ):
+        path.write_text(json.dumps({**record, "details": {**sound.details, **wrong}}))
+        with pytest.raises(DataError):
+            store.load_evaluation(tmp_path, load_plugins())
 
 
 def convention(sample: RealSample) -> np.ndarray:

@@ -6,8 +6,10 @@ import base64
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from synthforge.core.errors import DataError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Metric, PublishedRow, Scores
 from synthforge.datasets import crops, drawing
-from synthforge.evaluation import pictures, protocol, report, report_tables
+from synthforge.evaluation import curves, pictures, protocol, report, report_tables
 from synthforge.evaluation.protocol import Evaluation
 from synthforge.evaluation.scoring import METRICS
 from synthforge.evaluation.store import load_evaluation, save_evaluation
@@ -84,7 +86,10 @@ def test_rows_of_one_split_share_a_section(tmp_path: Path, points: Evaluation, l
     assert page.count("<section>") == 2
     assert page.count('<section class="summary">') == 1
     assert page.index(">toy, test<") < page.index(">parsing, test<")
-    assert page.count("<polyline") == 2
+    assert page.count("<polyline") == 2 + 1
+    tasks = page_of(tmp_path, ("a", replace(labels, benchmark="toy")), ("a", points))
+    assert ">toy, test, segmentation<" in tasks
+    assert ">toy, test, keypoints<" in tasks
 
 
 def test_report_json(tmp_path: Path, points: Evaluation) -> None:
@@ -124,15 +129,15 @@ def test_ours_follow_the_published_row_of_their_name_and_the_best_are_marked(lab
         ("SB + LF", True),
         ("mine", True),
     ]
-    # Every mean names its classes; a class that no published row has stays in the other table.
-    assert table["columns"] == ["14 classes", "18 classes", "nose", "skin"]
-    assert table["groups"] == [{"title": "mean F1, % ↑", "span": 2}, {"title": "F1 per class, % ↑", "span": 2}]
+    # What no published row has stays in the other table.
+    assert table["columns"] == ["14 classes", "nose", "skin"]
+    assert table["groups"] == [{"title": "mean F1, % ↑", "span": 1}, {"title": "F1 per class, % ↑", "span": 2}]
     cells = [[cell["text"] + "*" * cell["best"] for cell in row["cells"]] for row in table["rows"]]
     assert cells == [
-        ["88.00*", "–", "90.00", "95.00*"],
-        ["87.00", "–", "92.00*", "94.00"],
-        ["70.00", "50.00", "85.00*", "91.00"],  # equal figures have no best
-        ["70.00", "60.00*", "80.00", "91.00"],
+        ["88.00*", "90.00", "95.00*"],
+        ["87.00", "92.00*", "94.00"],
+        ["70.00", "85.00*", "91.00"],  # equal figures have no best
+        ["70.00", "80.00", "91.00"],
     ]
     assert table["shared"]
     assert table["same_faces"]
@@ -216,13 +221,106 @@ def test_metric_names(metric: str, name: str) -> None:
 
 def test_the_error_curve_is_the_distribution(points: Evaluation) -> None:
     errors = {f"{i}": float(i) for i in range(1, 11)}
-    curve = report._curve([("a", replace(points, scores=replace(points.scores, per_item=errors)))], 10.0)
+    curve = curves.errors([("a", replace(points, scores=replace(points.scores, per_item=errors)))])
     assert curve is not None
     ys = [float(pair.split(",")[1]) for pair in curve["lines"][0]["points"].split()]
     height = curve["height"] - curve["top"] - curve["bottom"]
     assert ys[0] == pytest.approx(curve["top"] + height)
     assert ys[101] == pytest.approx(curve["top"] + height * 0.5, abs=0.1)  # just past 5 %
     assert ys[-1] == pytest.approx(curve["top"])
+    assert curves.errors([("a", replace(points, scores=replace(points.scores, per_item={"0": float("nan")})))]) is None
+
+
+def test_a_curve_without_a_limit_of_its_own_leaves_out_the_last_faces(labels: Evaluation) -> None:
+    errors = {f"{i}": float(i) for i in range(101)}
+    curve = curves.errors([("a", replace(labels, scores=replace(labels.scores, per_item=errors)))])
+    assert curve is not None
+    assert curve["x_ticks"][-1][1] == "98"
+
+
+def test_no_cell_beside_the_published_rows_is_empty(points: Evaluation) -> None:
+    published = (
+        PublishedRow("theirs", "Table 1", {"common/nme": 3.0}),
+        PublishedRow("other", "Table 2", {"full/nme": 3.5}),
+    )
+    mine = with_figures(replace(points, published=published), "nme", nme=4.0, common__nme=4.0, afw__nme=6.0)
+    table = report_tables.comparison([("mine", mine)])
+    assert table is not None
+    assert [row["label"] for row in table["rows"]] == ["theirs", "mine"]
+    assert all(cell["text"] != "–" for row in table["rows"] for cell in row["cells"])
+    alone = report_tables.comparison([("mine", with_figures(mine, "nme", nme=4.0))])
+    assert alone is not None
+    assert [row["label"] for row in alone["rows"]] == ["theirs", "other"]
+    lines = report_tables.figures([("mine", mine)])["rows"]
+    assert [line["name"] for line in lines] == ["NME ↓", "afw NME ↓"]  # `common/nme` says the same as `nme`
+
+
+def test_errors_by_region_and_by_group(points: Evaluation, tmp_path: Path) -> None:
+    group = {"faces": 4, "mean": 3.0}
+    first = with_figures(points, "nme", nme=3.0, nme__jaw=8.0, nme__eyes=2.0, afw__nme=9.0)
+    first = replace(
+        first, details={"groups": {"skin.melanin": [{"group": "< 1", **group}, {"group": ">= 1", **group}]}}
+    )
+    second = with_figures(points, "nme", nme=2.0, nme__jaw=4.0, nme__eyes=1.0)
+    second = replace(second, details={"groups": {"skin.melanin": [{"group": "< 1", "faces": 4, "mean": 6.0}]}})
+    rows = [("a", first), ("b", second)]
+    region, skin = report_tables.breakdowns(rows)
+    assert (region["title"], region["columns"]) == ("NME by region, % ↓", ["a", "b"])
+    assert [(row["name"], [cell["text"] for cell in row["cells"]]) for row in region["rows"]] == [
+        ("jaw", ["8.00", "4.00"]),
+        ("eyes", ["2.00", "1.00"]),
+    ]
+    assert [cell["width"] for cell in region["rows"][1]["cells"]] == [25.0, 12.5]
+    assert skin["title"] == "NME, % by skin melanin ↓"
+    assert [(row["name"], [cell["text"] for cell in row["cells"]]) for row in skin["rows"]] == [
+        ("< 1 (4 faces)", ["3.00", "6.00"]),
+        (">= 1 (4 faces)", ["3.00", "–"]),
+    ]
+    page_of(tmp_path, *rows)
+    text = (tmp_path / report.MARKDOWN).read_text(encoding="utf-8")
+    assert "| jaw | 8.00 | 4.00 |" in text
+    assert "| &lt; 1 (4 faces) | 3.00 | 6.00 |" in text
+
+
+def test_training_curves_run_to_their_last_step(points: Evaluation) -> None:
+    history = {"step": [10, 20, 40], "loss": [2.0, -1.0, None], "nme": [8.0, 4.0, 2.0]}
+    other = {"step": [5], "loss": [1.0]}
+    loss, nme = curves.training(
+        [("a", replace(points, details={"training": history})), ("b", replace(points, details={"training": other}))]
+    )
+    assert (loss["title"], nme["title"]) == ("loss by share of the steps", "NME by share of the steps")
+    assert [line["label"] for line in nme["lines"]] == ["a (40 steps)"]
+    xs, ys = zip(*(map(float, pair.split(",")) for pair in nme["lines"][0]["points"].split()), strict=True)
+    assert xs[-1] == pytest.approx(nme["width"] - nme["right"])
+    assert ys[0] == pytest.approx(nme["top"])
+    assert len(loss["lines"][0]["points"].split()) == 2  # a figure that was not finite is left out
+    assert loss["y_ticks"][0][1] == "-1"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
+def test_the_page_in_a_browser(
+    tmp_path: Path,
+    points: Evaluation,
+    labels: Evaluation,
+    open_page: Callable[..., Any],
+    faults: Callable[[Any], list[str]],
+    width: int,
+    dark: bool,
+) -> None:
+    details = {
+        **points.details,
+        "groups": {"yaw": [{"group": "< 0", "faces": 4, "mean": 3.0}]},
+        "training": {"step": [1, 2], "nme": [3.0, 2.0]},
+    }
+    rows = [("a rather long name of a model", replace(points, details=details)), ("b", points)]
+    parsing = replace(labels, published=PARSING, stand_in="rendered heads")
+    path = report.write_report([*rows, ("a", parsing)], tmp_path, facts={"seed": 3})
+    page = open_page(path, width, dark)
+    for summary in page.locator("summary").all():
+        if summary.locator("xpath=..").get_attribute("open") is None:
+            summary.click()
+    assert faults(page) == []
 
 
 def test_points_are_drawn_where_they_lie() -> None:

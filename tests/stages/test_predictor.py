@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 
 from synthforge.core.config import build_config
-from synthforge.core.errors import ConfigError, UserError
+from synthforge.core.errors import ConfigError, DataError, UserError
 from synthforge.core.records import RealItem
 from synthforge.stages.evaluate import EvaluateConfig
-from synthforge.stages.predictor import _fine_tuned_on
+from synthforge.stages.predictor import _fine_tuned_on, _training
 
 SPLITS = {"train": range(16), "val": range(16, 20), "all-train": range(20), "common": range(20, 24)}
 BENCHMARK: Any = SimpleNamespace(
@@ -41,6 +42,26 @@ def test_the_faces_it_learned_from_get_a_note_and_others_none() -> None:
     assert "no measure of unseen ones" in notes("train")[0]
     assert notes("val") == notes("common") == []
     assert notes("all-train", none=1) == notes("all-train", benchmark="lapa") == notes("all-train", task="depth") == []
+
+
+def test_the_curves_of_a_training_go_with_what_it_is_measured_by(tmp_path: Path) -> None:
+    def history(name: str, *rows: dict[str, Any]) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "metrics.json").write_text(json.dumps({"history": rows}))
+        return folder
+
+    both = [
+        {"step": n, "epoch": n, "samples": 9, "depth/mae_mm": 1, "keypoints/nme": 5.0 / n, "keypoints/nme/jaw": 1}
+        for n in (1, 2)
+    ]
+    assert _training(history("trained", *both), "keypoints", False) == {"step": [1, 2], "nme": [5.0, 2.5]}
+    tuned = [{"step": n, "epoch": n, "samples": 9, "nme": 5.0 / n, "nme/jaw": 1} for n in (1, 2)]
+    assert _training(history("tuned", *tuned), "keypoints", True) == {"step": [1, 2], "nme": [5.0, 2.5]}
+    assert _training(tmp_path / "tuned", "depth", False) == {}
+    assert _training(history("once", tuned[0]), "keypoints", True) == _training(tmp_path, "keypoints", True) == {}
+    with pytest.raises(DataError, match="the figures of a training"):
+        _training(history("wrong", {"step": "many"}), "keypoints", True)
 
 
 @pytest.mark.parametrize(
