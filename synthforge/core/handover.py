@@ -23,6 +23,7 @@ _KINDS: dict[str, tuple[type, tuple[Any, ...]]] = {
     "normals": (np.float32, ("H", "W", 3)),
     "uv": (np.float32, ("H", "W", 2)),
     "flow": (np.float32, ("H", "W", 2)),
+    "matte": (np.float32, ("H", "W")),
     "points2d": (np.float32, (None, 2)),
     "points3d": (np.float32, (None, 3)),
     "directions": (np.float32, (None, 3)),
@@ -134,7 +135,7 @@ def _problem(name: str, value: Any, kind: str, size: tuple[int, int], schema: st
         stray = stray_ids(value, schema)
         if stray:
             yield name, f"holds the class ids {stray}, which the schema '{schema}' lacks"
-    elif kind in ("depth", "normals", "uv") and not np.isfinite(value).all():
+    elif kind in ("depth", "normals", "uv", "matte") and not np.isfinite(value).all():
         yield name, "holds values that are not finite; use 0 for pixels without a value"
     elif kind == "directions" and not are_unit(value):
         yield name, "holds vectors whose length is not 1"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MARKS = ("arrows", "axes", "box", "ellipses")
 
 FieldKind = Literal[
-    "image", "label", "depth", "normals", "uv", "flow", "points2d", "points3d", "directions", "flags", "json"
+    "image", "label", "depth", "normals", "uv", "flow", "matte", "points2d", "points3d", "directions", "flags", "json"
 ]
 
 
@@ -36,8 +36,8 @@ class Field:
     kind: `image` (H,W,3) uint8; `label` (H,W) uint8 class ids of `schema`; `depth` (H,W) float32 metres, 0 where
     there is none; `normals` (H,W,3) float32 unit vectors, 0 where there is none; `uv` (H,W,2) float32 texture
     coordinates in [0,1], v upwards, (0, 0) where there is none; `flow` (H,W,2) float32 pixels, NaN where there is
-    none; `points2d` (N,2) and `points3d` (N,3) float32; `directions` (N,3) float32 unit vectors; `flags` (N,) bool;
-    `json` anything JSON can hold.
+    none; `matte` (H,W) float32 opacity in [0,1]; `points2d` (N,2) and `points3d` (N,3) float32; `directions` (N,3)
+    float32 unit vectors; `flags` (N,) bool; `json` anything JSON can hold.
 
     mark: how `synthforge show` draws it over the picture, one of `MARKS`. beside: names of the fields that this
     needs, with commas between them.
@@ -151,6 +151,22 @@ class Known:
     person: Mapping[str, Any] | None = None
 
 
+#: what mattes are of
+MATTES = ("hair", "beard", "glasses")
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What a picture is blended from, without light and film.
+
+    albedo (H,W,3) float32 in [0,1], linear: the share of diffuse light that is given back; 0 where nothing is. mattes:
+    (H,W) float32 in [0,1] by the names of `MATTES`, how much each covers of what is behind it.
+    """
+
+    albedo: np.ndarray
+    mattes: Mapping[str, np.ndarray]
+
+
 @dataclass
 class Rendering:
     """An image with the geometry that made it. Annotators read the labels off this and nothing else.
@@ -161,7 +177,7 @@ class Rendering:
     camera z in metres from a volume, 0 where there is none. points: named 3-D points (N,3) world metres that the
     generator knows itself. known: what it knows of the person. stored: finished annotations, for generators that
     replay an existing dataset. following: of a clip's frame, a function that gives the next one of the same
-    camera, None after the last.
+    camera, None after the last. layers: a function that gives what the picture is blended from.
     """
 
     scene: Scene
@@ -175,6 +191,7 @@ class Rendering:
     known: Known = field(default_factory=Known)
     stored: dict[str, Any] = field(default_factory=dict)
     following: Callable[[], Rendering | None] | None = None
+    layers: Callable[[], Layers] | None = None
 
 
 @dataclass(frozen=True)

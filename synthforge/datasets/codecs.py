@@ -2,7 +2,8 @@
 
 Images and maps are members of their own (`<field>.png`); everything small shares one JSON member a sample. Labels,
 points, directions, flags and PNG images come back exactly; depth within half a depth unit (`Encoding.depth_scale`);
-normals within 0.4 degrees; texture coordinates within 1/65535; flow within 1/128 pixel.
+normals within 0.4 degrees; texture coordinates within 1/65535; flow within 1/128 pixel; opacity within
+1/510.
 """
 
 from __future__ import annotations
@@ -199,6 +200,17 @@ def _decode_flow(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
     return np.where((both > 0).all(-1, keepdims=True), flow, np.float32(np.nan))
 
 
+def _encode_matte(value: Any, field: Field, encoding: Encoding) -> bytes:
+    matte = _array(value, np.float32, (None, None))
+    if matte.size and not (matte.min() >= 0 and matte.max() <= 1):
+        raise ValueError("opacity lies between 0 and 1")
+    return encode_png(np.rint(matte * 255).astype(np.uint8), filter="up")
+
+
+def _decode_matte(data: bytes, field: Field, encoding: Encoding) -> np.ndarray:
+    return _array(open_image(data), np.uint8, (None, None)).astype(np.float32) / np.float32(255)
+
+
 def _points(columns: int) -> Codec:
     def encode(value: Any, field: Field, encoding: Encoding) -> list:
         points = _array(value, np.float32, (None, columns))
@@ -251,6 +263,7 @@ CODECS: dict[str, Codec] = {
     "normals": Codec(True, _encode_normals, _decode_normals),
     "uv": Codec(True, _encode_uv, _decode_uv),
     "flow": Codec(True, _encode_flow, _decode_flow),
+    "matte": Codec(True, _encode_matte, _decode_matte),
     "points2d": _points(2),
     "points3d": _points(3),
     "directions": _directions(),

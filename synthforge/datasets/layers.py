@@ -106,6 +106,11 @@ def _flow(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> La
     return Layer(picture, np.isfinite(sample[item.name]).all(-1), note=f"up to {most:.1f} px")
 
 
+def _matte(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Layer:
+    matte = (sample[item.name] * 255).astype(np.uint8)
+    return Layer(np.stack([matte] * 3, -1), matte > 0)
+
+
 def _points(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Layer:
     points = sample[item.name]
     flags = companions(fields).get(item.name, {}).get("flags")
@@ -194,6 +199,7 @@ _BY_KIND: dict[str, Callable[[Mapping[str, Any], Field, Sequence[Field]], Layer]
     "normals": _normals,
     "uv": _uv,
     "flow": _flow,
+    "matte": _matte,
     "points2d": _points,
     "directions": _directions,
     "json": _json,

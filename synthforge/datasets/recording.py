@@ -18,7 +18,13 @@ from .reader import ShardDataset
 
 _CAMERA = "world/camera"
 _DOT = -1.5  # radius of a point: of the screen, since rerun takes positive ones for metres
-_MAPS = ("depth", "normals", "uv", "flow")  # kinds that would hide the picture, so that each has a view of its own
+_MAPS = (
+    "depth",
+    "normals",
+    "uv",
+    "flow",
+    "matte",
+)  # kinds that would hide the picture, so that each has a view of its own
 
 
 def write_recording(

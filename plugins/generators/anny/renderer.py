@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import warp as wp
 
 from synthforge.core.camera import Camera
-from synthforge.core.records import Rendering, Scene, Surface
+from synthforge.core.records import MATTES, Layers, Rendering, Scene, Surface
 
 from ...schemas import SYNTHFORGE
 from .backdrops.folder import Folder
@@ -59,7 +60,7 @@ class Renderer:
         uses = [[(use, p[group][name]) for group, name, use in self.exposed] for p in parameters]
         images = develop(seen.shaded.light, seen.shaded.z, [p["film"] for p in parameters], uses)
         clock("film")
-        maps = {name: value.cpu().numpy() for name, value in vars(seen.shaded).items() if name != "light"}
+        maps = {name: value.cpu().numpy() for name, value in vars(seen.shaded).items() if name in _AWAY}
         vertices, normals = seen.dressed.vertices.cpu().numpy(), seen.dressed.normals.cpu().numpy()
         developed = zip(images.cpu().numpy(), parameters, strict=True)
         pictures = np.stack([publish(image, p["film"]) for image, p in developed])
@@ -68,11 +69,13 @@ class Renderer:
                 pixels, _ = seen.cameras[i].project(seen.points[i])
                 add_margin(p["border"], pixels, pictures[i], *((maps[name][i], away) for name, away in _AWAY.items()))
         clock("publish")
+        layers = cache(partial(self._layers, seen, parameters))
         eyes = [value.cpu().numpy() for value in static.head.eye_fronts(seen.head)]
         arkit = static.head.expression_names
         renderings = [
             Rendering(
                 scene=scene,
+                layers=partial(_at, layers, i),
                 camera=seen.cameras[i],
                 image=pictures[i],
                 head=static.head,
@@ -126,13 +129,46 @@ class Renderer:
         clock("background")
         shaded = shade(static, looks, posed, solid, thin)
         clock("shade")
-        del keep
-        return _Seen(head, points, cameras, sines, dressed, shaded)
+        return _Seen(head, points, cameras, sines, dressed, shaded, records, (posed, keep, solid, thin))
+
+    def _layers(self, seen: _Seen, parameters: Sequence[Mapping[str, Any]]) -> list[Layers]:
+        """What the pictures are blended from: the same scenes under even white light."""
+        static, (posed, _, solid, thin) = self.static, seen.state
+        plain = seen.records.copy()
+        for name in plain.dtype.names or ():
+            if name in _UNEVEN or name.startswith("ambient_"):
+                plain[name] = 0
+        plain["gain"] = plain["ambient"] = 1
+        looks: Any = wp.array(plain, dtype=Look, device=wp.device_from_torch(self.device))
+        glow = torch.ones(*seen.dressed.vertices.shape[:2], 4, device=static.device)
+        glow[..., 3] = 0
+        behind = torch.zeros(len(parameters), *((side + 1) // 2 for side in solid.shape[1:]), 3, device=static.device)
+        posed.glow, posed.backdrop = flat(glow, wp.vec4), flat(behind, wp.vec3)
+        shaded = shade(static, looks, posed, solid, thin, matted=True)
+        assert shaded.mattes is not None  # asked for
+        albedo, mattes = shaded.light.clamp(0, 1).cpu().numpy(), shaded.mattes.cpu().numpy()
+        for i, p in enumerate(parameters):
+            if p["border"]["margin"]:
+                pixels, _ = seen.cameras[i].project(seen.points[i])
+                add_margin(p["border"], pixels, np.zeros_like(albedo[i]), (albedo[i], 0), (mattes[i], 0))
+        return [
+            Layers(a, dict(zip(MATTES, np.moveaxis(m, -1, 0), strict=True)))
+            for a, m in zip(albedo, mattes, strict=True)
+        ]
+
+
+def _at(layers: Callable[[], list[Layers]], number: int) -> Layers:
+    return layers()[number]
+
+
+#: numbers of a look that shade, besides light
+_UNEVEN = ("emboss_u", "emboss_v", "vignette", "folds", "crow", "forehead", "lid_shadow", "eye_gloss")
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A batch of scenes before the film: posed heads (B,V,3), landmarks (B,68,3), irises, and see the classes."""
+    """A batch of scenes before the film: posed heads (B,V,3), landmarks (B,68,3), irises, and see the classes. records:
+    the looks; state: what was shaded, the arrays of kernels with the tensors that own them and the two layers."""
 
     head: torch.Tensor
     points: np.ndarray
@@ -140,6 +176,8 @@ class _Seen:
     sines: np.ndarray
     dressed: Dressed
     shaded: Shaded
+    records: np.ndarray
+    state: tuple[Any, list[torch.Tensor], torch.Tensor, torch.Tensor]
 
 
 #: what maps hold where there is no surface

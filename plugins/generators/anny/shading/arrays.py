@@ -97,13 +97,15 @@ class Posed:
 @wp.struct
 class Picture:
     """What the kernel writes: see `core.records.Surface` and `Rendering`; light: linear and exposed, to be made bytes
-    by `film`."""
+    by `film`. mattes, where `matted` is 1: opacity of hair, facial hair and glasses."""
 
     light: wp.array(dtype=wp.vec3)
     label: wp.array(dtype=wp.uint8)
     face_id: wp.array(dtype=wp.int32)
     barycentric: wp.array(dtype=wp.vec3)
     z: wp.array(dtype=wp.float32)
+    matted: int
+    mattes: wp.array(dtype=wp.vec3)
 
 
 def flat(tensor, dtype=None):

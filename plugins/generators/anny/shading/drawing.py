@@ -60,18 +60,22 @@ def backdrops(
     return out
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shaded:
-    """A batch of pictures before they are developed: linear light (B,H,W,3), and see `core.records.Surface`."""
+    """A batch of pictures before they are developed: linear light (B,H,W,3), and see `core.records.Surface`. mattes
+    (B,H,W,3), where asked for: opacity of hair, facial hair and glasses."""
 
     light: torch.Tensor
     label: torch.Tensor
     face_id: torch.Tensor
     barycentric: torch.Tensor
     z: torch.Tensor
+    mattes: torch.Tensor | None = None
 
 
-def shade(static: StaticScene, looks: Any, posed: Any, solid: torch.Tensor, thin: torch.Tensor) -> Shaded:
+def shade(
+    static: StaticScene, looks: Any, posed: Any, solid: torch.Tensor, thin: torch.Tensor, matted: bool = False
+) -> Shaded:
     """What every pixel of the two layers shows; solid, thin: see `draw`."""
     batch, size = solid.shape[:2]
 
@@ -79,9 +83,12 @@ def shade(static: StaticScene, looks: Any, posed: Any, solid: torch.Tensor, thin
         return torch.empty(batch, size, size, *shape, dtype=dtype, device=static.device)
 
     made = Shaded(empty(3), empty(dtype=torch.uint8), empty(dtype=torch.int32), empty(3), empty())
+    made.mattes = empty(3) if matted else None
     picture = Picture()
     picture.light, picture.label, picture.face_id = flat(made.light, wp.vec3), flat(made.label), flat(made.face_id)
     picture.barycentric, picture.z = flat(made.barycentric, wp.vec3), flat(made.z)
+    if made.mattes is not None:
+        picture.matted, picture.mattes = 1, flat(made.mattes, wp.vec3)
     step = span(size, static.device)
     inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), size, step, picture]
     launch(shade_kernel, (batch, size, chunks(size, step)), inputs, static.device)

@@ -85,7 +85,10 @@ def speckled(
 def shade_body(
     looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, f: wp.int32, c: wp.vec3i, w: wp.vec3
 ) -> wp.vec4:
-    """Skin and all that is painted on it: reflected light and class."""
+    """Skin and all that is painted on it: reflected light, and class + 256 * opacity of a beard + 65536 * of hair.
+
+    An opacity of 255 is opaque; whole numbers below 2**24 are exact.
+    """
     label = wp.int32(head.region[f])
     if label == MIXED:
         last = CELLS - 1
@@ -93,6 +96,7 @@ def shade_body(
         label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * cell), last), wp.min(wp.int32(w[1] * cell), last)])
     glow = between(posed.glow, b * posed.count, c, w)
     base = between(posed.albedo, b * posed.head_count, c, w)
+    grown = 0
     mark = between(posed.marks, b * posed.head_count, c, w)
     uv = between(head.uv, 0, c, w)
     if mark[2] < 0.0:
@@ -157,6 +161,7 @@ def shade_body(
         # hairs a few millimetres long at most, across which a picture of 512 pixels sees clumps
         fibre = strands_at(head.tiles, uv[0] * 1.7 + looks[b].hair_u, uv[1] * 14.0 + looks[b].hair_v)
         cover = beard_cover(looks, b, density, fibre)
+        grown = grown + 256 * wp.int32(255.0 * cover)
         albedo = albedo * (1.0 - cover) + looks[b].beard * (cover * (1.0 + 0.6 * fibre[0]))
         gloss = gloss * (1.0 - 0.8 * cover)
         relief = relief + 0.3 * cover
@@ -168,6 +173,7 @@ def shade_body(
         # single hairs stand in front of the line, and skin shows between those behind it
         loose = step_between(-10.0, 9.0, mark[1] + 4.0 * noise[0] + 4.0 * fibre[0]) * looks[b].roots
         cover = wp.clamp(loose * (0.9 + 0.35 * fibre[0]), 0.0, 1.0)
+        grown = grown + 65536 * wp.int32(255.0 * cover)
         albedo = albedo * (1.0 - cover) + looks[b].hair * (cover * (0.85 + 0.5 * fibre[0]))
         gloss = gloss * (1.0 - 0.8 * cover)
         if density >= 0.5:
@@ -188,7 +194,7 @@ def shade_body(
     # bumps brighten towards the key light and darken away from it
     emboss = 1.0 + relief * (noise[2] * looks[b].emboss_u + noise[3] * looks[b].emboss_v) + lines * (1.0 - lips)
     out = lit(glow, albedo, gloss) * emboss
-    return wp.vec4(out[0], out[1], out[2], float(label))
+    return wp.vec4(out[0], out[1], out[2], float(label + grown))
 
 
 @wp.func

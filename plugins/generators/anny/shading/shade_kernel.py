@@ -29,8 +29,9 @@ from .scenery import enlarged
 wp.set_module_options({"enable_backward": False})
 
 IS_BODY, IS_LEFT_EYE, IS_RIGHT_EYE = (wp.constant(m) for m in (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE))
-IS_LASHES, IS_BEARD, IS_FRAME, IS_LENS, IS_WORN = (
-    wp.constant(m) for m in (materials.LASHES, materials.BEARD, materials.FRAME, materials.LENS, materials.WORN)
+IS_HAIR, IS_LASHES, IS_BEARD, IS_FRAME, IS_LENS, IS_WORN = (
+    wp.constant(m)
+    for m in (materials.HAIR, materials.LASHES, materials.BEARD, materials.FRAME, materials.LENS, materials.WORN)
 )
 NOTHING = wp.constant(wp.int64(0))
 C_HAIR, C_BEARD, C_GLASSES, C_LENS = classes("hair", "facial_hair", "glasses", "lens")
@@ -62,6 +63,9 @@ def shade_kernel(
         over = wp.vec4(0.0, 0.0, 0.0, 0.0)
         kind = 0
         glass = 0
+        ahead = -1
+        grown = 0
+        below = 0
         face = -1
         close = float(0.0)
         w = wp.vec3(0.0, 0.0, 0.0)
@@ -75,6 +79,7 @@ def shade_kernel(
             v = weights_of(posed.screen, b * posed.count, c, fx, fy)
             over = shade_thin(looks, head, posed, b, material, c, v)
             cover = over[3]
+            ahead = material
             if material == IS_LENS:
                 glass = 1
             if cover >= 0.5 and material != IS_LASHES:
@@ -84,7 +89,6 @@ def shade_kernel(
                 w = v
         if cover < 1.0:
             under = wp.vec3(0.0, 0.0, 0.0)
-            below = 0
             if key != NOTHING:
                 solid_face = face_of(key)
                 material = wp.int32(head.material[solid_face])
@@ -93,7 +97,8 @@ def shade_kernel(
                 if material == IS_BODY:
                     sample = shade_body(looks, head, posed, b, solid_face, c, v)
                     under = wp.vec3(sample[0], sample[1], sample[2])
-                    below = wp.int32(sample[3])
+                    grown = wp.int32(sample[3])
+                    below = grown & 255
                 elif material == IS_LEFT_EYE or material == IS_RIGHT_EYE:
                     view = -wp.normalize(looks[b].ray0 + looks[b].ray_x * float(x) + looks[b].ray_y * float(y))
                     under = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, v, view)
@@ -124,6 +129,12 @@ def shade_kernel(
         dx = fx * inverse - 0.5
         dy = fy * inverse - 0.5
         fade = 1.0 - 2.0 * looks[b].vignette * (dx * dx + dy * dy)
+        if picture.matted == 1:
+            rest = 1.0 - cover
+            hair = rest * float(grown >> 16) / 255.0 + wp.where(ahead == IS_HAIR, cover, 0.0)
+            beard = rest * float((grown >> 8) & 255) / 255.0 + wp.where(ahead == IS_BEARD, cover, 0.0)
+            framed = wp.where(below == C_GLASSES, rest, 0.0)
+            picture.mattes[row + x] = wp.vec3(hair, beard, framed + wp.where(ahead == IS_LENS, cover, 0.0))
         picture.light[row + x] = wp.cw_mul(colour, looks[b].gain * fade)
         picture.label[row + x] = wp.uint8(kind)
         picture.face_id[row + x] = face

@@ -1,0 +1,72 @@
+"""What a picture is blended from: albedo, and the mattes of hair, facial hair and glasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from synthforge.core.errors import AnnotationError
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.interfaces import Annotator
+from synthforge.core.records import MATTES, Field, Layers, Rendering
+
+if TYPE_CHECKING:
+    from synthforge.core.catalogue import Register
+
+
+@dataclass
+class LayersConfig:
+    """It has no keys."""
+
+
+class AlbedoAnnotator(Annotator):
+    """The colours of things under even white light."""
+
+    fields = (
+        Field("albedo", "image", "sRGB", description="diffuse albedo as bytes of sRGB, black where there is nothing"),
+    )
+
+    def __init__(self, config: LayersConfig) -> None: ...
+
+    def annotate(self, rendering: Rendering) -> dict[str, Any]:
+        linear = layers_of(rendering, "albedo").albedo
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return {"albedo": np.rint(255 * encoded).astype(np.uint8)}
+
+
+class MattesAnnotator(Annotator):
+    """How much of what is behind them hair, facial hair and glasses cover at each pixel's centre."""
+
+    fields = tuple(
+        Field(f"{name}_matte", "matte", description=f"opacity of {name}, as it was blended") for name in MATTES
+    )
+
+    def __init__(self, config: LayersConfig) -> None: ...
+
+    def annotate(self, rendering: Rendering) -> dict[str, Any]:
+        mattes = layers_of(rendering, "mattes").mattes
+        return {f"{name}_matte": np.ascontiguousarray(np.clip(mattes[name], 0, 1)) for name in MATTES}
+
+
+def layers_of(rendering: Rendering, name: str) -> Layers:
+    """The layers of a rendering. Raises AnnotationError where its generator blends none."""
+    if rendering.layers is None:
+        raise AnnotationError(
+            f"{name} needs the layers that a picture is blended from; this rendering has none",
+            hint=f"Leave the annotator '{name}' out, or choose a generator that gives `Rendering.layers`.",
+        )
+    return rendering.layers()
+
+
+@hookimpl
+def register_annotators(register: Register) -> None:
+    """Offer the annotators `albedo` and `mattes`."""
+    offered: tuple[tuple[str, Callable[..., Annotator], str], ...] = (
+        ("albedo", AlbedoAnnotator, "diffuse colours of things, without light"),
+        ("mattes", MattesAnnotator, "opacity of hair, facial hair and glasses"),
+    )
+    for name, build, summary in offered:
+        register(name, build, config=LayersConfig, summary=summary)
