@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,15 +10,11 @@ import numpy as np
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.interfaces import Annotator
+from synthforge.core.keys import NoKeys
 from synthforge.core.records import MATTES, Field, Layers, Rendering
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
-
-
-@dataclass
-class LayersConfig:
-    """It has no keys."""
 
 
 class AlbedoAnnotator(Annotator):
@@ -29,7 +24,7 @@ class AlbedoAnnotator(Annotator):
         Field("albedo", "image", "sRGB", description="diffuse albedo as bytes of sRGB, black where there is nothing"),
     )
 
-    def __init__(self, config: LayersConfig) -> None: ...
+    def __init__(self, config: NoKeys) -> None: ...
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:
         linear = layers_of(rendering, "albedo").albedo
@@ -44,7 +39,7 @@ class MattesAnnotator(Annotator):
         Field(f"{name}_matte", "matte", description=f"opacity of {name}, as it was blended") for name in MATTES
     )
 
-    def __init__(self, config: LayersConfig) -> None: ...
+    def __init__(self, config: NoKeys) -> None: ...
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:
         mattes = layers_of(rendering, "mattes").mattes
@@ -69,4 +64,4 @@ def register_annotators(register: Register) -> None:
         ("mattes", MattesAnnotator, "opacity of hair, facial hair and glasses"),
     )
     for name, build, summary in offered:
-        register(name, build, config=LayersConfig, summary=summary)
+        register(name, build, config=NoKeys, summary=summary)

@@ -15,7 +15,6 @@ from synthforge.core.plugins import Plugins
 from synthforge.core.records import Rendering
 from synthforge.datasets.codecs import CODECS, Encoding
 
-
 BEARDED: dict[str, Any] = {
     "person": {"gender": "man", "age": "young"},
     "beard": {"style": "full"},
