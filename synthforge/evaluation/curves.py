@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,10 +25,16 @@ def errors(rows: Sequence[Labelled]) -> dict[str, Any] | None:
     if not known:
         return None
     error = rows[0][1].task.error
-    limit = error.limit or float(np.percentile(np.concatenate([found for _, found in known]), _MOST)) or 1.0
+    limit = error.limit or _rounded(float(np.percentile(np.concatenate([found for _, found in known]), _MOST)))
     grid = np.linspace(0, limit, 201)
     lines = [(label, grid, np.searchsorted(found, grid, side="right") / len(found) * 100) for label, found in known]
     return _chart(f"Share of faces below an error ({error.title})", lines, (0.0, limit), (0.0, 100.0), " %")
+
+
+def _rounded(value: float) -> float:
+    """The next half of a power of ten above a value, so that ticks are short: 60 for 57.7."""
+    step = 10.0 ** math.floor(math.log10(value)) / 2 if value > 0 else 1.0
+    return step * max(1, math.ceil(value / step))
 
 
 def training(rows: Sequence[Labelled]) -> list[dict[str, Any]]:
