@@ -49,7 +49,7 @@ def write_gallery(
     if not indices:
         raise DataError("a gallery needs at least one sample")
     chosen = layers.drawable(dataset.fields) if columns is None else columns
-    shown = [item for item in chosen if item.kind != "image"]
+    shown = [item for item in chosen if item.name != "image"]
     scalars = [item for item in dataset.fields if item.kind == "json" and item.unit and not item.mark]
     rows: list[dict[str, Any]] = []
     scenes: list[Mapping[str, Any]] = []

@@ -18,13 +18,7 @@ from .reader import ShardDataset
 
 _CAMERA = "world/camera"
 _DOT = -1.5  # radius of a point: of the screen, since rerun takes positive ones for metres
-_MAPS = (
-    "depth",
-    "normals",
-    "uv",
-    "flow",
-    "matte",
-)  # kinds that would hide the picture, so that each has a view of its own
+_OVER = ("label", "points2d", "directions", "json")  # kinds that leave the picture visible; others have a view each
 
 
 def write_recording(
@@ -48,7 +42,7 @@ def write_recording(
     chosen = layers.drawable(dataset.fields) if columns is None else columns
     recording = rr.RecordingStream("synthforge", recording_id=dataset.manifest["sha256"])
     memory = recording.memory_recording()
-    maps = [f"{_CAMERA}/{item.name}" for item in chosen if item.kind in _MAPS]
+    maps = [f"{_CAMERA}/{item.name}" for item in chosen if item.name != "image" and item.kind not in _OVER]
     views = [
         rrb.Spatial2DView(origin=_CAMERA, contents=["$origin/**", *(f"- {path}" for path in maps)], name="labels"),
         *(rrb.Spatial2DView(origin=path, name=path.rsplit("/", 1)[-1]) for path in maps),

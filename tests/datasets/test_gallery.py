@@ -33,6 +33,7 @@ NUMBERS = (
     Field("eyes", "points3d", "m", "camera"),
     Field("rings", "json", "px", mark="ellipses", beside="ring_angles"),
     Field("ring_angles", "json", "degrees"),
+    Field("albedo", "image", "sRGB"),
     Field("group", "json"),
     Field("member", "json"),
 )
@@ -55,6 +56,7 @@ def sample(index: int) -> dict[str, Any]:
         "eyes": np.array([[-0.03, 0, 1], [0.03, 0, 1]], np.float32),
         "rings": {"left": {"iris": {"centre": [12.0, 20.0], "axes": [4.0, 2.0]}, "pupil": None}},
         "ring_angles": {"left": {"iris": 90.0, "pupil": None}},
+        "albedo": np.full((48, 48, 3), 90, np.uint8),
         "group": index // 3,
         "member": index % 3,
     }
@@ -99,7 +101,7 @@ def test_nothing_of_the_data_is_markup_and_nothing_is_fetched(page: Path) -> Non
 def test_every_label_is_there_where_it_belongs(page: Path, dataset: Path) -> None:
     data, stored = data_of(page), ShardDataset(dataset)
     names = [item["name"] for item in data["layers"]]
-    assert names == ["segmentation", "depth", "normals", "landmarks2d", "pose", "box", "ways", "rings"]
+    assert names == ["segmentation", "depth", "normals", "landmarks2d", "pose", "box", "ways", "rings", "albedo"]
     first = dict(zip(names, data["samples"][0]["layers"], strict=True))
     assert picture(data["samples"][0]["image"]).shape == (48, 48, 3)
     colours = picture(first["segmentation"])[..., :3]
