@@ -118,8 +118,11 @@ def test_killing_actors_nodes_and_the_driver_changes_no_byte(cluster: Any, pipel
                 break
             seen = len(list(out.glob("shard-*.json")))
             if kill == "actors":
-                if not (alive := _actors()):
-                    continue
+                while not (alive := _actors()) and driver.poll() is None:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                if not alive:
+                    break
                 os.kill(dice.choice(alive), signal.SIGKILL)
             elif kill == "nodes":
                 node = dice.choice(sorted(cluster.worker_nodes, key=str))
