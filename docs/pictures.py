@@ -1,11 +1,15 @@
-"""The pictures of the front page: `python docs/pictures.py` draws them anew into docs/images.
+"""The pictures of the manual: `python docs/pictures.py` draws them anew into docs/images.
 
-Rendered faces with their labels, and the shipped model's answer on scikit-image's photograph of an astronaut
-(NASA, public domain; `pip install scikit-image`).
+Rendered faces with their labels, the shipped model's answer on scikit-image's photograph of an astronaut
+(NASA, public domain; `pip install scikit-image`), and the page of `synthforge show` in Chromium.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,8 @@ from PIL import Image
 
 import synthforge as sf
 from synthforge.datasets.drawing import Points, depth_span, draw_depth, draw_labels, draw_normals, draw_points
+from synthforge.datasets.gallery import write_gallery
+from synthforge.datasets.reader import ShardDataset
 from synthforge.prediction.overlay import draw
 
 FOLDER = Path(__file__).resolve().parent / "images"
@@ -39,12 +45,34 @@ def sheet(indices: tuple[int, ...], seed: int = 7) -> Image.Image:
     return Image.fromarray(np.concatenate(columns, axis=1))
 
 
+def gallery() -> Image.Image:
+    """The page of a dataset with a sample opened: labels over the picture, and the surface of its depth map."""
+    from playwright.sync_api import sync_playwright
+
+    browser = os.environ.get("SYNTHFORGE_CHROMIUM") or shutil.which("chromium")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        labels = ["landmarks", "segmentation", "depth", "head-pose", "gaze", "face-box"]
+        sf.generate(Path(folder, "faces"), "anny", samples=12, seed=11, annotators=labels)
+        page = write_gallery(ShardDataset(Path(folder, "faces")), range(12), Path(folder, "faces.html"))
+        drawn = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        opened = playwright.chromium.launch(executable_path=browser, args=drawn)
+        # To wait for the surface is to evaluate text, which the page itself forbids.
+        shown = opened.new_page(viewport={"width": 1180, "height": 720}, color_scheme="dark", bypass_csp=True)
+        shown.goto(page.as_uri())
+        for name in ("segmentation", "head_pose", "gaze", "face_box"):
+            shown.click(f"#toggles button:text-is('{name}')")
+        shown.locator(".card").nth(2).click()
+        shown.wait_for_function("mesh.triangles() > 1000")
+        return Image.open(io.BytesIO(shown.screenshot())).convert("RGB")
+
+
 def main() -> None:
-    """Write both pictures."""
+    """Write all of them."""
     from skimage import data
 
     FOLDER.mkdir(exist_ok=True)
     sheet((0, 1, 2, 3, 4, 5)).save(FOLDER / "faces.jpg", quality=88)
+    gallery().save(FOLDER / "gallery.jpg", quality=82)
     faces = [face for face in sf.load_model("face")(data.astronaut()) if (face.score or 0) > 0.5]
     Image.fromarray(draw(data.astronaut(), faces)).save(FOLDER / "astronaut.jpg", quality=88)
 
