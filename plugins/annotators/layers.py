@@ -9,6 +9,7 @@ import numpy as np
 
 from synthforge.core.errors import AnnotationError
 from synthforge.core.hookspecs import hookimpl
+from synthforge.core.images import to_srgb
 from synthforge.core.interfaces import Annotator
 from synthforge.core.keys import NoKeys
 from synthforge.core.records import MATTES, Field, Layers, Rendering
@@ -27,9 +28,7 @@ class AlbedoAnnotator(Annotator):
     def __init__(self, config: NoKeys) -> None: ...
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:
-        linear = layers_of(rendering, "albedo").albedo
-        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        return {"albedo": np.rint(255 * encoded).astype(np.uint8)}
+        return {"albedo": to_srgb(layers_of(rendering, "albedo").albedo)}
 
 
 class MattesAnnotator(Annotator):

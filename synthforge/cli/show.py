@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--out",
     type=PATH_OR_URL,
     help="File to write: .html is a page to filter and turn, .png a sheet, .mp4 a clip, .rrd a recording for the "
-    "viewer rerun [default: FOLDER.html].",
+    "viewer rerun, .glb or .obj the mesh of the first sample with its texture [default: FOLDER.html].",
 )
 @click.option(
     "--count",
@@ -116,6 +116,13 @@ def _movie(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[F
     write_video(dataset, chosen or clip_at(dataset, chosen.start), path, columns, tile)
 
 
+def _mesh(dataset: ShardDataset, chosen: range, path: Path, columns: Sequence[Field], tile: int | None) -> None:
+    from ..geometry.mesh_files import write_mesh
+    from ..stages.again import rendering_of
+
+    write_mesh(rendering_of(dataset, chosen.start), path)
+
+
 _Writer = Callable[["ShardDataset", range, Path, Sequence["Field"], int | None], None]
 #: by the end of a file's name: how many samples, what writes it, and the fields it shows, None for all
 _WRITERS: dict[str, tuple[int, _Writer, list[str] | None]] = {
@@ -123,6 +130,7 @@ _WRITERS: dict[str, tuple[int, _Writer, list[str] | None]] = {
     ".png": (8, _sheet, None),
     ".rrd": (200, _recording, None),
     ".mp4": (0, _movie, ["image"]),
+    **dict.fromkeys((".glb", ".obj"), (1, _mesh, ["image"])),
 }
 
 

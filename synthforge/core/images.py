@@ -216,3 +216,14 @@ def _refuse_clear(found: bool) -> None:
 
 def _is_grey(colours: np.ndarray) -> bool:
     return bool((colours == colours[..., :1]).all())
+
+
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light in [0,1] as bytes of sRGB."""
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(255 * encoded).astype(np.uint8)
+
+
+def from_srgb(encoded: np.ndarray) -> np.ndarray:
+    """sRGB in [0,1] as linear light."""
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)

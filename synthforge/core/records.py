@@ -160,11 +160,13 @@ class Layers:
     """What a picture is blended from, without light and film.
 
     albedo (H,W,3) float32 in [0,1], linear: the share of diffuse light that is given back; 0 where nothing is. mattes:
-    (H,W) float32 in [0,1] by the names of `MATTES`, how much each covers of what is behind it.
+    (H,W) float32 in [0,1] by the names of `MATTES`, how much each covers of what is behind it. paint: a function that
+    gives albedo and opacity (N,4) at barycentric coordinates (N,3) float32 of triangles (N,) int32 of the surface.
     """
 
     albedo: np.ndarray
     mattes: Mapping[str, np.ndarray]
+    paint: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass

@@ -12,11 +12,13 @@ from typing import Any
 from ..core.config import read_yaml
 from ..core.errors import ConfigWarning, DataError, PluginError, SynthForgeError
 from ..core.foreign import boundary
+from ..core.nearby import Origin
 from ..core.pipeline import Pipeline, make_pipeline, run_pipeline
 from ..core.plugins import Plugins, load_plugins
+from ..core.records import Rendering
 from ..core.versions import other_versions
 from ..datasets.layout import MANIFEST
-from ..datasets.reader import read_manifest
+from ..datasets.reader import ShardDataset, read_manifest
 from . import generate
 
 VERSION = 1
@@ -46,6 +48,19 @@ def keys_of(manifest: Mapping[str, Any], plugins: Plugins, where: str) -> dict[s
     except PluginError as error:
         raise PluginError(error.message, hint=by_whom(manifest["plugins"])) from error
     return values
+
+
+def rendering_of(dataset: ShardDataset, position: int) -> Rendering:
+    """A sample of a dataset rendered again, with its mesh. Raises as `keys_of`."""
+    plugins, where = load_plugins(), str(dataset.root / MANIFEST)
+    config = generate.bound_as_made(keys_of(dataset.manifest, plugins, where), plugins, where)
+    generator, record = config.generator.built, dataset[position]["scene"]
+    if "parent" in record or "attempt" in record:
+        scene = generator.sample_from(Origin.from_json(record))
+    else:
+        scene = generator.sample(record["seed"], record["index"])
+    (rendering,) = generator.render([scene], config.resolution)
+    return rendering
 
 
 def by_whom(plugins: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import warp as wp
 
 from synthforge.core.camera import Camera
 from synthforge.core.records import MATTES, Layers, Rendering, Scene, Surface
+from synthforge.geometry.warp_runtime import as_warp, launch
 
 from ...schemas import SYNTHFORGE
 from .backdrops.folder import Folder
@@ -20,6 +21,7 @@ from .factors.table import Exposed
 from .film.border import add_margin
 from .film.develop import develop, publish
 from .shading.arrays import flat
+from .shading.baking import bake_kernel
 from .shading.drawing import Shaded, backdrops, draw, shade
 from .shading.dressing import Dressed, dress
 from .shading.lighting import posed_arrays, shadows
@@ -133,7 +135,7 @@ class Renderer:
 
     def _layers(self, seen: _Seen, parameters: Sequence[Mapping[str, Any]]) -> list[Layers]:
         """What the pictures are blended from: the same scenes under even white light."""
-        static, (posed, _, solid, thin) = self.static, seen.state
+        static, (posed, keep, solid, thin) = self.static, seen.state
         plain = seen.records.copy()
         for name in plain.dtype.names or ():
             if name in _UNEVEN or name.startswith("ambient_"):
@@ -142,6 +144,7 @@ class Renderer:
         looks: Any = wp.array(plain, dtype=Look, device=wp.device_from_torch(self.device))
         glow = torch.ones(*seen.dressed.vertices.shape[:2], 4, device=static.device)
         glow[..., 3] = 0
+        keep.append(glow)
         behind = torch.zeros(len(parameters), *((side + 1) // 2 for side in solid.shape[1:]), 3, device=static.device)
         posed.glow, posed.backdrop = flat(glow, wp.vec4), flat(behind, wp.vec3)
         shaded = shade(static, looks, posed, solid, thin, matted=True)
@@ -151,9 +154,17 @@ class Renderer:
             if p["border"]["margin"]:
                 pixels, _ = seen.cameras[i].project(seen.points[i])
                 add_margin(p["border"], pixels, np.zeros_like(albedo[i]), (albedo[i], 0), (mattes[i], 0))
+
+        def paint(number: int, faces: np.ndarray, weights: np.ndarray) -> np.ndarray:
+            out = torch.empty(len(faces), 4, device=static.device)
+            given = [torch.as_tensor(each, device=static.device) for each in (faces, weights)]
+            inputs = [looks, static.for_kernels, posed, number, as_warp(given[0]), as_warp(given[1], wp.vec3)]
+            launch(bake_kernel, (len(faces),), [*inputs, as_warp(out, wp.vec4)], static.device)
+            return out.clamp(0, 1).cpu().numpy()
+
         return [
-            Layers(a, dict(zip(MATTES, np.moveaxis(m, -1, 0), strict=True)))
-            for a, m in zip(albedo, mattes, strict=True)
+            Layers(a, dict(zip(MATTES, np.moveaxis(m, -1, 0), strict=True)), partial(paint, number))
+            for number, (a, m) in enumerate(zip(albedo, mattes, strict=True))
         ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from synthforge.core.files import files_in
-from synthforge.core.images import read_photograph
+from synthforge.core.images import from_srgb, read_photograph
 from synthforge.core.machine import need_folder
 
 from ..factors.picture import PICTURES
@@ -68,7 +68,7 @@ def _linear(path: Path) -> np.ndarray:
     scale = min(1.0, _WORKING / min(image.size))
     small = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     pixels = np.asarray(image.resize(small, Image.Resampling.BOX), np.float32) / 255
-    return np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return from_srgb(pixels).astype(np.float32)
 
 
 def _resized(image: np.ndarray, place: np.ndarray, axis: int) -> np.ndarray:
