@@ -6,7 +6,6 @@ format alone; no code of its licence is used).
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -58,14 +57,23 @@ def _names(schema: PointSchema) -> list[str]:
 # --- COCO ------------------------------------------------------------------------------------------------------------
 
 
-def _write_coco(export: Export, samples: Iterator[Sample], shard: int) -> list[dict[str, Any]]:
+def _write_coco(export: Export, samples: Iterator[Sample], shard: int) -> dict[str, dict[str, list[str]]]:
+    """Rows of the annotation files as JSON, by split and list."""
     fields = list(export.fields.values())
     points = _points_field(fields)
     labels = next((item for item in fields if item.kind == "label"), None)
-    return [_coco_sample(export, sample, points, labels) for sample in samples]
+    found: dict[str, dict[str, list[str]]] = {}
+    for sample in samples:
+        rows = found.setdefault(sample.split, {"images": [], "faces": [], "parts": []})
+        image, face = _coco_face(export, sample, points)
+        rows["images"].append(json.dumps(image))
+        rows["faces"].append(json.dumps(face))
+        rows["parts"] += map(json.dumps, _regions(sample, labels, image["id"]))
+    return found
 
 
-def _coco_sample(export: Export, sample: Sample, points: Field, labels: Field | None) -> dict[str, Any]:
+def _coco_face(export: Export, sample: Sample, points: Field) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write a picture; its row in `images`, and that of its face in `annotations`."""
     name = f"images/{sample.key}{sample.suffix}"
     export.write(name, sample.picture)
     width, height = sample.size
@@ -87,8 +95,7 @@ def _coco_sample(export: Export, sample: Sample, points: Field, labels: Field | 
             for value in (round(x, 4), round(y, 4), seen)
         ],
     }
-    image = {"id": number, "file_name": name.partition("/")[2], "width": width, "height": height}
-    return {"split": sample.split, "image": image, "face": face, "regions": _regions(sample, labels, number)}
+    return {"id": number, "file_name": name.partition("/")[2], "width": width, "height": height}, face
 
 
 def _regions(sample: Sample, labels: Field | None, number: int) -> list[dict[str, Any]]:
@@ -131,28 +138,24 @@ def _finish_coco(export: Export) -> Card:
     classes = CLASS_SCHEMAS[labels.schema].classes if labels is not None else ()
     regions = [{"id": id_, "name": name, "supercategory": "face"} for id_, name in enumerate(classes) if id_]
     for split in export.splits:
-        rows = (row for record in export.records() for row in record if row["split"] == split)
-        _write_index(export, f"face_keypoints_{split}", [face], ((row["image"], [row["face"]]) for row in rows))
+        _write_index(export, f"face_keypoints_{split}", [face], split, "faces")
         if regions:
-            rows = (row for record in export.records() for row in record if row["split"] == split)
-            _write_index(export, f"face_parts_{split}", regions, ((row["image"], row["regions"]) for row in rows))
+            _write_index(export, f"face_parts_{split}", regions, split, "parts")
     return Card()
 
 
-def _write_index(
-    export: Export, name: str, categories: list[dict[str, Any]], rows: Iterator[tuple[Any, list[Any]]]
-) -> None:
-    """One annotation file. Annotations wait in text, not as objects: COCO wants all of them in one file."""
-    images, annotations = io.StringIO(), io.StringIO()
-    for image, found in rows:
-        images.write((",\n" if images.tell() else "") + json.dumps(image))
-        for each in found:
-            annotations.write((",\n" if annotations.tell() else "") + json.dumps(each))
+def _write_index(export: Export, name: str, categories: list[dict[str, Any]], split: str, rows: str) -> None:
+    """One annotation file; rows of all shards go through one after the other."""
     head = json.dumps({"info": {"description": "synthetic faces"}, "licenses": [], "categories": categories})[:-1]
     with replacing(export.out / "annotations" / f"{name}.json") as file:
-        for text in (head, ',\n"images": [\n', images.getvalue(), '],\n"annotations": [\n', annotations.getvalue()):
-            file.write(text.encode())
-        file.write(b"]}\n")
+        file.write(head.encode())
+        for key, kind in (("images", "images"), ("annotations", rows)):
+            file.write(f',\n"{key}": ['.encode())
+            found = (row for record in export.records() if split in record for row in record[split][kind])
+            for number, row in enumerate(found):
+                file.write((",\n" if number else "\n").encode() + row.encode())
+            file.write(b"]")
+        file.write(b"}\n")
 
 
 COCO = Format(

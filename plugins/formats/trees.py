@@ -14,7 +14,7 @@ import numpy as np
 from synthforge.core.records import Field
 from synthforge.datasets.formats import Card, Export, Format, Sample, field_of, labels_field
 from synthforge.datasets.png import encode_png
-from synthforge.evaluation.files import write_pts
+from synthforge.evaluation.files import pts_text
 from synthforge.evaluation.standin import mark_stand_in
 
 from ..benchmarks.celebamask_hq import IMAGES, MAPPING, MASKS, PARTS, PER_FOLDER, SPLITS
@@ -34,7 +34,7 @@ def _write_w300(export: Export, samples: Iterator[Sample], shard: int) -> None:
     points, folder = _w300_points(list(export.fields.values())), SUBSETS["afw"][0][0]
     for sample in samples:
         export.write(f"{folder}/{sample.key}{sample.suffix}", sample.picture)
-        write_pts(export.out / folder / f"{sample.key}.pts", sample[points.name])
+        export.write(f"{folder}/{sample.key}.pts", pts_text(sample[points.name]).encode())
 
 
 W300 = Format(

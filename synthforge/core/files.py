@@ -27,6 +27,7 @@ _TEMPORARY = re.compile(r"\..+\.([A-Za-z0-9-]+)\.(\d+)\.\d+\.tmp")
 # Bytes of a name that file systems allow, less the longest host, process and counter.
 _LONGEST_NAME = 255 - 100
 _STREAMS = {Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd")}
+_SYNCS_ALL = hasattr(os, "sync")  # not on Windows
 _counter = itertools.count()
 _open: set[Path] = set()
 
@@ -37,9 +38,10 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that replaces `path` when the block ends without an exception, and is deleted otherwise.
 
+    sync: wait until the file is on the disk, which takes some milliseconds; otherwise call `sync_all` later.
     Raises DataError when the file cannot be written or the disk is full; `path` is then unchanged.
     """
     if isinstance(path, RemotePath):
@@ -58,9 +60,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             with open(temporary, "xb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
+                if sync or not _SYNCS_ALL:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
-            _sync_folder(path.parent)
+            if sync or not _SYNCS_ALL:
+                _sync_folder(path.parent)
     except BaseException:
         _remove(temporary)
         raise
@@ -157,10 +161,16 @@ def sha256_of(path: Path) -> str:
     return state.hexdigest()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a file by `replacing`."""
-    with replacing(path) as file:
+    with replacing(path, sync=sync) as file:
         file.write(data)
+
+
+def sync_all() -> None:
+    """Wait until everything that was written with `sync=False` is on the disk."""
+    if _SYNCS_ALL:
+        os.sync()
 
 
 def write_text(path: Path, text: str) -> None:

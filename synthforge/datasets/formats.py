@@ -6,6 +6,7 @@ files that all shards share. So several processes work side by side, and an inte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError, UserError
-from ..core.files import write_bytes, write_json
-from ..core.foreign import boundary, parse_json, read_json
+from ..core.files import sync_all, write_bytes, write_json
+from ..core.foreign import boundary, parse_json
+from ..core.progress import progress_bar
 from ..core.records import MEMBER_FIELDS, Field, FieldKind
 from ..core.schemas import IGNORE, POINT_SCHEMAS, class_mapping
 from ..core.tables import Table, UnknownNameError
@@ -160,12 +162,17 @@ class Export:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file below `out`, whole or not at all; folders are made."""
-        write_bytes(self.out / name, data)
+        write_bytes(self.out / name, data, sync=False)
 
     def records(self) -> Iterator[Any]:
         """What `Format.write` returned, shard by shard."""
-        for shard in range(self.shards):
-            yield read_json(part_file(self.out, shard))["record"]
+        with progress_bar("gather", self.shards, unit="shards") as advance:
+            for shard in range(self.shards):
+                path = part_file(self.out, shard)
+                with boundary(path, "a record of this export", hint="Delete it and run the same command again."):
+                    record = json.loads(path.read_bytes())["record"]  # ours, of any size
+                yield record
+                advance(1)
 
 
 @dataclass(frozen=True)
@@ -220,6 +227,7 @@ def write_part(format: Format, export: Export, shard: int, advance: Callable[[in
 
     assert format.write is not None
     record = format.write(export, samples(), shard)
+    sync_all()
     write_json(part_file(export.out, shard), {"record": record})
 
 

@@ -92,9 +92,14 @@ def read_pts(path: Path, count: int = 68) -> np.ndarray:
 
 def write_pts(path: Path, points: np.ndarray) -> None:
     """Write points (N,2), in pixels with centres at i + 0.5, as a 1-based `.pts` file with header and braces."""
+    write_text(path, pts_text(points))
+
+
+def pts_text(points: np.ndarray) -> str:
+    """What `write_pts` writes."""
     shifted = np.asarray(points, np.float64) + PTS_ORIGIN
     body = "\n".join(f"{x:.6f} {y:.6f}" for x, y in shifted)
-    write_text(path, f"version: 1\nn_points: {len(shifted)}\n{{\n{body}\n}}\n")
+    return f"version: 1\nn_points: {len(shifted)}\n{{\n{body}\n}}\n"
 
 
 def read_pairs(path: Path, header: bool = False) -> np.ndarray:

@@ -385,3 +385,30 @@ def test_one_person_is_not_in_both_splits(tmp_path: Path) -> None:
 def test_a_split_without_samples_for_training_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="leaves no sample for training"):
         export(data, "litdata", tmp_path / "out", val=0.99)
+
+
+def test_files_of_a_shard_are_on_the_disk_before_its_record(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    out = tmp_path / "out"
+
+    def sync() -> None:
+        assert not formats.part_file(out, len(seen)).exists()
+        seen.append(len(list((out / "afw").iterdir())))
+
+    monkeypatch.setattr(formats, "sync_all", sync)
+    export(data, "300w", out)
+    assert seen == [6, 12]
+
+
+def test_a_shard_may_have_a_record_of_any_size(data: Path, tmp_path: Path) -> None:
+    made = formats.Export(formats.ShardDataset(data), tmp_path)
+    for shard in range(2):
+        path = formats.part_file(tmp_path, shard)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"record": list(range(1_600_000))}))  # more than a foreign file may hold
+    assert [len(record) for record in made.records()] == [1_600_000] * 2
+    path.write_text("{")
+    with pytest.raises(DataError, match="is not a record of this export"):
+        list(made.records())
