@@ -80,7 +80,7 @@ def load_model(
     - `second_look`: False for eyes and mouth from the first look alone, in less time;
     - `input_size`: pixels of a crop, 0 for each task's own.
 
-    Raises UserError for a name nobody knows or a task the model lacks, DataError for a damaged folder.
+    Raises UserError for an unknown name or a task the model lacks, DataError for a damaged folder.
     """
     return Predictor.load(
         find_model(str(model)),

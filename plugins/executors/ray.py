@@ -101,7 +101,7 @@ class RayExecutor(Executor):
 
 @dataclass
 class _Actor:
-    """An actor, the node it runs on once it has told, and whether it is the one that fills the caches."""
+    """An actor, the node it runs on once it has said, and whether it is the one that fills the caches."""
 
     handle: Any
     first: bool
@@ -138,7 +138,7 @@ class _Run:
         self.running: dict[Any, _Assignment] = {}
         self.failed: dict[int, list[str]] = defaultdict(list)  # by unit, the nodes it failed on
         self.seconds: list[float] = []
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
         self.made, self.opened, self.losses, self.quiet = None, False, 0, time.monotonic()
         env = dict(config.runtime_env)
         env["env_vars"] = {**env.get("env_vars", {}), **dict.fromkeys(THREADS, "1")}
@@ -275,8 +275,8 @@ class _Run:
         """Say what takes long: a unit, or the cluster that has no room."""
         now = time.monotonic()
         for task in self._stragglers():
-            if task.unit is not None and task.unit not in self.told:
-                self.told.add(task.unit)
+            if task.unit is not None and task.unit not in self.reported:
+                self.reported.add(task.unit)
                 usual = statistics.median(self.seconds)
                 self.say(
                     f"  shard {task.unit} on node {task.actor.node[:8]} takes long: {now - task.since:.0f} s so far, "

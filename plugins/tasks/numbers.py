@@ -246,5 +246,5 @@ def register_tasks(register: Register) -> None:
     """Offer a task for each of `ROWS`."""
     for row in ROWS:
         error = FaceError("mean angle", "degrees", limit=90.0) if row.vectors else FaceError("mean error", row.unit)
-        told = {"row": row, "name": row.name, "unit": row.unit, "meaning": row.meaning, "error": error}
-        register(row.name, type(row.name, (Numbers,), told), config=NumbersConfig, summary=row.meaning)
+        attributes = {"row": row, "name": row.name, "unit": row.unit, "meaning": row.meaning, "error": error}
+        register(row.name, type(row.name, (Numbers,), attributes), config=NumbersConfig, summary=row.meaning)

@@ -122,6 +122,6 @@ def command(
     fine = [o for o in outcomes if o.status != "failed"]
     kept, empty = sum(o.status == "kept" for o in fine), sum(o.faces == 0 for o in fine)
     notes = [f"{kept} kept from before" if kept else "", f"no face in {empty}" if empty else ""]
-    told = "".join(f", {note}" for note in notes if note)
-    say(f"{sum(o.faces for o in fine)} faces in {len(fine)} images{told}: {out}")
+    details = "".join(f", {note}" for note in notes if note)
+    say(f"{sum(o.faces for o in fine)} faces in {len(fine)} images{details}: {out}")
     check(outcomes)

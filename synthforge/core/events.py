@@ -57,8 +57,8 @@ def event(name: str, *, level: str = "info", **facts: Any) -> None:
     """Write an event, if events are on: time, level, stage, event, and facts of the event."""
     if log_json():
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        told = {key: hidden(value) if isinstance(value, str) else value for key, value in facts.items()}
-        record = {"time": now, "level": level, "stage": _stage, "event": name, **told}
+        details = {key: hidden(value) if isinstance(value, str) else value for key, value in facts.items()}
+        record = {"time": now, "level": level, "stage": _stage, "event": name, **details}
         if (started := launched()) and started.world > 1:
             record["rank"] = started.rank
         print(json.dumps(record, default=str), file=sys.stderr, flush=True)

@@ -117,9 +117,9 @@ def steadily(where: object, call: Callable[[], T]) -> T:
             if failed == PATIENCE.tries or not _may_pass(error):
                 raise _told(error, where) from error
             wait = PATIENCE.wait(failed)
-            told = f"{type(error).__name__}: {scrubbed(str(error))[:120]}"
+            details = f"{type(error).__name__}: {scrubbed(str(error))[:120]}"
             place = hidden(str(where))
-            log.warning("%s: try %d of %d failed (%s), next in %.1f s", place, failed, PATIENCE.tries, told, wait)
+            log.warning("%s: try %d of %d failed (%s), next in %.1f s", place, failed, PATIENCE.tries, details, wait)
             _count()
             time.sleep(wait)
     raise AssertionError("unreachable")

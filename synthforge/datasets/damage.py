@@ -17,7 +17,7 @@ from .layout import BLOCK, MANIFEST, ShardInfo, header, marker_path, read_marker
 class Damage:
     """What is damaged. shard: None for the dataset's own files; key: of the sample, empty for the whole shard.
 
-    part: `manifest`, `rejections`, `marker`, `tar` (missing, cut, or nobody knows where), `header`, `padding`, `end`,
+    part: `manifest`, `rejections`, `marker`, `tar` (missing, cut, or an unknown place), `header`, `padding`, `end`,
     or the member: `image.png`, `json` ...
     """
 
@@ -82,6 +82,6 @@ def _inside(path: Path, info: ShardInfo) -> Iterator[Damage]:
                 if info.crcs and zlib.crc32(data) != info.crcs[row][column]:
                     yield at(key, member, "it does not have its checksum")
                 if padding.strip(b"\0"):
-                    yield at(key, "padding", f"something stands behind {member}")
+                    yield at(key, "padding", f"there is data behind {member}")
         if file.read().strip(b"\0"):
-            yield at("", "end", "something stands behind the last sample")
+            yield at("", "end", "there is data behind the last sample")

@@ -112,7 +112,7 @@ class ShardSummary:
 
 
 def keys_twice(root: Path | str, shards: Sequence[ShardSummary]) -> list[str]:
-    """Keys that stand twice in these shards; markers are read again only where the ranges of keys overlap."""
+    """Keys that are in these shards twice; markers are read again only where the ranges of keys overlap."""
     spans = sorted(each.span for each in shards if each.count)
     if all(end < start for (_, end), (start, _) in pairwise(spans)):
         return []

@@ -284,7 +284,7 @@ def _sha256(path: Path, expected: str) -> str:
 
 
 def _wrong(data: bytes, name: str, size: int, crc: int) -> str:
-    """What is wrong with a member and the block in front of it, or nothing. crc: -1 where nobody knows it."""
+    """What is wrong with a member and the block in front of it, or nothing. crc: -1 if unknown."""
     if len(data) != BLOCK + size:
         return "the tar ends before the sample does"
     if data[:BLOCK] != header(name, size):

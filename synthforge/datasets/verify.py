@@ -212,7 +212,7 @@ def _check_folder(
         if tar.is_file() and any(each.part != "marker" for each in damage):
             report.add(f"{tar} does not have the checksum of {MANIFEST}")
     if twice := keys_twice(root, infos):
-        report.add(f"{root}: the keys {twice[:3]} stand in several shards")
+        report.add(f"{root}: the keys {twice[:3]} are in several shards")
     for _, problem in wrong_counts(manifest["config"], infos):
         report.add(f"{root}: {problem}")
     if len(infos) == len(manifest["shards"]):

@@ -63,7 +63,7 @@ class VideoWriter:
 def write_video(
     dataset: ShardDataset, chosen: Sequence[int], out: Path, columns: Sequence[Field], tile: int | None = None
 ) -> None:
-    """Write samples as frames, in their order; fields, and views of one moment, stand side by side.
+    """Write samples as frames, in their order; fields, and views of one moment, are side by side.
 
     tile: pixels of a picture's longer side, None as it is. Raises PluginError without PyAV.
     """

@@ -86,7 +86,7 @@ def write_shard(
     notes: Mapping[str, Any] | None = None,
     threads: int = 0,
 ) -> ShardInfo:
-    """Write one shard and then its marker; until the marker stands, the shard does not count.
+    """Write one shard and then its marker; until the marker exists, the shard does not count.
 
     samples: mappings with `__key__`, the fields by name, `scene` and `camera` (see `to_sample`); read one by one.
     fields: what to store; the image is added when it is not named. notes: read after the last sample, so that the
@@ -271,7 +271,7 @@ def finish(
     if first is None:
         raise DataError("a dataset needs at least one shard")
     if twice := keys_twice(root, infos):
-        raise DataError(f"the keys {twice[:3]} stand in more than one shard of {root}")
+        raise DataError(f"the keys {twice[:3]} are in more than one shard of {root}")
     for shard, problem in wrong_counts(config, infos):
         raise DataError(f"{root}: {problem}", hint=remake_hint(root, shard))
     record = {

@@ -99,7 +99,7 @@ def card(
 
 def _sizes(by_task: Mapping[str, int]) -> str:
     each = ", ".join(f"{pixels} pixels for {task}" for task, pixels in sorted(by_task.items()))
-    return f" The best sizes are {each}; `predict` and `evaluate` take them unless told otherwise." if each else ""
+    return f" The best sizes are {each}; `predict` and `evaluate` take them by default." if each else ""
 
 
 def _history(training: Mapping[str, Any]) -> list[str]:

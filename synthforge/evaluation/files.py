@@ -112,7 +112,7 @@ def read_pairs(path: Path, header: bool = False) -> np.ndarray:
     if header and lines:
         number, text = lines.pop(0)
         if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise DataError(f"{path}, line {number}: the number of points should stand here, not '{text[:40]}'")
+            raise DataError(f"{path}, line {number}: the number of points is expected here, not '{text[:40]}'")
         expected = int(text)
     points = [_pair(path, number, text) for number, text in lines]
     if expected is not None and expected != len(points):

@@ -13,7 +13,7 @@ import numpy as np
 from ..core.camera import Camera
 from ..core.keys import key
 
-KINDS = ("none", "ring", "arc", "stereo", "nir-pair")
+RIGS = ("none", "ring", "arc", "stereo", "nir-pair")
 _CAMERAS = {"none": 1, "ring": 8, "arc": 5, "stereo": 2, "nir-pair": 2}
 
 
@@ -36,7 +36,7 @@ class RigConfig:
         "none",
         "ring: all around; arc: a part of it, the drawn camera in its middle; stereo: side by side with parallel axes; "
         "nir-pair: a colour camera and beside it one for near infrared.",
-        choices=KINDS,
+        choices=RIGS,
     )
     cameras: int = key(0, "Number of cameras a level; 0 is 8 in a ring, 5 in an arc, else 2.", low=0, high=1000)
     span: float = key(
@@ -50,7 +50,7 @@ class RigConfig:
     def __post_init__(self) -> None:
         """Raises ValueError for numbers of cameras that a kind cannot have."""
         if self.kind == "none" and self.cameras > 1:
-            raise ValueError(f"cameras: {self.cameras} cameras need a kind: {', '.join(KINDS[1:])}")
+            raise ValueError(f"cameras: {self.cameras} cameras need a kind: {', '.join(RIGS[1:])}")
         if self.kind == "nir-pair" and self.cameras not in (0, 2):
             raise ValueError(f"cameras: a nir-pair has 2 cameras, not {self.cameras}")
         if self.kind != "none" and self.cameras == 1:

@@ -304,10 +304,10 @@ class Loop:
             return  # gradients of half a step are not saved
         due = job.checkpoint_steps and s.step - self.saved_step >= job.checkpoint_steps
         late = job.checkpoint_seconds and time.monotonic() - self.last_saved >= job.checkpoint_seconds
-        told = self._any(2 * processes.noted() + bool(due or late))  # one question a step
-        if told:
+        flags = self._any(2 * processes.noted() + bool(due or late))  # one question a step
+        if flags:
             self.save()
-        if number := told // 2:
+        if number := flags // 2:
             self.fabric.barrier()
             raise processes.interrupted(number, f"step {s.step} is saved in {self.path}")
 

@@ -234,32 +234,32 @@ def _describe_tasks(model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> dic
 
 
 def _describe_looks(model: FaceModel, looks: Sequence[SecondLook]) -> dict[str, Any]:
-    told = []
+    details = []
     for i, look in enumerate(looks):
         info = look.info
         parts = zip(info.parts, info.mirrored, info.sides, strict=True)
-        told.append(
+        details.append(
             {"input": f"patch{i}", "size": info.size, "output": f"points{i}", "task": info.task, "share": info.share}
             | {"corners": list(POINT_SCHEMAS[model.schema(info.task)].eye_corners)}
             | {"parts": [{"points": list(part), "mirrored": m, "side": side} for part, m, side in parts]}
         )
-    return {"patch": {**PATCH, "room": ROOM}, "second_look": told}
+    return {"patch": {**PATCH, "room": ROOM}, "second_look": details}
 
 
 def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     task, schema = model.tasks[name], model.schema(name)
     classes, points = CLASS_SCHEMAS.get(schema), POINT_SCHEMAS.get(schema)
-    told: dict[str, Any] = {"input": _input(size), "output": name, "schema": schema}
-    told["meaning"] = task.meaning or (f"score of each class of {schema}, the largest wins" if classes else "")
-    told["unit"] = "" if classes else "share of the crop" if points else task.unit
-    told["frame"] = MAP if task.output in task.maps else POINTS if points else ""
-    told["mean_with_mirrored_crop"] = name in model.mirrored
-    told["second_look_left_out"] = bool(model.looks_for(name))
+    details: dict[str, Any] = {"input": _input(size), "output": name, "schema": schema}
+    details["meaning"] = task.meaning or (f"score of each class of {schema}, the largest wins" if classes else "")
+    details["unit"] = "" if classes else "share of the crop" if points else task.unit
+    details["frame"] = MAP if task.output in task.maps else POINTS if points else ""
+    details["mean_with_mirrored_crop"] = name in model.mirrored
+    details["second_look_left_out"] = bool(model.looks_for(name))
     if classes:
-        told["classes"] = list(classes.classes)
+        details["classes"] = list(classes.classes)
     if points:
-        told["mirror"] = list(points.mirror)
-    return told
+        details["mirror"] = list(points.mirror)
+    return details
 
 
 def _difference(graph: _Graph | _LookGraph, session: Any) -> float:

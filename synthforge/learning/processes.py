@@ -26,7 +26,7 @@ _noted = 0
 
 
 class Interrupted(SynthForgeError):
-    """Training was told to stop and has saved where it was."""
+    """Training was stopped by a signal and has saved where it was."""
 
 
 def interrupted(number: int, saved: str) -> Interrupted:

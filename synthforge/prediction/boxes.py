@@ -113,14 +113,14 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[str, str, Any]]:
     if isinstance(data, dict):
         for file, boxes in data.items():
             if not isinstance(boxes, list):
-                raise DataError(f"{path}, '{file}': a list of boxes [x0, y0, x1, y1] should stand here")
+                raise DataError(f"{path}, '{file}': a list of boxes [x0, y0, x1, y1] is expected here")
             many = boxes if all(isinstance(box, list) for box in boxes) else [boxes]
             yield from ((f"{path}, '{file}', box {i}", file, box) for i, box in enumerate(many))
         return
     for i, entry in enumerate(data):
         where = f"{path}, entry {i}"
         if not isinstance(entry, dict) or not {"file", "box"} <= set(entry):
-            raise DataError(f"{where}: an object with 'file' and 'box' should stand here")
+            raise DataError(f"{where}: an object with 'file' and 'box' is expected here")
         yield where, str(entry["file"]), entry["box"]
 
 

@@ -59,6 +59,6 @@ def check(outcomes: Sequence[Outcome]) -> None:
     """Raise DataError naming every photograph that failed; nothing when none did."""
     failed = [o for o in outcomes if o.status == "failed"]
     if failed:
-        told = "\n  ".join(o.error for o in failed[:20]) + ("\n  ..." if len(failed) > 20 else "")
+        details = "\n  ".join(o.error for o in failed[:20]) + ("\n  ..." if len(failed) > 20 else "")
         hint = "The others are done." if len(failed) < len(outcomes) else None
-        raise DataError(f"{len(failed)} of {len(outcomes)} photographs failed:\n  {told}", hint=hint)
+        raise DataError(f"{len(failed)} of {len(outcomes)} photographs failed:\n  {details}", hint=hint)

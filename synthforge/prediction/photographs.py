@@ -136,8 +136,8 @@ def _nothing(argument: str, others: Counter[str]) -> UserError:
         )
     path = Path(argument)
     if path.is_dir() or others:
-        told = f", but {told_counts(others)}" if others else ""
-        return UserError(f"{argument} holds no images that are read{told}", hint=f"Read are {', '.join(SUFFIXES)}.")
+        details = f", but {told_counts(others)}" if others else ""
+        return UserError(f"{argument} holds no images that are read{details}", hint=f"Read are {', '.join(SUFFIXES)}.")
     beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     hint = did_you_mean(path.name, beside).partition("Known:")[0]
     return UserError(

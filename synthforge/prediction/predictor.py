@@ -34,7 +34,7 @@ from .faces import Face, Faces
 from .photographs import decode, read_bytes
 from .second_look import look_again
 
-#: how often a face is looked at unless told otherwise, by `predict` and `evaluate` alike
+#: how often a face is looked at by default, by `predict` and `evaluate` alike
 PASSES = 2
 # Faces a batch: enough to keep one core busy.
 BATCH = 16

@@ -330,10 +330,10 @@ def earlier_record(path: Path) -> dict[str, Any] | None:
 
 def _is_of(record: Mapping[str, Any], photograph: Photograph, image: Mapping[str, str]) -> bool:
     """Whether a record is of this photograph: of the same place, or the same content under the same path."""
-    told = record.get("image", {})
-    same = told.get("file") == image["file"]
-    return told.get("place", photograph.place if same else "") == photograph.place or (
-        same and told.get("sha256") == image["sha256"]
+    recorded = record.get("image", {})
+    same = recorded.get("file") == image["file"]
+    return recorded.get("place", photograph.place if same else "") == photograph.place or (
+        same and recorded.get("sha256") == image["sha256"]
     )
 
 

@@ -121,15 +121,15 @@ def run(context: StageContext, config: ConvertConfig) -> None:
     job = ExportJob(root, context.out, config.to, config.val, mark, counts, context.plugin_files, context.base)
     _opened.cache_clear()  # the dataset may be another one than at the last run
     export = job.export
-    told = f"{sum(counts):,} samples"
+    details = f"{sum(counts):,} samples"
     if config.val:
-        told += f" ({', '.join(f'{size:,} for {split}' for split, size in export.splits.items())})"
+        details += f" ({', '.join(f'{size:,} for {split}' for split, size in export.splits.items())})"
     if chosen.write is not None:
         if chosen.prepare is not None:
             chosen.prepare(context.out)
         todo = [shard for shard in range(len(counts)) if not part_file(context.out, shard).is_file()]
         there = f", {len(counts) - len(todo):,} shards there already" if len(todo) < len(counts) else ""
-        context.say(f"  {told} in {len(counts):,} shards{there}")
+        context.say(f"  {details} in {len(counts):,} shards{there}")
         with progress_bar("export", sum(map(job.size, todo)), unit="samples") as advance:
             executor: Executor = config.executor.built
             if todo:

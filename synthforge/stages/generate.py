@@ -188,7 +188,7 @@ def write(
         context.say(f"  fewer files ({job.shards:,}) than parts: nothing to do")
         return
     with locked_shards(context.out, shards) if context.part else nullcontext():
-        told = _make(context, config, job, shards)
+        outcome = _make(context, config, job, shards)
     if read != made.read():
         raise DataError(
             "a licensed file was replaced while it was being read",
@@ -199,10 +199,10 @@ def write(
         "config": content,
         "config_hash": job.config_hash,
         "licences": {f"{item.kind} {item.name}": item.entry.licence for item in made.all},
-        "provenance": told.provenance,
+        "provenance": outcome.provenance,
         "plugins": {f"{item.kind} {item.name}": made.offered_by(item.entry) for item in made.all},
         "files": licensed_files(made.uses),
-        "factors": [factor.to_json() for factor in told.factors],
+        "factors": [factor.to_json() for factor in outcome.factors],
         "filters": [{"name": key, "provenance": item.provenance()} for key, item in made.named_filters.items()],
     }
     if context.part is None:
@@ -226,8 +226,8 @@ def _make(context: StageContext, config: GenerateConfig, job: ShardJob, shards: 
     context.say(f"  {total:,} samples in {files}; loading the generator (half a minute at the first use)")
     with progress_bar("generate", sum(map(job.size, todo)), unit="images") as advance:
         executor: Executor = config.executor.built
-        told: Made = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
-    return told
+        outcome: Made = executor.run(job, todo, workers=config.workers, advance=advance, say=context.say)
+    return outcome
 
 
 def recorded(out: Path) -> dict[str, str]:

@@ -197,10 +197,10 @@ class _Candidate:
                 return scene
             if not self.job.accepted:
                 return None
-        told = (f"{name}: {reason} ({row.get('times', 1)})" for (name, reason), row in self.rejections.items())
+        details = (f"{name}: {reason} ({row.get('times', 1)})" for (name, reason), row in self.rejections.items())
         raise DataError(
             f"sample {self.index}: the filters rejected all {self.scenes:,} scenes and {self.pictures:,} pictures; "
-            f"{'; '.join(told)}",
+            f"{'; '.join(details)}",
             hint="Loosen them, or change the generator's distributions so that they rarely reject.",
         )
 

@@ -120,8 +120,8 @@ def _job(
     content, where = manifest["config"], str(root / MANIFEST)
     values = keys_of(manifest, plugins, where)
     if other := other_versions(manifest["versions"]):
-        told = "; ".join(f"{name} {theirs}, here {here}" for name, (theirs, here) in other.items())
-        raise DataError(f"{where} was made with other versions: {told}", hint="Install those versions.")
+        details = "; ".join(f"{name} {theirs}, here {here}" for name, (theirs, here) in other.items())
+        raise DataError(f"{where} was made with other versions: {details}", hint="Install those versions.")
     try:
         config = generate.bound_as_made(values, plugins, where)
     except PluginError as error:

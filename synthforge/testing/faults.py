@@ -79,15 +79,15 @@ def run(
 
     Raises TimeoutError when it has not ended after `seconds`; the child is then killed.
     """
-    log, told = folder.with_name(f"{folder.name}.log"), folder.with_name(f"{folder.name}.calls")
-    told.write_text("0", encoding="ascii")
-    told.with_suffix(".broke").unlink(missing_ok=True)
+    log, counts = folder.with_name(f"{folder.name}.log"), folder.with_name(f"{folder.name}.calls")
+    counts.write_text("0", encoding="ascii")
+    counts.with_suffix(".broke").unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        _be_the_command(main, command, folder, fault, log, told)
-    told.with_suffix(".pid").write_text(str(child), encoding="ascii")
+        _be_the_command(main, command, folder, fault, log, counts)
+    counts.with_suffix(".pid").write_text(str(child), encoding="ascii")
     end = time.monotonic() + seconds
     while True:
         done, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
@@ -101,12 +101,12 @@ def run(
             os.waitpid(child, 0)
             raise TimeoutError(f"{' '.join(command)} was still running after {seconds:.0f} s, with {fault}")
         time.sleep(0.005)
-    calls = int(told.read_text(encoding="ascii"))
+    calls = int(counts.read_text(encoding="ascii"))
     return Ended(os.waitstatus_to_exitcode(status), log.read_text(encoding="utf-8", errors="replace"), calls)
 
 
 def _be_the_command(
-    main: Callable[[], Any], command: Sequence[str], folder: Path, fault: Fault | None, log: Path, told: Path
+    main: Callable[[], Any], command: Sequence[str], folder: Path, fault: Fault | None, log: Path, counts: Path
 ) -> None:
     """Become `synthforge COMMAND`; never returns."""
     code = 70
@@ -118,7 +118,7 @@ def _be_the_command(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.argv = ["synthforge", *command]
-        CallCounter(folder.resolve(), fault, told).watch()
+        CallCounter(folder.resolve(), fault, counts).watch()
         main()
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
@@ -135,15 +135,15 @@ def _be_the_command(
 class CallCounter:
     """Counts calls that name, write or sync a file in a folder, and lets the fault happen at its own.
 
-    told: a file that holds the largest count of all processes. main: the process of the command itself.
+    counts: a file that holds the largest count of all processes. main: the process of the command itself.
     """
 
     #: that of this process
     watching: ClassVar[CallCounter]
 
-    def __init__(self, folder: Path, fault: Fault | None, told: Path, main: int = 0) -> None:
-        self.folder, self.fault, self.main, self.file = str(folder) + os.sep, fault, main or os.getpid(), told
-        self.told = os.open(told, os.O_RDWR)
+    def __init__(self, folder: Path, fault: Fault | None, counts: Path, main: int = 0) -> None:
+        self.folder, self.fault, self.main, self.file = str(folder) + os.sep, fault, main or os.getpid(), counts
+        self.counts = os.open(counts, os.O_RDWR)
         self.count = 0
         self.broken = self.busy = False
         self.began = time.time()
@@ -190,8 +190,8 @@ class CallCounter:
     def call(self, event: str, path: Any = None, before: Callable[[], Any] = lambda: None) -> None:
         """Count a call, of a path where the system's own error would name one; before: what is done before a kill."""
         number, self.count = self.count, self.count + 1
-        if self.count > int(os.pread(self.told, 20, 0) or 0):
-            os.pwrite(self.told, str(self.count).encode(), 0)
+        if self.count > int(os.pread(self.counts, 20, 0) or 0):
+            os.pwrite(self.counts, str(self.count).encode(), 0)
         if self.fault is None or number < self.fault.at or (self.fault.workers and os.getpid() == self.main):
             return
         kind = self.fault.kind

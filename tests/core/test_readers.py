@@ -136,7 +136,7 @@ def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path: Path, name: 
 @pytest.mark.parametrize("count", ["\u00b2", "\u0663", "9" * 5000, "-1", "1.0"])
 def test_a_number_of_points_is_a_plain_number(tmp_path: Path, count: str) -> None:
     (tmp_path / "a.txt").write_text(f"{count}\n1 2\n")
-    with pytest.raises(DataError, match=r"a\.txt, line 1: the number of points should stand here"):
+    with pytest.raises(DataError, match=r"a\.txt, line 1: the number of points is expected here"):
         read_pairs(tmp_path / "a.txt", header=True)
 
 

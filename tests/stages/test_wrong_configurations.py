@@ -58,7 +58,7 @@ WRONG = [
     ("stages.a", "{run: generate}, a: {run: generate}", "duplicate key 'a'"),
     ("stages.dataset.run", "genrate", "Did you mean 'generate'?"),
     ("stages.dataset.run", "[generate]", "there is no stage ['generate']"),
-    # names nobody knows
+    # unknown names
     (GENERATOR, "anyn", "Did you mean 'anny'?"),
     (f"{GENERATOR}.preset", "drivercamera", "Did you mean 'driver-camera'?"),
     (f"{GENERATOR}.preset", "[webcam]", "has no preset ['webcam']"),

@@ -74,8 +74,8 @@ class AnnyGenerator(OriginGenerator):
             made = member_of(self.config, shared, *self._group(shared), member)
         if self.folder is not None:
             self.folder.choose(made.parameters["background"], self.config.background.folder_share)
-        told = {"drawn": recorded(made.drawn), "rendered": recorded(made.rendered)}
-        return Scene(origin.seed, origin.index, made.parameters, **told, origin=origin)
+        details = {"drawn": recorded(made.drawn), "rendered": recorded(made.rendered)}
+        return Scene(origin.seed, origin.index, made.parameters, **details, origin=origin)
 
     @property
     def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
