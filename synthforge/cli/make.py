@@ -18,8 +18,8 @@ from .common import PATH_OR_URL, say, write_json_to
 def command(recipe: Path, out: Path, extra: tuple[str, ...], workers: int, json_file: Path | None) -> None:
     """Make the dataset of RECIPE into --out, and compare its checksums with those in RECIPE.
 
-    `synthforge export DATASET --to FORMAT` writes a recipe beside its files. Kill it at any time: the same command goes
-    on. Exit code 1: the bytes are other ones; shards, versions, plugins and files that differ are named.
+    `synthforge export DATASET --to FORMAT` writes a recipe beside its files. If it was interrupted, the same command
+    continues it. Exit code 1: the bytes differ; the message lists shards, versions, plugins and files that differ.
     """
     from ..stages.again import make
 
