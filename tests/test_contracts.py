@@ -31,7 +31,7 @@ def _rendering() -> Rendering:
 
 ENTRIES = [(kind, name) for kind in PLUGIN_KINDS for name in load_plugins().catalogues[kind].names()]
 #: the user's own data, a licensed file that none can fake, or a package that not everybody has
-ASKS = {"lapa", "celebamask-hq", "lapa-d", "synthetic", "eg3d", "recorded", "stored", "detector"}
+ASKS = {"lapa", "lapa-landmarks", "celebamask-hq", "lapa-d", "synthetic", "eg3d", "recorded", "stored", "detector"}
 #: starting a cluster takes long: tests/executors/test_ray.py
 ELSEWHERE = {"ray"}
 

@@ -1,4 +1,4 @@
-"""LaPa: face parsing in 11 classes (Liu et al., 2020), read from the official tree.
+"""LaPa: face parsing in 11 classes and 106 landmarks (Liu et al., 2020), read from the official tree.
 
     {train,val,test}/images/NAME.jpg  {train,val,test}/labels/NAME.png  {train,val,test}/landmarks/NAME.txt
 
@@ -9,10 +9,10 @@ whole photograph, made square with black; with `box: landmarks`, the tight box o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from omegaconf import MISSING
@@ -24,17 +24,16 @@ from synthforge.core.interfaces import Benchmark
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
 from synthforge.datasets.crops import tight_box
 from synthforge.evaluation.files import IMAGE_SUFFIXES, read_image, read_label, read_pairs
-from synthforge.evaluation.scoring import score_labels
+from synthforge.evaluation.scoring import score_labels, score_points
 from synthforge.evaluation.standin import read_stand_in
 
-from ..schemas import LAPA11
+from ..schemas import LAPA11, LAPA106
 from .common import count_note, listed, unknown_split
 
 if TYPE_CHECKING:
     from synthforge.core.catalogue import Register
 
 COUNTS = {"train": 18_176, "val": 2_000, "test": 2_000}
-POINTS = 106
 MEANS = {"mean_f1/10": LAPA11.classes[1:]}
 
 _TABLE = "SynthForge paper, Table 2"
@@ -74,6 +73,7 @@ class Lapa(Benchmark):
     schema = LAPA11.name
     splits = tuple(COUNTS)
     published = PUBLISHED
+    annotations = "labels", ".png"
 
     def __init__(self, config: LapaConfig) -> None:
         self.root = Path(config.root).expanduser()
@@ -81,15 +81,16 @@ class Lapa(Benchmark):
         self.stand_in = read_stand_in(self.root)
 
     def items(self, split: str) -> list[RealItem]:
-        """The photographs of a split by name; DataError for a missing folder or a photograph without label map."""
+        """The photographs of a split by name; DataError for a missing folder or a photograph without annotation."""
         if split not in COUNTS:
             raise unknown_split("lapa", split, self.splits)
+        kind, suffix = self.annotations
         images = listed("lapa", self.root / split / "images", IMAGE_SUFFIXES)
-        labels = listed("lapa", self.root / split / "labels", (".png",))
-        missing = next((name for name in images if name not in labels), None)
+        found = listed("lapa", self.root / split / kind, (suffix,))
+        missing = next((name for name in images if name not in found), None)
         if missing is not None:
-            raise DataError(f"{images[missing]} has no label map {self.root / split / 'labels' / missing}.png")
-        return [RealItem(f"{split}/{name}", image, labels[name], split) for name, image in images.items()]
+            raise DataError(f"{images[missing]} has no {self.root / split / kind / missing}{suffix}")
+        return [RealItem(f"{split}/{name}", image, found[name], split) for name, image in images.items()]
 
     def files(self, item: RealItem) -> Sequence[Path]:
         """Photograph and label map, and the landmarks where they give the box."""
@@ -104,10 +105,7 @@ class Lapa(Benchmark):
             raise DataError(f"{item.annotation} is {width} x {height}, its photograph {size}")
         box = (0.0, 0.0, float(width), float(height))
         if self.box == "landmarks":
-            points = read_pairs(_landmarks(item), header=True)
-            if len(points) != POINTS:
-                raise DataError(f"{_landmarks(item)} holds {len(points)} points instead of {POINTS}")
-            box = tight_box(points)
+            box = tight_box(_read(_landmarks(item)))
         return RealSample(item, image, box, label)
 
     def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
@@ -127,13 +125,60 @@ def _landmarks(item: RealItem) -> Path:
     return item.annotation.parent.parent / "landmarks" / f"{item.annotation.stem}.txt"
 
 
+def _read(path: Path) -> np.ndarray:
+    points = read_pairs(path, header=True)
+    if len(points) != len(LAPA106):
+        raise DataError(f"{path} holds {len(points)} points instead of {len(LAPA106)}")
+    return points
+
+
+@dataclass
+class LapaLandmarksConfig:
+    """LaPa's landmarks."""
+
+    root: str = key(MISSING, "Folder of train/, val/ and test/.")
+    crop_scale: float = key(1.3, "Side of the crop over the larger side of the face box.", above=0, high=10)
+
+
+class LapaLandmarks(Lapa):
+    """106 landmarks on LaPa, scored by NME over the outer eye corners. A model of 68 points answers translated."""
+
+    task = "keypoints"
+    schema = LAPA106.name
+    published = ()
+    annotations = "landmarks", ".txt"
+
+    def __init__(self, config: LapaLandmarksConfig) -> None:
+        super().__init__(LapaConfig(config.root, "landmarks", config.crop_scale))
+
+    def files(self, item: RealItem) -> Sequence[Path]:
+        """Photograph and landmarks."""
+        return [item.image, item.annotation]
+
+    def load(self, item: RealItem) -> RealSample:
+        """One photograph with its 106 points and their tight box."""
+        points = _read(item.annotation)
+        return RealSample(item, read_image(item.image), tight_box(points), points)
+
+    def score(self, results: Iterable[tuple[RealSample, np.ndarray]]) -> Scores:
+        """NME, AUC and failure rate, and NME by region."""
+        return score_points(results, self.schema)
+
+    def attributes(self, sample: RealSample) -> Mapping[str, Any]:
+        """`face_px`: larger side of the face box in pixels."""
+        x0, y0, x1, y1 = sample.box
+        return {"face_px": max(x1 - x0, y1 - y0)}
+
+    def notes(self, split: str) -> Sequence[str]:
+        """Incomplete copies."""
+        return count_note(split, len(self.items(split)), COUNTS[split])
+
+
 @hookimpl
 def register_benchmarks(register: Register) -> None:
-    """Offer `lapa`."""
-    register(
-        "lapa",
-        Lapa,
-        config=LapaConfig,
-        summary="face parsing in 11 classes on LaPa",
-        licence="photographs: research only, not included",
-    )
+    """Offer `lapa` and `lapa-landmarks`."""
+    licence = "photographs: research only, not included"
+    summary = "face parsing in 11 classes on LaPa"
+    register("lapa", Lapa, config=LapaConfig, summary=summary, licence=licence)
+    summary = "106 landmarks on LaPa"
+    register("lapa-landmarks", LapaLandmarks, config=LapaLandmarksConfig, summary=summary, licence=licence)

@@ -83,6 +83,7 @@ def test_the_page_names_every_benchmark_with_its_splits() -> None:
     for name, kind in (
         ("300w", w300.W300),
         ("lapa", lapa.Lapa),
+        ("lapa-landmarks", lapa.LapaLandmarks),
         ("celebamask-hq", celebamask_hq.CelebAMaskHQ),
         ("lapa-d", lapa_d.LapaD),
     ):
