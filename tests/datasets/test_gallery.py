@@ -194,7 +194,7 @@ def test_rigs_play_camera_by_camera(
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_it_works_in_a_browser(
     page: Path, open_page: Callable[..., Any], faults: Callable[[Any], list[str]], width: int, dark: bool
 ) -> None:

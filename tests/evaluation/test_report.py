@@ -298,7 +298,7 @@ def test_training_curves_run_to_their_last_step(points: Evaluation) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_the_page_in_a_browser(
     tmp_path: Path,
     points: Evaluation,
