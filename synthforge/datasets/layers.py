@@ -23,6 +23,7 @@ from .drawing import Colour, Mark
 _AXES: tuple[Colour, ...] = ((255, 80, 60), (70, 220, 120), (70, 140, 255))  # x, y, z
 _ARROW: Colour = (255, 110, 180)
 _ELLIPSE: Colour = (86, 180, 233)
+_DENSE = 200  # points of a field that would hide the picture as larger dots
 _LENGTH = 0.16  # of an arrow across the picture, in widths of it
 _AROUND = np.linspace(0, 2 * np.pi, 33)
 
@@ -117,7 +118,8 @@ def _points(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> 
     seen = sample.get(flags.name) if flags is not None else None
     if seen is None or len(seen) != len(points):
         seen = np.ones(len(points), np.bool_)
-    marks = drawing.marks_of(drawing.Points(points, item.schema, visible=seen))
+    radius = 1.5 if len(points) < _DENSE else 0.8
+    marks = drawing.marks_of(drawing.Points(points, item.schema, visible=seen, radius=radius))
     return Layer(marks=marks, note=f"{int(seen.sum())} of {len(points)} visible")
 
 
