@@ -165,6 +165,8 @@ def _work(parcel: bytes, pipe: Connection, parent: int, first: bool) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # as a plugin's own child processes expect it
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    # Libraries make semaphores at import. With `fork` they have no name, so none is left when this process is killed.
+    multiprocessing.set_start_method("fork", force=True)
     # One process a core; and the order of a sum must not depend on the number of threads. Read when torch loads.
     one_thread(always=True)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -138,6 +139,25 @@ def test_a_worker_that_hangs_is_named() -> None:
     executor = LocalExecutor(LocalConfig(few=0, hung=4.0))
     with pytest.raises(SynthForgeError, match=r"worker process \d+ hangs: nothing from it for 4 s, "):
         executor.run(Hanging(), [0, 1], workers=2, advance=lambda count: None, say=print)
+
+
+class Locking(Work):
+    """Makes a semaphore, as libraries do at import."""
+
+    def size(self, unit: int) -> int:
+        return 1
+
+    def open(self, first: bool) -> Any:
+        self.lock = multiprocessing.Lock()
+        return ["opened", self.lock._semlock.name]  # type: ignore[attr-defined]
+
+    def run(self, unit: int, advance: Callable[[int], Any]) -> None:
+        advance(1)
+
+
+def test_semaphores_of_libraries_have_no_name_in_a_worker() -> None:
+    executor = LocalExecutor(LocalConfig(few=0))
+    assert executor.run(Locking(), [0, 1], workers=2, advance=lambda count: None, say=print) == ["opened", None]
 
 
 def test_ctrl_c_while_a_worker_starts_is_the_commands_alone(pipeline_file: Path, tmp_path: Path) -> None:
