@@ -85,8 +85,8 @@ def members(name: str, edges: Sequence[float], attributes: Mapping[str, Mapping[
 
 
 def figures(keys: Sequence[str], per_item: Mapping[str, float]) -> dict[str, float]:
-    """Faces of a group and the mean, median and 90th percentile of their errors."""
-    errors = np.array([per_item[key] for key in keys], np.float64)
+    """Faces of a group and the mean, median and 90th percentile of their errors; NaN where none has an error."""
+    errors = np.array([per_item[key] for key in keys if np.isfinite(per_item[key])] or [np.nan], np.float64)
     return {
         "faces": len(keys),
         "mean": float(errors.mean()),

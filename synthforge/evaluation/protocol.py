@@ -123,8 +123,17 @@ class Evaluation:
             "stand_in": self.stand_in,
             "notes": list(self.notes),
             "published": [{**asdict(row), "values": dict(row.values)} for row in self.published],
-            "details": dict(self.details),
+            "details": _finite(self.details),
         }
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with null for every number that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return _number(value) if isinstance(value, float) else value
 
 
 def _number(value: float) -> float | None:

@@ -88,7 +88,7 @@ def _section(title: str, rows: Sequence[Labelled], pictures: bool) -> dict[str, 
                 "label": label,
                 "protocol": _told(each),
                 "cases": _cases(each) if pictures else [],
-                "worst": [{**face, "error": f"{face['error']:.3g}"} for face in each.details.get("worst", ())],
+                "worst": [{**face, "error": shown(face["error"], "")} for face in each.details.get("worst", ())],
             }
             for label, each in rows
         ],

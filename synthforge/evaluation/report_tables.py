@@ -20,6 +20,8 @@ Cell = dict[str, Any]
 
 Known = Mapping[str, Metric]
 
+_NONE = "–"  # where there is no figure
+
 
 def known_metrics(rows: Sequence[Labelled]) -> Known:
     """How the figures of evaluations are called: as their benchmarks say, else as `scoring` does."""
@@ -61,7 +63,7 @@ def _is_mean(metric: str, known: Known) -> bool:
 def shown(value: float | None, unit: str) -> str:
     """A figure as tables print it; a dash where there is none."""
     if value is None or not math.isfinite(value):
-        return "–"
+        return _NONE
     return f"{value:.2f}" if unit == "%" or abs(value) >= 1 else f"{value:.3f}"
 
 
@@ -234,13 +236,15 @@ def breakdowns(rows: Sequence[Labelled]) -> list[dict[str, Any]]:
 
 
 def _bars(title: str, rows: Sequence[Labelled], parts: Mapping[str, Sequence[float | None]]) -> dict[str, Any]:
-    largest = max((value for values in parts.values() for value in values if value is not None), default=0) or 1.0
+    numbers = [value for values in parts.values() for value in values if value is not None and math.isfinite(value)]
+    largest = max(numbers, default=0.0) or 1.0
 
     def cell(value: float | None) -> Cell:
         part = max(value, 0.0) / largest if value is not None and math.isfinite(value) else 0.0
         return {"text": shown(value, "%"), "width": round(100 * part, 1), "best": False}
 
-    lines = [{"name": name, "cells": [cell(value) for value in values]} for name, values in parts.items()]
+    known = {name: [cell(value) for value in values] for name, values in parts.items()}
+    lines = [{"name": name, "cells": cells} for name, cells in known.items() if any(c["text"] != _NONE for c in cells)]
     return {"title": title, "columns": [label for label, _ in rows], "rows": lines}
 
 

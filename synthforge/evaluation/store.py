@@ -43,7 +43,7 @@ _DETAILS: dict[str, Any] = {
     "training?": dict[str, list[float | None]],
     "worst?": list[dict],
 }
-_GROUP: dict[str, Any] = {"group": str, "faces": int, "mean": float}
+_GROUP: dict[str, Any] = {"group": str, "faces": int, "mean": float | None}
 _WORST: dict[str, Any] = {"key": str, "index": int, "error": float | None, "image": str}
 _METRIC: dict[str, Any] = {"name": str, "higher_is_better": bool, "threshold?": str, "each?": str, "over?": str}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from synthforge.evaluation.analysis import Analysis
 from synthforge.evaluation.pictures import contact_sheet, jpeg
 from synthforge.evaluation.pose import pose_in_space, yaw_in_image
 from synthforge.evaluation.protocol import Evaluation, ScoringOptions, assess
+from synthforge.evaluation.report import write_report
 from synthforge.evaluation.scoring import score_points
 from synthforge.evaluation.summary import to_markdown
 
@@ -131,6 +133,19 @@ def test_details_that_reports_could_not_draw_are_refused(tmp_path: Path) -> None
         path.write_text(json.dumps({**record, "details": {**sound.details, **wrong}}))
         with pytest.raises(DataError):
             store.load_evaluation(tmp_path, load_plugins())
+
+
+def test_faces_without_an_error_are_no_figure_and_can_be_read_again(tmp_path: Path) -> None:
+    per_item = {"a": 2.0, "b": float("nan"), "c": float("nan")}
+    assert groups.figures(["a", "b"], per_item) == {"faces": 2, "mean": 2.0, "median": 2.0, "p90": 2.0}
+    rows = {"yaw": [{"group": "< 0", **groups.figures(["b", "c"], per_item)}]}
+    sound = look_at(lambda s: s.target, worst=1)
+    worst = [{**sound.details["worst"][0], "error": float("nan")}]
+    store.save_evaluation(replace(sound, details={**sound.details, "groups": rows, "worst": worst}), tmp_path)
+    _, again = store.load_evaluation(tmp_path, load_plugins())
+    assert again.details["groups"]["yaw"] == [{"group": "< 0", "faces": 2, "mean": None, "median": None, "p90": None}]
+    text = write_report([("a", again)], tmp_path / "report").read_text(encoding="utf-8")
+    assert "worst faces by name" in text
 
 
 def convention(sample: RealSample) -> np.ndarray:
