@@ -7,7 +7,7 @@ from collections.abc import Callable
 from synthforge.core.hookspecs import hookimpl
 from synthforge.core.schemas import ClassMapping, ClassSchema, PointSchema
 
-from .classes import CELEBAMASK19, FACESYNTHETICS19, FLAME20, FLOW, LAPA11, SYNTHFORGE
+from .classes import CELEBAMASK19, FACESYNTHETICS19, FLAME20, FLOW, INSTANCES, LAPA11, SYNTHFORGE
 from .mappings import MAPPINGS
 from .points import FACESYNTHETICS70, IBUG68, LAPA106, MEDIAPIPE478, WFLW98
 
@@ -18,6 +18,7 @@ __all__ = [
     "FLAME20",
     "FLOW",
     "IBUG68",
+    "INSTANCES",
     "LAPA11",
     "LAPA106",
     "MAPPINGS",
@@ -31,7 +32,7 @@ __all__ = [
 def register_schemas(register: Callable[[ClassSchema | PointSchema], None]) -> None:
     """Offer five sets of points and six of classes."""
     points = (IBUG68, FACESYNTHETICS70, WFLW98, LAPA106, MEDIAPIPE478)
-    for schema in (*points, SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20, FACESYNTHETICS19, FLOW):
+    for schema in (*points, SYNTHFORGE, LAPA11, CELEBAMASK19, FLAME20, FACESYNTHETICS19, FLOW, INSTANCES):
         register(schema)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from colorsys import hsv_to_rgb
+
 from synthforge.core.schemas import ClassSchema
 
 # The classes this project renders. A head's own regions are the first 19; what it wears and grows comes after.
@@ -27,6 +29,20 @@ FLOW = ClassSchema(
     name="flow",
     classes=("nothing", "visible", "hidden", "outside"),
     colours=((0, 0, 0), (90, 200, 120), (220, 80, 60), (240, 200, 60)),
+)
+
+_PEOPLE = 64
+
+
+def _bright(number: int) -> tuple[int, int, int]:
+    red, green, blue = hsv_to_rgb(0.618 * number % 1, 0.65, 0.95 - 0.18 * (number % 3))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+INSTANCES = ClassSchema(
+    name="instances",
+    classes=("nobody", *(f"person_{number}" for number in range(1, _PEOPLE + 1))),
+    colours=((0, 0, 0), *map(_bright, range(_PEOPLE))),
 )
 
 LAPA11 = ClassSchema(

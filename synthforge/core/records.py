@@ -180,6 +180,8 @@ class Rendering:
     generator knows itself. known: what it knows of the person. stored: finished annotations, for generators that
     replay an existing dataset. following: of a clip's frame, a function that gives the next one of the same
     camera, None after the last. layers: a function that gives what the picture is blended from.
+    people: of a picture of several, each as a rendering with that person's mesh and what is seen of it, the nearest
+    first. `known` and the first vertices of `surface` are those of the person with the largest face.
     """
 
     scene: Scene
@@ -194,6 +196,7 @@ class Rendering:
     stored: dict[str, Any] = field(default_factory=dict)
     following: Callable[[], Rendering | None] | None = None
     layers: Callable[[], Layers] | None = None
+    people: tuple[Rendering, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,17 @@ def run(commands: Iterable[list[str]], programs: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_clips_are_made_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "files"), [("clips", ("clip.mp4", "flow.png")), ("crowds", ("crowds.png",))])
+def test_pages_run_as_written(
+    name: str, files: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("av")
     monkeypatch.chdir(tmp_path)
-    page = DOCS / "clips.md"
+    page = DOCS / f"{name}.md"
     (pipeline,) = blocks(page, "yaml")
-    Path("clips.yaml").write_text(pipeline)
+    Path(f"{name}.yaml").write_text(pipeline)
     run(commands(page), blocks(page, "python"))
-    assert Path("clip.mp4").is_file()
-    assert Path("flow.png").is_file()
+    assert all(Path(file).is_file() for file in files)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from .people.person import named_expression
 from .people.sampling import Drawn, recorded, sample_with_factors
 from .renderer import Renderer
 from .static_scene import StaticScene
+from .together.crowd import crowd_of
 from .together.members import exposures, member_of
 from .together.motion import Motion
 
@@ -66,8 +67,10 @@ class AnnyGenerator(OriginGenerator):
     def sample_from(self, origin: Origin) -> Scene:
         """See `OriginGenerator.sample_from`. Each group of factors has its own stream, `anny/<group>`."""
         members = self.config.members.count
-        if members == 1:
-            made = sample_with_factors(self.config, *self._names, origin)
+        if self.config.crowd.most > 1:
+            made = crowd_of(self.config.crowd, origin, self._drawn)
+        elif members == 1:
+            made = self._drawn(origin)
         else:
             group, member = divmod(origin.index, members)
             shared = replace(origin, index=group)
@@ -81,10 +84,13 @@ class AnnyGenerator(OriginGenerator):
     def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return self.head.local_names, self.head.expression_names
 
+    def _drawn(self, origin: Origin) -> Drawn:
+        return sample_with_factors(self.config, *self._names, origin)
+
     @lru_cache(maxsize=4)  # noqa: B019  the generator lives as long as its process
     def _group(self, origin: Origin) -> tuple[Drawn, Motion | None]:
         """The scene of a group, and how the person moves; None where nothing does."""
-        made = sample_with_factors(self.config, *self._names, origin)
+        made = self._drawn(origin)
         if self.config.motion.frames == 1:
             return made, None
         camera, who = made.parameters["camera"], made.drawn.get("person", {})
@@ -105,6 +111,9 @@ class AnnyGenerator(OriginGenerator):
         if not scenes:
             return []
         self.renderer.folder = self.folder
+        if self.config.crowd.most > 1:
+            with _one_thread():
+                return [self.renderer.render_crowd(scene, resolution, self.batch_size) for scene in scenes]
         caught = self._exposures(scenes)
         with _one_thread():
             renderings = self.renderer.render(scenes, resolution, self.batch_size, exposures=caught)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
@@ -27,6 +27,7 @@ from .shading.dressing import Dressed, dress
 from .shading.lighting import posed_arrays, shadows
 from .shading.look import Look, pack_look
 from .static_scene import StaticScene
+from .together.crowd import joined
 from .view import FIRST, camera_of, iris_sines, known_of, posed_heads, static_landmarks, still_heads
 
 Clock = Callable[[str], None]
@@ -52,7 +53,7 @@ class Renderer:
 
         exposures: of each scene, equally many parameters at times whose light is averaged; empty for the scene's own.
         """
-        static, parameters = self.static, [scene.parameters for scene in scenes]
+        parameters = [scene.parameters for scene in scenes]
         seen = self._see(parameters, resolution, batch, clock)
         if exposures:
             seen.shaded.light.zero_()
@@ -63,7 +64,6 @@ class Renderer:
         images = develop(seen.shaded.light, seen.shaded.z, [p["film"] for p in parameters], uses)
         clock("film")
         maps = {name: value.cpu().numpy() for name, value in vars(seen.shaded).items() if name in _AWAY}
-        vertices, normals = seen.dressed.vertices.cpu().numpy(), seen.dressed.normals.cpu().numpy()
         developed = zip(images.cpu().numpy(), parameters, strict=True)
         pictures = np.stack([publish(image, p["film"]) for image, p in developed])
         for i, p in enumerate(parameters):
@@ -72,12 +72,54 @@ class Renderer:
                 add_margin(p["border"], pixels, pictures[i], *((maps[name][i], away) for name, away in _AWAY.items()))
         clock("publish")
         layers = cache(partial(self._layers, seen, parameters))
+        renderings = self._handed(scenes, seen, list(pictures), maps)
+        for i, rendering in enumerate(renderings):
+            rendering.layers = partial(_at, layers, i)
+        clock("hand over")
+        return renderings
+
+    def render_crowd(self, scene: Scene, resolution: int, batch: int) -> Rendering:
+        """The people of one scene, blended from the farthest to the nearest over one background."""
+        people = [scene.parameters, *scene.parameters["others"]]
+        seen = self._see(people, resolution, batch, lambda part: None, crowd=True)
+        made = seen.shaded
+        assert made.mattes is not None  # asked for
+        light, instance = made.light[-1], torch.full_like(made.label[0], len(people), dtype=torch.int64)
+        middles = seen.dressed.vertices[:, : self.static.head.num_vertices].double().mean(1).cpu().numpy()
+        depth = [camera.to_camera(p[None])[0, 2] for camera, p in zip(seen.cameras, middles, strict=True)]
+        for k in np.argsort(depth)[::-1].tolist():
+            light = made.light[k] + (1 - made.mattes[k, ..., 3:]) * light
+            instance[made.face_id[k] >= 0] = k
+        alone = {name: getattr(made, name) for name in _AWAY}
+        nearest = {name: torch.full_like(each[0], _AWAY[name]) for name, each in alone.items()}
+        maps: dict[str, list[np.ndarray]] = {name: [] for name in _AWAY}
+        for k in range(len(people)):
+            for name, each in alone.items():
+                mine = (instance == k)[..., None] if each.ndim == 4 else instance == k
+                maps[name].append(torch.where(mine, each[k], torch.full_like(each[k], _AWAY[name])).cpu().numpy())
+                nearest[name] = torch.where(mine, each[k], nearest[name])
+        uses = [[(use, scene.parameters[group][name]) for group, name, use in self.exposed]]
+        (image,) = develop(light[None], nearest["z"][None], [scene.parameters["film"]], uses).cpu().numpy()
+        picture = publish(image, scene.parameters["film"])
+        scenes = [replace(scene, parameters=p) for p in people]
+        apart = self._handed(scenes, seen, [picture] * len(people), maps)
+        found = joined(apart, {name: each.cpu().numpy() for name, each in nearest.items()}, instance.cpu().numpy())
+        return replace(found, scene=scene)
+
+    def _handed(
+        self,
+        scenes: Sequence[Scene],
+        seen: _Seen,
+        pictures: Sequence[np.ndarray],
+        maps: Mapping[str, Sequence[np.ndarray]],
+    ) -> list[Rendering]:
+        static = self.static
+        vertices, normals = seen.dressed.vertices.cpu().numpy(), seen.dressed.normals.cpu().numpy()
         eyes = [value.cpu().numpy() for value in static.head.eye_fronts(seen.head)]
         arkit = static.head.expression_names
-        renderings = [
+        return [
             Rendering(
                 scene=scene,
-                layers=partial(_at, layers, i),
                 camera=seen.cameras[i],
                 image=pictures[i],
                 head=static.head,
@@ -96,11 +138,14 @@ class Renderer:
             )
             for i, scene in enumerate(scenes)
         ]
-        clock("hand over")
-        return renderings
 
-    def _see(self, parameters: Sequence[Mapping[str, Any]], resolution: int, batch: int, clock: Clock) -> _Seen:
-        """Pose heads, dress and light them, and shade what the cameras see."""
+    def _see(
+        self, parameters: Sequence[Mapping[str, Any]], resolution: int, batch: int, clock: Clock, crowd: bool = False
+    ) -> _Seen:
+        """Pose heads, dress and light them, and shade what the cameras see.
+
+        crowd: nothing is behind people, who share the first one's exposure; light has one more picture, the background.
+        """
         static = self.static
         head = posed_heads(static.head, [p["head"] for p in parameters], batch)
         clock("head")
@@ -115,6 +160,8 @@ class Renderer:
         first = [camera_of({**p, "view": FIRST}, placed[i], resolution) for i, p in enumerate(parameters)]
         sines = iris_sines(static.head, head, parameters)
         records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
+        if crowd:
+            records["gain"] = records["gain"][0]
         looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
         clock("pack")
         dressed = dress(static, head, looks, parameters, first, points, calm)
@@ -126,10 +173,16 @@ class Renderer:
         ranges = (static.solid, static.thin)
         solid, thin = (draw(static, posed, len(parameters), each, resolution) for each in ranges)
         clock("raster")
-        behind = backdrops(static, looks, parameters, solid, records["gain"], self.folder)
+        shown = torch.zeros_like(solid) if crowd else solid  # pixels that hide the background
+        behind = backdrops(static, looks, parameters, shown, records["gain"], self.folder)
         posed.backdrop = flat(behind, wp.vec3)
         clock("background")
-        shaded = shade(static, looks, posed, solid, thin)
+        if crowd:
+            back = shade(static, looks, posed, shown, shown).light[:1]
+            behind.zero_()
+        shaded = shade(static, looks, posed, solid, thin, matted=crowd)
+        if crowd:
+            shaded.light = torch.cat([shaded.light, back])
         clock("shade")
         return _Seen(head, points, cameras, sines, dressed, shaded, records, (posed, keep, solid, thin))
 
@@ -163,7 +216,7 @@ class Renderer:
             return out.clamp(0, 1).cpu().numpy()
 
         return [
-            Layers(a, dict(zip(MATTES, np.moveaxis(m, -1, 0), strict=True)), partial(paint, number))
+            Layers(a, {name: m[..., k] for k, name in enumerate(MATTES)}, partial(paint, number))
             for number, (a, m) in enumerate(zip(albedo, mattes, strict=True))
         ]
 

@@ -13,6 +13,7 @@ from synthforge.core.records import Members
 from synthforge.geometry.rigs import RigConfig
 
 from ....heads.anny.distribution import AnnyDistribution
+from .crowd import CrowdConfig
 from .motion import MotionConfig
 from .person import (
     BeardConfig,
@@ -78,10 +79,13 @@ class AnnyConfig:
     )
     design: DesignConfig = key(DesignConfig, "A balanced design over some factors.")
     rig: RigConfig = key(RigConfig, "Several cameras that see each person (docs/rigs.md).", since="0.1")
+    crowd: CrowdConfig = key(CrowdConfig, "Several people in a picture (docs/crowds.md).", since="0.1")
     motion: MotionConfig = key(MotionConfig, "A clip of each person (docs/clips.md).", since="0.1")
 
     def __post_init__(self) -> None:
-        """Raises ValueError for rules and designs that do not fit the factors."""
+        """Raises ValueError for rules and designs that do not fit the factors, and for crowds in rigs and clips."""
+        if self.crowd.most > 1 and self.members.count > 1:
+            raise ValueError("crowd: several people are shown by single pictures, not by `rig` or `motion`")
         if self.rules:
             from .rules import rules_of
 

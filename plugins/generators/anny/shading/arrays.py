@@ -97,7 +97,7 @@ class Posed:
 @wp.struct
 class Picture:
     """What the kernel writes: see `core.records.Surface` and `Rendering`; light: linear and exposed, to be made bytes
-    by `film`. mattes, where `matted` is 1: opacity of hair, facial hair and glasses."""
+    by `film`. mattes, where `matted` is 1: opacity of hair, facial hair, glasses, and all."""
 
     light: wp.array(dtype=wp.vec3)
     label: wp.array(dtype=wp.uint8)
@@ -105,7 +105,7 @@ class Picture:
     barycentric: wp.array(dtype=wp.vec3)
     z: wp.array(dtype=wp.float32)
     matted: int
-    mattes: wp.array(dtype=wp.vec3)
+    mattes: wp.array(dtype=wp.vec4)
 
 
 def flat(tensor, dtype=None):

@@ -63,7 +63,7 @@ def backdrops(
 @dataclass
 class Shaded:
     """A batch of pictures before they are developed: linear light (B,H,W,3), and see `core.records.Surface`. mattes
-    (B,H,W,3), where asked for: opacity of hair, facial hair and glasses."""
+    (B,H,W,4), where asked for: opacity of hair, facial hair, glasses, and of all before the background."""
 
     light: torch.Tensor
     label: torch.Tensor
@@ -83,12 +83,12 @@ def shade(
         return torch.empty(batch, size, size, *shape, dtype=dtype, device=static.device)
 
     made = Shaded(empty(3), empty(dtype=torch.uint8), empty(dtype=torch.int32), empty(3), empty())
-    made.mattes = empty(3) if matted else None
+    made.mattes = empty(4) if matted else None
     picture = Picture()
     picture.light, picture.label, picture.face_id = flat(made.light, wp.vec3), flat(made.label), flat(made.face_id)
     picture.barycentric, picture.z = flat(made.barycentric, wp.vec3), flat(made.z)
     if made.mattes is not None:
-        picture.matted, picture.mattes = 1, flat(made.mattes, wp.vec3)
+        picture.matted, picture.mattes = 1, flat(made.mattes, wp.vec4)
     step = span(size, static.device)
     inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), size, step, picture]
     launch(shade_kernel, (batch, size, chunks(size, step)), inputs, static.device)

@@ -133,8 +133,9 @@ def shade_kernel(
             rest = 1.0 - cover
             hair = rest * float(grown >> 16) / 255.0 + wp.where(ahead == IS_HAIR, cover, 0.0)
             beard = rest * float((grown >> 8) & 255) / 255.0 + wp.where(ahead == IS_BEARD, cover, 0.0)
-            framed = wp.where(below == C_GLASSES, rest, 0.0)
-            picture.mattes[row + x] = wp.vec3(hair, beard, framed + wp.where(ahead == IS_LENS, cover, 0.0))
+            glasses = wp.where(below == C_GLASSES, rest, 0.0) + wp.where(ahead == IS_LENS, cover, 0.0)
+            solid_there = wp.where(key != NOTHING, rest, 0.0)
+            picture.mattes[row + x] = wp.vec4(hair, beard, glasses, cover + solid_there)
         picture.light[row + x] = wp.cw_mul(colour, looks[b].gain * fade)
         picture.label[row + x] = wp.uint8(kind)
         picture.face_id[row + x] = face
