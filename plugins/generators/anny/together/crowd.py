@@ -1,7 +1,7 @@
 """Several people in one picture: where each stands before the shared camera.
 
-The camera of each person is the shared one, seen from where that person stands. Field of view, elevation and roll are the
-same; the azimuth is the person's own, since people face different ways.
+The camera of each person is the shared one, seen from where that person stands. Field of view, elevation and roll are
+the same; the azimuth is the person's own, since people face different ways.
 """
 
 from __future__ import annotations
