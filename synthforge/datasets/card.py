@@ -168,7 +168,7 @@ def croissant(export: Export, format: Format, card: Card) -> dict[str, Any]:
     groups: dict[tuple[str, str], list[Path]] = {}
     for name, path in files_of(export.out):
         if name not in OURS and not name.startswith("."):
-            groups.setdefault((str(Path(name).parent), path.suffix), []).append(path)
+            groups.setdefault((Path(name).parent.as_posix(), path.suffix), []).append(path)
     distribution: list[dict[str, Any]] = []
     table = ""
     for (folder, suffix), paths in sorted(groups.items()):
