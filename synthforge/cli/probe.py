@@ -43,9 +43,9 @@ def command(
 ) -> None:
     """Render the same persons at every level of a factor, all else unchanged, and measure the error of each MODEL.
 
-    MODEL is a folder with model.json, the name of a shipped one, or a callable `module:function` that takes an image
-    and a box and returns points. Factors are those that the generator declares, or any key of its configuration.
-    After an interruption the same command resumes.
+    MODEL is a folder with model.json, the name of a shipped one, an ONNX file, or a callable `module:function` that
+    takes an image and a box and returns points. Factors are those that the generator declares, or any key of its
+    configuration. After an interruption the same command resumes.
     """
     if cross and len(factors) != 2:
         raise click.UsageError("--cross needs two --factor")

@@ -28,7 +28,7 @@ from ..core.plugins import Plugins
 from ..core.records import Field, RealItem, RealSample
 from ..core.references import Bound
 from ..core.shipped import find_model
-from ..core.storage import is_url
+from ..core.storage import here, is_url
 from ..core.versions import versions
 from ..core.yaml12 import parse
 from ..datasets.codecs import Encoding
@@ -120,7 +120,7 @@ def settings_of(sweep: Sweep, level: float | str) -> list[str]:
 
 
 def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
-    """A model by folder or shipped name, or a callable `module:function`, with a digest of its bytes.
+    """A model by folder or shipped name, an ONNX file or a callable `module:function`, with a digest of its bytes.
 
     A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. Raises
     UserError.
@@ -135,14 +135,20 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
         source = getattr(loaded, "__file__", None)
         digest = checksums([Path(source)])[0] if source else name
         return lambda images, boxes: [np.asarray(function(*pair)) for pair in zip(images, boxes, strict=True)], digest
-    folder = find_model(name)
-    predictor = Predictor.load(folder, plugins=plugins)
+    if name.endswith(".onnx"):
+        from ..prediction.onnx_network import read_onnx
+
+        network, files = read_onnx(here(name), plugins)
+        predictor = Predictor(network, passes=1)
+    else:
+        folder = find_model(name)
+        predictor = Predictor.load(folder, plugins=plugins)
+        files = sorted(path for path in folder.iterdir() if path.is_file())
     task = next((key for key, each in predictor.model.tasks.items() if each.kind == "points2d"), "")
     if not task:
         raise UserError(f"{name}: a probe measures points; the model has {', '.join(predictor.model.tasks)}")
     ready = Predictor(predictor.model, tasks=[task], schemas={task: schema})
-    files = checksums(sorted(path for path in folder.iterdir() if path.is_file()))
-    return lambda images, boxes: [face.values[task] for face in ready.faces(images, boxes)], " ".join(files)
+    return lambda images, boxes: [face.values[task] for face in ready.faces(images, boxes)], " ".join(checksums(files))
 
 
 def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float]:
