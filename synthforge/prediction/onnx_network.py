@@ -27,7 +27,7 @@ class OnnxMapping:
     """Input and output of a file that others made: `NAME.json` beside `NAME.onnx`."""
 
     size: int = key(MISSING, "Side of the crop.", unit="px", low=8, high=4096)
-    schema: str = key("ibug68", "Point schema of the answer.")
+    schema: str = key(MISSING, "Point schema of the answer.")
     input: str = key("", "Name of the input, empty for the only one.")
     output: str = key("", "Name of the output, empty for the only one.")
     crop_scale: float = key(1.3, "Side of the crop over the larger side of the points' box.", above=0, high=10)
@@ -62,7 +62,7 @@ def read_onnx(path: Path, plugins: Plugins) -> tuple[Function, list[Path]]:
     else:
         raise UserError(
             f"{path} does not say what it takes and answers",
-            hint=f'Write {beside}, such as {{"size": 224, "schema": "ibug68"}} (docs/probe.md lists the keys).',
+            hint=f'Write {beside}, such as {{"size": 224, "schema": NAME}} (docs/probe.md lists the keys).',
         )
     if not isinstance(data, dict):
         raise DataError(f"{where}: a mapping of keys is expected")
@@ -76,7 +76,8 @@ def read_onnx(path: Path, plugins: Plugins) -> tuple[Function, list[Path]]:
     for name, there, given in (("input", list(inputs), mapping.input), ("output", outputs, mapping.output)):
         if given not in there and (given or len(there) > 1):
             raise UserError(f"{where}: {name}: the file has {', '.join(there)}, not '{given}'")
-    task = plugins.build("task", {"name": "keypoints", "schema": mapping.schema})
+    kinds = [each.name for each in plugins.catalogues["task"] if getattr(each.factory, "kind", "") == "points2d"]
+    task = plugins.build("task", {"name": kinds[0], "schema": mapping.schema})
     call = _Call(session, mapping, mapping.input or next(iter(inputs)), mapping.output or outputs[0], inputs)
     return Function(call, task, mapping.schema, mapping.size, mapping.crop_scale), files
 

@@ -55,11 +55,11 @@ def foreign(path: Path, **mapping: Any) -> Path:
 @pytest.mark.parametrize(
     ("mapping", "expected"),
     [
-        ({"size": 8}, 0.25),
-        ({"size": 8, "unit": "pixels"}, 0.25 / 8),
-        ({"size": 8, "channels": "bgr"}, 0.75),
-        ({"size": 8, "mean": [0.05, 0, 0], "std": [2, 1, 1]}, 0.1),
-        ({"size": 8, "layout": "nhwc"}, 0.25),
+        ({"schema": "ibug68", "size": 8}, 0.25),
+        ({"schema": "ibug68", "size": 8, "unit": "pixels"}, 0.25 / 8),
+        ({"schema": "ibug68", "size": 8, "channels": "bgr"}, 0.75),
+        ({"schema": "ibug68", "size": 8, "mean": [0.05, 0, 0], "std": [2, 1, 1]}, 0.1),
+        ({"schema": "ibug68", "size": 8, "layout": "nhwc"}, 0.25),
     ],
 )
 def test_the_mapping_is_followed(tmp_path: Path, mapping: dict[str, Any], expected: float) -> None:
@@ -77,8 +77,8 @@ def test_the_mapping_is_followed(tmp_path: Path, mapping: dict[str, Any], expect
     [
         ({}, "does not say what it takes"),
         ({"size": 8, "schema": "ibug86"}, "is no point schema"),
-        ({"size": 8, "output": "z"}, "the file has y, not 'z'"),
-        ({"sise": 8}, "size"),
+        ({"schema": "ibug68", "size": 8, "output": "z"}, "the file has y, not 'z'"),
+        ({"schema": "ibug68", "sise": 8}, "size"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, mapping: dict[str, Any], said: str) -> None:
