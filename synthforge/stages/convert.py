@@ -129,7 +129,7 @@ def run(context: StageContext, config: ConvertConfig) -> None:
             chosen.prepare(context.out)
         todo = [shard for shard in range(len(counts)) if not part_file(context.out, shard).is_file()]
         there = f", {len(counts) - len(todo):,} shards there already" if len(todo) < len(counts) else ""
-        context.say(f"  {details} in {len(counts):,} shards{there}")
+        context.say(f"  {details} in {len(counts):,} shard{'s' * (len(counts) != 1)}{there}")
         with progress_bar("export", sum(map(job.size, todo)), unit="samples") as advance:
             executor: Executor = config.executor.built
             if todo:

@@ -329,10 +329,11 @@ def register_formats(register):
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_third_party_adds_a_format_in_a_file_of_its_own(data: Path, tmp_path: Path, workers: int) -> None:
-    (tmp_path / "theirs.py").write_text(THEIRS)
+    name = f"noses{workers}"  # a name is registered once in a process
+    (tmp_path / "theirs.py").write_text(THEIRS.replace('"noses"', f'"{name}"'))
     executor = {"name": "local", "few": 0}
     keys = {"plugins": ("./theirs.py",), "base": tmp_path, "workers": workers, "executor": executor}
-    out = export(data, "noses", tmp_path / "out", **keys)
+    out = export(data, name, tmp_path / "out", **keys)
     rows = [line.split() for line in (out / "noses.txt").read_text().splitlines()]
     assert [row[0] for row in rows] == [f"{index:09d}" for index in range(6)]
     assert np.allclose([float(each) for each in rows[4][1:]], make_sample(4)["landmarks2d"][30])
