@@ -177,6 +177,10 @@ def _check_rendering(rendering: Rendering, resolution: int) -> None:
     assert np.allclose(surface.barycentric[covered].sum(-1), 1, atol=1e-3), "barycentrics sum to 1"
     if rendering.head is not None:
         assert np.array_equal(surface.faces[: surface.head_faces], rendering.head.faces), "the head's faces come first"
+    if rendering.people:
+        assert all(person.camera == rendering.camera for person in rendering.people), "all people have one camera"
+        seen = sum(np.asarray(person.surface.face_id >= 0, int) for person in rendering.people if person.surface)
+        assert np.array_equal(seen, covered), "each covered pixel is seen of exactly one of the people"
 
 
 @_check
