@@ -196,6 +196,8 @@ def read(record: Mapping[str, Any], factor: Factor, rendered: bool = False) -> l
     parts = [_at(record, path.split("."), rendered) for path in factor.paths]
     if any(part is None for part in parts):
         return []
+    if len(parts) == 1 and isinstance(parts[0], (int, float)):  # most factors, without the cost of an array
+        return [float(parts[0])]
     arrays = [np.atleast_1d(np.asarray(part, float)).ravel() for part in parts]
     return [float(value) for value in np.mean(arrays, axis=0)]
 
