@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from synthforge_plugins.generators.anny.factors.picture import BACKGROUNDS
 from synthforge_plugins.generators.anny.together.crowd import depth_of
 from test_together import digests
 
@@ -123,3 +124,12 @@ def test_crowds_keep_the_contract_and_have_no_rig(crowd: tuple[Rendering, list[R
     testing.check_plugin(load_plugins(), "annotator", "people", rendering=crowd[0])
     with pytest.raises(ConfigError, match="crowd"):
         load_plugins().build("generator", {**CROWD, "rig": {"kind": "stereo"}})
+
+
+def test_nobody_in_the_background_lacks_labels() -> None:
+    config = {**CROWD, "background": {"kind": "crowd"}}
+    scene = load_plugins().build("generator", config).sample(3, 0)
+    people = [scene.parameters, *scene.parameters["others"]]
+    assert {person["background"]["kind"] for person in people} == {"street"}
+    kinds = scene.drawn["background"]["kind"], scene.rendered["background"]["kind"]
+    assert [BACKGROUNDS[int(kind)] for kind in kinds] == ["crowd", "street"]

@@ -17,6 +17,7 @@ from synthforge.core.nearby import Origin
 from synthforge.core.records import Rendering
 
 from ..factors.crowd import CrowdConfig
+from ..factors.picture import BACKGROUNDS
 from ..people.sampling import Drawn
 
 _TRIES = 30
@@ -24,6 +25,8 @@ _HEAD = 0.85  # radius of a head's circle, of the height from brows to chin
 _BODY = 5.5  # height of the body below the face in that unit: nobody ends above the picture's edge
 _WIDE = 1.3  # half width of its trunk
 _TOP, _BOTTOM, _ASIDE = 0.12, 0.85, 0.44
+#: a background of painted people, who have no labels, becomes another where people have them
+_PAINTED, _INSTEAD = "crowd", "street"
 
 
 def crowd_of(config: CrowdConfig, origin: Origin, draw: Callable[[Origin], Drawn]) -> Drawn:
@@ -45,6 +48,8 @@ def crowd_of(config: CrowdConfig, origin: Origin, draw: Callable[[Origin], Drawn
     first, *others = people
     rendered = dict(first.rendered)
     rendered["camera"] = {**rendered.get("camera", {}), **{n: first.parameters["camera"][n] for n in _MOVED}}
+    if first.drawn["background"]["kind"] == BACKGROUNDS.index(_PAINTED):
+        rendered["background"] = {**rendered.get("background", {}), "kind": float(BACKGROUNDS.index(_INSTEAD))}
     return first._replace(parameters={**first.parameters, "others": [p.parameters for p in others]}, rendered=rendered)
 
 
@@ -80,6 +85,8 @@ def _moved(person: Drawn, first: Drawn, size: float, x: float, y: float) -> Draw
     border = {**own["border"], "margin": False, "shift_x": 0.0, "shift_y": 0.0}
     parameters = {**own, "camera": camera, "border": border}
     parameters |= {name: shared[name] for name in ("light", "film", "background")}
+    if shared["background"]["kind"] == _PAINTED:
+        parameters["background"] = {**shared["background"], "kind": _INSTEAD}
     return person._replace(parameters=parameters)
 
 
