@@ -130,6 +130,7 @@ def test_nobody_in_the_background_lacks_labels() -> None:
     config = {**CROWD, "background": {"kind": "crowd"}}
     scene = load_plugins().build("generator", config).sample(3, 0)
     people = [scene.parameters, *scene.parameters["others"]]
-    assert {person["background"]["kind"] for person in people} == {"street"}
+    assert {person["background"]["kind"] for person in people} == {"plain"}
+    assert not any(person["background"]["shapes"].any() for person in people)
     kinds = scene.drawn["background"]["kind"], scene.rendered["background"]["kind"]
-    assert [BACKGROUNDS[int(kind)] for kind in kinds] == ["crowd", "street"]
+    assert [BACKGROUNDS[int(kind)] for kind in kinds] == ["crowd", "plain"]

@@ -25,8 +25,8 @@ _HEAD = 0.85  # radius of a head's circle, of the height from brows to chin
 _BODY = 5.5  # height of the body below the face in that unit: nobody ends above the picture's edge
 _WIDE = 1.3  # half width of its trunk
 _TOP, _BOTTOM, _ASIDE = 0.12, 0.85, 0.44
-#: a background of painted people, who have no labels, becomes another where people have them
-_PAINTED, _INSTEAD = "crowd", "street"
+#: painted people have no labels: a background of them is left plain
+_PAINTED, _INSTEAD = "crowd", "plain"
 
 
 def crowd_of(config: CrowdConfig, origin: Origin, draw: Callable[[Origin], Drawn]) -> Drawn:
@@ -86,7 +86,8 @@ def _moved(person: Drawn, first: Drawn, size: float, x: float, y: float) -> Draw
     parameters = {**own, "camera": camera, "border": border}
     parameters |= {name: shared[name] for name in ("light", "film", "background")}
     if shared["background"]["kind"] == _PAINTED:
-        parameters["background"] = {**shared["background"], "kind": _INSTEAD}
+        nothing = {"kind": _INSTEAD, "count": 0, "shapes": shared["background"]["shapes"][:0]}
+        parameters["background"] = {**shared["background"], **nothing}
     return person._replace(parameters=parameters)
 
 
