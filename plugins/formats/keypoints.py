@@ -15,6 +15,7 @@ import numpy as np
 from synthforge.core.files import replacing
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS, PointSchema
+from synthforge.datasets.card import title
 from synthforge.datasets.crops import tight_box
 from synthforge.datasets.formats import VAL, Card, Export, Format, Sample, field_of
 
@@ -146,7 +147,7 @@ def _finish_coco(export: Export) -> Card:
 
 def _write_index(export: Export, name: str, categories: list[dict[str, Any]], split: str, rows: str) -> None:
     """One annotation file; rows of all shards go through one after the other."""
-    head = json.dumps({"info": {"description": "synthetic faces"}, "licenses": [], "categories": categories})[:-1]
+    head = json.dumps({"info": {"description": title(export)}, "licenses": [], "categories": categories})[:-1]
     with replacing(export.out / "annotations" / f"{name}.json") as file:
         file.write(head.encode())
         for key, kind in (("images", "images"), ("annotations", rows)):

@@ -17,7 +17,7 @@ from ..core.files import sha256_of, write_json, write_text
 from ..core.provenance import files_of
 from .distributions import compare, factors_of, read_values, words
 from .formats import Card, Export, Format
-from .marks import VOCABULARY
+from .marks import VOCABULARY, source_type
 from .reader import ShardDataset
 from .rejections import acceptance
 
@@ -59,7 +59,8 @@ def describe(export: Export, format: Format, card: Card | None, recipe: str) -> 
 def title(export: Export) -> str:
     """What an exported dataset is called."""
     generator = export.dataset.manifest["config"].get("generator", "")
-    return f"{len(export.dataset):,} synthetic faces" + (f" of the generator {generator}" if generator else "")
+    kind = "synthetic faces" if source_type(export.dataset.manifest) else "faces"
+    return f"{len(export.dataset):,} {kind}" + (f" of the generator {generator}" if generator else "")
 
 
 def licence(manifest: Mapping[str, Any]) -> str:
@@ -77,7 +78,7 @@ def card_text(export: Export, format: Format, card: Card, recipe: str) -> str:
     head = {
         "pretty_name": title(export),
         "license": licence(manifest),
-        "tags": ["synthetic", "face", "croissant"],
+        "tags": [*(["synthetic"] if source_type(manifest) else []), "face", "croissant"],
         "task_categories": [task for kind, task in TASKS.items() if kind in kinds],
         "size_categories": [next((name for name, end in _SIZES if count < end), "1M<n<10M")],
         **card.front_matter,
@@ -91,7 +92,7 @@ def card_text(export: Export, format: Format, card: Card, recipe: str) -> str:
     lines = [
         f"# {title(export)}",
         "",
-        f"{count:,} samples{sizes}, rendered and labelled by SynthForge.",
+        f"{count:,} samples{sizes}, made by SynthForge.",
         *([f"\nQuality filters: {kept}."] if kept else []),
         "",
         "## Contents",
@@ -198,7 +199,7 @@ def croissant(export: Export, format: Format, card: Card) -> dict[str, Any]:
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": title(export),
-        "description": f"{title(export)}, rendered and labelled by SynthForge. {format.summary}.",
+        "description": f"{title(export)}, made by SynthForge. {format.summary}.",
         "license": sorted(set(map(str, export.dataset.manifest["licences"].values()))),
         "version": "1.0.0",
         "distribution": distribution,

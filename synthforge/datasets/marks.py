@@ -34,15 +34,17 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def source_type(manifest: Mapping[str, Any]) -> str:
     """The IPTC source type of a dataset's pictures: what its generator says, else that a program alone made them.
 
-    Of a replayed dataset, what the original says.
+    Of a replayed dataset, what the original says; empty, for no mark, where the generator says that it is unknown.
     """
 
-    def said(record: Mapping[str, Any]) -> str:
+    def said(record: Mapping[str, Any]) -> str | None:
         if isinstance(record.get(SOURCE_TYPE), str):
             return str(record[SOURCE_TYPE])
-        return next((found for each in record.values() if isinstance(each, Mapping) and (found := said(each))), "")
+        inner = (said(each) for each in record.values() if isinstance(each, Mapping))
+        return next((found for found in inner if found is not None), None)
 
-    return said(manifest.get("provenance", {})) or ALGORITHMIC
+    found = said(manifest.get("provenance", {}))
+    return ALGORITHMIC if found is None else found
 
 
 def marked(data: bytes, type_: str) -> bytes:

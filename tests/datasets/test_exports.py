@@ -237,6 +237,7 @@ def test_the_mark_is_the_generators_word() -> None:
     trained = {"digital_source_type": "trainedAlgorithmicMedia"}
     assert source_type({"provenance": trained}) == "trainedAlgorithmicMedia"
     assert source_type({"provenance": {"layout": "shards", "provenance": trained}}) == "trainedAlgorithmicMedia"
+    assert source_type({"provenance": {"digital_source_type": ""}}) == "", "nobody knows"
 
 
 @pytest.mark.parametrize("to", ["coco", "celebamask-hq"])

@@ -14,6 +14,7 @@ from synthforge.core.camera import Camera
 from synthforge.core.errors import UserError
 from synthforge.core.interfaces import Generator
 from synthforge.core.records import Field, Rendering, Scene
+from synthforge.datasets.marks import SOURCE_TYPE
 from synthforge.datasets.reader import ShardDataset
 
 from .config import RecordedConfig
@@ -102,5 +103,6 @@ class RecordedGenerator(Generator):
             manifest = self._dataset.manifest
             found |= {name: manifest.get(name) for name in ("licences", "provenance", "config_hash", "sha256")}
         else:
-            found["licences"] = {self.config.layout: layout_named(self.config.layout).licence}
+            layout = layout_named(self.config.layout)
+            found |= {"licences": {self.config.layout: layout.licence}, SOURCE_TYPE: layout.source_type}
         return found

@@ -21,6 +21,7 @@ from synthforge.core.images import read_map, read_photograph
 from synthforge.core.records import Field
 from synthforge.core.schemas import CLASS_SCHEMAS, IGNORE, POINT_SCHEMAS
 from synthforge.datasets.codecs import check_label
+from synthforge.datasets.marks import ALGORITHMIC, TRAINED
 
 from ...schemas import FACESYNTHETICS19, FLAME20, IBUG68
 
@@ -45,13 +46,17 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class Layout:
-    """A foreign layout: keys of its samples in order, what they hold, and how to read one."""
+    """A foreign layout: keys of its samples in order, what they hold, and how to read one.
+
+    source_type: IPTC's word for what made its pictures (`datasets.marks`), empty where anything may have.
+    """
 
     summary: str
     licence: str
     keys: Callable[[Path], list[str]]
     fields: Callable[[ReadOptions], tuple[Field, ...]]
     read: Callable[[Path, str, ReadOptions], dict[str, Any]]
+    source_type: str = ""
 
 
 def _points(value: Any, path: Path, options: ReadOptions, size: int) -> np.ndarray:
@@ -250,13 +255,16 @@ def _read_yolo(root: Path, key: str, options: ReadOptions) -> dict[str, Any]:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "paper": Layout("the paper's released layout", "that of the dataset", _paper_keys, _paper_fields, _read_paper),
+    "paper": Layout(
+        "the paper's released layout", "that of the dataset", _paper_keys, _paper_fields, _read_paper, TRAINED
+    ),
     "face-synthetics": Layout(
         "FaceSynthetics (Wood et al. 2021)",
         "FaceSynthetics dataset licence: non-commercial research",
         _face_synthetics_keys,
         _face_synthetics_fields,
         _read_face_synthetics,
+        ALGORITHMIC,
     ),
     "yolo-pose": Layout("YOLO pose, one face a picture", "that of the dataset", _yolo_keys, _yolo_fields, _read_yolo),
 }
