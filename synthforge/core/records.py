@@ -182,6 +182,7 @@ class Rendering:
     camera, None after the last. layers: a function that gives what the picture is blended from.
     people: of a picture of several, each as a rendering with that person's mesh and what is seen of it, the nearest
     first. `known` and the first vertices of `surface` are those of the person with the largest face.
+    The layers of each are those without the others.
     """
 
     scene: Scene

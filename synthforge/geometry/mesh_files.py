@@ -40,33 +40,41 @@ def write_mesh(rendering: Rendering, out: Path) -> None:
     """Write what a rendering shows as .glb or .obj, in world metres: the head with a texture map, the rest coloured.
 
     Colours are albedo where the generator knows it (`core.records.Layers`), else what the camera sees, and grey where
-    it sees nothing. An OBJ has its texture and material beside it, called like it. Raises DataError for a rendering
-    without a mesh.
+    it sees nothing. An OBJ has its textures and materials beside it. Of a crowd, all people are written. Raises
+    DataError for a rendering without a mesh.
     """
     if rendering.surface is None:
         raise DataError(f"{out}: this generator has no mesh", hint="Volumes, as those of EG3D, have none.")
-    parts = list(_parts(rendering, rendering.surface))
+    people = rendering.people or (rendering,)
+    parts = [
+        part for number, person in enumerate(people, 1) for part in _parts(person, f"_{number}" if number > 1 else "")
+    ]
     if out.suffix.lower() == ".obj":
         _write_obj(parts, out)
     else:
         _write_glb(parts, out)
 
 
-def _parts(rendering: Rendering, surface: Surface) -> Iterator[_Part]:
-    head, first = rendering.head, 0
+def _parts(rendering: Rendering, number: str) -> Iterator[_Part]:
+    head, surface, first = rendering.head, rendering.surface, 0
+    assert surface is not None  # `write_mesh` asked
     if head is not None and head.uv is not None and head.uv_faces is not None:
         first = surface.head_faces
         both = np.stack([surface.faces[:first].ravel(), head.uv_faces.ravel()], 1)
         (vertices, places), corners = (found := np.unique(both, axis=0, return_inverse=True))[0].T, found[1]
         shown = corners.reshape(-1, 3)[_present(rendering, surface, np.arange(first))]
         texture = _texture(rendering, surface, head.uv, head.uv_faces)
-        yield _Part("head", surface.vertices[vertices], surface.normals[vertices], shown, head.uv[places], texture)
+        yield _Part(
+            f"head{number}", surface.vertices[vertices], surface.normals[vertices], shown, head.uv[places], texture
+        )
     rest = _present(rendering, surface, np.arange(first, len(surface.faces)))
     used, start, corners = np.unique(surface.faces[rest], return_index=True, return_inverse=True)
     if len(used):
         corner = np.eye(3, dtype=np.float32)[start % 3]
         colours = _colours(rendering, surface, rest[start // 3], corner)[:, :3]
-        yield _Part("rest", surface.vertices[used], surface.normals[used], corners.reshape(-1, 3), colours=colours)
+        yield _Part(
+            f"rest{number}", surface.vertices[used], surface.normals[used], corners.reshape(-1, 3), colours=colours
+        )
 
 
 def _present(rendering: Rendering, surface: Surface, numbers: np.ndarray) -> np.ndarray:
@@ -125,22 +133,24 @@ def _write_glb(parts: list[_Part], out: Path) -> None:
 
 
 def _write_obj(parts: list[_Part], out: Path) -> None:
-    lines, first = [f"mtllib {out.stem}.mtl"], 1
+    lines, materials, first, place = [f"mtllib {out.stem}.mtl"], [], 1, 1
     for part in parts:
         lines.append(f"o {part.name}")
         if part.texture is not None and part.uv is not None:
-            picture = io.BytesIO()
+            picture, file = io.BytesIO(), out.with_name(f"{out.stem}_{part.name}.png")
             part.texture.save(picture, "PNG")
-            write_bytes(out.with_suffix(".png"), picture.getvalue())
-            write_bytes(out.with_suffix(".mtl"), f"newmtl skin\nKd 1 1 1\nmap_Kd {out.stem}.png\n".encode())
-            lines += [*_rows("v", part.vertices), *_rows("vt", part.uv), "usemtl skin"]
-            forms = "f {0}/{0} {1}/{1} {2}/{2}"
+            write_bytes(file, picture.getvalue())
+            materials += [f"newmtl {part.name}", "Kd 1 1 1", f"map_Kd {file.name}"]
+            lines += [*_rows("v", part.vertices), *_rows("vt", part.uv), f"usemtl {part.name}"]
+            corners = np.stack([part.faces + first, part.faces + place], -1)
+            place += len(part.uv)
         else:
-            lines += _rows("v", np.column_stack([part.vertices, to_srgb(np.asarray(part.colours)) / 255]))
-            lines.append("usemtl")
-            forms = "f {0} {1} {2}"
-        lines += [forms.format(*corners) for corners in (part.faces + first).tolist()]
+            colours = to_srgb(np.asarray(part.colours)) / 255
+            lines += [*_rows("v", np.column_stack([part.vertices, colours])), "usemtl"]
+            corners = part.faces[..., None] + first
+        lines += ["f " + " ".join("/".join(map(str, corner)) for corner in face) for face in corners.tolist()]
         first += len(part.vertices)
+    write_bytes(out.with_suffix(".mtl"), "\n".join([*materials, ""]).encode())
     write_bytes(out, "\n".join([*lines, ""]).encode())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 from synthforge_plugins.generators.anny.factors.picture import BACKGROUNDS
 from synthforge_plugins.generators.anny.together.crowd import depth_of
 from test_together import digests
@@ -19,6 +20,7 @@ from synthforge.core.errors import ConfigError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Rendering
 from synthforge.datasets.verify import verify
+from synthforge.geometry.mesh_files import write_mesh
 
 CROWD: dict[str, Any] = {"name": "anny", "crowd": {"least": 3, "most": 6, "smallest": 0.06}, "batch_size": 4}
 
@@ -108,6 +110,19 @@ def test_people_keep_sizes_and_distances() -> None:
                 assert apart > 0.7 * 0.85 * (one["face_fraction"] + two["face_fraction"])
         assert all(each["light"] is parameters["light"] for each in parameters["others"])
     assert len(set(counts)) > 1
+
+
+def test_the_meshes_of_all_are_written(crowd: tuple[Rendering, list[Rendering]], tmp_path: Path) -> None:
+    together, alone = crowd
+    write_mesh(together, tmp_path / "crowd.obj")
+    write_mesh(together, tmp_path / "crowd.glb")
+    scene = trimesh.load_scene(tmp_path / "crowd.glb", process=False)
+    heads = [mesh for name, mesh in scene.geometry.items() if name.startswith("head")]
+    assert len(heads) == len(alone) == len(list(tmp_path.glob("crowd_head*.png")))
+    for person in together.people:
+        assert person.surface is not None
+        middle = person.surface.vertices[: person.surface.head_vertices].mean(0)
+        assert min(np.linalg.norm(mesh.vertices.mean(0) - middle) for mesh in heads) < 0.1
 
 
 def test_a_portrait_is_a_crowd_of_one() -> None:

@@ -103,8 +103,11 @@ class Renderer:
         picture = publish(image, scene.parameters["film"])
         scenes = [replace(scene, parameters=p) for p in people]
         apart = self._handed(scenes, seen, [picture] * len(people), maps)
+        layers = cache(partial(self._layers, seen, people))
+        for k, person in enumerate(apart):
+            person.layers = partial(_at, layers, k)
         found = joined(apart, {name: each.cpu().numpy() for name, each in nearest.items()}, instance.cpu().numpy())
-        return replace(found, scene=scene)
+        return replace(found, scene=scene, layers=None)
 
     def _handed(
         self,
