@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Examples: synthforge show runs/quickstart/dataset; synthforge show runs/quickstart/dataset --count 40 "
+    epilog="Example: synthforge show runs/quickstart/dataset; synthforge show runs/quickstart/dataset --count 40 "
     "--out sheet.png; synthforge show runs/quickstart/dataset --distributions --json -"
 )
 @click.argument("folder", type=PATH_OR_URL)
