@@ -30,7 +30,7 @@ class PeopleAnnotator(Annotator):
         )
         self.fields = (
             Field("instances", "label", schema="instances", description="whose each pixel is; 1 is the nearest person"),
-            Field("people", "json", "px", "image, pixel centres at i + 0.5", description=about),
+            Field("people", "json", "px", "image, pixel centres at i + 0.5", description=about, mark="box"),
         )
 
     def annotate(self, rendering: Rendering) -> dict[str, Any]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from .nearby import Origin
 
 #: how values without a picture of their own are drawn: arrows of `directions` in the camera frame, from the `points3d`
-#: beside them; the columns of a rotation (3,3) as axes; boxes [x0, y0, x1, y1]; ellipses {"centre": [x, y], "axes":
-#: [major, minor]} at any depth of a value, with angles in degrees beside them in the same form. Pixels of the picture.
+#: beside them; the columns of a rotation (3,3) as axes; boxes [x0, y0, x1, y1] at any depth of a value; ellipses
+#: {"centre": [x, y], "axes": [major, minor]} likewise, with angles in degrees beside them in the same form. Pixels.
 MARKS = ("arrows", "axes", "box", "ellipses")
 
 FieldKind = Literal[

@@ -158,17 +158,26 @@ def _anchor(sample: Mapping[str, Any], fields: Sequence[Field]) -> tuple[np.ndar
 
 def _json(sample: Mapping[str, Any], item: Field, fields: Sequence[Field]) -> Layer:
     if item.mark == "box":
-        box = sample[item.name]
-        if not _numeric(box, 4):
-            return Layer(note="none")
-        x0, y0, x1, y1 = box
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], np.float64)
-        return Layer(marks=[Mark("lines", drawing.MARK, [corners])], note=f"{x1 - x0:.0f} x {y1 - y0:.0f} px")
+        boxes = list(_boxes(sample[item.name]))
+        corners = [np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]) for x0, y0, x1, y1 in boxes]
+        note = f"{len(boxes)} boxes" if len(boxes) > 1 else "none"
+        if len(boxes) == 1:
+            note = f"{boxes[0][2] - boxes[0][0]:.0f} x {boxes[0][3] - boxes[0][1]:.0f} px"
+        return Layer(marks=[Mark("lines", drawing.MARK, corners)] if boxes else [], note=note)
     if item.mark == "ellipses":
         angles = next((sample.get(name) for name in _beside(item)), None)
         found = list(_ellipses(sample[item.name], angles))
         return Layer(marks=[Mark("lines", _ELLIPSE, found, 0.75)] if found else [], note=f"{len(found)} ellipses")
     return Layer(numbers=numbers(sample, item), note=item.unit)
+
+
+def _boxes(value: Any) -> Iterator[list[float]]:
+    """The boxes at any depth of a value."""
+    if _numeric(value, 4):
+        yield [float(edge) for edge in value]
+    elif isinstance(value, list | Mapping):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _boxes(part)
 
 
 def _ellipses(value: Any, angles: Any) -> Iterator[np.ndarray]:

@@ -19,6 +19,7 @@ from synthforge import testing
 from synthforge.core.errors import ConfigError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Rendering
+from synthforge.datasets.layers import layer
 from synthforge.datasets.verify import verify
 from synthforge.geometry.mesh_files import write_mesh
 
@@ -63,6 +64,14 @@ def test_labels_of_each_are_those_of_the_person_alone(crowd: tuple[Rendering, li
         mine = found["instances"] == entry["id"]
         assert entry["pixels"] == mine.sum()
         assert not (mine & (person.surface.face_id < 0)).any()
+
+
+def test_boxes_of_all_are_drawn(crowd: tuple[Rendering, list[Rendering]]) -> None:
+    annotator = load_plugins().build("annotator", "people")
+    sample = {"image": crowd[0].image, **annotator.annotate(crowd[0])}
+    (marks,) = layer(sample, annotator.fields[1], annotator.fields).marks
+    boxes = [entry[name] for entry in sample["people"] for name in ("face_box", "face_box_amodal") if entry[name]]
+    assert len(marks.at) == len(boxes) > 2
 
 
 def test_the_nearer_person_hides_the_farther(crowd: tuple[Rendering, list[Rendering]]) -> None:
