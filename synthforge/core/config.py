@@ -72,14 +72,17 @@ def apply_overrides(
 
 
 def _check_above(config: DictConfig, name: str, value: str, place: str) -> None:
-    """Raise ConfigError if an override sets a key of a text: the text would be lost silently."""
-    above, _, last = name.rpartition(".")
-    text = OmegaConf.select(config, above, throw_on_resolution_failure=False) if above else None
-    if isinstance(text, str) and "${" not in text:
-        reference = f"'{above}={{name: {text}, {last}: {value}}}'"
-        raise ConfigError(
-            f"{place}: {above} is the text '{text}', which has no keys", hint=f"For a plugin: --set {reference}."
-        )
+    """Raise ConfigError if an override sets a key of a text, at any depth: the text would be lost silently."""
+    parts = name.split(".")
+    for depth in range(1, len(parts)):
+        above = ".".join(parts[:depth])
+        text = OmegaConf.select(config, above, throw_on_resolution_failure=False)
+        if isinstance(text, str) and "${" not in text:
+            keys = ": {".join(parts[depth:])
+            reference = f"'{above}={{name: {text}, {keys}: {value}}}{'}' * (len(parts) - depth - 1)}'"
+            raise ConfigError(
+                f"{place}: {above} is the text '{text}', which has no keys", hint=f"For a plugin: --set {reference}."
+            )
 
 
 def resolve(config: DictConfig, *, source: str) -> dict[str, Any]:
@@ -336,6 +339,8 @@ def _problem(about: Key, value: Any, default: Any, place: str) -> str:
     """What is wrong with a value, after the place of the faulty part; an empty text if nothing is."""
     if value and value != default and isinstance(value, (list, dict)) and about.length in (None, len(value)):
         inside = value.items() if isinstance(value, dict) else ((f"[{at}]", each) for at, each in enumerate(value))
+        if isinstance(value, dict) and not about.range:  # a plugin's keys, which its own class checks
+            inside = ((name, each) for name, each in inside if each not in (math.inf, -math.inf))
         parts = (_problem(about, each, None, _join(place, str(name)).replace(".[", "[")) for name, each in inside)
         return next(filter(None, parts), "")
     problem = about.problem(value, default)

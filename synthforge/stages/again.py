@@ -83,7 +83,7 @@ def recipe_text(root: Path, plugins: Plugins | None = None) -> str:
         "shards": " ".join(each[:SHORT] for each in sums),
     }
     lines = [f"{name}: {json.dumps(value)}" for name, value in rows.items() if value not in ({}, "")]
-    lines += ["generate:", *(f"  {name}: {json.dumps(value)}" for name, value in values.items())]
+    lines += ["generate:", *(f"  {name}: {json.dumps(generate.as_json(value))}" for name, value in values.items())]
     return _TITLE + "\n".join(lines) + "\n"
 
 
@@ -96,7 +96,7 @@ def read_recipe(path: Path, plugin_files: Sequence[str] = (), workers: int = 0) 
         recipe = read_yaml(path)
         if recipe.get("recipe") != VERSION:
             raise ValueError(f"its version is {recipe.get('recipe')!r}; this release reads {VERSION}")
-        values = dict(recipe["generate"])
+        values = generate.from_json(recipe["generate"], {})
         if strange := set(values) - {"generator", *_VALUES}:
             raise ValueError(f"'{min(map(str, strange))}' has no place under generate")
         for name, kind in _RECIPE.items():

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # More is certainly a mistake: 1e11 samples would fill 5,000 TB. Keys of samples have nine digits.
 MANY, LAST = 100_000_000, 2**63 - 1
+_NOT_FINITE = ("inf", "-inf", "nan")  # as `as_json` writes them
 # Keys that the manifest holds as they are.
 OWN = ("start", "samples", "resolution", "shard_size", "jpeg_quality", "depth_scale")
 
@@ -320,11 +321,17 @@ def bound_as_made(values: Mapping[str, Any], plugins: Plugins, where: str) -> Ge
 def from_json(values: Mapping[str, Any], default: Any) -> dict[str, Any]:
     """What `as_json` wrote, as keys of the generator: only those that differ as text from the defaults.
 
-    So a default keeps its Python value: an infinite end of a range, or 1 instead of 1.0.
+    So a default keeps its Python value, such as 1 instead of 1.0. Texts for numbers that are not finite become these.
     """
+
+    def number(value: Any) -> Any:
+        if isinstance(value, list):
+            return [number(item) for item in value]
+        return float(value) if isinstance(value, str) and value in _NOT_FINITE else value
+
     under = default if isinstance(default, Mapping) else {}
     return {
-        name: from_json(value, under.get(name)) if isinstance(value, Mapping) else value
+        name: from_json(value, under.get(name)) if isinstance(value, Mapping) else number(value)
         for name, value in values.items()
         if name not in under or json.dumps(value) != json.dumps(under[name])
     }

@@ -140,3 +140,11 @@ def test_a_key_below_a_text_is_told_how_to_write_it(above: str) -> None:
     assert caught.value.hint == f"For a plugin: --set '{above}={{name: anny, preset: webcam}}'."
     told = caught.value.hint.partition("--set '")[2].rstrip("'.")
     assert apply_overrides(data, [told]) != data
+
+
+def test_a_key_two_below_a_text_is_told_as_well() -> None:
+    with pytest.raises(ConfigError, match="generator is the text 'anny'") as caught:
+        apply_overrides({"generator": "anny"}, ["generator.person.gender=woman"])
+    told = str(caught.value.hint).partition("--set '")[2].removesuffix("'.")
+    wanted = {"generator": {"name": "anny", "person": {"gender": "woman"}}}
+    assert apply_overrides({"generator": "anny"}, [told]) == wanted

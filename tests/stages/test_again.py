@@ -14,8 +14,9 @@ from synthforge.cli import export as export_command
 from synthforge.cli import make as make_command
 from synthforge.core.errors import DataError, PluginError, SynthForgeError
 from synthforge.core.pipeline import load_pipeline, run_pipeline
+from synthforge.core.plugins import load_plugins
 from synthforge.datasets.layout import digest, to_bytes
-from synthforge.stages import KINDS, again
+from synthforge.stages import KINDS, again, generate
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +121,18 @@ def test_samples_that_depend_on_other_data_have_no_recipe(dataset: Path, tmp_pat
     assert done.exit_code == 0, done.output
     assert not (tmp_path / "card/recipe.yaml").exists()
     assert "No recipe determines these samples" in (tmp_path / "card/README.md").read_text()
+
+
+@pytest.mark.parametrize("kept", ["text", "number"])
+def test_ends_of_ranges_that_are_open_survive(kept: str) -> None:
+    """`person.gender: woman` is a constant without ends, which JSON writes as texts."""
+    person = {"gender": "woman", "age": "old", "skin": {"brown": 1, "dark": 2}, "yaw_degrees": {"low": -60, "high": 60}}
+    plugins = load_plugins()
+    made = generate.bound_as_made({"generator": {"name": "anny", "person": person}}, plugins, "here")
+    content = generate.as_json(made.generator.config)
+    assert "-inf" in json.dumps(content)
+    keys = generate.reference_of({"generator": "anny", "generator_config": content}, plugins, "here")
+    if kept == "text":  # as a recipe holds them
+        keys = generate.from_json(json.loads(json.dumps(generate.as_json(keys))), {})
+    second = generate.bound_as_made({"generator": keys}, plugins, "here")
+    assert generate.as_json(second.generator.config) == content
