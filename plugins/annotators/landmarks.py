@@ -75,7 +75,8 @@ def points_of(rendering: Rendering, schema: str, contour: Contour, name: str) ->
             return np.asarray(rendering.points[schema], np.float32)
         raise AnnotationError(
             f"{name} need a head with its mesh, or points of the generator's own; this rendering has neither",
-            hint=f"Leave the annotator '{name}' out, or choose a generator with a parametric head.",
+            hint=f"Leave the annotator '{name}' out (annotators: [segmentation, depth]), choose a generator with a "
+            f"parametric head, or give `Rendering.points['{schema}']`.",
         )
     import torch
 

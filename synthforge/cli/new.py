@@ -12,7 +12,8 @@ from .common import LOCAL_PATH, say
 
 #: kinds of plugins, and how to use each, for the README
 USES = {
-    "generator": "    synthforge generate anny --set stages.dataset.generator={name} --samples 8 --out faces",
+    "generator": "    synthforge generate anny --set stages.dataset.generator={name} \\\n"
+    "      --set 'stages.dataset.annotators=[segmentation, depth]' --samples 8 --out faces",
     "annotator": "In a pipeline: `annotators: [landmarks, {name}]`.",
     "filter": "In a pipeline: `filters: [{name}]`.",
     "task": "In a pipeline: `tasks: [keypoints, {name}]`.",

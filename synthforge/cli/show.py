@@ -188,4 +188,7 @@ def _table(records: Sequence[Mapping[str, Any]], samples: int) -> None:
         far = f"{found['distance']:.3f}" if "distance" in found else ""
         row = (record["name"], record["kind"], words(record["declared"]), words(found), far, words(shown))
         table.add_row(*row, f"{shown['count']:,} of {samples:,}", style="yellow" if found.get("beyond_chance") else "")
-    console().print(table)
+    made = console()
+    if not made.is_terminal:  # a file or a pipe has no width: names stay whole for `grep`
+        made.width = max(made.width, 160)
+    made.print(table)

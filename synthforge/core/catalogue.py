@@ -135,6 +135,8 @@ class Catalogue:
             return self._entries[name]
         place = f"{where}: " if where else ""
         hints = [did_you_mean(name, self.names())]
+        if hints[0].startswith("Known"):
+            hints.append("One of your own: install its package, or name its file (`plugins: [FILE]`, --plugin FILE).")
         # It is unknown which names a plugin that failed to import registers, so list them all.
         hints += [f"Not usable: {item.origin} ({item.distribution}): {item.reason}." for item in broken]
         raise PluginError(f"{place}there is no {self.kind} called '{name}'", hint=" ".join(hints))

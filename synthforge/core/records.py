@@ -176,10 +176,10 @@ class Rendering:
     image (H,W,3) uint8 sRGB. head: the parametric model the landmarks and regions are defined on, or None.
     surface: the meshes, or None for a generator without any. labels: class-id maps (H,W) uint8 by schema name, where
     the generator knows the class of a pixel better than the mesh does (hair, brows, glasses). depth: (H,W) float32
-    camera z in metres from a volume, 0 where there is none. points: named 3-D points (N,3) world metres that the
-    generator knows itself. known: what it knows of the person. stored: finished annotations, for generators that
-    replay an existing dataset. following: of a clip's frame, a function that gives the next one of the same
-    camera, None after the last. layers: a function that gives what the picture is blended from.
+    camera z in metres from a volume, 0 where there is none. points: by the name of their point schema, (N,3) world
+    metres, where the generator knows them itself. known: what it knows of the person. stored: finished annotations,
+    for generators that replay an existing dataset. following: of a clip's frame, a function that gives the next one of
+    the same camera, None after the last. layers: a function that gives what the picture is blended from.
     people: of a picture of several, each as a rendering with that person's mesh and what is seen of it, the nearest
     first. `known` and the first vertices of `surface` are those of the person with the largest face.
     The layers of each are those without the others.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import traceback
 from collections.abc import Iterator
 from multiprocessing import queues
@@ -18,7 +19,12 @@ _FILES = 8192  # that may be open: every tensor on its way from a loader process
 
 
 def _begin(worker: int) -> None:
-    """What a loader process does first: one that cannot hand on a batch ends, or the other side would wait for ever."""
+    """What a loader process does first.
+
+    One that cannot hand on a batch ends, or the other side would wait for ever. SIGTERM is the training's to answer:
+    `timeout`, SLURM and systemd send it to all processes, and a training whose loaders end cannot save its checkpoint.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     queues.Queue._on_queue_feeder_error = staticmethod(lambda error, item: os._exit(1))  # type: ignore[attr-defined]
 
 

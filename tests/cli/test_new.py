@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,17 @@ def test_each_kind_keeps_its_contract(kind: str, tmp_path: Path) -> None:
     if kind == "filter":
         arguments["annotations"] = {}
     check_plugin(plugins, kind, f"fresh-{kind}", **arguments)
+
+
+def test_the_readme_of_a_generator_works_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    new("generator", "fresh-generator", "--out", "made")
+    text = Path("made/README.md").read_text().replace("\\\n", "")
+    line = next(line for line in text.splitlines() if line.strip().startswith("synthforge generate"))
+    words = [*shlex.split(line)[1:], "--resolution", "32", "--set", f"plugins=[{tmp_path}/made/fresh_generator.py]"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert Path("faces/manifest.json").exists()
 
 
 def test_a_package_is_installed_and_its_tests_pass(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +82,12 @@ def test_few_files_are_more_where_the_machine_allows_it() -> None:
     code = HOARDS.format(tests=str(Path(__file__).parent), before=MORE)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "read 40", done.stdout + done.stderr
+
+
+def test_loader_processes_leave_sigterm_to_the_training() -> None:
+    """`timeout` and SLURM send it to every process; the training then saves, which takes its loaders."""
+    batches = iter(tiny_loader())
+    first = [next(batches), next(batches)]  # so both have begun
+    for worker in batches._workers:
+        os.kill(worker.pid, signal.SIGTERM)
+    assert len(first) + sum(1 for _ in batches) == 40
