@@ -7,19 +7,22 @@ from typing import Any
 
 import click
 
-from .common import PATH_OR_URL, say, write_json_to
+from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
 
 
 @click.command(
     epilog="Example: synthforge probe face --factor yaw=-90,-45,0,45,90 --factor blur --persons 32 --out probe"
 )
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option(
     "--factor", "factors", multiple=True, help="NAME, NAME=A,B,... or KEY=A,B,...; repeatable [default: all]."
 )
 @click.option("--cross", is_flag=True, help="The first of two factors at every level of the second.")
 @click.option("--persons", type=click.IntRange(min=2), default=32, show_default=True, help="Persons at each level.")
-@click.option("--out", type=PATH_OR_URL, required=True, help="Folder of probe.html and probe.json.")
+@click.option("--out", type=PATH_OR_URL, help="Folder of probe.html and probe.json.")
+@click.option(
+    "--pictures", type=LOCAL_PATH, help="Write the pictures of all levels here, for another tool, instead of measuring."
+)
 @click.option("--generator", help="Reference as in YAML [default: as in stages].")
 @click.option("--annotator", help="Annotator of the true points, as in YAML [default: the first that writes points].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A key of the generator; repeatable.")
@@ -32,7 +35,8 @@ def command(
     factors: tuple[str, ...],
     cross: bool,
     persons: int,
-    out: Path,
+    out: Path | None,
+    pictures: Path | None,
     generator: str | None,
     annotator: str | None,
     overrides: tuple[str, ...],
@@ -43,17 +47,20 @@ def command(
 ) -> None:
     """Render the same persons at every level of a factor, all else unchanged, and measure the error of each MODEL.
 
-    MODEL is a folder with model.json, the name of a shipped one, an ONNX file, or a callable `module:function` that
-    takes an image and a box and returns points. Factors are those that the generator declares, or any key of its
-    configuration. After an interruption the same command resumes.
+    MODEL is a folder with model.json, the name of a shipped one, an ONNX file, a callable `module:function` that takes
+    an image and a box and returns points, or a folder of --pictures with the answers of another tool beside them.
+    Factors are those that the generator declares, or any key of its configuration. After an interruption the same
+    command resumes.
     """
+    if pictures is None and (out is None or not models):
+        raise click.UsageError("give MODEL and --out, or --pictures")
     if cross and len(factors) != 2:
         raise click.UsageError("--cross needs two --factor")
     from ..core.config import apply_overrides, resolve
     from ..core.plugins import load_plugins
     from ..core.progress import progress_bar
     from ..core.tables import Default
-    from ..stages.probe import Probe, named, probe
+    from ..stages.probe import BOXES, Probe, named, probe, settings_of_all, write_pictures
 
     plugins = load_plugins(extra)
     reference = _reference(generator or str(Default("generators").found()))
@@ -70,10 +77,13 @@ def command(
     sweeps = [named(text, declared) for text in factors] or list(declared.values())
     if not sweeps:
         raise click.UsageError("this generator declares no factors to sweep: name keys by --factor KEY=A,B,...")
-    total = sum(len(sweep.levels) for sweep in sweeps)
-    if cross:
-        total = len(sweeps[0].levels) * len(sweeps[1].levels)
-    with progress_bar("probe", total, unit="levels") as advance:
+    levels = settings_of_all(sweeps, cross=cross)
+    with progress_bar("probe", len(levels), unit="levels") as advance:
+        if pictures is not None:
+            count = write_pictures(made, levels, pictures, advance)
+            say(f"{count} pictures and {BOXES}: {pictures}")
+            return
+        assert out is not None
         data = probe(made, models, sweeps, out, cross=cross, advance=advance)
     for row in data["worst"]:
         low, high = row["difference_interval"]

@@ -76,10 +76,14 @@ def read_onnx(path: Path, plugins: Plugins) -> tuple[Function, list[Path]]:
     for name, there, given in (("input", list(inputs), mapping.input), ("output", outputs, mapping.output)):
         if given not in there and (given or len(there) > 1):
             raise UserError(f"{where}: {name}: the file has {', '.join(there)}, not '{given}'")
-    kinds = [each.name for each in plugins.catalogues["task"] if getattr(each.factory, "kind", "") == "points2d"]
-    task = plugins.build("task", {"name": kinds[0], "schema": mapping.schema})
+    task = plugins.build("task", {"name": task_of_points(plugins), "schema": mapping.schema})
     call = _Call(session, mapping, mapping.input or next(iter(inputs)), mapping.output or outputs[0], inputs)
     return Function(call, task, mapping.schema, mapping.size, mapping.crop_scale), files
+
+
+def task_of_points(plugins: Plugins) -> str:
+    """The first task whose values are points of the image."""
+    return next(each.name for each in plugins.catalogues["task"] if getattr(each.factory, "kind", "") == "points2d")
 
 
 def _own(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ..core.checksums import checksums
 from ..core.config import apply_overrides, resolve
 from ..core.errors import UserError, did_you_mean
 from ..core.factors import Sweep
-from ..core.files import write_json
+from ..core.files import replacing, write_json, write_text
 from ..core.foreign import read_json
-from ..core.frames import Box
 from ..core.plugins import Plugins
 from ..core.records import Field, RealItem, RealSample
 from ..core.references import Bound
@@ -34,12 +34,15 @@ from ..core.yaml12 import parse
 from ..datasets.codecs import Encoding
 from ..datasets.crops import tight_box
 from ..evaluation import probing
+from ..evaluation.files import read_array
+from ..prediction.onnx_network import read_onnx, task_of_points
 from ..prediction.predictor import Predictor
 from .job import ShardJob, samples
 from .recipe import Recipe
 
-#: images (H,W,3) uint8 and the tight boxes of their faces -> points (N,2) in pixels of each image
-Subject = Callable[[Sequence[np.ndarray], Sequence[Box]], Sequence[np.ndarray]]
+#: faces with their image and tight box -> points (N,2) in pixels of each image
+Subject = Callable[[Sequence[RealSample]], Sequence[np.ndarray]]
+BOXES = "boxes.csv"  # of a folder of pictures
 Advance = Callable[[int], Any]
 
 
@@ -70,8 +73,14 @@ class Probe:
         built = self.plugins.build("generator", self.generator, where="--generator")
         return {sweep.name: sweep for sweep in built.sweeps()}
 
+    def level(self, settings: Sequence[str]) -> str:
+        """The folder of a level's pictures: a digest of all they depend on."""
+        about = [dict(self.generator), self.annotator, self.persons, self.resolution, self.seed, versions(), settings]
+        return _digest(about)
+
     def faces(self, settings: Sequence[str], field: Field) -> list[RealSample]:
         """The persons with keys of the generator set: those whose points `field` are all finite, in order."""
+        folder = Path(self.level(settings))
         reference = resolve(apply_overrides(self.generator, settings, source="--factor"), source="--factor")
         generator = self.plugins.bind("generator", reference, where="--factor")
         recipe, size = Recipe(generator, (self._truth(),), ()), self.persons
@@ -81,9 +90,8 @@ class Probe:
             assert sample is not None  # no filter rejects any
             points = np.asarray(sample[field.name], np.float64)
             if np.isfinite(points).all():
-                found.append(
-                    RealSample(RealItem(str(index), Path(), Path()), sample["image"], tight_box(points), points)
-                )
+                item = RealItem(str(index), folder / f"{index}.png", Path())
+                found.append(RealSample(item, sample["image"], tight_box(points), points))
         return found
 
     def _truth(self) -> Bound:
@@ -120,7 +128,8 @@ def settings_of(sweep: Sweep, level: float | str) -> list[str]:
 
 
 def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
-    """A model by folder or shipped name, an ONNX file or a callable `module:function`, with a digest of its bytes.
+    """A model by folder or shipped name, an ONNX file, a callable `module:function` or a folder of pictures with the
+    answers of another tool beside them; and a digest of its bytes.
 
     A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. Raises
     UserError.
@@ -134,10 +143,10 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
             raise UserError(f"{name}: {error}", hint="A callable is module:function, importable from here.") from None
         source = getattr(loaded, "__file__", None)
         digest = checksums([Path(source)])[0] if source else name
-        return lambda images, boxes: [np.asarray(function(*pair)) for pair in zip(images, boxes, strict=True)], digest
+        return lambda faces: [np.asarray(function(face.image, face.box)) for face in faces], digest
+    if not is_url(name) and (answers := here(name) / BOXES).is_file():
+        return _answers(answers.parent, plugins, schema)
     if name.endswith(".onnx"):
-        from ..prediction.onnx_network import read_onnx
-
         network, files = read_onnx(here(name), plugins)
         predictor = Predictor(network, passes=1)
     else:
@@ -148,7 +157,54 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
     if not task:
         raise UserError(f"{name}: a probe measures points; the model has {', '.join(predictor.model.tasks)}")
     ready = Predictor(predictor.model, tasks=[task], schemas={task: schema})
-    return lambda images, boxes: [face.values[task] for face in ready.faces(images, boxes)], " ".join(checksums(files))
+
+    def run(faces: Sequence[RealSample]) -> list[np.ndarray]:
+        return [face.values[task] for face in ready.faces([f.image for f in faces], [f.box for f in faces])]
+
+    return run, " ".join(checksums(files))
+
+
+def _answers(folder: Path, plugins: Plugins, schema: str) -> tuple[Subject, str]:
+    """Files of points beside the pictures of `write_pictures`."""
+    task = plugins.build("task", {"name": task_of_points(plugins), "schema": schema})
+    readers = {".npy": read_array, **task.readers(schema, 0.5)}
+
+    def run(faces: Sequence[RealSample]) -> list[np.ndarray]:
+        found = []
+        for face in faces:
+            picture = folder / face.item.image
+            path = next((p for end in readers if (p := picture.with_suffix(end)).is_file()), None)
+            if path is None:
+                raise UserError(f"{picture} has no answer beside it", hint=f"Write its points as {', '.join(readers)}.")
+            found.append(readers[path.suffix](path))
+        return found
+
+    return run, " ".join(checksums(sorted(path for path in folder.rglob("*") if path.suffix in readers)))
+
+
+def write_pictures(made: Probe, levels: Sequence[Sequence[str]], folder: Path, advance: Advance) -> int:
+    """Write `LEVEL/PERSON.png` of every level into `folder`, and their boxes into `boxes.csv`; returns how many."""
+    field, lines = made.field(), []
+    for settings in levels:
+        for face in made.faces(settings, field):
+            with replacing(folder / face.item.image) as file:
+                Image.fromarray(face.image).save(file, format="PNG")
+            lines.append(",".join([face.item.image.as_posix(), *(f"{value:.3f}" for value in face.box)]))
+        advance(1)
+    write_text(folder / BOXES, "\n".join(lines) + "\n")
+    return len(lines)
+
+
+def settings_of_all(sweeps: Sequence[Sweep], *, cross: bool) -> list[list[str]]:
+    """The settings of every level that `probe` measures."""
+    if not cross:
+        return [settings_of(sweep, each) for sweep in sweeps for each in sweep.levels]
+    first, second = sweeps
+    return [[*settings_of(second, b), *settings_of(first, a)] for b in second.levels for a in first.levels]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
 def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float]:
@@ -157,7 +213,7 @@ def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float]:
     Unlike the distance between the eye corners, this unit stays large in profile views (Zhu et al. 2016). Raises
     UserError for points that are not finite or not as many as the true ones.
     """
-    found = run([face.image for face in faces], [face.box for face in faces]) if faces else []
+    found = run(faces) if faces else []
     errors = {}
     for face, points in zip(faces, found, strict=True):
         if points.shape != face.target.shape or not np.isfinite(points).all():
@@ -179,15 +235,12 @@ def probe(
     """
     field = made.field()
     subjects = {name: subject(name, made.plugins, field.schema) for name in models}
-    generator, annotator = dict(made.generator), made.annotator
-    about = [generator, annotator, made.persons, made.resolution, made.seed, versions()]
 
     def level(settings: list[str]) -> dict[str, dict[str, float]]:
         """Errors by model and person, from the file of an earlier run if there is one."""
         paths = {}
         for name, (_, digest) in subjects.items():
-            text = json.dumps([about, settings, digest], sort_keys=True, default=str)
-            paths[name] = out / "levels" / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+            paths[name] = out / "levels" / f"{_digest([made.level(settings), digest])}.json"
         absent = [name for name, path in paths.items() if not path.is_file()]
         faces = made.faces(settings, field) if absent else []
         for name in absent:
@@ -218,8 +271,8 @@ def probe(
             "persons": made.persons,
             "seed": made.seed,
             "resolution": f"{made.resolution} pixels",
-            "generator": json.dumps(generator),
-            "truth": f"{field.name} ({field.schema}) of {json.dumps(annotator)}",
+            "generator": json.dumps(dict(made.generator)),
+            "truth": f"{field.name} ({field.schema}) of {json.dumps(made.annotator)}",
             "box": "tight box of the true points",
         },
         "sweeps": rows,

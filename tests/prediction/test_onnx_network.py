@@ -102,6 +102,7 @@ def test_points_of_another_count_and_damage_are_named(tmp_path: Path) -> None:
 def test_the_shipped_model_by_its_file_answers_as_by_its_folder(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     import synthforge as sf
+    from synthforge.core.records import RealItem, RealSample
     from synthforge.core.shipped import find_model
     from synthforge.learning.onnx_file import export_onnx
     from synthforge.stages.probe import subject
@@ -110,6 +111,7 @@ def test_the_shipped_model_by_its_file_answers_as_by_its_folder(tmp_path: Path) 
     export_onnx(find_model("face"), path, plugins=load_plugins())
     image = sf.sample("anny", seed=3, index=0, resolution=128).image
     box = (30.0, 30.0, 100.0, 100.0)
-    found = subject(str(path), load_plugins(), "ibug68")[0]([image], [box])[0]
+    face = RealSample(RealItem("0", Path(), Path()), image, box, np.zeros((68, 2)))
+    found = subject(str(path), load_plugins(), "ibug68")[0]([face])[0]
     model = sf.load_model("face", tasks=["keypoints"], flip=False, second_look=False)
     assert np.allclose(found, model.faces([image], [box])[0].points, atol=0.05)

@@ -163,4 +163,30 @@ def test_points_are_what_numpy_says() -> None:
 
     truth = np.array([[0.0, 0.0], [4.0, 9.0]])
     face = RealSample(RealItem("0", Path(), Path()), np.zeros((8, 8, 3), np.uint8), (0.0, 0.0, 4.0, 9.0), truth)
-    assert errors_of(lambda images, boxes: [truth + np.array([0.0, 3.0])], [face]) == {"0": pytest.approx(50.0)}
+    assert errors_of(lambda faces: [truth + np.array([0.0, 3.0])], [face]) == {"0": pytest.approx(50.0)}
+
+
+def test_answers_of_another_tool_lie_beside_the_pictures(here: Path) -> None:
+    from synthforge.core.plugins import load_plugins
+    from synthforge.stages.probe import Probe, named
+
+    common = ["--generator", "grey", "--annotator", "dots", "--plugin", "greykit", "--resolution", "64"]
+    common += ["--persons", "3", "--factor", "brightness=0,100"]
+    done = CliRunner().invoke(cli, ["probe", "--pictures", "pictures", *common])
+    assert done.exit_code == 0, done.output
+    rows = [line.split(",") for line in Path("pictures/boxes.csv").read_text().splitlines()]
+    assert len(rows) == len(list(Path("pictures").rglob("*.png"))) == 6
+    measure = ["probe", "pictures", "--out", "out", *common, "--json", "figures.json"]
+    missing = CliRunner().invoke(cli, measure)
+    assert "has no answer beside it" in str(missing.exception)
+    made = Probe(load_plugins(["greykit"]), {"name": "grey"}, {"name": "dots"}, 3, 64)
+    sweep = named("brightness=0,100", made.sweeps())
+    for level in sweep.levels:
+        for face in made.faces([f"level={level}"], made.field()):
+            x0, y0, x1, y1 = face.box
+            shift = 0.05 * level / 100 * np.sqrt((x1 - x0) * (y1 - y0))
+            np.save(Path("pictures", face.item.image).with_suffix(".npy"), face.target + np.array([shift, 0.0]))
+    done = CliRunner().invoke(cli, measure)
+    assert done.exit_code == 0, done.output
+    found = json.loads(Path("figures.json").read_text())["sweeps"][0]["lines"][0]["rows"]
+    assert [row["mean"] for row in found] == pytest.approx([0.0, 5.0], abs=1e-6)
