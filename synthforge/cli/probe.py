@@ -49,8 +49,8 @@ def command(
 
     MODEL is a folder with model.json, the name of a shipped one, an ONNX file, or a callable `module:function` that
     takes an image and a box and returns points. It may also be a folder of --pictures with the answers of another
-    tool beside them. Factors are those that the generator declares, or any key of its configuration. After an interruption the same
-    command resumes.
+    tool beside them. Factors are those that the generator declares, or any key of its configuration.
+    After an interruption the same command resumes.
     """
     if pictures is None and (out is None or not models):
         raise click.UsageError("give MODEL and --out, or --pictures")
