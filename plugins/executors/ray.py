@@ -93,9 +93,11 @@ class RayExecutor(Executor):
                     raise
                 self.ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **quiet)
         except Exception as error:  # Ray raises plain ones where a node does not start in time
+            hint = "Start one by `ray start --head`, or leave `address` empty. A busy machine may need a second try."
+            if "AuthToken" in str(error):
+                hint = "Its nodes ask for a token: set RAY_AUTH_MODE=token for every `ray start` and for this command."
             raise UserError(
-                f"cannot join the Ray cluster {address or 'of this machine'}: {' '.join(str(error).split())}",
-                hint="Start one by `ray start --head`, or leave `address` empty. A busy machine may need a second try.",
+                f"cannot join the Ray cluster {address or 'of this machine'}: {' '.join(str(error).split())}", hint=hint
             ) from error
 
 
