@@ -10,6 +10,7 @@ from omegaconf import MISSING
 from ..core.config import key
 from ..core.errors import ConfigError, at
 from ..core.pipeline import Promise, StageContext, StageKind
+from ..core.schemas import point_mapping
 
 # Neither of these imports torch, so that `--help` and the check of a configuration stay fast.
 from ..evaluation import alignment
@@ -76,7 +77,12 @@ def check(context: StageContext, config: EvaluateConfig) -> None:
         splits.append(("align.split", config.align.split))
     benchmark = benchmarks.check(context, config.benchmark, splits)
     model = promises.of_input(context, "model", "model")
-    promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
+    row = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
+    if not model.photographs:  # fine-tuned labels may be in the benchmark's own schema
+        task = context.plugins.bind("task", row, where=f"{context.where}.model").built
+        if task.kind == "points2d" and benchmark.schema not in ("", task.schema):
+            with at(f"{context.where}.benchmark:"):
+                point_mapping(task.schema, benchmark.schema)
     if config.input_size and not context.finished:
         from ..learning.planned import check_sizes
 

@@ -132,3 +132,44 @@ def test_folders_are_held_to_the_same(tmp_path: Path) -> None:
     (tmp_path / "empty" / "model.json").write_text(json.dumps(described))
     with pytest.raises(UserError, match=r"zero_shot\.model: it has no task 'keypoints'"):
         check(tmp_path / "out", f"stages.zero_shot.model={tmp_path / 'empty'}")
+
+
+OTHER_POINTS = """
+from dataclasses import dataclass
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.interfaces import Benchmark
+from synthforge.core.schemas import PointSchema
+
+@dataclass
+class NoKeys:
+    pass
+
+class Two(Benchmark):
+    task, schema, splits, crop_scale = "keypoints", "two-points", ("test",), 1.0
+    def __init__(self, config): pass
+    def items(self, split): return []
+    def load(self, item): raise AssertionError
+    def score(self, results): raise AssertionError
+
+@hookimpl
+def register_schemas(register):
+    register(PointSchema("two-points", mirror=(1, 0), edges=((0, 1),), eye_corners=(0, 1)))
+
+@hookimpl
+def register_benchmarks(register):
+    register("two", Two, config=NoKeys, summary="two points")
+"""
+
+
+def test_points_that_nobody_can_translate_are_told_before_the_first_stage(tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(OTHER_POINTS)
+    file = tmp_path / "score.yaml"
+    file.write_text(
+        "plugins: [./two.py]\n"
+        "stages:\n"
+        "  faces: {run: generate, generator: anny, samples: 8}\n"
+        "  model: {run: train, dataset: faces, tasks: [keypoints], batch_size: 2}\n"
+        "  score: {run: evaluate, model: model, benchmark: two, splits: [test]}\n"
+    )
+    with pytest.raises(UserError, match=r"stages\.score\.benchmark: no mapping from .* 'ibug68' to 'two-points'"):
+        run_pipeline(load_pipeline(file, KINDS), tmp_path / "out", say=lambda _: None, dry=True)
