@@ -290,7 +290,8 @@ class _Run:
             self.quiet = now
             has = {name: value for name, value in self.ray.cluster_resources().items() if name in ("CPU", "GPU")}
             self.say(
-                f"  no Ray actor runs yet: each wants {self.config.cpus:g} CPU and {self.config.gpus:g} GPU, {has}"
+                f"  no Ray actor is ready yet: they load the generator, or wait for room; each wants "
+                f"{self.config.cpus:g} CPU and {self.config.gpus:g} GPU, the cluster has {has}"
             )
 
 
