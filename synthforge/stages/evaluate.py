@@ -80,9 +80,10 @@ def check(context: StageContext, config: EvaluateConfig) -> None:
     row = promises.known_task(model, benchmark.task, f"{context.where}.model", "the benchmark scores")
     if not model.photographs:  # fine-tuned labels may be in the benchmark's own schema
         task = context.plugins.bind("task", row, where=f"{context.where}.model").built
-        if task.kind == "points2d" and benchmark.schema not in ("", task.schema):
+        schema = getattr(type(benchmark), "schema", "")  # a property reads it from data that may not be there yet
+        if task.kind == "points2d" and isinstance(schema, str) and schema not in ("", task.schema):
             with at(f"{context.where}.benchmark:"):
-                point_mapping(task.schema, benchmark.schema)
+                point_mapping(task.schema, schema)
     if config.input_size and not context.finished:
         from ..learning.planned import check_sizes
 
