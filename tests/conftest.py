@@ -16,7 +16,7 @@ from synthforge.core.cores import one_thread
 # As the commands do, and before anything loads torch.
 one_thread()
 # A busy machine is no failure: whatever is slow is seen by the suite's own time limits.
-settings.register_profile("synthforge", deadline=None)
+settings.register_profile("synthforge", deadline=None, derandomize=True)
 settings.load_profile("synthforge")
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared"

@@ -213,7 +213,7 @@ def test_winograd_is_the_convolution(
     found, keep = kept(height, width, outputs)
     with winograd.on_canvas(parts) as whole:
         winograd.convolve(whole, winograd.transform_kernel(weight), factor, shift, keep)
-    torch.testing.assert_close(found, (expected - 1) * factor + shift, rtol=0, atol=1e-4)
+    close(found, (expected - 1) * factor + shift)
 
 
 def kept(*shape: int) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], None]]:

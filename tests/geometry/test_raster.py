@@ -103,9 +103,11 @@ def test_the_order_of_faces_does_not_matter(seed: int) -> None:
     first = WARP.rasterise(camera, faces, intrinsics, 48, 48, cull=False)
     second = WARP.rasterise(camera, faces[permutation], intrinsics, 48, 48, cull=False)
     renamed = torch.where(second.mask, permutation[second.face_id.clamp_min(0).long()], -1)
-    assert torch.equal(renamed.int(), first.face_id)
     assert torch.equal(second.z, first.z)
-    assert torch.equal(second.barycentric, first.barycentric)
+    # on an edge two faces may be equally deep, and the smaller id wins
+    same = renamed.int() == first.face_id
+    assert (same | (first.barycentric.amin(-1) < 1e-5)).all()
+    assert torch.equal(second.barycentric[same], first.barycentric[same])
 
 
 def test_equal_depths_go_to_the_smaller_face() -> None:
