@@ -270,7 +270,8 @@ def test_products_are_the_convolutions(height: int, width: int) -> None:
     assert found.is_contiguous(memory_format=torch.channels_last)  # or the filter would copy it
 
 
-def test_borrowed_memory_is_lent_to_one_at_a_time() -> None:
+def test_borrowed_memory_is_lent_to_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_spare", [])  # what other tests have left
     with parallel.borrowed(50, 3) as one, parallel.borrowed(150) as other:
         assert one.data_ptr() != other.data_ptr()
         first = one.data_ptr()
