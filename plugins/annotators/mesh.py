@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class MeshConfig:
+class MeshAnnotatorConfig:
     """Points of the head's own surface."""
 
     schema: str = key("mediapipe478", "Point schema: one that the head knows.")
@@ -32,7 +32,7 @@ class MeshConfig:
 class MeshAnnotator(Annotator):
     """Fixed places of the head's surface in pixels and in the camera's frame, and whether the camera sees them."""
 
-    def __init__(self, config: MeshConfig) -> None:
+    def __init__(self, config: MeshAnnotatorConfig) -> None:
         self.schema, self.tolerance = config.schema, config.tolerance
         frame, seen = "image, pixel centres at i + 0.5", "inside the image and not hidden by any surface"
         about = "points of the head's surface; may lie outside the image, NaN behind the camera"
@@ -56,4 +56,4 @@ class MeshAnnotator(Annotator):
 def register_annotators(register: Register) -> None:
     """Offer the annotator `mesh`."""
     summary = "478 points of the face in pixels and camera metres, with visibility"
-    register("mesh", MeshAnnotator, config=MeshConfig, summary=summary)
+    register("mesh", MeshAnnotator, config=MeshAnnotatorConfig, summary=summary)

@@ -17,9 +17,8 @@ from ..core.errors import DataError, UserError
 from ..core.foreign import boundary, read_json
 from ..core.plugins import Plugins
 from ..core.schemas import POINT_SCHEMAS
+from ..learning.onnx_file import METADATA
 from .predictor import Function
-
-ENTRY = "synthforge"  # of the metadata of files that `synthforge export` writes
 
 
 @dataclass
@@ -53,7 +52,7 @@ def read_onnx(path: Path, plugins: Plugins) -> tuple[Function, list[Path]]:
         raise UserError(f"there is no file {path}")
     with boundary(path, "an ONNX file"):
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    text, beside = session.get_modelmeta().custom_metadata_map.get(ENTRY), path.with_suffix(".json")
+    text, beside = session.get_modelmeta().custom_metadata_map.get(METADATA), path.with_suffix(".json")
     if beside.is_file():
         data, where, files = read_json(beside), str(beside), [path, beside]
     elif text:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import UserError
 from ..core.frames import Box
+from ..evaluation.boxes import LEAST_OVERLAP, overlap
 from .detectors import find_faces, to_crop_box
 from .faces import Face
 from .predictor import Predictor
@@ -26,7 +27,6 @@ REST, SPEED, SPEED_CUTOFF = 0.1, 300.0, 1.5
 CALM, CALM_FACE = 0.05, 0.0125
 #: frames between two looks of the detector, and how many of them may miss a face before it is dropped
 DETECT_EVERY, MISSES = 10, 2
-SAME_FACE = 0.3  # intersection over union from which two boxes are one face
 
 
 @dataclass
@@ -105,9 +105,11 @@ class Tracker:
         return found
 
     def _detect(self, image: np.ndarray) -> None:
-        seen = [to_crop_box(each.box, self.predictor.detector) for each in find_faces(image, self.predictor.detector)]
+        detector = self.predictor.detector
+        found = find_faces(image, detector, self.predictor.min_score)
+        seen = [to_crop_box(each.box, detector) for each in found]
         for track in self._tracks:
-            near = [box for box in seen if overlap(box, track.box) > SAME_FACE]
+            near = [box for box in seen if overlap(box, track.box) >= LEAST_OVERLAP]
             track.misses = 0 if near else track.misses + 1
             seen = [box for box in seen if box not in near]
         self._tracks = [track for track in self._tracks if track.misses < MISSES]
@@ -124,14 +126,6 @@ class Tracker:
             if face.tasks[name].kind == "points2d":
                 values[name] = track.filters.setdefault(name, OneEuro())(value, seconds, size)
         return replace(face, values=values)
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes (x0, y0, x1, y1)."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    common = max(width, 0.0) * max(height, 0.0)
-    return common / ((one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - common)
 
 
 def _inside(box: Box, image: np.ndarray) -> bool:

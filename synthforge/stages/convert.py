@@ -86,8 +86,8 @@ def _format(context: StageContext, config: ConvertConfig) -> Format:
     from ..datasets.formats import FORMATS
 
     if config.to not in FORMATS:
-        hint = did_you_mean(config.to, FORMATS) + f" Known: {', '.join(FORMATS)}."
-        raise ConfigError(f"{context.where}.to: there is no format '{config.to}'", hint=hint.strip())
+        hint = did_you_mean(config.to, FORMATS)
+        raise ConfigError(f"{context.where}.to: there is no format '{config.to}'", hint=hint)
     return FORMATS[config.to]
 
 

@@ -109,11 +109,9 @@ def named(text: str, declared: Mapping[str, Sweep]) -> Sweep:
     sweep = declared.get(name)
     if sweep is None:
         if not levels:
-            known = ", ".join(declared) or "none declared by this generator"
-            raise UserError(
-                f"--factor {text}: {did_you_mean(name, declared) if declared else 'no such factor'}",
-                hint=f"Factors: {known}. Or a key of the generator with its levels: film.noise=0,10,20.",
-            )
+            hint = did_you_mean(name, declared, "Factors")
+            hint += " Or a key of the generator with its levels: film.noise=0,10,20."
+            raise UserError(f"--factor {text}: no such factor", hint=hint)
         sweep = Sweep(name, (name,), levels, levels[0])
     levels = levels or sweep.levels
     if any(isinstance(each, (dict, list)) or each is None for each in levels) or len(set(levels)) != len(levels):
@@ -195,12 +193,24 @@ def write_pictures(made: Probe, levels: Sequence[Sequence[str]], folder: Path, a
     return len(lines)
 
 
+def curves(sweeps: Sequence[Sweep], *, cross: bool) -> list[tuple[Sweep, list[tuple[str, list[list[str]]]]]]:
+    """Each sweep with its curves: the level that the second sweep is held at, in words, and the settings of each level.
+
+    cross: the first of two sweeps at every level of the second; else each has one curve, which holds nothing.
+    """
+    if not cross:
+        return [(sweep, [("", [settings_of(sweep, each) for each in sweep.levels])]) for sweep in sweeps]
+    first, second = sweeps
+    lines = []
+    for held in second.levels:
+        fixed = settings_of(second, held)
+        lines.append((f"{second.name} {held}", [[*fixed, *settings_of(first, each)] for each in first.levels]))
+    return [(first, lines)]
+
+
 def settings_of_all(sweeps: Sequence[Sweep], *, cross: bool) -> list[list[str]]:
     """The settings of every level that `probe` measures."""
-    if not cross:
-        return [settings_of(sweep, each) for sweep in sweeps for each in sweep.levels]
-    first, second = sweeps
-    return [[*settings_of(second, b), *settings_of(first, a)] for b in second.levels for a in first.levels]
+    return [settings for _, lines in curves(sweeps, cross=cross) for _, levels in lines for settings in levels]
 
 
 def _digest(value: Any) -> str:
@@ -238,9 +248,9 @@ def probe(
 
     def level(settings: list[str]) -> dict[str, dict[str, float]]:
         """Errors by model and person, from the file of an earlier run if there is one."""
-        paths = {}
+        pictures, paths = made.level(settings), {}
         for name, (_, digest) in subjects.items():
-            paths[name] = out / "levels" / f"{_digest([made.level(settings), digest])}.json"
+            paths[name] = out / "levels" / f"{_digest([pictures, digest])}.json"
         absent = [name for name, path in paths.items() if not path.is_file()]
         faces = made.faces(settings, field) if absent else []
         for name in absent:
@@ -248,20 +258,18 @@ def probe(
         advance(1)
         return {name: read_json(path) for name, path in paths.items()}
 
-    second = sweeps[1] if cross else None
     rows: list[dict[str, Any]] = []
-    for sweep in sweeps[:1] if cross else sweeps:
+    for sweep, held_at in curves(sweeps, cross=cross):
         lines = []
-        for held in second.levels if second else (None,):
-            more = settings_of(second, held) if second and held is not None else []
-            found = [level([*more, *settings_of(sweep, each)]) for each in sweep.levels]
+        for held, levels in held_at:
+            found = [level(settings) for settings in levels]
             for name in models:
                 people = [[errors[name].get(str(i)) for i in range(made.persons)] for errors in found]
-                label = f"{name}, {second.name} {held}" if second else name
+                label = f"{name}, {held}" if held else name
                 lines.append(
                     {"label": label, "rows": probing.curve(sweep.levels, sweep.base, people), "errors": people}
                 )
-        title = f"{sweep.name} at levels of {second.name}" if second else sweep.name
+        title = f"{sweep.name} at levels of {sweeps[1].name}" if cross else sweep.name
         shown = {"name": title, "levels": list(sweep.levels), "base": sweep.base, "unit": sweep.unit, "doc": sweep.doc}
         rows.append({**shown, "lines": lines})
     data = {

@@ -130,6 +130,12 @@ def test_a_detectors_box_is_matched_and_misses_are_counted() -> None:
     assert matching(truth, [far, truth, near]) == truth
 
 
+def test_overlap() -> None:
+    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
+    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
+
+
 def test_boxes_and_passes_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="box is one of truth, jitter, detector"):
         scored(find_dots, Toy("keypoints"), box="jiter")

@@ -17,11 +17,12 @@ from synthforge.core.errors import DataError, UserError
 from synthforge.prediction import tracking
 from synthforge.prediction.detectors import Found
 from synthforge.prediction.predictor import Predictor
-from synthforge.prediction.tracking import OneEuro, Tracker, overlap
+from synthforge.prediction.tracking import OneEuro, Tracker
 from synthforge.prediction.videos import open_video, track_video
 
 FRAMES, STEP = 6, 4  # pixels that the picture moves from frame to frame
 BOX = (60.0, 60.0, 130.0, 130.0)
+SCORE = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,10 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[float, float, f
     looks = [[BOX]]
     seen: list[int] = []
 
-    def find(image: np.ndarray, name: str) -> list[Found]:
+    def find(image: np.ndarray, name: str, min_score: float | None) -> list[Found]:
         seen.append(0)
-        return [Found(box, None) for box in looks[min(len(seen), len(looks)) - 1]]
+        found = [Found(box, SCORE) for box in looks[min(len(seen), len(looks)) - 1]]
+        return [each for each in found if min_score is None or min_score <= SCORE]
 
     monkeypatch.setattr(tracking, "find_faces", find)
     monkeypatch.setattr(tracking, "to_crop_box", lambda box, name: box)
@@ -68,6 +70,12 @@ def test_a_face_that_is_gone_is_dropped_and_a_new_one_gets_a_new_number(
     assert [[each.id for each in tracker(still, i / 25)] for i in range(4)] == [[0], [0], [], [1]]
 
 
+def test_a_face_below_the_least_score_is_not_followed(frames: list[np.ndarray], detector: object) -> None:
+    for least, count in ((SCORE - 0.1, 1), (SCORE + 0.1, 0)):
+        predictor = sf.load_model("face", tasks=["keypoints"], passes=1, flip=False, min_score=least)
+        assert len(Tracker(predictor)(frames[0], 0.0)) == count
+
+
 def test_a_still_noisy_video_is_calm_and_a_step_arrives_at_once() -> None:
     rng, size = np.random.default_rng(0), 100.0
     rest = rng.uniform(0, size, (68, 2))
@@ -87,12 +95,6 @@ def test_the_filter_does_not_care_for_the_size_of_the_picture(scale: float, coun
     one, other = OneEuro(), OneEuro()
     for each in points:
         np.testing.assert_allclose(scale * one(each, 0.04, 100.0), other(scale * each, 0.04, 100.0 * scale), rtol=1e-9)
-
-
-def test_overlap() -> None:
-    assert overlap((0, 0, 2, 2), (0, 0, 2, 2)) == 1
-    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 1, 1), (2, 2, 3, 3)) == 0
 
 
 def test_a_folder_of_pictures_becomes_records(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -16,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from by_path import load
 from click.testing import CliRunner
 from synthforge_plugins.executors.local import LocalConfig, LocalExecutor
 
@@ -62,13 +62,7 @@ def test_a_larger_sample_of_faults_and_flips(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reliability", STUDY)
-    assert spec is not None
-    assert spec.loader is not None
-    study = importlib.util.module_from_spec(spec)
-    sys.modules["reliability"] = study
-    spec.loader.exec_module(study)
-    return study
+    return load(STUDY)
 
 
 def test_trials_are_added_to_a_page(study: ModuleType, tmp_path: Path) -> None:

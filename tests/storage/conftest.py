@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import fsspec
 import pytest
-from stores import KEY, SECRET, Faulty
+from stores import Faulty, environment
 
 from synthforge.core import leases, patience
 
@@ -38,13 +38,7 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """`s3://BUCKET` of a fresh bucket; child processes reach it, too."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
+    for name, value in environment(server).items():
         monkeypatch.setenv(name, value)
     name = f"b{uuid.uuid4().hex[:12]}"
     fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)

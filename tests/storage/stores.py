@@ -17,6 +17,17 @@ sys.path.append(str(TESTS / "datasets"))
 KEY, SECRET = "AKIATESTKEYTESTKEY12", "a-secret-that-nobody-may-read"
 
 
+def environment(server: str) -> dict[str, str]:
+    """What a process needs to reach the server."""
+    return {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
 class Faulty(MemoryFileSystem):
     """`faulty://`: memory of its own, of which every `every`-th request fails, before or after it was done."""
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
+from by_path import load
 from click.testing import CliRunner, Result
 from PIL import Image
-from stores import KEY, SECRET, TESTS
+from stores import TESTS, environment
 
 from synthforge.cli.main import COMMANDS, cli
 from synthforge.core.errors import UserError
@@ -63,17 +61,6 @@ stages:
 """
 
 
-def load(path: Path) -> ModuleType:
-    """A module of the repository that is no part of the package."""
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def call(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(each) for each in arguments])
 
@@ -97,14 +84,7 @@ def here(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     shutil.copy(folder / "a.png", folder / "video")
     (folder / "boxes.csv").write_text("a.png,4,4,40,40\n")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": server,
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "SYNTHFORGE_CACHE": str(folder / "cache"),
-        }.items():
+        for name, value in {**environment(server), "SYNTHFORGE_CACHE": str(folder / "cache")}.items():
             patch.setenv(name, value)
         patch.setattr("synthforge_plugins.executors.local.is_one_thread", lambda: True)
         patch.chdir(folder)
