@@ -38,6 +38,11 @@ from .common import PATH_OR_URL, say, write_json_to, write_results
     type=PATH_OR_URL,
     help="Folder of an evaluation whose figures the model's card shows; repeatable.",
 )
+@click.option(
+    "--heads",
+    multiple=True,
+    help="Model trained on the frozen encoder of SOURCE, whose output heads are added to it; repeatable.",
+)
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @click.option("--title", default="SynthForge face model", show_default=True, help="Of the model's card.")
 @click.option("--summary", default="", help="First paragraph of the model's card.")
@@ -55,6 +60,7 @@ def command(
     second_look: Path | None,
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
+    heads: tuple[str, ...],
     dtype: str,
     title: str,
     summary: str,
@@ -91,7 +97,9 @@ def command(
     if tasks and onnx_file is None:
         raise UserError("--task selects the outputs of an ONNX file", hint="Give --onnx FILE as well.")
     texts = {"title": title, "summary": summary, "limits": limits}
-    _model(source, out, files, tasks, evaluations, dtype, texts, json_file)
+    if heads and out is None:
+        raise UserError("--heads adds to a model folder", hint="Give --out FOLDER as well.")
+    _model(source, out, files, tasks, evaluations, heads, dtype, texts, json_file)
 
 
 def _dataset(
@@ -114,6 +122,7 @@ def _model(
     files: Mapping[str, Path | None],
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
+    heads: tuple[str, ...],
     dtype: str,
     texts: dict[str, Any],
     json_file: Path | None,
@@ -129,7 +138,8 @@ def _model(
         from ..stages.report import collect
 
         found = collect(evaluations, plugins, where="--evaluation")
-        facts = write(folder, out, found, CardText(**texts), dtype=dtype, plugins=plugins)
+        more = [find_model(each) for each in heads]
+        facts = write(folder, out, found, CardText(**texts), dtype=dtype, heads=more, plugins=plugins)
         say(f"{out}: {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters")
     for key, file in files.items():
         if file is None:

@@ -58,7 +58,13 @@ class OptimiserConfig:
 
     lr: float = key(1e-4, "Learning rate at the start.", above=0, high=10, source="paper, section 4.1")
     final_lr: float = key(1e-5, "Learning rate at the end.", low=0, high=10, source="paper, section 4.1")
-    encoder_factor: float = key(0.1, "The encoder's learning rate relative to the output heads'.", low=0, high=100)
+    encoder_factor: float = key(
+        0.1,
+        "The encoder's learning rate relative to the output heads'. 0 keeps the encoder of `initial` as it is, the "
+        "statistics of its normalisation included.",
+        low=0,
+        high=100,
+    )
     weight_decay: float = key(0.01, "Weight decay of AdamW.", low=0, high=10)
     warmup_steps: int = key(0, "Optimiser steps in which the learning rate rises to `lr`.", low=0)
     clip: float = key(0.0, "Largest norm of the gradient, 0 for no limit.", low=0)

@@ -87,6 +87,7 @@ class FaceModel(nn.Module):
         self.register_buffer("std", torch.tensor(network.std).view(1, 3, 1, 1), persistent=False)
         self.backbone = build_backbone(network)
         self._folded = Folded(self.backbone)
+        self._frozen = False
         self.heads = nn.ModuleDict({name: task.build_head(network.channels) for name, task in tasks.items()})
         schemas = {name: task.schema for name, task in tasks.items()}
         self.looks = build_looks(looks, schemas, network.mean, network.std)
@@ -94,6 +95,19 @@ class FaceModel(nn.Module):
         self.adapter_info: dict[str, AdapterInfo] = {}
         for name, adapter in (adapters or {}).items():
             self.add_adapter(name, adapter)
+
+    def freeze(self) -> None:
+        """Keep the encoder as it is in training: its weights, and the statistics of its normalisation."""
+        self._frozen = True
+        self.backbone.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> FaceModel:
+        """As of any module; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if self._frozen:
+            self.backbone.eval()
+        return self
 
     @property
     def input_size(self) -> int:
@@ -153,7 +167,8 @@ class FaceModel(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Images (B,3,H,W) in [0,1] -> feature map (B,C,h,w)."""
-        return self.backbone((images - self.mean) / self.std)
+        backbone = self._folded() if self._frozen else self.backbone
+        return backbone((images - self.mean) / self.std)
 
     def features_for(
         self, images: torch.Tensor, tasks: Sequence[str], *, backbone: nn.Module | None = None

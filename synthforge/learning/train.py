@@ -258,6 +258,8 @@ class _TrainProcess:
         model = FaceModel(self.config.network, tasks, {n: r for n, (_, r) in self.tasks.items()}, info=info)
         if self.initial is not None:
             self._start_from(model, place(self.initial))
+        if not self.config.optimiser.encoder_factor:
+            model.freeze()
         return model
 
     def _start_from(self, model: FaceModel, folder: Path) -> None:
@@ -315,15 +317,16 @@ def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.
     o = config.optimiser
     groups = []
     for part, rate in ((module.model.backbone, o.lr * o.encoder_factor), (module.model.heads, o.lr)):
-        matrices = [p for p in part.parameters() if p.ndim > 1]
-        others = [p for p in part.parameters() if p.ndim <= 1]  # biases and norms are not decayed
+        learned = [p for p in part.parameters() if p.requires_grad]
+        matrices = [p for p in learned if p.ndim > 1]
+        others = [p for p in learned if p.ndim <= 1]  # biases and norms are not decayed
         groups += [
             {"params": matrices, "lr": rate, "weight_decay": o.weight_decay},
             {"params": others, "lr": rate, "weight_decay": 0.0},
         ]
-    learned = list(module.weights.parameters())
-    if learned:
-        groups.append({"params": learned, "lr": 10 * o.lr, "weight_decay": 0.0})
+    weights = list(module.weights.parameters())
+    if weights:
+        groups.append({"params": weights, "lr": 10 * o.lr, "weight_decay": 0.0})
     return hardware.adamw([group for group in groups if group["params"]], fabric)
 
 

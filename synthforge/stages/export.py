@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,11 @@ class ExportConfig:
     """A model for distribution, with its card."""
 
     model: str = key(MISSING, "A train stage or a model folder.")
+    heads: list[str] = key(
+        [],
+        "Train stages or model folders on the same encoder (`optimiser.encoder_factor: 0`), whose output heads are "
+        "added.",
+    )
     evaluations: list[str] = key([], "Evaluate stages or their folders, whose figures the card shows.")
     dtype: str = key("float16", "Type of the weights on disk.", choices=("float16", "float32"))
     title: str = key("SynthForge face model", "Title of the card.")
@@ -35,15 +40,17 @@ class ExportConfig:
 
 
 def promise(context: StageContext, config: ExportConfig) -> Promise:
-    """The same model. Raises ConfigError for inputs of the wrong kind."""
+    """The same model, with all output heads. Raises ConfigError for inputs of the wrong kind."""
     check_evaluations(context)
-    model = promises.of_input(context, "model", "model")
-    if model.photographs:
-        raise ConfigError(
-            f"{context.where}.model: a model that was trained on photographs is not exported",
-            hint="Export the model that was trained on synthetic samples alone, before label fine-tuning.",
-        )
-    return model
+    names = ("model", *(f"heads.{index}" for index in range(len(config.heads))))
+    models = [promises.of_input(context, name, "model") for name in names]
+    for name, model in zip(names, models, strict=True):
+        if model.photographs:
+            raise ConfigError(
+                f"{context.where}.{name}: a model that was trained on photographs is not exported",
+                hint="Export the model that was trained on synthetic samples alone, before label fine-tuning.",
+            )
+    return replace(models[0], tasks={task: reference for model in models for task, reference in model.tasks.items()})
 
 
 def run(context: StageContext, config: ExportConfig) -> None:
@@ -57,6 +64,7 @@ def run(context: StageContext, config: ExportConfig) -> None:
         collect(folders, context.plugins, where=f"{context.where}.evaluations"),
         CardText(config.title, config.summary, config.limits),
         dtype=config.dtype,
+        heads=[context.inputs[f"heads.{index}"] for index in range(len(config.heads))],
         plugins=context.plugins,
     )
     context.say(f"  {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters, sha256 {facts['sha256']}")
@@ -69,15 +77,16 @@ def write(
     text: CardText,
     *,
     dtype: str = "float16",
+    heads: Sequence[Path] = (),
     plugins: Plugins | None = None,
 ) -> dict[str, Any]:
-    """Export a model folder to `out` with its card; what `learning.export.export_model` returns and raises."""
+    """Export a model folder to `out` with its card, as `learning.export.export_model` does alone."""
     from ..evaluation.card import write_card
     from ..learning.export import export_model
     from ..learning.model import build_tasks, read_description
 
     plugins = plugins or load_plugins()
-    facts = export_model(model, out, dtype=dtype, plugins=plugins)
+    facts = export_model(model, out, dtype=dtype, heads=heads, plugins=plugins)
     description = read_description(out)
     tasks, _ = build_tasks(description["tasks"], plugins)
     meanings = {name: task.meaning for name, task in tasks.items()}
@@ -85,4 +94,4 @@ def write(
     return facts
 
 
-KIND = StageKind("export", ExportConfig, run, inputs=("model", "evaluations"), promise=promise)
+KIND = StageKind("export", ExportConfig, run, inputs=("model", "heads", "evaluations"), promise=promise)

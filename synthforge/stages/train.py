@@ -46,6 +46,11 @@ def check(context: StageContext, config: TrainStage) -> None:
             raise ConfigError(
                 f"{context.where}.initial: this model was trained on photographs, not on synthetic samples only"
             )
+    elif not config.optimiser.encoder_factor:
+        raise ConfigError(
+            f"{context.where}.optimiser.encoder_factor: 0 keeps the encoder, which is random without `initial`",
+            hint="Give `initial`, or a factor above 0.",
+        )
     if not context.finished:
         _check_network(context, config)
     found = {name: promises.of_input(context, name, "dataset") for name in context.inputs if name != "initial"}

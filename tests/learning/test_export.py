@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from blobs import BlobBenchmark, Blobs, tiny
+from blobs import BlobBenchmark, Blobs, light_tasks, tiny
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
@@ -18,7 +18,7 @@ from synthforge.core.records import Scores
 from synthforge.evaluation.card import CardText
 from synthforge.evaluation.protocol import Evaluation
 from synthforge.evaluation.store import save_evaluation
-from synthforge.learning.config import FinetuneConfig, SelfSupervisionConfig
+from synthforge.learning.config import FinetuneConfig, OptimiserConfig, SelfSupervisionConfig
 from synthforge.learning.export import export_model
 from synthforge.learning.finetune import finetune
 from synthforge.learning.model import load_model
@@ -138,3 +138,35 @@ def test_the_command_writes_a_folder_that_loads(model: Path, tmp_path: Path) -> 
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["parameters"] == sum(p.numel() for p in load_model(out).parameters())
     assert "zero-shot" in (out / "README.md").read_text()
+
+
+def test_heads_learned_on_a_frozen_encoder_are_added_and_leave_other_answers_as_they_are(tmp_path: Path) -> None:
+    tasks, no_term = light_tasks(), SelfSupervisionConfig(weight=0.0)
+    base, other, both = tmp_path / "base", tmp_path / "other", tmp_path / "both"
+    first = tiny(tasks=tasks[:2], epochs=None, max_steps=2, more_sizes=[48], task_sizes={"segmentation": 48})
+    train(first, "", base, dataset=Blobs(16))
+    frozen = OptimiserConfig(lr=3e-3, final_lr=1e-4, encoder_factor=0.0)
+    more = {"optimiser": frozen, "self_supervision": no_term, "mirrored": ["depth"], "epochs": 2}
+    train(tiny(tasks=tasks[2:], **more), "", other, dataset=Blobs(16, seed=2), initial=base)
+    start, learned = (load_model(folder).backbone.state_dict() for folder in (base, other))
+    assert all(torch.equal(start[name], learned[name]) for name in start)  # statistics of normalisation as well
+    line = ["export", str(base), "--heads", str(other), "--out", str(both), "--dtype", "float32"]
+    found = CliRunner().invoke(cli, line)
+    assert found.exit_code == 0, found.output
+    whole = load_model(both)
+    assert (list(whole.tasks), whole.mirrored) == (["keypoints", "segmentation", "depth"], ("depth",))
+    assert {name: whole.size_of(name) for name in whole.tasks} == {"keypoints": 32, "segmentation": 48, "depth": 32}
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    answers = whole.predict(images, flip=False)
+    for folder in (base, other):
+        for task, prediction in load_model(folder).predict(images, flip=False).items():
+            assert all(torch.equal(prediction[key], answers[task][key]) for key in prediction), task
+    assert "- `depth`: camera z" in (both / "README.md").read_text()
+    export_model(both, tmp_path / "again", heads=[other], dtype="float32")
+    assert [each["tasks"] for each in load_model(tmp_path / "again").info["heads"]] == [["depth"]]
+
+
+def test_heads_of_another_encoder_are_refused(model: Path, tmp_path: Path) -> None:
+    train(tiny(tasks=light_tasks()[:1], max_steps=1, epochs=None), "", tmp_path / "other", seed=5, dataset=Blobs(16))
+    with pytest.raises(DataError, match="another encoder"):
+        export_model(model, tmp_path / "no", heads=[tmp_path / "other"])

@@ -37,6 +37,7 @@ def check(out: Path, *overrides: str) -> list[StageResult]:
         ("stages.model.epochs=0", "model.epochs", "0 is out of range"),
         ("stages.model.batch_size=401", "model.batch_size", "401 is more than the 308 samples"),
         ("stages.model.sampling={policy: random, budget: 785}", "model.sampling.budget", "785 is more than the"),
+        ("stages.model.optimiser.encoder_factor=0", "model.optimiser.encoder_factor", "Give `initial`"),
         ("stages.model.mirrored=[keypoint]", "model.mirrored", "Did you mean 'keypoints'"),
         ("stages.model.task_weights={dpeth: 2}", "model.task_weights", "Did you mean 'depth'"),
         ("stages.model.tasks=[keypoints, keypoints]", "model.tasks[1]", "duplicate task"),
