@@ -20,6 +20,7 @@ from .backdrops.folder import Folder
 from .factors.table import Exposed
 from .film.border import add_margin
 from .film.develop import develop, publish
+from .film.meter import expose
 from .shading.arrays import flat
 from .shading.baking import bake_kernel
 from .shading.drawing import Shaded, backdrops, draw, shade
@@ -61,7 +62,8 @@ class Renderer:
                 light = self._see(others, resolution, batch, clock).shaded.light
                 seen.shaded.light.add_(light, alpha=1 / len(exposures[0]))
         uses = [[(use, p[group][name]) for group, name, use in self.exposed] for p in parameters]
-        images = develop(seen.shaded.light, seen.shaded.z, [p["film"] for p in parameters], uses)
+        films = expose(seen.shaded.light, seen.shaded.label, [p["film"] for p in parameters])
+        images = develop(seen.shaded.light, seen.shaded.z, films, uses)
         clock("film")
         maps = {name: value.cpu().numpy() for name, value in vars(seen.shaded).items() if name in _AWAY}
         developed = zip(images.cpu().numpy(), parameters, strict=True)
@@ -99,7 +101,8 @@ class Renderer:
                 maps[name].append(torch.where(mine, each[k], torch.full_like(each[k], _AWAY[name])).cpu().numpy())
                 nearest[name] = torch.where(mine, each[k], nearest[name])
         uses = [[(use, scene.parameters[group][name]) for group, name, use in self.exposed]]
-        (image,) = develop(light[None], nearest["z"][None], [scene.parameters["film"]], uses).cpu().numpy()
+        films = expose(light[None], nearest["label"][None], [scene.parameters["film"]])
+        (image,) = develop(light[None], nearest["z"][None], films, uses).cpu().numpy()
         picture = publish(image, scene.parameters["film"])
         scenes = [replace(scene, parameters=p) for p in people]
         apart = self._handed(scenes, seen, [picture] * len(people), maps)

@@ -23,9 +23,10 @@ from .kernels import ENTRIES, GRAIN_SIDE, Stock, develop_kernel
 
 # light at the middle of each entry of the tone table
 _ENTRY_LIGHT = 2.0 ** (np.arange(ENTRIES) // 128 - 12) * (1 + (np.arange(ENTRIES) % 128 + 0.5) / 128)
-_STEPS_AT_MID_GREY = 305.0  # 8-bit steps that one unit of light makes there: slope of the sRGB curve at 0.18
+STEPS_AT_MID_GREY = 305.0  # 8-bit steps that one unit of light makes there: slope of the sRGB curve at 0.18
 _REFERENCE = 256.0  # lengths of the configuration are in pixels of a picture of this size
 GRAINS = 3
+MID_GREY = 0.18  # light that every slope of the tone curve leaves as it is
 
 
 @lru_cache(maxsize=2)
@@ -53,11 +54,15 @@ def tone_table(contrast: float, shoulder: float = 1.0) -> np.ndarray:
     Entries are the exponent and the upper seven bits of the mantissa of a float32. Highlights roll off above 0.6 in the
     share `shoulder`; with 0 they clip, as on an over-exposed digital picture.
     """
-    shaped = 0.18 * (_ENTRY_LIGHT / 0.18) ** contrast
-    rolled = np.where(shaped < 0.6, shaped, 0.6 + 0.4 * (1 - np.exp(-(shaped - 0.6) / 0.4)))
-    shaped = shoulder * rolled + (1 - shoulder) * np.minimum(shaped, 1.0)
+    shaped = shouldered(MID_GREY * (_ENTRY_LIGHT / MID_GREY) ** contrast, shoulder)
     encoded = np.where(shaped <= 0.0031308, 12.92 * shaped, 1.055 * shaped ** (1 / 2.4) - 0.055)
     return np.asarray(np.clip(encoded, 0, 1) * 255.0 + 0.5, np.float32)
+
+
+def shouldered(shaped: np.ndarray, shoulder: float) -> np.ndarray:
+    """Linear light after the roll-off of highlights, see `tone_table`."""
+    rolled = np.where(shaped < 0.6, shaped, 0.6 + 0.4 * (1 - np.exp(-(shaped - 0.6) / 0.4)))
+    return np.asarray(shoulder * rolled + (1 - shoulder) * np.minimum(shaped, 1.0))
 
 
 @cache
@@ -69,7 +74,7 @@ def _stock(film: Mapping[str, Any]) -> np.ndarray:
     """One record of `kernels.Stock`."""
     record, key = np.zeros((), _stock_type()), int(film["noise_key"])
     record["blur"], record["saturation"] = film["blur"], film["saturation"]
-    record["noise"], record["floor"] = film["noise"] / _STEPS_AT_MID_GREY, film["noise_floor"]
+    record["noise"], record["floor"] = film["noise"] / STEPS_AT_MID_GREY, film["noise_floor"]
     record["grain"] = int(film["grain"])
     record["grain_u"], record["grain_v"] = key % GRAIN_SIDE, key // GRAIN_SIDE % GRAIN_SIDE
     return record
