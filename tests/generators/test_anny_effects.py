@@ -42,7 +42,13 @@ def always(value: float) -> dict[str, Any]:
 
 CLEAN = {
     **{name: always(0.0) for name in ("noise", "motion", "defocus", "jpeg", "blur", "warmth", "tint")},
-    **{"scale": always(1.0), "shoulder": always(1.0), "exposure": always(0.0), "monochrome": 0.0},
+    **{
+        "scale": always(1.0),
+        "shoulder": always(1.0),
+        "exposure": always(0.0),
+        "monochrome": 0.0,
+        "clipped": always(1.0),
+    },
 }
 PLAIN = {"kind": always(0), "texture": always(0.0)}
 LIT = {"count": always(1), "environment": always(0)}
