@@ -110,7 +110,7 @@ class AnnyGenerator(OriginGenerator):
         """See `Generator.render`: on a CPU the bytes do not depend on the other scenes of the batch."""
         if not scenes:
             return []
-        self.renderer.folder = self.folder
+        self.renderer.folder, self.renderer.fine = self.folder, self.config.quality == "fine"
         if self.config.crowd.most > 1:
             with _one_thread():
                 return [self.renderer.render_crowd(scene, resolution, self.batch_size) for scene in scenes]

@@ -25,6 +25,7 @@ from .shading.arrays import flat
 from .shading.baking import bake_kernel
 from .shading.drawing import Shaded, backdrops, draw, shade
 from .shading.dressing import Dressed, dress
+from .shading.fine import refine
 from .shading.lighting import posed_arrays, shadows
 from .shading.look import Look, pack_look
 from .static_scene import StaticScene
@@ -39,7 +40,9 @@ class Renderer:
 
     def __init__(self, static: StaticScene, exposed: Sequence[tuple[str, str, Exposed]] = ()) -> None:
         self.static, self.device, self.exposed = static, static.device, exposed
-        self.folder: Folder | None = None  # of backgrounds; the generator sets it
+        # the generator sets these: backgrounds, and whether pictures are made by `refine`
+        self.folder: Folder | None = None
+        self.fine = False
 
     def render(
         self,
@@ -63,7 +66,7 @@ class Renderer:
                 seen.shaded.light.add_(light, alpha=1 / len(exposures[0]))
         uses = [[(use, p[group][name]) for group, name, use in self.exposed] for p in parameters]
         films = expose(seen.shaded.light, seen.shaded.label, [p["film"] for p in parameters])
-        images = develop(seen.shaded.light, seen.shaded.z, films, uses)
+        images = develop(seen.shaded.light, self._outlines(seen.shaded.z), films, uses)
         clock("film")
         maps = {name: value.cpu().numpy() for name, value in vars(seen.shaded).items() if name in _AWAY}
         developed = zip(images.cpu().numpy(), parameters, strict=True)
@@ -86,11 +89,12 @@ class Renderer:
         seen = self._see(people, resolution, batch, lambda part: None, crowd=True)
         made = seen.shaded
         assert made.mattes is not None  # asked for
+        opaque = made.mattes[..., 3] if seen.cover is None else seen.cover
         light, instance = made.light[-1], torch.full_like(made.label[0], len(people), dtype=torch.int64)
         middles = seen.dressed.vertices[:, : self.static.head.num_vertices].double().mean(1).cpu().numpy()
         depth = [camera.to_camera(p[None])[0, 2] for camera, p in zip(seen.cameras, middles, strict=True)]
         for k in np.argsort(depth)[::-1].tolist():
-            light = made.light[k] + (1 - made.mattes[k, ..., 3:]) * light
+            light = made.light[k] + (1 - opaque[k, ..., None]) * light
             instance[made.face_id[k] >= 0] = k
         alone = {name: getattr(made, name) for name in _AWAY}
         nearest = {name: torch.full_like(each[0], _AWAY[name]) for name, each in alone.items()}
@@ -102,7 +106,7 @@ class Renderer:
                 nearest[name] = torch.where(mine, each[k], nearest[name])
         uses = [[(use, scene.parameters[group][name]) for group, name, use in self.exposed]]
         films = expose(light[None], nearest["label"][None], [scene.parameters["film"]])
-        (image,) = develop(light[None], nearest["z"][None], films, uses).cpu().numpy()
+        (image,) = develop(light[None], self._outlines(nearest["z"][None]), films, uses).cpu().numpy()
         picture = publish(image, scene.parameters["film"])
         scenes = [replace(scene, parameters=p) for p in people]
         apart = self._handed(scenes, seen, [picture] * len(people), maps)
@@ -111,6 +115,10 @@ class Renderer:
             person.layers = partial(_at, layers, k)
         found = joined(apart, {name: each.cpu().numpy() for name, each in nearest.items()}, instance.cpu().numpy())
         return replace(found, scene=scene, layers=None)
+
+    def _outlines(self, z: torch.Tensor) -> torch.Tensor:
+        """Depth whose edges the film smooths: none where light is a mean over a pixel's area already."""
+        return torch.ones_like(z) if self.fine else z
 
     def _handed(
         self,
@@ -187,10 +195,13 @@ class Renderer:
             back = shade(static, looks, posed, shown, shown).light[:1]
             behind.zero_()
         shaded = shade(static, looks, posed, solid, thin, matted=crowd)
+        cover = None
+        if self.fine:
+            shaded.light, cover = refine(static, records, parameters, dressed, posed, solid, self.folder, crowd)
         if crowd:
             shaded.light = torch.cat([shaded.light, back])
         clock("shade")
-        return _Seen(head, points, cameras, sines, dressed, shaded, records, (posed, keep, solid, thin))
+        return _Seen(head, points, cameras, sines, dressed, shaded, records, (posed, keep, solid, thin), cover)
 
     def _layers(self, seen: _Seen, parameters: Sequence[Mapping[str, Any]]) -> list[Layers]:
         """What the pictures are blended from: the same scenes under even white light."""
@@ -238,7 +249,8 @@ _UNEVEN = ("emboss_u", "emboss_v", "vignette", "folds", "crow", "forehead", "lid
 @dataclass(frozen=True)
 class _Seen:
     """A batch of scenes before the film: posed heads (B,V,3), landmarks (B,68,3), irises, and see the classes. records:
-    the looks; state: what was shaded, the arrays of kernels with the tensors that own them and the two layers."""
+    the looks; state: what was shaded, the arrays of kernels with the tensors that own them and the two layers; cover:
+    opacity by `refine`, None without it."""
 
     head: torch.Tensor
     points: np.ndarray
@@ -248,6 +260,7 @@ class _Seen:
     shaded: Shaded
     records: np.ndarray
     state: tuple[Any, list[torch.Tensor], torch.Tensor, torch.Tensor]
+    cover: torch.Tensor | None
 
 
 #: what maps hold where there is no surface

@@ -54,6 +54,12 @@ class AnnyConfig:
         high=1024,
     )
     device: str = key("cpu", "Where pictures are made; auto is cuda if there is one.", choices=("cpu", "cuda", "auto"))
+    quality: str = key(
+        "fast",
+        "fine: supersampled, with traced shadows and light that scatters in skin. The labels are the same.",
+        choices=("fast", "fine"),
+        since="0.1",
+    )
     person: PersonConfig = key(PersonConfig, "Who is seen, in words: gender, age in years, skin, pose ...")
     head: AnnyDistribution = key(AnnyDistribution, "Identity, expression, gaze and neck.")
     camera: CameraConfig = key(CameraConfig, "Where the camera stands and how large the face is.")

@@ -94,6 +94,9 @@ class Posed:
     stains: Stains
 
 
+POSED = tuple(Posed.vars)
+
+
 @wp.struct
 class Picture:
     """What the kernel writes: see `core.records.Surface` and `Rendering`; light: linear and exposed, to be made bytes

@@ -11,7 +11,7 @@ import warp as wp
 
 from ..mesh import materials
 from .arrays import Head, Posed
-from .fragments import shade_body, shade_eye, shade_other, shade_thin, shade_worn
+from .fragments import between, shade_body, shade_eye, shade_other, shade_thin, shade_worn
 from .look import Look
 from .shade_kernel import IS_BEARD, IS_BODY, IS_HAIR, IS_LASHES, IS_LEFT_EYE, IS_LENS, IS_RIGHT_EYE, IS_WORN
 
@@ -36,20 +36,21 @@ def bake_kernel(
     c = head.faces[f]
     material = wp.int32(head.material[f])
     found = wp.vec4(0.0, 0.0, 0.0, 1.0)
+    glow = between(posed.glow, b * posed.count, c, w)
     if material == IS_BODY:
-        found = shade_body(looks, head, posed, b, f, c, w)
+        found = shade_body(looks, head, posed, b, f, c, w, glow)
         found[3] = 1.0
     elif material == IS_WORN:
-        found = shade_worn(looks, head, posed, b, c, w)
+        found = shade_worn(looks, head, posed, b, c, w, glow)
         found[3] = 1.0
     elif material == IS_HAIR or material == IS_BEARD or material == IS_LASHES or material == IS_LENS:
         found = shade_thin(looks, head, posed, b, material, c, w)
     else:
         plain = wp.vec3(0.0, 0.0, 0.0)
         if material == IS_LEFT_EYE or material == IS_RIGHT_EYE:
-            plain = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, w, wp.vec3(0.0, 0.0, 1.0))
+            plain = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, w, wp.vec3(0.0, 0.0, 1.0), glow)
         else:
-            plain = shade_other(looks, head, posed, b, material, c, w)
+            plain = shade_other(looks, head, b, material, c, w, glow)
         found = wp.vec4(plain[0], plain[1], plain[2], 1.0)
     base = b * posed.count
     alive = wp.max(posed.screen[base + c[0]][2], wp.max(posed.screen[base + c[1]][2], posed.screen[base + c[2]][2]))

@@ -19,7 +19,7 @@ from ..mesh.worn.slots import ABSENT as _ABSENT
 from .arrays import Marks, Stains
 from .beard_kernels import beard_density
 from .look import Look
-from .surfaces import highlight, sky_light, strand_highlight, wrapped
+from .surfaces import sheen, sky_light, strand_highlight, wrapped
 from .tiles import CLOUD_START, square_at, step_between
 
 wp.set_module_options({"enable_backward": False})
@@ -232,17 +232,7 @@ def light_kernel(
                 if kind == IS_BODY:
                     gloss = looks[b].sebum * (0.45 + 0.75 * oily[i])
                     roughness = roughness_skin
-                graze = 1.0 - wp.max(wp.dot(n, view), 0.0)
-                graze = graze * graze
-                # what lies around is reflected, blurred, most where it is seen at a grazing angle
-                mirror = sky_light(looks, b, n * (2.0 * wp.dot(n, view)) - view)
-                s = (0.4 * ambient + 0.6 * mirror[1] * sky) * (0.03 + 0.3 * graze * graze)
-                s = s + highlight(n, view, l0, d0, roughness) * seen0 * c0[1]
-                if c1[1] > 0.0:
-                    s = s + highlight(n, view, l1, d1, roughness) * seen1 * c1[1]
-                if c2[1] > 0.0:
-                    s = s + highlight(n, view, l2, d2, roughness) * seen2 * c2[1]
-                s = s * gloss
+                s = sheen(looks, b, n, view, ambient, sky, seen0, seen1, seen2, roughness) * gloss
             glow[b, i] = wp.vec4(e[0], e[1], e[2], s)
 
 

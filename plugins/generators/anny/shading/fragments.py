@@ -83,18 +83,26 @@ def speckled(
 
 @wp.func
 def shade_body(
-    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, f: wp.int32, c: wp.vec3i, w: wp.vec3
+    looks: wp.array(dtype=Look),
+    head: Head,
+    posed: Posed,
+    b: wp.int32,
+    f: wp.int32,
+    c: wp.vec3i,
+    w: wp.vec3,
+    arriving: wp.vec4,
 ) -> wp.vec4:
     """Skin and all that is painted on it: reflected light, and class + 256 * opacity of a beard + 65536 * of hair.
 
-    An opacity of 255 is opaque; whole numbers below 2**24 are exact.
+    An opacity of 255 is opaque; whole numbers below 2**24 are exact. arriving: irradiance and highlight, see
+    `dress_kernels.light_kernel`.
     """
     label = wp.int32(head.region[f])
     if label == MIXED:
         last = CELLS - 1
         cell = float(CELLS)
         label = wp.int32(head.regions[f, wp.min(wp.int32(w[0] * cell), last), wp.min(wp.int32(w[1] * cell), last)])
-    glow = between(posed.glow, b * posed.count, c, w)
+    glow = arriving
     base = between(posed.albedo, b * posed.head_count, c, w)
     grown = 0
     mark = between(posed.marks, b * posed.head_count, c, w)
@@ -207,13 +215,13 @@ def shade_eye(
     c: wp.vec3i,
     w: wp.vec3,
     view: wp.vec3,
+    glow: wp.vec4,
 ) -> wp.vec3:
     """The eyeball: its colour by direction from its centre, darker under the upper lid and in the corners."""
     d = wp.normalize(between(head.axis, 0, c, w))
     n = between(posed.normals, b * posed.count, c, w)
     n = wp.normalize(n)
     p = between(posed.vertices, b * posed.count, c, w)
-    glow = between(posed.glow, b * posed.count, c, w)
     noise = square_at(head.tiles, SKIN_START, d[0] * 70.0 + looks[b].offset_v, d[1] * 70.0 + looks[b].offset_u)
     colour = eye_colour(looks, b, d, noise)
     from_middle = p - posed.eye_middle[b * 2 + side]
@@ -324,10 +332,9 @@ def shade_thin(
 
 @wp.func
 def shade_other(
-    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3
+    looks: wp.array(dtype=Look), head: Head, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3, glow: wp.vec4
 ) -> wp.vec3:
     """Teeth, tongue, frames."""
-    glow = between(posed.glow, b * posed.count, c, w)
     if material == IS_FRAME:
         return lit(glow, looks[b].frame, 1.2)
     mm = between(head.mm, 0, c, w)
@@ -337,9 +344,10 @@ def shade_other(
 
 
 @wp.func
-def shade_worn(looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3) -> wp.vec4:
+def shade_worn(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3, glow: wp.vec4
+) -> wp.vec4:
     """What is worn or held, by the paint of its vertices: reflected light and class."""
-    glow = between(posed.glow, b * posed.count, c, w)
     start = b * posed.worn_count - posed.worn_first
     base = between(posed.worn_colour, start, c, w)
     cloth = between(posed.worn_cloth, start, c, w)

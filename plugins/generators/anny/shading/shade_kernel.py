@@ -22,7 +22,7 @@ import warp as wp
 from ..mesh import materials
 from .arrays import Head, Picture, Posed
 from .draw_kernels import closeness_of, face_of, weights_of
-from .fragments import classes, shade_body, shade_eye, shade_other, shade_thin, shade_worn
+from .fragments import between, classes, shade_body, shade_eye, shade_other, shade_thin, shade_worn
 from .look import Look
 from .scenery import enlarged
 
@@ -94,21 +94,22 @@ def shade_kernel(
                 material = wp.int32(head.material[solid_face])
                 c = head.faces[solid_face]
                 v = weights_of(posed.screen, b * posed.count, c, fx, fy)
+                glow = between(posed.glow, b * posed.count, c, v)
                 if material == IS_BODY:
-                    sample = shade_body(looks, head, posed, b, solid_face, c, v)
+                    sample = shade_body(looks, head, posed, b, solid_face, c, v, glow)
                     under = wp.vec3(sample[0], sample[1], sample[2])
                     grown = wp.int32(sample[3])
                     below = grown & 255
                 elif material == IS_LEFT_EYE or material == IS_RIGHT_EYE:
                     view = -wp.normalize(looks[b].ray0 + looks[b].ray_x * float(x) + looks[b].ray_y * float(y))
-                    under = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, v, view)
+                    under = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, v, view, glow)
                     below = wp.int32(head.region[solid_face])
                 elif material == IS_WORN:
-                    sample = shade_worn(looks, head, posed, b, c, v)
+                    sample = shade_worn(looks, head, posed, b, c, v, glow)
                     under = wp.vec3(sample[0], sample[1], sample[2])
                     below = wp.int32(sample[3])
                 else:
-                    under = shade_other(looks, head, posed, b, material, c, v)
+                    under = shade_other(looks, head, b, material, c, v, glow)
                     below = C_GLASSES
                     if material != IS_FRAME:
                         below = wp.int32(head.region[solid_face])

@@ -64,6 +64,33 @@ def highlight(n: wp.vec3, view: wp.vec3, light: wp.vec3, d: wp.float32, roughnes
 
 
 @wp.func
+def sheen(
+    looks: wp.array(dtype=Look),
+    b: wp.int32,
+    n: wp.vec3,
+    view: wp.vec3,
+    ambient: wp.float32,
+    sky: wp.float32,
+    seen0: wp.float32,
+    seen1: wp.float32,
+    seen2: wp.float32,
+    roughness: wp.float32,
+) -> wp.float32:
+    """Luminance that a smooth surface mirrors. ambient, sky: irradiance from everywhere and the share that arrives."""
+    graze = 1.0 - wp.max(wp.dot(n, view), 0.0)
+    graze = graze * graze
+    # what lies around is reflected, blurred, most where it is seen at a grazing angle
+    mirror = sky_light(looks, b, n * (2.0 * wp.dot(n, view)) - view)
+    s = (0.4 * ambient + 0.6 * mirror[1] * sky) * (0.03 + 0.3 * graze * graze)
+    s = s + highlight(n, view, looks[b].light0, wp.dot(n, looks[b].light0), roughness) * seen0 * looks[b].colour0[1]
+    if looks[b].colour1[1] > 0.0:
+        s = s + highlight(n, view, looks[b].light1, wp.dot(n, looks[b].light1), roughness) * seen1 * looks[b].colour1[1]
+    if looks[b].colour2[1] > 0.0:
+        s = s + highlight(n, view, looks[b].light2, wp.dot(n, looks[b].light2), roughness) * seen2 * looks[b].colour2[1]
+    return s
+
+
+@wp.func
 def strand_highlight(tangent: wp.vec3, view: wp.vec3, light: wp.vec3) -> wp.float32:
     """Highlight of hair along `tangent`: sine of the angle to the half vector, to the 24th (Kajiya and Kay, 1989)."""
     along = wp.dot(tangent, wp.normalize(light + view))
