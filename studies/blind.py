@@ -10,8 +10,8 @@ renders), scaled down to --side pixels and stored as JPEG of quality 90. Faces s
 cut off by the picture's edge are left out of both kinds. Half of each kind trains a small residual network from scratch
 for every region, the other half is told apart. Beside it stands a logistic regression on simple figures: mean and
 spread of the colours, and the spectrum of luma. Intervals are 95 %: Wilson's for accuracy, bootstrap for the AUC. OUT
-receives `blind.json`, the framed faces side by side, and where the network of the whole face looks: the mean change of
-its score for renders when a cell of the picture is replaced by the mean of all faces.
+receives `blind.json`, some framed faces side by side, and a map of where the network of the whole face looks. It shows by
+how much the score of renders falls when a cell of the picture is replaced by the mean of all faces.
 """
 
 from __future__ import annotations
