@@ -10,7 +10,7 @@ renders), scaled down to --side pixels and stored as JPEG of quality 90. Faces s
 cut off by the picture's edge are left out of both kinds. Half of each kind trains a small residual network from scratch
 for every region, the other half is told apart. Beside it stands a logistic regression on simple figures: mean and
 spread of the colours, and the spectrum of luma. Intervals are 95 %: Wilson's for accuracy, bootstrap for the AUC. OUT
-receives `blind.json`, some framed faces side by side, and a map of where the network of the whole face looks. It shows by
+receives `blind.json`, some framed faces, and a map of where the network of the whole face looks. It shows by
 how much the score of renders falls when a cell of the picture is replaced by the mean of all faces.
 """
 
