@@ -17,6 +17,7 @@ from .draw_kernels import project_kernel
 from .drawing import backdrops, draw
 from .dressing import Dressed
 from .fine_kernels import fine_kernel
+from .hair_kernels import PIECES, Hairs, grow_kernel, trace_kernel
 from .look import Look
 from .probe_kernels import Probes, Scenery, mean_kernel, probe_kernel, scatter_kernel
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 OVER = 2  # samples a pixel, along each side
 CELLS = 256  # about so many cells of probes along a side
 RAYS, SHADOW_RAYS = 4, 3  # a cell, of sixteen that are averaged
+HAIRS = 16_000
 _PENUMBRA = 0.05  # radians of a light's radius, a shadow-map texel of softness
 _CASTING = (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE, materials.FRAME, materials.WORN, materials.TEETH)
 
@@ -177,12 +179,28 @@ def _shaded(
     if crowd:
         behind.zero_()
     posed.backdrop = flat(behind, wp.vec3)
+    strands, hairs, keep = _hairs(static, looks, posed, size)
     out = torch.empty(size, size, 4, device=static.device)
     part = span(size, static.device)
     inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), as_warp(static.oily), probes]
-    inputs += [1.0 / OVER, size, part, flat(out, wp.vec4)]
+    inputs += [flat(strands), hairs, 1.0 / OVER, size, part, flat(out, wp.vec4)]
     launch(fine_kernel, (size, chunks(size, part)), inputs, static.device)
+    del keep
     return filtered(out)
+
+
+def _hairs(static: StaticScene, looks: Any, posed: Any, size: int) -> tuple[torch.Tensor, Any, list[torch.Tensor]]:
+    """Key buffer (H,H) of single hairs, the hairs, and the tensors that own them."""
+    hairs, count, device = Hairs(), HAIRS * (PIECES + 1), static.device
+    keep = [torch.zeros(count, channels, device=device) for channels in (3, 3, 4)]
+    hairs.count = HAIRS
+    hairs.point, hairs.screen = (as_warp(each, wp.vec3) for each in keep[:2])
+    hairs.light = as_warp(keep[2], wp.vec4)
+    keys = torch.zeros(size, size, dtype=torch.int64, device=device)
+    part = span(HAIRS, device)
+    launch(grow_kernel, (chunks(HAIRS, part),), [looks, static.for_kernels, posed, part, hairs], device)
+    launch(trace_kernel, (chunks(HAIRS, part),), [looks, hairs, size, part, flat(keys)], device)
+    return keys, hairs, keep
 
 
 def _mitchell(x: np.ndarray) -> np.ndarray:

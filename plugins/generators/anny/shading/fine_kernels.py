@@ -13,6 +13,7 @@ from ..mesh import materials
 from .arrays import Head, Posed
 from .draw_kernels import face_of, weights_of
 from .fragments import between, shade_body, shade_eye, shade_other, shade_thin, shade_worn
+from .hair_kernels import Hairs, hair_light
 from .look import Look
 from .probe_kernels import Probes, alike
 from .scenery import enlarged
@@ -23,7 +24,7 @@ from .tiles import SKIN_START, square_at
 wp.set_module_options({"enable_backward": False})
 
 IS_TEETH, IS_TONGUE = wp.constant(materials.TEETH), wp.constant(materials.TONGUE)
-BUMPS = wp.constant(4.0)  # slope of the relief that highlights see, over that which darkens
+BUMPS = wp.constant(2.5)  # slope of the relief that highlights see, over that which darkens
 
 
 @wp.func
@@ -91,6 +92,8 @@ def fine_kernel(
     thin: wp.array(dtype=wp.int64),
     oily: wp.array(dtype=wp.float32),
     probes: Probes,
+    strands: wp.array(dtype=wp.int64),
+    hairs: Hairs,
     scale: wp.float32,
     size: wp.int32,
     span: wp.int32,
@@ -107,7 +110,8 @@ def fine_kernel(
         key = solid[row + x]
         front = thin[row + x]
         over = wp.vec4(0.0, 0.0, 0.0, 0.0)
-        if front > key:
+        strand = strands[row + x]
+        if front > key and front > strand:
             face = face_of(front)
             c = head.faces[face]
             w = weights_of(posed.screen, 0, c, fx, fy)
@@ -115,7 +119,9 @@ def fine_kernel(
         colour = wp.vec3(0.0, 0.0, 0.0)
         opaque = float(1.0)
         if over[3] < 1.0:
-            if key != NOTHING:
+            if strand > key:
+                colour = hair_light(hairs, face_of(strand), fx, fy)
+            elif key != NOTHING:
                 face = face_of(key)
                 material = wp.int32(head.material[face])
                 c = head.faces[face]

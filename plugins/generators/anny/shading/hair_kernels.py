@@ -1,0 +1,248 @@
+"""Single hairs over the hair's mesh: thin lines with ends of their own, that gather into locks and overlap.
+
+A hair follows the columns of the mesh (see `mesh.hair`) from somewhere on it towards its end and a little beyond. It is
+drawn as a line one sample wide. Where it is thinner than that, samples are left out at random, which the filter of
+the picture turns into opacity.
+
+No `from __future__ import annotations` here: warp reads the annotations of kernels.
+"""
+
+# ruff: noqa: UP018
+# mypy: ignore-errors
+# Kernels are written in warp's language, whose types mypy cannot follow.
+
+import warp as wp
+
+from ..mesh.hair import COLUMNS as _COLUMNS
+from ..mesh.hair import ROWS as _ROWS
+from .arrays import Head, Posed
+from .draw_kernels import LAST
+from .look import Look
+from .surfaces import sky_light, strand_highlight, wrapped
+from .tiles import step_between, strands_at
+
+wp.set_module_options({"enable_backward": False})
+
+PIECES = 14  # straight pieces of a hair
+SEGMENTS = wp.constant(PIECES)
+COLUMNS, ROWS = wp.constant(_COLUMNS), wp.constant(_ROWS)
+CROWN = wp.constant(70.0)  # mm from the crown within which columns crowd, and hairs are left out
+LOCK, TRESS = wp.constant(0.4), wp.constant(1.3)  # columns between the middles of locks, of what several make
+WIDTH = wp.constant(0.24)  # mm that a hair and its neighbours cover
+HATLESS = wp.constant(1.0e3)  # rims of hats lie lower
+
+
+@wp.struct
+class Hairs:
+    """Points of hairs, SEGMENTS + 1 each: world, screen (see `draw_kernels.project_kernel`), light they reflect."""
+
+    count: int
+    point: wp.array(dtype=wp.vec3)
+    screen: wp.array(dtype=wp.vec3)
+    light: wp.array(dtype=wp.vec4)
+
+
+@wp.func
+def row_at(posed: Posed, column: wp.int32, v: wp.float32, end: wp.float32) -> wp.float32:
+    """Where between the rows of a column v mm from the hairline lies; beyond `end` straight on from the last row before."""
+    start = column * ROWS
+    row = int(0)
+    for k in range(1, ROWS - 1):
+        at = posed.strand[start + k][1]
+        if at <= v and at <= end - 1.0:
+            row = k
+    low = posed.strand[start + row][1]
+    high = posed.strand[start + row + 1][1]
+    if high > end + 1.0 and row > 0:
+        row = row - 1
+        high = low
+        low = posed.strand[start + row][1]
+    return float(row) + (v - low) / wp.max(high - low, 0.5)
+
+
+@wp.func
+def along(values: wp.array(dtype=wp.vec3), start: wp.int32, row: wp.float32) -> wp.vec3:
+    """The value at a row of the column that starts at `start`."""
+    k = wp.clamp(wp.int32(wp.floor(row)), 0, ROWS - 2)
+    t = row - float(k)
+    return values[start + k] * (1.0 - t) + values[start + k + 1] * t
+
+
+@wp.func
+def glowing(values: wp.array(dtype=wp.vec4), start: wp.int32, row: wp.float32) -> wp.vec4:
+    """As `along`, never beyond the rows around it."""
+    k = wp.clamp(wp.int32(wp.floor(row)), 0, ROWS - 2)
+    t = wp.clamp(row - float(k), 0.0, 1.0)
+    return values[start + k] * (1.0 - t) + values[start + k + 1] * t
+
+
+@wp.func
+def shine(looks: wp.array(dtype=Look), n: wp.vec3, tangent: wp.vec3, p: wp.vec3, e: wp.vec3) -> wp.vec3:
+    """Highlight of hairs of this direction where e of the light arrives: as much of each lamp as of all light."""
+    t = wp.normalize(tangent)
+    view = wp.normalize(looks[0].eye - p)
+    sky = sky_light(looks, 0, n)
+    full = sky + wrapped(wp.dot(n, looks[0].light0), 0.3, 1.0, looks[0].colour0)
+    full = full + wrapped(wp.dot(n, looks[0].light1), 0.3, 1.0, looks[0].colour1)
+    full = full + wrapped(wp.dot(n, looks[0].light2), 0.3, 1.0, looks[0].colour2)
+    arrives = wp.clamp((e[1] - 0.6 * sky[1]) / wp.max(full[1] - 0.6 * sky[1], 1.0e-3), 0.0, 1.0)
+    found = looks[0].colour0 * (
+        strand_highlight(t, view, looks[0].light0) * wp.clamp(wp.dot(n, looks[0].light0) + 0.3, 0.0, 1.0)
+    )
+    found = found + looks[0].colour1 * (
+        strand_highlight(t, view, looks[0].light1) * wp.clamp(wp.dot(n, looks[0].light1) + 0.3, 0.0, 1.0)
+    )
+    found = found + looks[0].colour2 * (
+        strand_highlight(t, view, looks[0].light2) * wp.clamp(wp.dot(n, looks[0].light2) + 0.3, 0.0, 1.0)
+    )
+    # the sky shines too, from everywhere at once
+    return (found * arrives + sky * (0.12 * arrives)) * looks[0].hair_gloss
+
+
+@wp.kernel
+def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.int32, hairs: Hairs):
+    """Place hairs and light them; those that do not grow keep a screen of zeros."""
+    chunk = wp.tid()
+    base = head.hair_first
+    for k in range(chunk * span, wp.min((chunk + 1) * span, hairs.count)):
+        dice = wp.rand_init(977, k)
+        place = wp.randf(dice) * float(COLUMNS)
+        column = wp.min(wp.int32(place), COLUMNS - 1)
+        aside = place - float(column)
+        near = column * ROWS
+        far = near + ROWS
+        end0 = posed.strand[near][2]
+        end1 = posed.strand[far][2]
+        end = end0 * (1.0 - aside) + end1 * aside
+        crown = posed.strand[near][1]
+        # a hair starts somewhere on the mesh and is a few centimetres long
+        length = 26.0 + 70.0 * wp.randf(dice)
+        start = crown + (end - crown) * wp.randf(dice) - 0.3 * length
+        crowded = (start + 0.3 * length - crown) / CROWN
+        loose = wp.randf(dice)
+        ragged = wp.randf(dice) + wp.randf(dice) - 1.0
+        depth = wp.randf(dice)
+        # hairs of a lock share where they lean, how far they stand off and where they end; so do those of a strand of it
+        lock = wp.floor(place / LOCK + 0.6 * wp.randf(dice)) + 0.5
+        tress = wp.floor(place / TRESS + 0.5 * wp.randf(dice))
+        of_lock = wp.rand_init(wp.int32(lock) * 31 + wp.int32(2.0 * wp.randf(dice)), wp.int32(looks[0].hair_u))
+        of_tress = wp.rand_init(wp.int32(tress) * 57 + wp.int32(2.0 * wp.randf(dice)), wp.int32(looks[0].hair_v))
+        lean = wp.randf(of_tress) - 0.5 + 0.6 * (wp.randf(of_lock) - 0.5)
+        stands = wp.min(0.16 * looks[0].top, 4.0) * (wp.randf(of_tress) - 0.3 + 0.7 * (wp.randf(of_lock) - 0.5))
+        bright = wp.randf(of_lock) - 0.5 + 0.7 * (wp.randf(of_tress) - 0.5)
+        last = wp.randf(of_tress) - 0.5 + 0.8 * (wp.randf(of_lock) - 0.5)
+        swing = wp.randf(dice) - 0.5
+        turn = 6.2831853 * wp.randf(dice)
+        tone = wp.randf(dice)
+        stop = wp.min(start + length, end + looks[0].ragged * (0.3 * ragged + 0.8 * last) + 1.5 * swing)
+        start = wp.max(start, crown)
+        alive = posed.strand[near][3] > 0.0 and stop - start > 5.0 and wp.randf(dice) < crowded
+        if wp.abs(end1 - end0) > 60.0 or wp.min(end0, end1) < crown + 20.0:
+            alive = False
+        stray = loose > 0.965 and looks[0].hat_rim[0] > HATLESS
+        for s in range(SEGMENTS + 1):
+            number = k * (SEGMENTS + 1) + s
+            hairs.screen[number] = wp.vec3(0.0, 0.0, 0.0)
+            if alive:
+                t = float(s) / float(SEGMENTS)
+                v = start + (stop - start) * t
+                # where hair hangs freely, columns of other lengths are compared by their share
+                v0 = wp.where(v > 0.0 and end > 1.0, v * end0 / wp.max(end, 1.0), v)
+                v1 = wp.where(v > 0.0 and end > 1.0, v * end1 / wp.max(end, 1.0), v)
+                # locks: hairs draw together towards their ends
+                drawn = step_between(0.0, 1.0, t) * 0.55 * (1.0 - looks[0].curl)
+                x = place + (lock * LOCK - place) * drawn + 0.35 * swing * t * t
+                x = x + 0.1 * looks[0].wave * wp.sin(v * 0.05 + looks[0].hair_v)
+                x = x + 1.1 * lean * t * (1.0 - looks[0].curl)
+                own = wp.clamp(x - float(column), -0.9, 1.9)
+                row0 = row_at(posed, column, v0, end0)
+                row1 = row_at(posed, column + 1, v1, end1)
+                p = (
+                    along(posed.vertices, base + near, row0) * (1.0 - own)
+                    + along(posed.vertices, base + far, row1) * own
+                )
+                n = along(posed.normals, base + near, row0) * (1.0 - own) + along(posed.normals, base + far, row1) * own
+                n = wp.normalize(n)
+                inside = step_between(-2.0, 25.0, end - v)
+                lift = -0.6 + 1.9 * depth + 0.5 * wp.sin(turn + 0.09 * v) + stands * (0.3 + 0.7 * inside)
+                if stray:
+                    lift = lift + 5.0 * t * t * (0.4 + swing)
+                    p = p + wp.cross(n, wp.vec3(0.0, 1.0, 0.0)) * (0.006 * swing * t * t)
+                beyond = wp.max(v - end, 0.0)
+                lift = lift - 0.004 * beyond * beyond
+                if looks[0].curl > 0.0:
+                    radius = 2.6 * looks[0].curl
+                    coil = turn + v * (0.5 + 0.4 * depth)
+                    side = wp.normalize(wp.cross(n, wp.vec3(0.1, 1.0, 0.05)))
+                    p = p + side * (0.001 * radius * wp.cos(coil))
+                    lift = lift + radius * wp.sin(coil)
+                p = p + n * (0.001 * lift)
+                glow = (
+                    glowing(posed.glow, base + near, row0) * (1.0 - aside)
+                    + glowing(posed.glow, base + far, row1) * aside
+                )
+                u = posed.strand[near][0] * (1.0 - aside) + posed.strand[far][0] * aside
+                noise = strands_at(head.tiles, u + looks[0].hair_u, v + looks[0].hair_v)
+                shade = 1.0 + looks[0].hair_contrast * (0.8 * (tone - 0.5) + 0.9 * bright + 0.3 * noise[3])
+                under = 0.72 + 0.22 * depth + 0.09 * stands
+                tips = 1.0 + looks[0].hair_tips * step_between(-20.0, 160.0, v)
+                colour = looks[0].hair * (wp.max(shade, 0.25) * wp.clamp(under, 0.3, 1.3) * tips)
+                e = wp.vec3(glow[0], glow[1], glow[2])
+                tangent = wp.normalize(
+                    along(posed.vertices, base + near, row0 + 0.5) - along(posed.vertices, base + near, row0 - 0.5)
+                )
+                gleam = shine(looks, n, tangent + n * (0.25 * swing), p, e)
+                light = wp.cw_mul(colour, e + gleam * 2.5) + gleam * 0.2
+                hairs.point[number] = p
+                taper = step_between(1.0, 0.55, t) * step_between(0.0, 0.12, t)
+                hairs.light[number] = wp.vec4(light[0], light[1], light[2], 0.15 + 0.85 * taper)
+                q = looks[0].camera * p + looks[0].camera_offset
+                if q[2] > 0.05:
+                    scale = looks[0].focal / q[2]
+                    hairs.screen[number] = wp.vec3(
+                        q[0] * scale + looks[0].principal, q[1] * scale + looks[0].principal, 1.0 / q[2]
+                    )
+
+
+@wp.kernel
+def trace_kernel(
+    looks: wp.array(dtype=Look), hairs: Hairs, size: wp.int32, span: wp.int32, keys: wp.array(dtype=wp.int64)
+):
+    """Draw hairs into a key buffer, see `draw_kernels`; numbers count pieces."""
+    chunk = wp.tid()
+    for k in range(chunk * span, wp.min((chunk + 1) * span, hairs.count)):
+        for s in range(SEGMENTS):
+            number = k * (SEGMENTS + 1) + s
+            a = hairs.screen[number]
+            b = hairs.screen[number + 1]
+            if a[2] > 0.0 and b[2] > 0.0:
+                dx = b[0] - a[0]
+                dy = b[1] - a[1]
+                reach = wp.max(wp.abs(dx), wp.abs(dy))
+                if reach < 400.0:
+                    steps = wp.int32(wp.ceil(reach)) + 1
+                    wide = WIDTH * 0.001 * looks[0].focal * a[2]
+                    low = wp.int64(LAST - (k * SEGMENTS + s))
+                    dice = wp.rand_init(31, number)
+                    for i in range(steps):
+                        t = (float(i) + 0.5) / float(steps)
+                        x = wp.int32(wp.floor(a[0] + dx * t))
+                        y = wp.int32(wp.floor(a[1] + dy * t))
+                        cover = hairs.light[number][3] * (1.0 - t) + hairs.light[number + 1][3] * t
+                        if wp.randf(dice) < wide * cover and x >= 0 and y >= 0 and x < size and y < size:
+                            close = a[2] + (b[2] - a[2]) * t
+                            key = (wp.int64(wp.cast(close, wp.int32)) << wp.int64(32)) + low
+                            wp.atomic_max(keys, y * size + x, key)
+
+
+@wp.func
+def hair_light(hairs: Hairs, piece: wp.int32, x: wp.float32, y: wp.float32) -> wp.vec3:
+    """Light that a piece of a hair reflects at a sample."""
+    number = piece + piece / SEGMENTS
+    a = hairs.screen[number]
+    b = hairs.screen[number + 1]
+    dx = b[0] - a[0]
+    dy = b[1] - a[1]
+    t = wp.clamp(((x - a[0]) * dx + (y - a[1]) * dy) / wp.max(dx * dx + dy * dy, 1.0e-6), 0.0, 1.0)
+    light = hairs.light[number] * (1.0 - t) + hairs.light[number + 1] * t
+    return wp.vec3(light[0], light[1], light[2])
