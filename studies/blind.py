@@ -38,6 +38,7 @@ from synthforge_plugins.schemas import CELEBAMASK19
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
 from synthforge.datasets.reader import ShardDataset
+from synthforge.learning.hardware import native_bf16
 
 #: centre and side of each region in units of a face (see `framed`), from the middle between eyes and mouth
 REGIONS = {
@@ -151,7 +152,7 @@ def network() -> nn.Module:
 def trained(pixels: torch.Tensor, truth: torch.Tensor, epochs: int) -> nn.Module:
     """A network that tells `truth` (N,) 1 from 0, trained on mirrored and slightly moved pictures."""
     torch.manual_seed(0)
-    model, batch = network(), 50
+    model, batch = network().to(memory_format=torch.channels_last), 50
     optimiser = torch.optim.AdamW(model.parameters(), 3e-3, weight_decay=0.02)
     steps = epochs * math.ceil(len(pixels) / batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
@@ -161,7 +162,10 @@ def trained(pixels: torch.Tensor, truth: torch.Tensor, epochs: int) -> nn.Module
             j, i = torch.randint(0, 9, (2,)).tolist()
             moved = moved[:, :, j : j + INPUT, i : i + INPUT]
             moved = torch.where(torch.rand(len(moved), 1, 1, 1) < 0.5, moved.flip(-1), moved)
-            loss = nn.functional.binary_cross_entropy_with_logits(model(moved), truth[chosen])
+            moved = moved.contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16()):
+                scores = model(moved)
+            loss = nn.functional.binary_cross_entropy_with_logits(scores.float(), truth[chosen])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -288,7 +292,7 @@ def main() -> None:
     parser.add_argument("--parsing", type=Path, required=True, help="the folder of CelebAMask-HQ")
     parser.add_argument("--side", type=int, default=128, help="pixels of a framed face: half the renders' side")
     parser.add_argument("--count", type=int, default=1000, help="most renders, and most photographs")
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--regions", nargs="+", choices=list(REGIONS), default=list(REGIONS))
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()

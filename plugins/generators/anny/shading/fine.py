@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 OVER = 2  # samples a pixel, along each side
 CELLS = 256  # about so many cells of probes along a side
-RAYS, SHADOW_RAYS = 4, 3  # a cell, of sixteen that are averaged
+RAYS, SHADOW_RAYS = 3, 2  # a cell, of sixteen that are averaged
 HAIRS = 16_000
 _PENUMBRA = 0.05  # radians of a light's radius, a shadow-map texel of softness
 _CASTING = (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE, materials.FRAME, materials.WORN, materials.TEETH)

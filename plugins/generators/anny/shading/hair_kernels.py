@@ -43,14 +43,17 @@ class Hairs:
 
 
 @wp.func
-def row_at(posed: Posed, column: wp.int32, v: wp.float32, end: wp.float32) -> wp.float32:
-    """Where between the rows of a column v mm from the hairline lies; beyond `end` straight on from the last row before."""
+def row_at(posed: Posed, column: wp.int32, v: wp.float32, end: wp.float32, first: wp.float32) -> wp.float32:
+    """Where between the rows of a column v mm from the hairline lies; the search begins at row `first`.
+
+    Beyond `end` it goes straight on from the last row before it.
+    """
     start = column * ROWS
-    row = int(0)
-    for k in range(1, ROWS - 1):
-        at = posed.strand[start + k][1]
-        if at <= v and at <= end - 1.0:
-            row = k
+    row = wp.clamp(wp.int32(first), 0, ROWS - 2)
+    while row > 0 and posed.strand[start + row][1] > wp.min(v, end - 1.0):
+        row = row - 1
+    while row < ROWS - 2 and posed.strand[start + row + 1][1] <= wp.min(v, end - 1.0):
+        row = row + 1
     low = posed.strand[start + row][1]
     high = posed.strand[start + row + 1][1]
     if high > end + 1.0 and row > 0:
@@ -122,7 +125,7 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.
         loose = wp.randf(dice)
         ragged = wp.randf(dice) + wp.randf(dice) - 1.0
         depth = wp.randf(dice)
-        # hairs of a lock share where they lean, how far they stand off and where they end; so do those of a strand of it
+        # hairs of a lock share where they lean, how far they stand off and where they end; so do locks of a tress
         lock = wp.floor(place / LOCK + 0.6 * wp.randf(dice)) + 0.5
         tress = wp.floor(place / TRESS + 0.5 * wp.randf(dice))
         of_lock = wp.rand_init(wp.int32(lock) * 31 + wp.int32(2.0 * wp.randf(dice)), wp.int32(looks[0].hair_u))
@@ -140,6 +143,8 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.
         if wp.abs(end1 - end0) > 60.0 or wp.min(end0, end1) < crown + 20.0:
             alive = False
         stray = loose > 0.965 and looks[0].hat_rim[0] > HATLESS
+        row0 = float(0.0)
+        row1 = float(0.0)
         for s in range(SEGMENTS + 1):
             number = k * (SEGMENTS + 1) + s
             hairs.screen[number] = wp.vec3(0.0, 0.0, 0.0)
@@ -155,8 +160,8 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.
                 x = x + 0.1 * looks[0].wave * wp.sin(v * 0.05 + looks[0].hair_v)
                 x = x + 1.1 * lean * t * (1.0 - looks[0].curl)
                 own = wp.clamp(x - float(column), -0.9, 1.9)
-                row0 = row_at(posed, column, v0, end0)
-                row1 = row_at(posed, column + 1, v1, end1)
+                row0 = row_at(posed, column, v0, end0, row0)
+                row1 = row_at(posed, column + 1, v1, end1, row1)
                 p = (
                     along(posed.vertices, base + near, row0) * (1.0 - own)
                     + along(posed.vertices, base + far, row1) * own
