@@ -278,12 +278,28 @@ class FinetuneConfig:
     with_levels: bool = key(
         False, "It also sees the encoder's maps of every size, for a backbone with a feature pyramid."
     )
+    own_encoder: bool = key(
+        False,
+        "Those features come from an encoder of its own: it starts as a copy of the model's, sees the photograph, and "
+        "learns with the label network.",
+    )
+    encoder_factor: float = key(1.0, "Factor on the learning rate of that encoder.", low=0, high=1)
+    keep: str = key(
+        "best",
+        "Which weights are kept: those of the best validation, or the averaged ones of the last step, which no "
+        "validation face has chosen.",
+        choices=("best", "last"),
+    )
     adapter: dict[str, Any] = key(
         {},
         "Keys of the task's configuration in which this network differs from the task's output head, e.g. "
         "{head: paper, size: 28, width: 64}.",
     )
     input_size: int = key(0, "Side of a crop, 0 for the model's size of the task.", unit="px", low=16, high=MAX_SIDE)
+    early_size: int = key(
+        0, "Side of a crop in the first epochs, 0 for none: smaller ones are cheaper.", unit="px", low=0, high=MAX_SIDE
+    )
+    early_epochs: int = key(0, "Number of those epochs. They need augmented faces.", low=0)
     epochs: int | None = key(30, "Passes over the faces, null for no limit.", low=1, high=MANY)
     max_steps: int | None = key(None, "Steps of the optimiser, null for no limit.", low=1)
     max_minutes: float | None = key(None, "Time, null for no limit.", unit="min", above=0)
@@ -312,6 +328,10 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         if self.with_levels and not self.with_features:
             raise ValueError("with_levels: needs with_features: true")
+        if self.own_encoder and not self.with_features:
+            raise ValueError("own_encoder: needs with_features: true")
+        if bool(self.early_size) != bool(self.early_epochs) or 0 < self.early_size < 16:
+            raise ValueError("early_size: goes with early_epochs, and is at least 16")
         _has_an_end(self)
 
 

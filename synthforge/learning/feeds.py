@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..core.errors import ConfigError
 from ..core.interfaces import Benchmark, TargetPlan, Task
 from ..core.progress import progress_bar
 from ..core.seeding import torch_rng
@@ -231,6 +232,8 @@ class RealFeed:
         policy = policy_of(config.augmentation)
         jittered = bool(config.jitter_shift or config.jitter_scale)
         self.augmented = jittered or policy != policy_of("none")
+        if config.early_size and not self.augmented:
+            raise ConfigError("early_size: crops change their size only where they are augmented")
         dataset = CropDataset(
             train,
             self.plans,
@@ -251,13 +254,14 @@ class RealFeed:
 
     def forward(self, module: nn.Module, batch: Batch, state: State) -> dict[str, torch.Tensor]:
         """One batch through the frozen model and the adapter's loss."""
-        images, targets = prepare(batch, self.plans, self.size, self.fabric.device)
+        size = self.config.early_size if state.epoch < self.config.early_epochs else self.size
+        images, targets = prepare(batch, self.plans, size, self.fabric.device)
         network: Any = getattr(module, "module", module)
         if self.config.cache and not self.augmented:
             answer = self._remembered(network, batch["index"].tolist(), images)
         else:
             answer = self._answer(network, images)
-        found: dict[str, torch.Tensor] = module(answer, targets["target"], (self.size, self.size))
+        found: dict[str, torch.Tensor] = module(answer, targets["target"], (size, size))
         return found
 
     def _answer(self, network: LabelNetwork, images: torch.Tensor) -> Answer:
@@ -284,7 +288,8 @@ class RealFeed:
         adapter.eval()
         mean = Mean()
         for answer, target in self._val_answers(network):
-            prediction = network.adapted(adapter, answer, (self.size, self.size))
+            with self.fabric.autocast():
+                prediction = network.adapted(adapter, answer, (self.size, self.size))
             mean.add(judge(self.task, prediction, target))
         adapter.train(training)
         return mean.result()

@@ -1,4 +1,4 @@
-"""Stage C: label fine-tuning. Backbone and output heads stay frozen; a small network learns a benchmark's labels.
+"""Stage C: label fine-tuning. Backbone and output heads stay frozen; a network behind them learns a benchmark's labels.
 
 Only the train split is learned from and only the validation split is looked at; a test split is refused by name.
 """
@@ -28,6 +28,7 @@ from .config import FinetuneConfig
 from .data import RealFaces
 from .feeds import RealFeed
 from .model import FaceModel, load_model, read_description, to_size
+from .networks.adapters import WithEncoder
 from .planned import adapter_info
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ class LabelNetwork(nn.Module):
         self.learned = model.adapter_task(task)
         # Not a submodule: neither saved with the adapter, nor moved to training mode, nor wrapped for gradients.
         self.frozen: tuple[FaceModel] = (model.requires_grad_(False).eval(),)
-        self.adapter.requires_grad_(True)
+        self.adapter.requires_grad_(True).train()
 
     @torch.no_grad()
     def answer(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the frozen model says: its output head's prediction and, where the adapter reads it, `features`."""
+        """What the frozen model says: its output head's prediction, and as `features` what the adapter reads beside."""
         model = self.frozen[0]
-        features, reads = model.features_for(images, [self.task])
+        features, reads = model.features_for(images, [self.task], folded=True)
         answer: dict[str, torch.Tensor] = dict(model.heads[self.task](features))
         if (seen := reads[self.task]) is not None:
             answer["features"] = seen
@@ -95,9 +96,9 @@ def finetune(
 ) -> FinetuneResult:
     """Fine-tune the task of `benchmark` on its train split; writes a complete model folder `out_dir`.
 
-    The weights kept are those of the best validation, on plain crops. The constant label offset of points
-    (`AdapterInfo.lean`) is measured last, on the training faces: a network that learns from flipped faces cannot learn
-    it.
+    The weights kept are those of the best validation, on plain crops, or of the last step (`FinetuneConfig.keep`). The
+    constant label offset of points (`AdapterInfo.lean`) is measured last, on the training faces: a network that learns
+    from flipped faces cannot learn it.
 
     splits: to learn from and to choose the best weights by. name: what `model.json` calls the real data.
     Raises ConfigError for a split or task that is not there, or a test split; DataError for files that are not what
@@ -175,12 +176,7 @@ class _FinetuneProcess:
         before = feed.validate(module, module.adapter) if fabric.is_global_zero else {}
         before = fabric.broadcast(before, src=0)
         best.offer(module.adapter, before)
-        matrices = [p for p in module.adapter.parameters() if p.ndim > 1]
-        others = [p for p in module.adapter.parameters() if p.ndim <= 1]
-        groups = [
-            {"params": matrices, "lr": config.lr, "weight_decay": config.weight_decay},
-            {"params": others, "lr": config.lr, "weight_decay": 0.0},
-        ]
+        groups = _groups(module.adapter, config)
 
         def validate(adapter: nn.Module, state: loop.State) -> loop.Figures:
             figures = feed.validate(module, adapter)
@@ -206,8 +202,11 @@ class _FinetuneProcess:
             stop=lambda state: bool(config.patience) and best.stale >= config.patience,
             parts={"best": (best.state, best.restore)},
         )
-        _, state = loop.run(fabric, job, self.out, title="fine-tuning")
+        averaged, state = loop.run(fabric, job, self.out, title="fine-tuning")
         if fabric.is_global_zero:
+            if config.keep == "last":
+                best.weights = _copy(averaged)
+                best.figures = {name: value for name, value in state.history[-1].items() if name in before}
             module.adapter.load_state_dict(best.weights)
             if lean := feed.lean(model.eval()):
                 model.adapter_info[task] = dataclasses.replace(model.adapter_info[task], lean=lean)
@@ -257,6 +256,19 @@ class _FinetuneProcess:
         }
         model.save(self.out)
         (self.out / loop.CHECKPOINT).unlink(missing_ok=True)
+
+
+def _groups(adapter: nn.Module, config: FinetuneConfig) -> list[dict[str, Any]]:
+    """Parameters by learning rate and weight decay: an encoder has a rate of its own, only matrices decay."""
+    parts = [(1.0, adapter)]
+    if isinstance(adapter, WithEncoder):
+        parts = [(config.encoder_factor, adapter.encoder), (1.0, adapter.net)]
+    return [
+        {"params": some, "lr": config.lr * factor, "weight_decay": decay}
+        for factor, part in parts
+        for decay, matrices in ((config.weight_decay, True), (0.0, False))
+        if (some := [p for p in part.parameters() if (p.ndim > 1) == matrices])
+    ]
 
 
 class _Best:

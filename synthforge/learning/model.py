@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -29,6 +30,7 @@ from .config import NetworkConfig
 from .hardware import native_bf16
 from .looks import LOOKS, SecondLook, build_looks, looks_of
 from .losses import EVERY, resized_logits
+from .networks.adapters import WithEncoder
 from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
 from .networks.pyramid import Pyramid
@@ -47,9 +49,9 @@ class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
     options: keys of the task's configuration that it is built with where they differ from its output head's.
-    with_levels: it reads the encoder's maps of every size as well. lean: constant label offset, the mean of
-    `Task.offset` over the faces it learned from; for points how far right and below annotations lie, in sides of the
-    crop. `predict` adds it.
+    with_levels: it reads the encoder's maps of every size as well. own_encoder: it has an encoder of its own, which
+    makes these from the photograph. lean: constant label offset, the mean of `Task.offset` over the faces it learned
+    from; for points how far right and below annotations lie, in sides of the crop. `predict` adds it.
     """
 
     schema: str
@@ -57,6 +59,7 @@ class AdapterInfo:
     benchmark: str = ""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     with_levels: bool = False
+    own_encoder: bool = False
     lean: Sequence[float] = (0.0, 0.0)
 
 
@@ -157,7 +160,11 @@ class FaceModel(nn.Module):
             if not isinstance(self.backbone, Pyramid):
                 raise ConfigError(f"with_levels: the backbone '{self.network.backbone}' has no feature pyramid")
             channels = self.backbone.level_channels
-        self.adapters[task] = _with_options(self.tasks[task], info.options).build_adapter(info.schema, channels)
+        adapter = _with_options(self.tasks[task], info.options).build_adapter(info.schema, channels)
+        if info.own_encoder:
+            encoder = copy.deepcopy(self.backbone).requires_grad_(True)
+            adapter = WithEncoder(encoder, adapter, levels=info.with_levels)
+        self.adapters[task] = adapter
         self.adapter_info[task] = info
         return self.adapters[task]
 
@@ -171,20 +178,23 @@ class FaceModel(nn.Module):
         return backbone((images - self.mean) / self.std)
 
     def features_for(
-        self, images: torch.Tensor, tasks: Sequence[str], *, backbone: nn.Module | None = None
+        self, images: torch.Tensor, tasks: Sequence[str], *, folded: bool = False
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor | None]]:
         """The feature map of images (B,3,H,W) in [0,1], for the heads, and by task what its adapter, if it has one,
-        reads beside the head's prediction. backbone: instead of the model's own."""
+        reads beside the head's prediction. That is a feature map, or pixels for an encoder of its own.
+        folded: normalisation is folded into the backbone's convolutions, which is faster where nothing is learned."""
         infos = {task: self.adapter_info[task] for task in tasks if task in self.adapter_info}
-        backbone = backbone or self.backbone
+        backbone = self._folded() if folded else self.backbone
         pixels = (images - self.mean) / self.std
         levels = None
-        if isinstance(backbone, Pyramid) and any(info.with_levels for info in infos.values()):
+        if isinstance(backbone, Pyramid) and any(info.with_levels and not info.own_encoder for info in infos.values()):
             features, levels = backbone.with_levels(pixels)
         else:
             features = backbone(pixels)
         return features, {
-            task: levels if info.with_levels else features if info.with_features else None
+            task: pixels
+            if info.own_encoder
+            else (levels if info.with_levels else features if info.with_features else None)
             for task, info in infos.items()
         }
 
@@ -230,15 +240,17 @@ class FaceModel(nn.Module):
         """Predictions by task, dense maps at the resolution that output heads and adapters work in."""
         chosen = [name for name in self.heads if tasks is None or name in tasks]
         images = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=native_bf16(images.device.type)):
-            features, reads = self.features_for(images, chosen if adapted else [], backbone=self._folded())
+        kind, quick = images.device.type, native_bf16(images.device.type)
+        with torch.autocast(kind, torch.bfloat16, enabled=quick):
+            features, reads = self.features_for(images, chosen if adapted else [], folded=True)
         features = features.float()
         found = {}
         for name in chosen:
             prediction = self.heads[name](features)
             if name in reads:
                 read = reads[name]
-                prediction = self.adapters[name](prediction, None if read is None else read.float())
+                with torch.autocast(kind, torch.bfloat16, enabled=quick and self.adapter_info[name].own_encoder):
+                    prediction = self.adapters[name](prediction, None if read is None else read.float())
             found[name] = {k: v.float() for k, v in prediction.items()}
         return found
 

@@ -61,6 +61,7 @@ def adapter_info(config: FinetuneConfig, benchmark: Benchmark, name: str) -> Ada
         benchmark=name,
         options=dict(config.adapter),
         with_levels=config.with_levels,
+        own_encoder=config.own_encoder,
     )
 
 

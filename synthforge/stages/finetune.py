@@ -58,7 +58,8 @@ def check(context: StageContext, config: FinetuneStage) -> None:
         shapes = promises.model(context, "model", config.input_size)
         check_adapter(shapes, benchmark.task, adapter_info(config, benchmark, benchmark.task))
         size = {"input_size" if config.input_size else "model": shapes.input_size}
-        check_sizes(shapes, size, batch=min(config.batch_size, 2), adapted=benchmark.task)
+        sizes = size | ({"early_size": config.early_size} if config.early_size else {})
+        check_sizes(shapes, sizes, batch=min(config.batch_size, 2), adapted=benchmark.task)
 
 
 def promise(context: StageContext, config: FinetuneStage) -> Promise:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,9 +14,17 @@ from safetensors.torch import load_file
 
 from synthforge.core.errors import ConfigError, DataError, SynthForgeError
 from synthforge.core.records import RealItem, RealSample
-from synthforge.learning.config import FinetuneConfig, NetworkConfig, OptimiserConfig, SelfSupervisionConfig
+from synthforge.learning.config import (
+    FinetuneConfig,
+    FramingConfig,
+    NetworkConfig,
+    OptimiserConfig,
+    SelfSupervisionConfig,
+)
+from synthforge.learning.data import CropDataset, RealFaces, prepare, real_field
+from synthforge.learning.fields import plan_for
 from synthforge.learning.finetune import LabelNetwork, finetune
-from synthforge.learning.model import load_model
+from synthforge.learning.model import AdapterInfo, load_model
 from synthforge.learning.processes import Interrupted
 from synthforge.learning.train import train
 from synthforge.learning.weights import read_checkpoint
@@ -109,6 +118,67 @@ def test_a_label_network_sees_all_levels_of_the_encoder(model_dir: Path, tmp_pat
     assert torch.equal(model.predict(images)["keypoints"]["points"], points)
     with pytest.raises(ValueError, match="needs with_features"):
         config(with_levels=True, with_features=False)
+
+
+def test_an_encoder_of_its_own_starts_as_the_frozen_one(model_dir: Path) -> None:
+    for task, schema in (("keypoints", "ibug68"), ("depth", "")):
+        model, images = load_model(model_dir), torch.rand(2, 3, 32, 32)
+        before = model.predict(images)[task]
+        model.add_adapter(task, AdapterInfo(schema, True, own_encoder=True, with_levels=task == "depth"))
+        own = model.adapters[task].encoder
+        assert own is not model.backbone
+        frozen = model.backbone.state_dict()
+        assert all(torch.equal(value, frozen[name]) for name, value in own.state_dict().items())
+        after = model.eval().predict(images)[task]
+        assert all(torch.allclose(after[key], before[key], atol=1e-6) for key in before)
+        network = LabelNetwork(model, task)
+        answer = network.answer(images)
+        target = model.tasks[task].example_target(2, 32)
+        network(answer, target, (32, 32))["loss"].backward()
+        assert {name for name, p in network.adapter.named_parameters() if p.grad is None} == set()
+        assert {name for name, p in model.named_parameters() if p.grad is not None} == {
+            f"adapters.{task}.{name}" for name, _ in network.adapter.named_parameters()
+        }
+
+
+@pytest.mark.parametrize("task", ["keypoints", "segmentation"])
+def test_an_encoder_of_its_own_learns_while_the_model_stays_as_it_is(
+    model_dir: Path, tmp_path: Path, task: str
+) -> None:
+    chosen = config(own_encoder=True, keep="last", epochs=14, early_size=24, early_epochs=4, ema=0.9)
+    result = finetune(chosen, model_dir, BlobBenchmark(task), tmp_path, name="b")
+    assert result.metrics["loss"] < (0.6 if task == "keypoints" else 0.85) * result.before["loss"]
+    history = json.loads((tmp_path / "metrics.json").read_text())["history"]
+    assert result.metrics["loss"] == history[-1]["loss"]
+    old, new = load_file(model_dir / "model.safetensors"), load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(old[key], new[key]) for key in old)
+    learned = {key.removeprefix(f"adapters.{task}.encoder."): new[key] for key in new if ".encoder." in key}
+    assert any(not torch.equal(old[f"backbone.{k}"], v) for k, v in learned.items() if f"backbone.{k}" in old)
+    model, images = load_model(tmp_path), torch.rand(2, 3, 32, 32)
+    before = load_model(model_dir).predict(images)[task]
+    assert all(torch.equal(v, before[k]) for k, v in model.predict(images, adapted=False)[task].items())
+    benchmark = BlobBenchmark(task)
+    feed = CropDataset(
+        RealFaces(benchmark, benchmark.items("val")),
+        {"target": plan_for(model.tasks[task], real_field(benchmark, model.tasks[task]))},
+        32,
+        FramingConfig(crop_scale=benchmark.crop_scale),
+    )
+    batch = {k: torch.stack([torch.as_tensor(feed[0, i][k]) for i in range(4)]) for k in feed[0, 0]}
+    shown, target = prepare(batch, feed.plans, 32)
+    model.adapter_info[task] = dataclasses.replace(model.adapter_info[task], lean=(0.0, 0.0))
+    found = model.adapter_task(task).loss(model.predict(shown)[task], target["target"])
+    assert float(found) == pytest.approx(result.metrics["loss"], rel=0.02)  # what is served is what was measured
+
+
+def test_an_encoder_of_its_own_needs_features_and_early_sizes_augmentation(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="own_encoder: needs with_features"):
+        config(own_encoder=True, with_features=False)
+    with pytest.raises(ValueError, match="early_size: goes with early_epochs"):
+        config(early_size=24)
+    plain = config(early_size=24, early_epochs=1, augmentation="none")
+    with pytest.raises(ConfigError, match="early_size: crops change their size only where they are augmented"):
+        finetune(plain, model_dir, BlobBenchmark(), tmp_path)
 
 
 def test_levels_need_a_pyramid(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ the known mapping between the two label schemas, and fine-tuning never begins wo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from .blocks import resize
+from .folded import Folded
 from .heads import HeatmapNet, dense_net, point_prediction
 
 Prediction = Mapping[str, torch.Tensor]
@@ -126,6 +128,27 @@ class DepthAdapter(nn.Module):
         relative = (depth - depth.mean(dim=(2, 3), keepdim=True)) / self.unit
         correction = self.net(_with_features(relative, features, self.channels)).float() + self.shift
         return {"depth": depth * self.log_scale.exp() + correction * self.unit}
+
+
+class WithEncoder(nn.Module):
+    """A label network with an encoder of its own, which starts as a copy of the frozen one and learns with it.
+
+    levels: the network also reads the encoder's maps of every size. The network works in 32 bit, the encoder in
+    whatever the caller computes in.
+    """
+
+    def __init__(self, encoder: nn.Module, net: nn.Module, *, levels: bool) -> None:
+        super().__init__()
+        self.encoder, self.net, self.levels = encoder, net, levels
+        self._folded = Folded(encoder)
+
+    def forward(self, prediction: Prediction, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The frozen model's prediction and the normalised pixels (B,3,H,W) that it saw -> as `net` answers."""
+        encoder: Any = self._folded()
+        features = encoder.with_levels(pixels)[1] if self.levels else encoder(pixels)
+        with torch.autocast(pixels.device.type, enabled=False):  # heatmaps want more than the 8 bits of bf16
+            found: dict[str, torch.Tensor] = self.net(prediction, features.float())
+        return found
 
 
 class MapAdapter(nn.Module):
