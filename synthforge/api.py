@@ -71,10 +71,11 @@ def load_model(
 ) -> Predictor:
     """A model that predicts the faces of photographs: `load_model("face")("photo.jpg")[0].points`.
 
-    model: a folder, or the name of a model that comes with the installation. tasks: only these, by default all.
-    passes: number of crops, each further one around the face found. flip: mean with the mirrored crop, None as the
-    model says. detector: name of a face detector, empty for the default one. device: as torch names it, `cpu` or
-    `cuda:0`. plugins: files or modules to load as well. options: further ones of `Predictor`:
+    model: a folder, or the name of a model that comes with the installation. tasks: only these, `["all"]`, or by
+    default those that need not be named: of the model `face` keypoints, segmentation and depth. passes: number of
+    crops, each further one around the face found. flip: mean with the mirrored crop, None as the model says. detector:
+    name of a face detector, empty for the default one. device: as torch names it, `cpu` or `cuda:0`. plugins: files or
+    modules to load as well. options: further ones of `Predictor`:
 
     - `min_score`: faces that the detector scores lower are left out;
     - `second_look`: False for eyes and mouth from the first look alone, in less time;

@@ -33,6 +33,8 @@ COLUMNS = 11
 _UNITS = (0.02, 0.01)
 #: of points, what a unit of the output layer is; that of logarithms and logits, which are larger, is 1
 _STEP = 0.1
+#: share of a Gaussian within one standard deviation
+_WITHIN = 0.6827
 #: the first standard deviations as natural logarithms, and their limits
 _START, _LIMITS = (-3.5, -4.5), (-9.0, 1.0)
 
@@ -42,7 +44,11 @@ class MeshConfig:
     """Points of the head's mesh."""
 
     schema: str = key("mediapipe478", "Point schema: which points in which order.")
-    width: int = key(64, "Channels inside the output head.", low=1, high=4096)
+    width: int = key(40, "Channels inside the output head.", low=1, high=4096)
+    stride: int = key(2, "Of the output head's maps, in places of the feature map.", low=1, high=8)
+    share: int = key(16, "Numbers that stand for a point.", low=1, high=4096)
+    context: int = key(24, "Numbers of the whole face that every point knows.", low=1, high=4096)
+    hidden: int = key(64, "Width of the perceptron that all points share.", low=1, high=4096)
     warm_up: int = key(300, "Steps without the likelihood, in which only the points learn.", low=0)
     likelihood: float = key(0.1, "Weight of the Gaussian likelihood of the errors.", low=0)
     weight: float = key(1.0, "Factor on the loss.", low=0)
@@ -85,7 +91,13 @@ class Mesh(Task):
         f"points of the head's surface with standard deviations and visibility; in space, camera axes, from their "
         f"centroid, at the size at which their root mean square distance from it is {RADIUS} m"
     )
+    raw: ClassVar[str] = (
+        "the columns: x, y in [0, 1] of the crop; X, Y, Z in metres; natural logarithms of the standard deviations of "
+        "these five in the same units; logit of being seen"
+    )
     error: ClassVar[FaceError] = FaceError("NME", "%", limit=10.0)
+    calibrates: ClassVar[bool] = True
+    on_request: ClassVar[bool] = True
 
     def __init__(self, config: MeshConfig) -> None:
         self.config, self.schema, self.weight = config, config.schema, config.weight
@@ -101,7 +113,9 @@ class Mesh(Task):
         start[SPREAD_PLACE], start[SPREAD_SPACE] = _START
         unit[PLACE] = unit[SPACE] = _STEP
         points = len(POINT_SCHEMAS[self.schema])
-        return PlacesHead(channels, self.output, points, start, unit, width=self.config.width)
+        c = self.config
+        sizes = {name: getattr(c, name) for name in ("width", "stride", "share", "context", "hidden")}
+        return PlacesHead(channels, self.output, points, start, unit, **sizes)
 
     def target_plan(self, field: Field, schema: str) -> TargetPlan | None:
         """Points in space turn with the crop."""
@@ -153,6 +167,20 @@ class Mesh(Task):
             area = (rank.sum() - len(rank) * (len(rank) - 1) / 2) / pairs
             sums["auc_hidden"] = torch.stack([area * len(found), torch.tensor(float(len(found))).to(area)])
         return sums
+
+    def calibrate(
+        self, head: nn.Module, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+    ) -> dict[str, float]:
+        """One factor on the standard deviations of each coordinate, so that they hold 68.27 % of the errors."""
+        import torch
+
+        error, spread, known = _errors(prediction["mesh"].float(), target)
+        ratio = (error.abs() * torch.exp(-spread))[known.bool()].double().numpy()
+        factors = np.quantile(ratio, _WITHIN, axis=0)
+        bias: Any = head.bias
+        with torch.no_grad():
+            bias[:, SPREAD_PLACE.start : SPREAD_SPACE.stop] += torch.from_numpy(np.log(factors)).to(bias)
+        return dict(zip(("x", "y", "X", "Y", "Z"), factors.round(4).tolist(), strict=True))
 
     def example_target(self, count: int, size: int) -> dict[str, torch.Tensor]:
         """`points` (B,N,2) in the crop, `space` (B,N,3) and `visible` (B,N)."""

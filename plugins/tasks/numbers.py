@@ -36,6 +36,7 @@ ARKIT = (
     *("browInnerUp", "cheekPuff", "jawForward", "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker"),
     *("mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "tongueOut"),
 )
+_COLUMNS = ", the columns of the rotation"
 _CAMERA = "in the camera frame: x right, y down, z into the picture"
 
 
@@ -111,7 +112,9 @@ ROWS = (
 class NumbersConfig:
     """The network."""
 
-    width: int = key(48, "Channels inside the output head.", low=1, high=4096)
+    width: int = key(20, "Channels inside the output head.", low=1, high=4096)
+    stride: int = key(1, "Of the output head's maps, in places of the feature map.", low=1, high=8)
+    places: int = key(10, "Places of the picture that the output head reads.", low=1, high=4096)
     weight: float = key(1.0, "Factor on the loss.", low=0)
 
 
@@ -147,6 +150,7 @@ class Numbers(Task):
 
     row: ClassVar[Row]
     output: ClassVar[str] = "values"
+    on_request: ClassVar[bool] = True
 
     def __init__(self, config: NumbersConfig) -> None:
         self.config, self.weight = config, config.weight
@@ -159,7 +163,8 @@ class Numbers(Task):
         from synthforge.learning.networks.heads import VectorHead
 
         form = "rotation" if self.row.rotation else "unit" if self.row.vectors else ""
-        return VectorHead(channels, self.output, torch.tensor(self.row.start), width=self.config.width, form=form)
+        sizes = {"width": self.config.width, "stride": self.config.stride, "places": self.config.places}
+        return VectorHead(channels, self.output, torch.tensor(self.row.start), form=form, **sizes)
 
     def target_plan(self, field: Field, schema: str) -> TargetPlan:
         """See `NumbersTarget`."""
@@ -246,5 +251,7 @@ def register_tasks(register: Register) -> None:
     """Offer a task for each of `ROWS`."""
     for row in ROWS:
         error = FaceError("mean angle", "degrees", limit=90.0) if row.vectors else FaceError("mean error", row.unit)
-        attributes = {"row": row, "name": row.name, "unit": row.unit, "meaning": row.meaning, "error": error}
+        raw = f"in this order: {', '.join(row.names)}{'; each x, y, z' * row.vectors}{_COLUMNS * row.rotation}"
+        told = {"unit": row.unit, "meaning": row.meaning, "raw": raw}
+        attributes = {"row": row, "name": row.name, "error": error, **told}
         register(row.name, type(row.name, (Numbers,), attributes), config=NumbersConfig, summary=row.meaning)

@@ -51,7 +51,9 @@ from .common import LOCAL_PATH, PATH_OR_URL, say, write_json_to
     default=None,
     help="Mean of the predictions for the crop and its mirror image, at twice the cost [default: set by the model].",
 )
-@click.option("--tasks", help="Comma-separated tasks [default: all of the model's].")
+@click.option(
+    "--tasks", help="Comma-separated tasks, or `all` [default: all but those to be named, see docs/predict.md]."
+)
 @click.option(
     "--schema",
     default="",

@@ -10,10 +10,12 @@ from ..prediction.predictor import Predictor
 
 
 @cache
-def landmark_model(name: str, foreign: str) -> Predictor:
+def landmark_model(name: str, foreign: str, *instead: str) -> Predictor:
     """The landmarks alone of a model; for a path that ends in `foreign`, another package's format, of the model `face`.
 
-    Raises UserError for a name that is no model.
+    instead: tasks that are answered in their place where the model has the first of them. Raises UserError for a name
+    that is no model.
     """
     model = load_model(find_model("face" if name.endswith(foreign) else name))
-    return Predictor(model, tasks=[task for task, each in model.tasks.items() if each.kind == "points2d"])
+    landmarks = [task for task, each in model.tasks.items() if each.kind == "points2d"]
+    return Predictor(model, tasks=instead if instead and instead[0] in model.tasks else landmarks)

@@ -4,9 +4,10 @@
     with mp.tasks.vision.FaceLandmarker.create_from_options(options) as landmarker:
         result = landmarker.detect(mp.Image.create_from_file("photo.jpg"))
 
-The 478 points are read off the head that fits the 68 points found, z included. Irises therefore look ahead. Points are
-in units of the image's width and height, z in units of its width, smaller towards the camera, as MediaPipe gives them.
-Blend shapes are not answered: asking for them is an error.
+The 478 points are those of the model's task `mesh`, with the probability of being seen as `visibility`. For a model
+without that task they are read off the head that fits its 68 points; irises then look ahead. Points are in units of the
+image's width and height, z in units of its width, smaller towards the camera, as MediaPipe gives them. Blend shapes are
+those of the task `arkit`, within 0 and 1. Transformation matrices are not answered: asking for them is an error.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from ..prediction.photographs import decode, read_bytes
 from . import landmark_model
 
 SCHEMA = "mediapipe478"
+#: tasks
+MESH, ACTIONS = "mesh", "arkit"
 
 
 class ImageFormat(enum.IntEnum):
@@ -79,11 +82,21 @@ class NormalizedLandmark:
 
 
 @dataclass
+class Category:
+    """A blend shape and its coefficient, `score`."""
+
+    index: int
+    score: float
+    display_name: str
+    category_name: str
+
+
+@dataclass
 class FaceLandmarkerResult:
-    """`face_landmarks`: 478 points a face. The other two are empty lists."""
+    """`face_landmarks`: 478 points a face; `face_blendshapes`: 52 a face where asked for. The last is an empty list."""
 
     face_landmarks: list[list[NormalizedLandmark]]
-    face_blendshapes: list[Any] = field(default_factory=list)
+    face_blendshapes: list[list[Category]] = field(default_factory=list)
     facial_transformation_matrixes: list[np.ndarray] = field(default_factory=list)
 
 
@@ -123,13 +136,14 @@ class FaceLandmarker:
     """`mediapipe.tasks.vision.FaceLandmarker`."""
 
     def __init__(self, options: FaceLandmarkerOptions) -> None:
-        """Load the model. Raises UserError for blend shapes and transformation matrices, which it has no answer for."""
-        if options.output_face_blendshapes or options.output_facial_transformation_matrixes:
-            raise UserError("compat.mediapipe answers face_landmarks alone, no blend shapes and no matrices")
+        """Load the model. Raises UserError for transformation matrices, and for blend shapes that it cannot answer."""
+        if options.output_facial_transformation_matrixes:
+            raise UserError("compat.mediapipe answers face_landmarks and face_blendshapes, no matrices")
         self._options = options
-        self._model = landmark_model(str(options.base_options.model_asset_path), ".task")
-        (own,) = (self._model.schemas[task] for task in self._model.tasks)
-        self._translate = point_mapping(own, SCHEMA).translate
+        asked = (MESH, ACTIONS) if options.output_face_blendshapes else (MESH,)
+        self._model = landmark_model(str(options.base_options.model_asset_path), ".task", *asked)
+        if options.output_face_blendshapes and ACTIONS not in self._model.tasks:
+            raise UserError("the model answers no blend shapes: it lacks the tasks mesh and arkit")
 
     @classmethod
     def create_from_options(cls, options: FaceLandmarkerOptions) -> FaceLandmarker:
@@ -144,7 +158,9 @@ class FaceLandmarker:
     def detect(self, image: Image, image_processing_options: Any = None) -> FaceLandmarkerResult:
         """The largest faces of a picture, `num_faces` at most."""
         faces = sorted(self._model(image.numpy_view()), key=lambda face: face.box[0] - face.box[2])
-        return FaceLandmarkerResult([self._points(face, image) for face in faces[: self._options.num_faces]])
+        faces = faces[: self._options.num_faces]
+        actions = [_blend_shapes(face) for face in faces if ACTIONS in face.values]
+        return FaceLandmarkerResult([_points(face, image) for face in faces], actions)
 
     def detect_for_video(
         self, image: Image, timestamp_ms: int, image_processing_options: Any = None
@@ -166,10 +182,27 @@ class FaceLandmarker:
     def __exit__(self, *unused: object) -> None:
         self.close()
 
-    def _points(self, face: Face, image: Image) -> list[NormalizedLandmark]:
-        unit = np.array([image.width, image.height, image.width])
-        places = (self._translate(np.asarray(face.points)) / unit).tolist()
-        return [NormalizedLandmark(x, y, z) for x, y, z in places]
+
+def _points(face: Face, image: Image) -> list[NormalizedLandmark]:
+    unit, seen = np.array([image.width, image.height, image.width]), None
+    if MESH in face.values:
+        mesh = face.values[MESH]
+        places, seen = mesh[:, :3].copy(), mesh[:, 10]
+        flat, space = mesh[:, :2] - mesh[:, :2].mean(0), mesh[:, 2:5]
+        places[:, 2] = space[:, 2] * (flat * space[:, :2]).sum() / (space[:, :2] ** 2).sum()  # metres as pixels
+    else:
+        (task,) = face.values
+        places = point_mapping(face.schemas[task], SCHEMA).translate(np.asarray(face.points))
+    shown = [None] * len(places) if seen is None else seen.tolist()
+    rows = zip((places / unit).tolist(), shown, strict=True)
+    return [NormalizedLandmark(x, y, z, visibility) for (x, y, z), visibility in rows]
+
+
+def _blend_shapes(face: Face) -> list[Category]:
+    """By name, as MediaPipe orders them, after `_neutral`, which is never told apart; it has no `tongueOut`."""
+    told = face.tasks[ACTIONS].record(face.values[ACTIONS], "", 0)[ACTIONS]["values"]
+    named = {"_neutral": 0.0, **{name: told[name] for name in sorted(told) if name != "tongueOut"}}
+    return [Category(i, min(max(value, 0.0), 1.0), "", name) for i, (name, value) in enumerate(named.items())]
 
 
 vision = SimpleNamespace(

@@ -55,10 +55,17 @@ class Task(Guarded, ABC):
     unit: ClassVar[str] = ""
     #: what its values mean, for model cards; empty if the schema tells
     meaning: ClassVar[str] = ""
+    #: what the numbers of `output` are before `to_photograph`, for files that are used without it
+    raw: ClassVar[str] = ""
     #: the name of one face's error in reports
     error: ClassVar[FaceError] = FaceError("error")
     #: whether a value locates the face, so that a second pass can crop around it (`face_box`)
     locates: ClassVar[bool] = False
+
+    #: whether a model of several tasks answers it only where it is named
+    on_request: ClassVar[bool] = False
+    #: whether a trained output head is corrected by samples that it did not learn from (`calibrate`)
+    calibrates: ClassVar[bool] = False
 
     #: the dataset fields it learns from: the first is required, the others are optional
     fields: tuple[str, ...]
@@ -97,6 +104,15 @@ class Task(Guarded, ABC):
     @abstractmethod
     def example_target(self, count: int, size: int) -> dict[str, torch.Tensor]:
         """A deterministic artificial target of `count` crops of `size` pixels, as `loss` takes it."""
+
+    def calibrate(
+        self, head: nn.Module, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, float]:
+        """Correct a trained output head in place, and say by how much; called only if `calibrates`.
+
+        prediction, target: of all samples kept for validation, answered as the model answers by default.
+        """
+        return {}
 
     def target_plan(self, field: Field, schema: str) -> TargetPlan | None:
         """How one of `fields`, or a benchmark's target, becomes a target; None: as its kind does (`learning.fields`).

@@ -76,7 +76,8 @@ def card(
         f"`synthforge predict` makes the crops.{_sizes(description.get('task_sizes', {}))}",
         "",
         *(
-            f"- `{name}`: {f'schema `{schema}`' if schema else description['meanings'][name]}"
+            f"- `{name}`: "
+            + "; ".join(filter(None, (f"schema `{schema}`" if schema else "", description["meanings"][name])))
             for name, schema in description["schemas"].items()
         ),
         "",

@@ -208,6 +208,35 @@ class SyntheticFeed:
                 mean.add(judge(model.tasks[name], found[name], target), f"{name}/")
         return mean.result()
 
+    def calibrate(self, model: FaceModel, indices: np.ndarray) -> dict[str, dict[str, float]]:
+        """See `calibrate`."""
+        return calibrate(model, self.held, self.plans, self.members, self.size, indices)
+
+
+@torch.no_grad()
+def calibrate(
+    model: FaceModel,
+    faces: CropDataset,
+    plans: Mapping[str, TargetPlan],
+    members: Mapping[str, Sequence[str]],
+    size: int,
+    indices: np.ndarray,
+) -> dict[str, dict[str, float]]:
+    """Correct the output heads that ask for it by faces that were not learned from; what `Task.calibrate` says of each.
+
+    faces: plain crops of `size` pixels, of which `indices` count; plans by field, members: fields by task.
+    """
+    names = [name for name, task in model.tasks.items() if task.calibrates]
+    if not names or not len(indices):
+        return {}
+    found, wanted = [], []
+    for batch in _in_order(faces, indices):
+        images, targets = prepare(batch, plans, size, model.device)
+        found.append(model.eval().predict(images, tasks=names))
+        wanted.append(task_targets(targets, members))
+    joined = {name: [_joined([each[name] for each in rows]) for rows in (found, wanted)] for name in names}
+    return {name: dict(model.tasks[name].calibrate(model.heads[name], *joined[name])) for name in names}
+
 
 class RealFeed:
     """Stage C: photographs of a benchmark for one task."""
@@ -324,6 +353,10 @@ class RealFeed:
             yield pair
         if room > 0:
             self.val_answers = found
+
+
+def _joined(rows: Sequence[Mapping[str, torch.Tensor]]) -> Answer:
+    return {key: torch.cat([row[key].cpu() for row in rows]) for key in rows[0]}
 
 
 def _bytes(tensors: Mapping[str, torch.Tensor]) -> int:

@@ -12,7 +12,7 @@ from ..core.progress import progress_bar
 from ..core.seeding import numpy_rng
 from . import hardware
 from .config import FramingConfig, HardwareConfig
-from .data import CropDataset, prepare, synthetic_faces, task_targets
+from .data import CropDataset, fields_of, prepare, synthetic_faces, task_targets
 from .loaders import make_loader
 from .losses import each_loss
 from .model import FaceModel
@@ -34,11 +34,13 @@ def sample_losses(model: FaceModel, dataset: ShardDataset) -> dict[str, np.ndarr
     """
     # A loss needs raw answers, and targets cut from the same crop, as in training. `prediction.predictor` gives
     # finished values in the photograph's pixels, so it has no part in this.
-    faces, plans, members = synthetic_faces(dataset, model.tasks, where=str(dataset.root))
+    there = fields_of(dataset)
+    tasks = {name: task for name, task in model.tasks.items() if not task.on_request or task.fields[0] in there}
+    faces, plans, members = synthetic_faces(dataset, tasks, where=str(dataset.root))
     crops = CropDataset(faces, plans, model.input_size, FramingConfig(crop_scale=model.crop_scale))
     count = len(dataset)
     places = [[(0, i) for i in range(a, min(a + _BATCH, count))] for a in range(0, count, _BATCH)]
-    losses = {name: np.zeros(count) for name in model.tasks}
+    losses = {name: np.zeros(count) for name in tasks}
     with hardware.numerics(HardwareConfig(threads=1)), progress_bar("score samples", count, unit="images") as advance:
         for batch in make_loader(crops, places, workers=0):
             images, targets = prepare(batch, plans, model.input_size)

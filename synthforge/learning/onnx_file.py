@@ -251,8 +251,9 @@ def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     classes, points = CLASS_SCHEMAS.get(schema), POINT_SCHEMAS.get(schema)
     details: dict[str, Any] = {"input": _input(size), "output": name, "schema": schema}
     details["meaning"] = task.meaning or (f"score of each class of {schema}, the largest wins" if classes else "")
-    details["unit"] = "" if classes else "share of the crop" if points else task.unit
-    details["frame"] = MAP if task.output in task.maps else POINTS if points else ""
+    details["unit"] = "" if classes else "share of the crop" if task.kind == "points2d" else task.unit
+    places = MAP if task.output in task.maps else POINTS if points else ""
+    details["frame"] = "; ".join(filter(None, (task.raw, places)))
     details["mean_with_mirrored_crop"] = name in model.mirrored
     details["second_look_left_out"] = bool(model.looks_for(name))
     if classes:

@@ -217,6 +217,8 @@ class _TrainProcess:
         averaged, state = loop.run(fabric, job, out, title="training")
         if fabric.is_global_zero:
             assert isinstance(averaged, FaceModel)
+            if calibrated := feed.calibrate(averaged, held):
+                averaged.info["training"]["calibration"] = calibrated
             self._finish(averaged, state)
         fabric.barrier()
         return TrainResult(out, _last(state.history), state.step, state.samples, state.seconds)

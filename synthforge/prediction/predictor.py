@@ -36,6 +36,8 @@ from .second_look import look_again
 
 #: how often a face is looked at by default, by `predict` and `evaluate` alike
 PASSES = 2
+#: instead of names of tasks
+ALL = "all"
 # Faces a batch: enough to keep one core busy.
 BATCH = 16
 
@@ -121,9 +123,10 @@ class Function:
 class Predictor:
     """A model on photographs: `predictor(image)` finds the faces and predicts them.
 
-    tasks: only these, by default all. schemas: the schema wanted of a task's values, by default the model's. If the
-    label fine-tuning network has another schema, the model's own output head predicts. Points are translated where the
-    model has no such schema and a plugin offers a mapping. passes: number of crops.
+    tasks: only these, `["all"]`, or by default those that need not be named (`Task.on_request`). schemas: the schema
+    wanted of a task's values, by default the model's. If the label fine-tuning network has another schema, the model's
+    own output head predicts. Points are translated where the model has no such schema and a plugin offers a mapping.
+    passes: number of crops.
     flip: the mean with the mirrored crop for every task or for none, None: as the model says. input_size: pixels of a
     crop for every task, 0: the size of each task, by the model's description. crop_scale: side of the crop in
     units of the box's larger side, 0: as the model was trained. detector: finds the faces where no boxes are given.
@@ -151,7 +154,7 @@ class Predictor:
         if passes < 1:
             raise ValueError(f"passes is at least 1, got {passes}")
         self.model = model
-        self.tasks = tuple(model.tasks if tasks is None else tasks)
+        self.tasks = _chosen(model.tasks, tasks)
         for task in self.tasks:
             if task not in model.tasks:
                 raise UserError(f"the model has no task '{task}'", hint=f"It has: {', '.join(model.tasks)}.")
@@ -277,6 +280,12 @@ class Predictor:
                     values = task.in_schema(output[name], schema)[task.output]
                 found[name] = [task.to_photograph(v, frame) for v, frame in zip(values, frames, strict=True)]
         return found
+
+
+def _chosen(tasks: Mapping[str, Task], named: Sequence[str] | None) -> tuple[str, ...]:
+    if named is not None and tuple(named) != (ALL,):
+        return tuple(named)
+    return tuple(name for name, task in tasks.items() if named or not task.on_request) or tuple(tasks)
 
 
 def _cut(

@@ -113,7 +113,7 @@ def test_the_engine_names_none_of_what_plugins_register() -> None:
         root / "core/versions.py": {"anny", "timm"},  # installed distributions
         root / "datasets/card.py": {"synthetic"},  # a tag of Hugging Face
         root / "compat/dlib.py": {"dlib"},  # what it stands in for, as below
-        root / "compat/mediapipe.py": {"mediapipe478"},
+        root / "compat/mediapipe.py": {"mediapipe478", "mesh", "arkit"},
     }
     named = [
         f"{path.relative_to(root)}:{node.lineno}: {node.value}"

@@ -106,6 +106,18 @@ def test_answers_lie_in_the_photographs_pixels(image: np.ndarray) -> None:
     assert np.mean(outer.labels.astype(bool) != (image[70:150, 130:200, 0] > 0)) < 0.02
 
 
+def test_tasks_that_must_be_named_are_left_out_until_they_are(image: np.ndarray) -> None:
+    seer = Seer()
+    seer.tasks = {**TASKS, "gaze": load_plugins().build("task", "gaze")}
+    boxes = [(40.0, 30.0, 80.0, 60.0)]
+    run(image, boxes, seer=seer)
+    assert seer.calls == [(1, tuple(TASKS))]
+    assert Predictor(seer, tasks=["all"]).tasks == (*TASKS, "gaze")
+    assert Predictor(seer, tasks=["gaze"]).tasks == ("gaze",)
+    seer.tasks = {"gaze": seer.tasks["gaze"]}
+    assert Predictor(seer).tasks == ("gaze",), "a model of such tasks alone"
+
+
 def test_rows_are_mapped_in_parts_without_a_seam(image: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     (whole,), _ = run(image, [(40.0, 30.0, 80.0, 60.0)])
     monkeypatch.setattr("synthforge.core.frames.STRIP_PIXELS", 500)

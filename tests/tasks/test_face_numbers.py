@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,22 @@ def test_the_likelihood_is_best_where_the_spread_is_that_of_the_errors() -> None
             costs[trained, off] = float(task.loss({"mesh": other, "trained": torch.full((8, 1), trained)}, target))
     assert costs[0.0, -0.4] == costs[0.0, 0.4]  # not before the warm-up
     assert costs[1e6, 0.0] < min(costs[1e6, -0.4], costs[1e6, 0.4])
+
+
+def test_calibrated_spreads_hold_as_many_errors_as_a_gaussian() -> None:
+    task = build("mesh")
+    target = task.example_target(8, 16)
+    found = answer(target, 0.01)
+    found[..., SPREAD_PLACE] += 0.4
+    found[..., SPREAD_SPACE] -= 0.3
+    head: Any = task.build_head(8)
+    factors = task.calibrate(head, {"mesh": found}, target)
+    assert factors["x"] == pytest.approx(math.exp(-0.4), rel=0.03)
+    assert factors["Z"] == pytest.approx(math.exp(0.3), rel=0.03)
+    found[..., 5:10] += head.bias[:, 5:10].detach()
+    figures = {name: float(pair[0] / pair[1]) for name, pair in task.metrics({"mesh": found}, target).items()}
+    assert figures["within_sigma"] == pytest.approx(68.27, abs=0.1)
+    assert figures["within_sigma_space"] == pytest.approx(68.27, abs=0.1)
 
 
 def test_points_behind_the_camera_cost_nothing() -> None:

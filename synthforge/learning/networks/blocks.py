@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -38,6 +41,11 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B,inputs,h,w) -> (B,outputs,h,w)."""
         return self.skip(x) + self.body(x)
+
+
+def exact(x: torch.Tensor) -> AbstractContextManager[Any]:
+    """No bf16 for what is done with a tensor: of numbers in [0,1] it resolves no more than 1/256."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def resize(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

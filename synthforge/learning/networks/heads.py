@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from .blocks import conv, soft_argmax
+from .blocks import conv, exact, soft_argmax
 from .hourglass import StackedHourglass
 from .unet import UNet, scaled
 
@@ -109,12 +111,12 @@ class DenseHead(nn.Module):
 class Attended(nn.Module):
     """Features (B,inputs,h,w) read at N places: softmax maps over the picture, their middles, and the mean features.
 
-    One 3x3 convolution to `width` channels, and the scores of the maps, at the resolution of the features.
+    One 3x3 convolution of this stride to `width` channels, and the scores of the maps.
     """
 
-    def __init__(self, inputs: int, places: int, width: int) -> None:
+    def __init__(self, inputs: int, places: int, width: int, stride: int = 1) -> None:
         super().__init__()
-        self.enter = conv(inputs, width)
+        self.enter = conv(inputs, width, stride)
         self.score = nn.Conv2d(width, places, 1)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,19 +124,23 @@ class Attended(nn.Module):
         x = self.enter(features)
         scores = self.score(x).float()
         height, width = scores.shape[-2:]
-        share = scores.flatten(2).softmax(-1)
         rows, columns = (torch.arange(n, device=x.device, dtype=torch.float32) for n in (height, width))
         at_y, at_x = torch.meshgrid((rows + 0.5) / height, (columns + 0.5) / width, indexing="ij")
-        middles = share @ torch.stack([at_x.flatten(), at_y.flatten()], -1)
-        return middles, share @ x.float().flatten(2).transpose(1, 2)
+        with exact(x):
+            share = scores.flatten(2).softmax(-1)
+            middles = share @ torch.stack([at_x.flatten(), at_y.flatten()], -1)
+            return middles, share @ x.float().flatten(2).transpose(1, 2)
 
 
 class PlacesHead(nn.Module):
     """Output head of numbers for each of N points: (B,inputs,h,w) -> `key` (B,N,numbers), the first two x and y.
 
-    Every point reads the features at its own place. Its numbers are a linear function of these, its own; x and y are
-    added to the middle of what it read, so that points may lie outside the crop. start: the numbers at first; unit: how
-    much of each one unit of the linear function is. `trained` (B,1) counts the steps of training.
+    Every point reads the features at its own place. A perceptron, the same for all points, gets what a point read, a
+    vector of `share` numbers that stands for the point, and `context` numbers of the whole face. Another perceptron
+    makes these of what all points read and of their places. A point's numbers are a linear function of the outcome;
+    points share `share` such functions, weighed by their vectors. x and y are added to the middle of what was read, so
+    that points may lie outside the crop. start: the numbers at first; unit: how much of each one unit of the linear
+    function is. `trained` (B,1) counts the steps of training.
     """
 
     trained: torch.Tensor
@@ -142,11 +148,25 @@ class PlacesHead(nn.Module):
     unit: torch.Tensor
 
     def __init__(
-        self, channels: int, key: str, points: int, start: torch.Tensor, unit: torch.Tensor, *, width: int
+        self,
+        channels: int,
+        key: str,
+        points: int,
+        start: torch.Tensor,
+        unit: torch.Tensor,
+        *,
+        width: int,
+        stride: int,
+        share: int,
+        context: int,
+        hidden: int,
     ) -> None:
         super().__init__()
-        self.key, self.read = key, Attended(channels, points, width)
-        self.weight = nn.Parameter(torch.zeros(points, width, len(start)))
+        self.key, self.read = key, Attended(channels, points, width, stride)
+        self.share = nn.Parameter(share**-0.5 * torch.randn(points, share))
+        self.context = nn.Linear(share * (width + 2), context)
+        self.net = nn.Linear(width + share + context, hidden)
+        self.last = nn.Parameter(torch.zeros(share, hidden, len(start)))
         self.bias = nn.Parameter(torch.zeros(points, len(start)))
         self.register_buffer("start", start, persistent=False)
         self.register_buffer("unit", unit, persistent=False)
@@ -157,10 +177,16 @@ class PlacesHead(nn.Module):
         if self.training:
             self.trained += 1
         places, read = self.read(features)
-        numbers = torch.einsum("bnw,nwk->bnk", read, self.weight.float()) + self.bias.float()
-        numbers = self.start + self.unit * numbers
+        with exact(features):
+            seen = self.share.T @ torch.cat([read, places - 0.5], -1) / math.sqrt(len(self.share))
+            face = functional.relu(self.context(seen.flatten(1)))
+            batch, points = read.shape[:2]
+            known = [read, self.share.expand(batch, -1, -1), face[:, None].expand(-1, points, -1)]
+            hidden = functional.relu(self.net(torch.cat(known, -1)))
+            numbers = torch.einsum("bnh,nhk->bnk", hidden, torch.einsum("nj,jhk->nhk", self.share, self.last))
+            numbers = self.start + self.unit * (numbers + self.bias)
         found = torch.cat([places + numbers[..., :2], numbers[..., 2:]], -1)
-        return {self.key: found, "trained": self.trained.float().expand(len(features), 1)}
+        return {self.key: found, "trained": self.trained.float().expand(features.shape[0], 1)}
 
 
 class VectorHead(nn.Module):
@@ -173,10 +199,10 @@ class VectorHead(nn.Module):
     start: torch.Tensor
 
     def __init__(
-        self, channels: int, key: str, start: torch.Tensor, *, width: int, places: int = 16, form: str = ""
+        self, channels: int, key: str, start: torch.Tensor, *, width: int, stride: int, places: int, form: str = ""
     ) -> None:
         super().__init__()
-        self.key, self.form, self.read = key, form, Attended(channels, places, width)
+        self.key, self.form, self.read = key, form, Attended(channels, places, width, stride)
         self.net = nn.Sequential(nn.Linear(places * (width + 2), 2 * width), nn.ReLU())
         self.last = nn.Linear(2 * width, len(start))
         self.register_buffer("start", start, persistent=False)
