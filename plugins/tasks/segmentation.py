@@ -29,7 +29,12 @@ class SegmentationConfig:
     """A class for every pixel."""
 
     schema: str = key("synthforge", "Class schema: which classes in which order.")
-    head: str = key("paper", "Output head: the paper's U-Net, or a light one.", choices=("paper", "light"))
+    head: str = key(
+        "paper",
+        "Output head: the paper's U-Net, a light one, or `tokens`. There each class is a token that looks at the whole "
+        "picture, on a grid twice as fine as the features; it needs a backbone with a feature pyramid.",
+        choices=("paper", "light", "tokens"),
+    )
     width: float = key(1.0, "Factor on the channels of the output head.", above=0, high=64)
     weight: float = key(1.0, "Factor on the loss.", low=0)
     prefix: str = key("", "Prefix of the dataset's fields to learn from: `deca_` for what the annotator `deca` wrote.")
@@ -65,21 +70,37 @@ class Segmentation(Task):
         self.fields = (f"{config.prefix}segmentation",)
 
     def build_head(self, channels: int) -> nn.Module:
-        """The paper's U-Net or the light output head."""
+        """The paper's U-Net or the light output head. Raises ConfigError for `tokens`."""
         from synthforge.learning.networks.heads import DenseHead
 
+        if self.config.head == "tokens":
+            raise ConfigError("head: `tokens` needs a backbone with a feature pyramid")
         classes = len(CLASS_SCHEMAS[self.schema])
         return DenseHead(channels, classes, "logits", head=self.config.head, width=self.config.width)
+
+    def build_wide_head(self, channels: int, inputs: int) -> nn.Module | None:
+        """The output head `tokens`."""
+        from synthforge.learning.networks.tokens import TokenHead
+
+        if self.config.head != "tokens":
+            return None
+        classes = len(CLASS_SCHEMAS[self.schema])
+        return TokenHead(channels, inputs, classes, "logits", width=self.config.width)
 
     def build_adapter(self, schema: str, channels: int) -> nn.Module:
         """From these classes to those of `schema`, starting from the mapping between the two where one is known.
 
-        Raises ConfigError for a schema that is not one of classes.
+        Raises ConfigError for a schema that is not one of classes, and `tokens` without the encoder's maps.
         """
         from synthforge.learning.networks.adapters import ClassAdapter
+        from synthforge.learning.networks.pyramid import PIXELS
 
         if schema not in CLASS_SCHEMAS:
             raise ConfigError(f"the task segmentation cannot be fine-tuned to '{schema}', which is no class schema")
+        if self.config.head == "tokens" and channels <= PIXELS:
+            raise ConfigError(
+                "adapter.head: `tokens` reads the encoder's maps: give with_levels: true, or another head"
+            )
         try:
             mapping = class_mapping(self.schema, schema)
         except KeyError:

@@ -64,7 +64,7 @@ class LabelNetwork(nn.Module):
         """What the frozen model says: its output head's prediction, and as `features` what the adapter reads beside."""
         model = self.frozen[0]
         features, reads = model.features_for(images, [self.task], folded=True)
-        answer: dict[str, torch.Tensor] = dict(model.heads[self.task](features))
+        answer: dict[str, torch.Tensor] = dict(model.head(self.task, features))
         if (seen := reads[self.task]) is not None:
             answer["features"] = seen
         return answer

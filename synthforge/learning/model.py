@@ -91,7 +91,10 @@ class FaceModel(nn.Module):
         self.backbone = build_backbone(network)
         self._folded = Folded(self.backbone)
         self._frozen = False
-        self.heads = nn.ModuleDict({name: task.build_head(network.channels) for name, task in tasks.items()})
+        self.heads = nn.ModuleDict()
+        self.wide: set[str] = set()  # tasks whose output head reads `Pyramid.with_levels`
+        for name, task in tasks.items():
+            self.heads[name] = self._build_head(task)
         schemas = {name: task.schema for name, task in tasks.items()}
         self.looks = build_looks(looks, schemas, network.mean, network.std)
         self.adapters = nn.ModuleDict()
@@ -144,6 +147,13 @@ class FaceModel(nn.Module):
         """The networks of a second look at a task's points; none behind a label fine-tuning network."""
         return [] if task in self.adapter_info else [look for look in looks_of(self) if look.info.task == task]
 
+    def _build_head(self, task: Task) -> nn.Module:
+        inputs = self.backbone.level_channels if isinstance(self.backbone, Pyramid) else 0
+        head = task.build_wide_head(self.network.channels, inputs) if inputs else None
+        if head is not None:
+            self.wide.add(task.name)
+        return head or task.build_head(self.network.channels)
+
     def schema(self, task: str) -> str:
         """The schema that `predict` answers a task in."""
         info = self.adapter_info.get(task)
@@ -173,25 +183,35 @@ class FaceModel(nn.Module):
         return _with_options(self.tasks[task], self.adapter_info[task].options)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B,3,H,W) in [0,1] -> feature map (B,C,h,w)."""
-        backbone = self._folded() if self._frozen else self.backbone
-        return backbone((images - self.mean) / self.std)
+        """What the output heads read of images (B,3,H,W) in [0,1], see `features_for`."""
+        return self.features_for(images, self.tasks)[0]
+
+    def head(self, task: str, features: torch.Tensor) -> Prediction:
+        """An output head's own prediction from what `features_for` gives, which may be more than it reads."""
+        prediction: Prediction = self.heads[task](
+            features if task in self.wide else features[:, : self.network.channels]
+        )
+        return prediction
 
     def features_for(
         self, images: torch.Tensor, tasks: Sequence[str], *, folded: bool = False
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor | None]]:
-        """The feature map of images (B,3,H,W) in [0,1], for the heads, and by task what its adapter, if it has one,
-        reads beside the head's prediction. That is a feature map, or pixels for an encoder of its own.
-        folded: normalisation is folded into the backbone's convolutions, which is faster where nothing is learned."""
+        """The feature map (B,C,h,w) of images (B,3,H,W) in [0,1], for the heads, and by task what its adapter, if it
+        has one, reads beside the head's prediction. That is a feature map, or pixels for an encoder of its own. Behind
+        the first feature map stands more where the output head of one of these tasks reads it
+        (`Task.build_wide_head`). folded: normalisation is folded into the backbone's convolutions, which is faster
+        where nothing is learned."""
         infos = {task: self.adapter_info[task] for task in tasks if task in self.adapter_info}
-        backbone = self._folded() if folded else self.backbone
+        backbone = self._folded() if folded or self._frozen else self.backbone
         pixels = (images - self.mean) / self.std
-        levels = None
-        if isinstance(backbone, Pyramid) and any(info.with_levels and not info.own_encoder for info in infos.values()):
+        wide = not self.wide.isdisjoint(tasks)
+        if isinstance(backbone, Pyramid) and (
+            wide or any(info.with_levels and not info.own_encoder for info in infos.values())
+        ):
             features, levels = backbone.with_levels(pixels)
         else:
-            features = backbone(pixels)
-        return features, {
+            features = levels = backbone(pixels)
+        return levels if wide else features, {
             task: pixels
             if info.own_encoder
             else (levels if info.with_levels else features if info.with_features else None)
@@ -200,7 +220,7 @@ class FaceModel(nn.Module):
 
     def run_heads(self, features: torch.Tensor) -> dict[str, Prediction]:
         """Every output head's own prediction, dense maps at the resolution it works in."""
-        return {name: head(features) for name, head in self.heads.items()}
+        return {name: self.head(name, features) for name in self.heads}
 
     def forward(self, images: torch.Tensor) -> dict[str, Prediction]:
         """Images (B,3,H,W) in [0,1] -> predictions by task, before label fine-tuning; dense maps are (B,K,H,W)."""
@@ -242,12 +262,12 @@ class FaceModel(nn.Module):
         images = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
         kind, quick = images.device.type, native_bf16(images.device.type)
         with torch.autocast(kind, torch.bfloat16, enabled=quick):
-            features, reads = self.features_for(images, chosen if adapted else [], folded=True)
+            features, reads = self.features_for(images, chosen, folded=True)
         features = features.float()
         found = {}
         for name in chosen:
-            prediction = self.heads[name](features)
-            if name in reads:
+            prediction = self.head(name, features)
+            if adapted and name in reads:
                 read = reads[name]
                 with torch.autocast(kind, torch.bfloat16, enabled=quick and self.adapter_info[name].own_encoder):
                     prediction = self.adapters[name](prediction, None if read is None else read.float())

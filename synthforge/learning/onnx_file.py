@@ -66,7 +66,7 @@ class _Graph(nn.Module):
             features, reads = model.features_for(images, names)
             for name in names:
                 task, info = model.tasks[name], model.adapter_info.get(name)
-                found = model.heads[name](features)
+                found = model.head(name, features)
                 if info is not None:
                     found = model.adapters[name](found, reads[name])
                     found = task.shifted(found, info.lean) if any(info.lean) else found

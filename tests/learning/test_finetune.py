@@ -25,6 +25,7 @@ from synthforge.learning.data import CropDataset, RealFaces, prepare, real_field
 from synthforge.learning.fields import plan_for
 from synthforge.learning.finetune import LabelNetwork, finetune
 from synthforge.learning.model import AdapterInfo, load_model
+from synthforge.learning.networks.pyramid import PIXELS, STRIDE
 from synthforge.learning.processes import Interrupted
 from synthforge.learning.train import train
 from synthforge.learning.weights import read_checkpoint
@@ -113,7 +114,9 @@ def test_a_label_network_sees_all_levels_of_the_encoder(model_dir: Path, tmp_pat
     assert levels is not None
     assert reads["segmentation"] is features
     assert torch.equal(levels[:, : features.shape[1]], features)
-    assert levels.shape[1] == features.shape[1] + sum(model.backbone.encoder.channels)
+    assert levels.shape[1] == features.shape[1] + sum(model.backbone.encoder.channels) + PIXELS
+    pixels = torch.nn.functional.pixel_shuffle(levels[:, -PIXELS:], STRIDE)
+    assert torch.equal(pixels, (images - model.mean) / model.std)
     points = load_model(tmp_path / "points").predict(images)["keypoints"]["points"]
     assert torch.equal(model.predict(images)["keypoints"]["points"], points)
     with pytest.raises(ValueError, match="needs with_features"):

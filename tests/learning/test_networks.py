@@ -18,8 +18,9 @@ from synthforge.learning import losses
 from synthforge.learning.config import NetworkConfig, SelfSupervisionConfig
 from synthforge.learning.networks.adapters import ClassAdapter, DepthAdapter, PointAdapter
 from synthforge.learning.networks.backbone import build_backbone
-from synthforge.learning.networks.blocks import soft_argmax
+from synthforge.learning.networks.blocks import resize, soft_argmax
 from synthforge.learning.networks.heads import HeatmapNet, PointHead, dense_net
+from synthforge.learning.networks.tokens import TokenHead
 from synthforge.learning.networks.unet import WIDTHS, UNet
 
 
@@ -138,6 +139,35 @@ def test_the_class_adapter_starts_at_the_known_mapping(target) -> None:  # type:
     assert np.array_equal(found.numpy(), table[label.numpy()])
     free = ClassAdapter(5, len(target), 0, None, head="light", width=0.25)
     assert free({"logits": torch.rand(1, 5, 8, 8)})["logits"].shape == (1, len(target), 8, 8)
+
+
+@pytest.mark.parametrize("size", [32, 30])
+def test_class_tokens_start_at_the_light_head_and_at_the_known_mapping_on_a_finer_grid(size: int) -> None:
+    pyramid = build_backbone(NetworkConfig(backbone="residual", width=0.125, channels=12, input_size=size))
+    with torch.no_grad():
+        features, levels = pyramid.eval().with_levels(torch.rand(2, 3, size, size))
+    head = TokenHead(12, levels.shape[1], len(SYNTHFORGE), "logits", width=0.25).eval()
+    logits = head(levels)["logits"]
+    assert logits.shape[2:] == (16, 16)
+    torch.testing.assert_close(logits, resize(head.net(features), (16, 16)))
+    table = class_mapping("synthforge", CELEBAMASK19.name)
+    here, there = len(SYNTHFORGE), len(CELEBAMASK19)
+    adapter = ClassAdapter(here, there, levels.shape[1], table, head="tokens", width=0.25).eval()
+    sure = 20.0 * nn.functional.one_hot(logits.argmax(1), here).permute(0, 3, 1, 2).float()
+    assert np.array_equal(adapter({"logits": sure}, levels)["logits"].argmax(1).numpy(), table[logits.argmax(1)])
+    # they can leave the start, and each class looks at the picture: another picture, other tokens
+    optimiser = torch.optim.Adam(head.fine.parameters(), 1e-2)
+    target = torch.randint(0, 3, (2, 16, 16), generator=torch.Generator().manual_seed(1))
+    losses = []
+    for _ in range(8):
+        losses.append(nn.functional.cross_entropy(head(levels)["logits"], target))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.9 * losses[0]
+    changed = levels.clone()
+    changed[:, :, 0, 0] += 3.0
+    assert not torch.equal(head(changed)["logits"][..., -1, -1], head(levels)["logits"][..., -1, -1])
 
 
 def test_the_depth_adapter_starts_at_the_identity() -> None:

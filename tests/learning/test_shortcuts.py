@@ -162,6 +162,27 @@ def test_training_starts_from_a_model_with_other_tasks(tmp_path: Path) -> None:
         torch.testing.assert_close(value, (given if old else fresh).state_dict()[name])
 
 
+def test_class_tokens_learn_behind_an_encoder_that_stays_as_it_is(tmp_path: Path) -> None:
+    """From a model with the light head, whose scores they start at; statistics of the encoder stay as well."""
+    light = {"name": "segmentation", "head": "light", "width": 0.25}
+    first = tiny(max_steps=2, self_supervision=NO_TERM, tasks=[light])
+    first.network = NetworkConfig(backbone="residual", width=0.25, channels=8, input_size=32)
+    train(first, "", tmp_path / "first", dataset=Blobs(16))
+    optimiser = dataclasses.replace(first.optimiser, encoder_factor=0.0)
+    second = dataclasses.replace(first, optimiser=optimiser, tasks=[{**light, "head": "tokens"}])
+    train(second, "", tmp_path / "second", dataset=Blobs(16), initial=tmp_path / "first")
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    encoder = [key for key in before if key.startswith("backbone.")]
+    assert all(torch.equal(before[key], after[key]) for key in encoder)
+    assert any("running_mean" in key for key in encoder)
+    assert not torch.equal(before["heads.segmentation.net.1.bias"], after["heads.segmentation.net.1.bias"])
+    model = load_model(tmp_path / "second")
+    assert model.head("segmentation", model.features(_images()))["logits"].shape[2:] == (16, 16)
+    second.network = NetworkConfig(backbone="unet", width=0.0625, channels=8, input_size=32)
+    with pytest.raises(ConfigError, match="tokens.*needs a backbone with a feature pyramid"):
+        train(second, "", tmp_path / "third", dataset=Blobs(16))
+
+
 @pytest.mark.parametrize(
     ("network", "head"), [({"width": 0.125}, {}), ({}, {"width": 0.125})], ids=["backbone", "parsing head"]
 )

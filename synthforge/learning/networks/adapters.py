@@ -16,6 +16,7 @@ from torch import nn
 from .blocks import resize
 from .folded import Folded
 from .heads import HeatmapNet, dense_net, point_prediction
+from .tokens import TokenNet
 
 Prediction = Mapping[str, torch.Tensor]
 # Keeps the logarithm finite for classes the frozen model rules out; a class it never saw can still be learned.
@@ -97,14 +98,23 @@ class ClassAdapter(nn.Module):
             matrix[mapping[:classes], np.arange(classes)] = 1.0
         self.register_buffer("mapping", torch.from_numpy(matrix), persistent=False)
         self.mapped = mapping is not None
+        self.net: nn.Module
+        if head == "tokens":  # starts at zero as it is
+            self.net = TokenNet(channels, wanted, width=width, given=classes)
+            return
         self.net = dense_net(classes + channels, wanted, head=head, width=width)
         if self.mapped:
             _zero(_last_convolution(self.net))
 
     def forward(self, prediction: Prediction, features: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-        """`logits` (B,K,h,w) -> `logits` (B,K',h,w)."""
+        """`logits` (B,K,h,w) -> `logits` (B,K',h,w), for `tokens` on their own grid."""
         probability = prediction["logits"].float().softmax(1)
-        logits = self.net(_with_features(probability, features, self.channels)).float()
+        if isinstance(self.net, TokenNet):
+            assert features is not None
+            logits = self.net(features, probability).float()
+            probability = resize(probability, (logits.shape[-2], logits.shape[-1]))
+        else:
+            logits = self.net(_with_features(probability, features, self.channels)).float()
         if self.mapped:
             start = torch.einsum("jk,bkhw->bjhw", self.mapping, probability)
             logits = logits + torch.log(start + FLOOR)

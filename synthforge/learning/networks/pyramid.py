@@ -15,6 +15,8 @@ from .blocks import conv
 
 #: stride of the map a pyramid gives
 STRIDE = 4
+#: channels of the pixels behind one place of that map
+PIXELS = 3 * STRIDE**2
 
 
 class _Basic(nn.Module):
@@ -114,7 +116,7 @@ class Pyramid(nn.Module):
     def __init__(self, encoder: nn.Module, below: Sequence[int], channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.level_channels = channels + sum(below)
+        self.level_channels = channels + sum(below) + PIXELS
         self.encoder = encoder
         self.lateral = nn.ModuleList(nn.Conv2d(inputs, channels, 1) for inputs in below)
         self.smooth = nn.ModuleList(conv(channels, channels) for _ in below)
@@ -124,10 +126,13 @@ class Pyramid(nn.Module):
         return self._merged(x)[0]
 
     def with_levels(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same, and with every map of the encoder, brought to its size, behind it (B,level_channels,h,w)."""
+        """The same, and with more behind it (B,level_channels,h,w): every map of the encoder, brought to its size, and
+        the pixels of x as channels (`pixel_unshuffle`)."""
         y, maps = self._merged(x)
         size = y.shape[-2:]
-        return y, torch.cat([y, *(functional.interpolate(m, size=size, mode="bilinear") for m in maps)], dim=1)
+        maps = [functional.interpolate(m, size=size, mode="bilinear") for m in maps]
+        whole = functional.pad(x, (0, STRIDE * size[1] - x.shape[-1], 0, STRIDE * size[0] - x.shape[-2]))
+        return y, torch.cat([y, *maps, functional.pixel_unshuffle(whole, STRIDE).to(y.dtype)], dim=1)
 
     def _merged(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         target = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))

@@ -40,13 +40,16 @@ def widened(given: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]
 
 
 def start_weights(given: nn.Module, model: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of a `FaceModel` that starts from another one: `widened`, its own for heads that the other lacks.
+    """The weights of a `FaceModel` that starts from another one: `widened`, its own for heads and parts of heads that
+    the other lacks.
 
     Raises ValueError as `widened` does. Heads that only the other one has are left out.
     """
     given_weights, own = given.state_dict(), model.state_dict()
     both = {_head(name) for name in given_weights} & {_head(name) for name in own}
     shared = [{k: v for k, v in weights.items() if _head(k) in both} for weights in (given_weights, own)]
+    # a head with more parts, as `tokens` has than `light`, keeps its own weights for these
+    shared[1] = {k: v for k, v in shared[1].items() if not _head(k) or k in shared[0]}
     return {**own, **widened(*shared)}
 
 
