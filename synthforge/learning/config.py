@@ -276,7 +276,7 @@ class FinetuneConfig:
         True, "The label network also sees the model's feature map.", source='paper, "w/ features"'
     )
     with_levels: bool = key(
-        False, "It also sees the encoder's maps of every size, for a backbone with a feature pyramid."
+        False, "It also sees the encoder's maps of every size and the pixels, for a backbone with a feature pyramid."
     )
     own_encoder: bool = key(
         False,

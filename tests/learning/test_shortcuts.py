@@ -179,7 +179,7 @@ def test_class_tokens_learn_behind_an_encoder_that_stays_as_it_is(tmp_path: Path
     model = load_model(tmp_path / "second")
     assert model.head("segmentation", model.features(_images()))["logits"].shape[2:] == (16, 16)
     second.network = NetworkConfig(backbone="unet", width=0.0625, channels=8, input_size=32)
-    with pytest.raises(ConfigError, match="tokens.*needs a backbone with a feature pyramid"):
+    with pytest.raises(ConfigError, match=r"tokens.*needs a backbone with a feature pyramid"):
         train(second, "", tmp_path / "third", dataset=Blobs(16))
 
 
