@@ -184,7 +184,7 @@ class FaceModel(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What the output heads read of images (B,3,H,W) in [0,1], see `features_for`."""
-        return self.features_for(images, self.tasks)[0]
+        return self.features_for(images, tuple(self.tasks))[0]
 
     def head(self, task: str, features: torch.Tensor) -> Prediction:
         """An output head's own prediction from what `features_for` gives, which may be more than it reads."""

@@ -37,7 +37,7 @@ def check_sizes(model: FaceModel, sizes: Mapping[str, int], *, batch: int = 2, a
         try:
             with torch.no_grad():
                 images = torch.empty(batch, 3, size, size, device="meta")
-                features, reads = model.features_for(images, model.tasks)
+                features, reads = model.features_for(images, tuple(model.tasks))
                 answers = model.run_heads(features)
                 if adapted:
                     model.adapters[adapted](answers[adapted], reads[adapted])

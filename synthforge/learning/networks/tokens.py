@@ -55,7 +55,7 @@ class TokenNet(nn.Module):
     further map, of any size.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, width: float = 1.0, given: int = 0, blocks: int = 2) -> None:
+    def __init__(self, inputs: int, outputs: int, *, width: float = 1.0, given: int = 0, blocks: int = 1) -> None:
         super().__init__()
         between, width = max(8, round(64 * width)), _HEADS * max(2, round(_WIDTH * width / _HEADS))
         self.detail = nn.Sequential(conv(3, _DETAIL, stride=2), conv(_DETAIL, _DETAIL))
