@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -44,9 +45,18 @@ class SegmentationConfig:
         low=0,
     )
 
+    class_weights: dict[str, float] = key(
+        {},
+        "By class: how much a pixel of it counts in the cross-entropy of the output head; 1 for one that is not named.",
+        low=0,
+    )
+
     def __post_init__(self) -> None:
         if self.schema not in CLASS_SCHEMAS:
             raise ValueError(f"schema: '{self.schema}' is not one of {', '.join(CLASS_SCHEMAS)}")
+        for name in self.class_weights:
+            if name not in CLASS_SCHEMAS[self.schema].classes:
+                raise ValueError(f"class_weights: {self.schema} has no class '{name}'")
 
 
 # Log-probability of a class that no class of the model's schema maps to; finite, so that interpolation stays finite.
@@ -117,8 +127,18 @@ class Segmentation(Task):
 
         logits, label = prediction["logits"].float(), target["label"]
         counted = (label != IGNORE).sum().clamp_min(1)
-        loss = functional.cross_entropy(logits, label, ignore_index=IGNORE, reduction="sum") / counted
+        known = self.config.class_weights and logits.shape[1] == len(self._weights)
+        weight = self._weights.to(logits) if known else None
+        loss = functional.cross_entropy(logits, label, weight, ignore_index=IGNORE, reduction="sum") / counted
         return loss + self.config.dice * _dice_loss(logits, label) if self.config.dice else loss
+
+    @cached_property
+    def _weights(self) -> torch.Tensor:
+        """`class_weights` (K,) of the task's own classes."""
+        import torch
+
+        names = CLASS_SCHEMAS[self.schema].classes
+        return torch.tensor([self.config.class_weights.get(name, 1.0) for name in names])
 
     def metrics(
         self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]

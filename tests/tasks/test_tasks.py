@@ -55,6 +55,25 @@ def test_adapters_take_what_heads_give(task: Task) -> None:
         task.build_adapter(wrong, 0)
 
 
+def test_a_class_counts_as_much_as_its_weight() -> None:
+    """Cross-entropy on two pixels of one class each; classes of another schema have no weight."""
+    weighted, plain = (
+        Segmentation(SegmentationConfig(class_weights=weights)) for weights in ({"hair": 3.0, "skin": 0.5}, {})
+    )
+    hair, skin = SYNTHFORGE.id("hair"), SYNTHFORGE.id("skin")
+    logits = torch.randn(1, len(SYNTHFORGE), 1, 2, generator=torch.Generator().manual_seed(0))
+    each = [
+        plain.loss({"logits": logits}, {"label": torch.tensor([[row]])}) for row in ([hair, IGNORE], [IGNORE, skin])
+    ]
+    both = {"label": torch.tensor([[[hair, skin]]])}
+    torch.testing.assert_close(weighted.loss({"logits": logits}, both), (3.0 * each[0] + 0.5 * each[1]) / 2)
+    other = {"logits": logits[:, : len(LAPA11)]}
+    few = {"label": torch.tensor([[[1, 2]]])}
+    assert torch.equal(weighted.loss(other, few), plain.loss(other, few))
+    with pytest.raises(ValueError, match="no class 'moustache'"):
+        SegmentationConfig(class_weights={"moustache": 2.0})
+
+
 def test_the_catalogue_builds_them_by_name() -> None:
     plugins = load_plugins()
     for name in ("keypoints", "segmentation", "depth", "normals"):
