@@ -163,7 +163,7 @@ def trained(pixels: torch.Tensor, truth: torch.Tensor, epochs: int) -> nn.Module
             moved = moved[:, :, j : j + INPUT, i : i + INPUT]
             moved = torch.where(torch.rand(len(moved), 1, 1, 1) < 0.5, moved.flip(-1), moved)
             moved = moved.contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16()):
+            with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16("cpu")):
                 scores = model(moved)
             loss = nn.functional.binary_cross_entropy_with_logits(scores.float(), truth[chosen])
             optimiser.zero_grad()

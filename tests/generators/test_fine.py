@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
 from synthforge_plugins.generators.anny.shading import fine
 from synthforge_plugins.generators.anny.shading.fine import OVER, filtered
+from synthforge_plugins.schemas import SYNTHFORGE
 from test_together import digests
 
 import synthforge as sf
@@ -71,6 +73,18 @@ def test_outlines_have_fewer_steps_than_those_of_fast() -> None:
         return float(np.abs(np.diff(luma, 2, axis=0)).max(1).mean())
 
     assert steps("fine") < steps("fast")
+
+
+def test_no_hair_grows_through_hats() -> None:
+    film: dict[str, Any] = dict.fromkeys(("noise", "blur", "motion", "defocus", "jpeg"), 0.0) | {"scale": 1.0}
+    keys = {"hat": {"present": 1, "kind_men": "beanie", "kind_women": "beanie"}, "film": film}
+    keys |= {"hair": {"style_men": "long", "style_women": "full"}}
+    for good, fast in zip(rendered({**FINE, **keys}), rendered({**FINE, **keys, "quality": "fast"}), strict=True):
+        hat = binary_erosion(fast.labels["synthforge"] == SYNTHFORGE.id("hat"), iterations=2)
+        assert hat.sum() > 100
+        change = np.abs(good.image.astype(float) - fast.image.astype(float)).mean(-1)[hat]
+        assert np.median(change) < 20
+        assert (change > 60).mean() < 0.02
 
 
 def test_people_of_a_crowd_shade_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from .factors.table import Stain
 from .mesh import materials
 from .mesh.anatomy import build_vertex_attributes, canonical_millimetres
 from .mesh.beard import build_beard_mesh
+from .mesh.follicles import build_follicles
 from .mesh.glasses import FRAME_FACES, GLASSES_VERTICES, LENS_FACES
 from .mesh.hair import COLUMNS, ROWS, build_hair_mesh
 from .mesh.lashes import lash_coordinates
@@ -246,6 +247,13 @@ class StaticScene:
                 lashes, place = lash_coordinates(self.mm, strip, self.eye_centres[number])
                 axis[lashes] = np.concatenate([place, np.full((len(place), 1), upper)], axis=1)
         return axis
+
+    @cached_property
+    def follicles(self) -> list[torch.Tensor]:
+        """Where short hairs stand, see `mesh.follicles`: face, weights, kind."""
+        body = self.head.face_group == self.head.group_names.index("body")
+        found = build_follicles(self.mm, self.head.faces, body, self.brow_face.cpu().numpy(), self.anatomy)
+        return [self.tensor(each) for each in (found.face, found.weights, found.kind)]
 
     @cached_property
     def for_kernels(self) -> Any:

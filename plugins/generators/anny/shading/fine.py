@@ -17,7 +17,7 @@ from .draw_kernels import project_kernel
 from .drawing import backdrops, draw
 from .dressing import Dressed
 from .fine_kernels import fine_kernel
-from .hair_kernels import PIECES, Hairs, grow_kernel, trace_kernel
+from .hair_kernels import PIECES, Hairs, grow_kernel, sprout_kernel, trace_kernel
 from .look import Look
 from .probe_kernels import Probes, Scenery, mean_kernel, probe_kernel, scatter_kernel
 
@@ -30,6 +30,7 @@ CELLS = 256  # about so many cells of probes along a side
 RAYS, SHADOW_RAYS = 3, 2  # a cell, of sixteen that are averaged
 HAIRS = 16_000
 _PENUMBRA = 0.05  # radians of a light's radius, a shadow-map texel of softness
+_PAINTED = 0.75  # opacity left to brows below their hairs
 _CASTING = (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE, materials.FRAME, materials.WORN, materials.TEETH)
 
 
@@ -167,6 +168,7 @@ def _shaded(
     large["ray0"] -= (look["ray_x"] + look["ray_y"]) * (0.5 - 0.5 / OVER)
     large["ray_x"] /= OVER
     large["ray_y"] /= OVER
+    large["brow_density"] *= _PAINTED  # single hairs make up for it
     looks, count = _looks(static, large), static.num_vertices
     step = span(count, static.device)
     screen = torch.empty_like(vertices)
@@ -179,7 +181,7 @@ def _shaded(
     if crowd:
         behind.zero_()
     posed.backdrop = flat(behind, wp.vec3)
-    strands, hairs, keep = _hairs(static, looks, posed, size)
+    strands, hairs, keep = _hairs(static, looks, posed, probes, size)
     out = torch.empty(size, size, 4, device=static.device)
     part = span(size, static.device)
     inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), as_warp(static.oily), probes]
@@ -189,18 +191,25 @@ def _shaded(
     return filtered(out)
 
 
-def _hairs(static: StaticScene, looks: Any, posed: Any, size: int) -> tuple[torch.Tensor, Any, list[torch.Tensor]]:
+def _hairs(
+    static: StaticScene, looks: Any, posed: Any, probes: Any, size: int
+) -> tuple[torch.Tensor, Any, list[torch.Tensor]]:
     """Key buffer (H,H) of single hairs, the hairs, and the tensors that own them."""
-    hairs, count, device = Hairs(), HAIRS * (PIECES + 1), static.device
-    keep = [torch.zeros(count, channels, device=device) for channels in (3, 3, 4)]
-    hairs.count = HAIRS
-    hairs.point, hairs.screen = (as_warp(each, wp.vec3) for each in keep[:2])
-    hairs.light = as_warp(keep[2], wp.vec4)
+    hairs, device = Hairs(), static.device
+    face, weights, kind = static.follicles
+    hairs.count = HAIRS + len(face)
+    screen, light = (torch.zeros(hairs.count * (PIECES + 1), channels, device=device) for channels in (3, 4))
+    hairs.screen, hairs.light = as_warp(screen, wp.vec3), as_warp(light, wp.vec4)
     keys = torch.zeros(size, size, dtype=torch.int64, device=device)
     part = span(HAIRS, device)
-    launch(grow_kernel, (chunks(HAIRS, part),), [looks, static.for_kernels, posed, part, hairs], device)
-    launch(trace_kernel, (chunks(HAIRS, part),), [looks, hairs, size, part, flat(keys)], device)
-    return keys, hairs, keep
+    launch(grow_kernel, (chunks(HAIRS, part),), [looks, static.for_kernels, posed, HAIRS, part, hairs], device)
+    part = span(len(face), device)
+    inputs = [looks, static.for_kernels, posed, probes, 1.0 / (OVER * probes.step), as_warp(face)]
+    inputs += [as_warp(weights, wp.vec3), as_warp(kind), HAIRS, part, hairs]
+    launch(sprout_kernel, (chunks(len(face), part),), inputs, device)
+    part = span(hairs.count, device)
+    launch(trace_kernel, (chunks(hairs.count, part),), [looks, hairs, size, part, flat(keys)], device)
+    return keys, hairs, [screen, light]
 
 
 def _mitchell(x: np.ndarray) -> np.ndarray:

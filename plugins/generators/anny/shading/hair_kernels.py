@@ -13,17 +13,22 @@ No `from __future__ import annotations` here: warp reads the annotations of kern
 
 import warp as wp
 
+from ..mesh import follicles
 from ..mesh.hair import COLUMNS as _COLUMNS
 from ..mesh.hair import ROWS as _ROWS
 from .arrays import Head, Posed
 from .draw_kernels import LAST
+from .fragments import between
 from .look import Look
-from .surfaces import sky_light, strand_highlight, wrapped
+from .probe_kernels import Probes, alike
+from .surfaces import brow_cover, brow_shape, sky_light, strand_highlight, wrapped
 from .tiles import step_between, strands_at
 
 wp.set_module_options({"enable_backward": False})
 
 PIECES = 14  # straight pieces of a hair
+SHORT = wp.constant(4)  # of a short one
+BROW, BEARD = wp.constant(follicles.BROW), wp.constant(follicles.BEARD)
 SEGMENTS = wp.constant(PIECES)
 COLUMNS, ROWS = wp.constant(_COLUMNS), wp.constant(_ROWS)
 CROWN = wp.constant(70.0)  # mm from the crown within which columns crowd, and hairs are left out
@@ -34,10 +39,9 @@ HATLESS = wp.constant(1.0e3)  # rims of hats lie lower
 
 @wp.struct
 class Hairs:
-    """Points of hairs, SEGMENTS + 1 each: world, screen (see `draw_kernels.project_kernel`), light they reflect."""
+    """Points of hairs, SEGMENTS + 1 each: screen (see `draw_kernels.project_kernel`), light they reflect."""
 
     count: int
-    point: wp.array(dtype=wp.vec3)
     screen: wp.array(dtype=wp.vec3)
     light: wp.array(dtype=wp.vec4)
 
@@ -103,11 +107,11 @@ def shine(looks: wp.array(dtype=Look), n: wp.vec3, tangent: wp.vec3, p: wp.vec3,
 
 
 @wp.kernel
-def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.int32, hairs: Hairs):
-    """Place hairs and light them; those that do not grow keep a screen of zeros."""
+def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, count: wp.int32, span: wp.int32, hairs: Hairs):
+    """Place the first `count` hairs, those of the mesh, and light them; what does not grow gets a screen of zeros."""
     chunk = wp.tid()
     base = head.hair_first
-    for k in range(chunk * span, wp.min((chunk + 1) * span, hairs.count)):
+    for k in range(chunk * span, wp.min((chunk + 1) * span, count)):
         dice = wp.rand_init(977, k)
         place = wp.randf(dice) * float(COLUMNS)
         column = wp.min(wp.int32(place), COLUMNS - 1)
@@ -181,6 +185,8 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.
                     side = wp.normalize(wp.cross(n, wp.vec3(0.1, 1.0, 0.05)))
                     p = p + side * (0.001 * radius * wp.cos(coil))
                     lift = lift + radius * wp.sin(coil)
+                if looks[0].hat_rim[0] < HATLESS:
+                    lift = wp.clamp(lift, -1.0, 0.0)
                 p = p + n * (0.001 * lift)
                 glow = (
                     glowing(posed.glow, base + near, row0) * (1.0 - aside)
@@ -198,7 +204,6 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.
                 )
                 gleam = shine(looks, n, tangent + n * (0.25 * swing), p, e)
                 light = wp.cw_mul(colour, e + gleam * 2.5) + gleam * 0.2
-                hairs.point[number] = p
                 taper = step_between(1.0, 0.55, t) * step_between(0.0, 0.12, t)
                 hairs.light[number] = wp.vec4(light[0], light[1], light[2], 0.15 + 0.85 * taper)
                 q = looks[0].camera * p + looks[0].camera_offset
@@ -207,6 +212,109 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, span: wp.
                     hairs.screen[number] = wp.vec3(
                         q[0] * scale + looks[0].principal, q[1] * scale + looks[0].principal, 1.0 / q[2]
                     )
+
+
+@wp.func
+def rising(posed: Posed, c: wp.vec3i, a: wp.float32, b: wp.float32, d: wp.float32) -> wp.vec3:
+    """Unit direction on a triangle in which a number grows that is a, b, d at its corners."""
+    e1 = posed.vertices[c[1]] - posed.vertices[c[0]]
+    e2 = posed.vertices[c[2]] - posed.vertices[c[0]]
+    n = wp.cross(e1, e2)
+    return wp.normalize(wp.cross(n, e1) * (d - a) - wp.cross(n, e2) * (b - a))
+
+
+@wp.kernel
+def sprout_kernel(
+    looks: wp.array(dtype=Look),
+    head: Head,
+    posed: Posed,
+    probes: Probes,
+    scale: wp.float32,
+    faces: wp.array(dtype=wp.int32),
+    weights: wp.array(dtype=wp.vec3),
+    kinds: wp.array(dtype=wp.uint8),
+    first: wp.int32,
+    span: wp.int32,
+    hairs: Hairs,
+):
+    """Short hairs on the skin, behind the first ones: brows, beards, the hairline. scale: cells of probes a sample."""
+    chunk = wp.tid()
+    for k in range(chunk * span, wp.min((chunk + 1) * span, faces.shape[0])):
+        dice = wp.rand_init(4471, k)
+        kind = wp.int32(kinds[k])
+        c = head.faces[faces[k]]
+        w = weights[k]
+        st = between(head.brow, 0, c, w)
+        mark = between(posed.marks, 0, c, w)
+        lips = step_between(0.25, 0.75, mark[0])
+        up = rising(posed, c, head.mm[c[0]][1], head.mm[c[1]][1], head.mm[c[2]][1])
+        noise = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        chance = float(0.0)
+        length = float(0.0)
+        flat = up
+        colour = looks[0].hair
+        cover = float(1.0)
+        if kind == BROW:
+            shape = brow_shape(looks, 0, st[0])
+            off = st[1] - shape[0]
+            chance = 1.3 * brow_cover(looks, 0, st[0], off, shape[1], noise)
+            out = rising(posed, c, head.brow[c[0]][0], head.brow[c[1]][0], head.brow[c[2]][0])
+            rise = rising(posed, c, head.brow[c[0]][1], head.brow[c[1]][1], head.brow[c[2]][1])
+            t = wp.clamp(st[0], 0.0, 1.0)
+            # hairs stand up at the inner end, and from both edges draw towards the middle farther out
+            flat = out * (0.35 + 0.9 * t) + rise * (0.7 - 0.8 * t - 0.5 * off + 0.35 * (wp.randf(dice) - 0.5))
+            length = (3.6 + 2.4 * wp.randf(dice)) * (0.6 + 0.5 * wp.min(shape[1], 1.2))
+            colour = looks[0].brow
+            cover = 1.5
+        elif kind == BEARD:
+            grown = between(posed.albedo, 0, c, w)
+            chance = grown[3] * (1.0 - lips)
+            flat = up * (-1.0) + wp.normalize(wp.cross(up, posed.normals[c[0]])) * (1.2 * (wp.randf(dice) - 0.5))
+            length = (
+                1.1 + 0.9 * wp.randf(dice) + wp.min(0.5 * looks[0].beard_length, 11.0) * (0.4 + 0.6 * wp.randf(dice))
+            )
+            colour = looks[0].beard
+            cover = 0.8
+        else:
+            chance = step_between(-9.0, 8.0, mark[1]) * looks[0].roots
+            swept = wp.where(looks[0].length > 50.0 or looks[0].fringe == 0.0, 1.0, -1.0)
+            flat = up * swept + wp.normalize(wp.cross(up, posed.normals[c[0]])) * (1.1 * (wp.randf(dice) - 0.5))
+            length = wp.where(looks[0].top > 0.0, 3.0 + 5.0 * wp.randf(dice), 2.0 + wp.randf(dice))
+            if mark[2] < 0.0 or looks[0].hat_rim[0] < HATLESS:
+                chance = 0.0
+        alive = wp.randf(dice) < chance
+        n = wp.normalize(between(posed.normals, 0, c, w))
+        p = between(posed.vertices, 0, c, w)
+        flat = wp.normalize(flat - n * wp.dot(flat, n))
+        tone = wp.randf(dice)
+        curve = 0.25 * (wp.randf(dice) - 0.5)
+        glow = between(posed.glow, 0, c, w)
+        e = wp.vec3(glow[0], glow[1], glow[2])
+        for s in range(SEGMENTS + 1):
+            number = (first + k) * (SEGMENTS + 1) + s
+            hairs.screen[number] = wp.vec3(0.0, 0.0, 0.0)
+            if alive and s <= SHORT:
+                t = float(s) / float(SHORT)
+                side = wp.cross(n, flat)
+                # they leave the skin at an angle and lie down again
+                away = 0.1 + length * (0.3 * t - 0.22 * t * t)
+                q = p + (flat * (length * t) + side * (length * curve * t * t) + n * away) * 0.001
+                on = looks[0].camera * q + looks[0].camera_offset
+                if on[2] > 0.05:
+                    zoom = looks[0].focal / on[2]
+                    x = on[0] * zoom + looks[0].principal
+                    y = on[1] * zoom + looks[0].principal
+                    hairs.screen[number] = wp.vec3(x, y, 1.0 / on[2])
+                    if s == 0:
+                        column = wp.int32(x * scale)
+                        row = wp.int32(y * scale)
+                        if column >= 0 and row >= 0 and column < probes.width and row < probes.width:
+                            cell = row * probes.width + column
+                            if alike(probes, cell, 1.0, p, n) > 0.3:
+                                e = probes.light[cell]
+                light = wp.cw_mul(colour * (0.65 + 0.7 * tone), e) + e * (0.012 * tone)
+                fade = 1.0 - 0.8 * t * t
+                hairs.light[number] = wp.vec4(light[0], light[1], light[2], cover * fade)
 
 
 @wp.kernel
