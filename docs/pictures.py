@@ -45,6 +45,17 @@ def sheet(indices: tuple[int, ...], seed: int = 7) -> Image.Image:
     return Image.fromarray(np.concatenate(columns, axis=1))
 
 
+def qualities(indices: tuple[int, ...], seed: int = 7, side: int = 512, shown: int = 380) -> Image.Image:
+    """The middles of faces by `quality: fast`, and below them by `fine`."""
+    cut = np.s_[side - shown - 40 : side - 40, (side - shown) // 2 : (side + shown) // 2]
+    rows = []
+    for quality in ("fast", "fine"):
+        generator = {"name": "anny", "quality": quality}
+        faces = [sf.sample(generator, seed=seed, index=index, resolution=side).image[cut] for index in indices]
+        rows.append(np.concatenate(faces, axis=1))
+    return Image.fromarray(np.concatenate(rows))
+
+
 def gallery() -> Image.Image:
     """The page of a dataset with a sample opened: labels over the picture, and the surface of its depth map."""
     from playwright.sync_api import sync_playwright
@@ -72,6 +83,7 @@ def main() -> None:
 
     FOLDER.mkdir(exist_ok=True)
     sheet((0, 1, 2, 3, 4, 5)).save(FOLDER / "faces.jpg", quality=88)
+    qualities((2, 3, 6, 8)).save(FOLDER / "fine.jpg", quality=80)
     gallery().save(FOLDER / "gallery.jpg", quality=82)
     faces = [face for face in sf.load_model("face")(data.astronaut()) if (face.score or 0) > 0.5]
     Image.fromarray(draw(data.astronaut(), faces)).save(FOLDER / "astronaut.jpg", quality=88)

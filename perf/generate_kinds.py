@@ -17,6 +17,7 @@ _CLIP = {"frames": 32}
 _FOUR = {"least": 4, "most": 4, "smallest": 0.06, "largest": 0.12}
 KINDS: dict[str, tuple[dict[str, Any], tuple[str, ...], int]] = {
     "portrait": ({}, (), 32),
+    "portrait, fine": ({"quality": "fine"}, (), 16),
     "portrait, albedo and mattes": ({}, ("albedo", "mattes"), 32),
     "frame of a clip": ({"motion": _CLIP}, (), 32),
     "frame of a clip, flow": ({"motion": _CLIP}, ("flow",), 32),

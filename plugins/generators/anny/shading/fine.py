@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..static_scene import StaticScene
 
 OVER = 2  # samples a pixel, along each side
-CELLS = 256  # about so many cells of probes along a side
+CELLS = 256  # at most about so many cells of probes along a side, at least two pixels wide
 RAYS, SHADOW_RAYS = 3, 2  # a cell, of sixteen that are averaged
 HAIRS = 16_000
 _PENUMBRA = 0.05  # radians of a light's radius, a shadow-map texel of softness
@@ -118,7 +118,7 @@ def _probes(
 ) -> tuple[Any, list[torch.Tensor]]:
     """Light at a grid of the picture's pixels, and the tensors that own it."""
     size = solid.shape[1]
-    step = max(1, round(size / CELLS))
+    step = max(2, round(size / CELLS))
     width = -(-size // step)
     three = [torch.zeros(width * width, 3, device=static.device) for _ in range(4)]
     four = [torch.zeros(width * width, 4, device=static.device) for _ in range(2)]

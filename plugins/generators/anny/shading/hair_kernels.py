@@ -103,7 +103,7 @@ def shine(looks: wp.array(dtype=Look), n: wp.vec3, tangent: wp.vec3, p: wp.vec3,
         strand_highlight(t, view, looks[0].light2) * wp.clamp(wp.dot(n, looks[0].light2) + 0.3, 0.0, 1.0)
     )
     # the sky shines too, from everywhere at once
-    return (found * arrives + sky * (0.12 * arrives)) * looks[0].hair_gloss
+    return (found * arrives + sky * (0.05 * arrives)) * looks[0].hair_gloss
 
 
 @wp.kernel
@@ -135,7 +135,7 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, count: wp
         of_lock = wp.rand_init(wp.int32(lock) * 31 + wp.int32(2.0 * wp.randf(dice)), wp.int32(looks[0].hair_u))
         of_tress = wp.rand_init(wp.int32(tress) * 57 + wp.int32(2.0 * wp.randf(dice)), wp.int32(looks[0].hair_v))
         lean = wp.randf(of_tress) - 0.5 + 0.6 * (wp.randf(of_lock) - 0.5)
-        stands = wp.min(0.16 * looks[0].top, 4.0) * (wp.randf(of_tress) - 0.3 + 0.7 * (wp.randf(of_lock) - 0.5))
+        stands = wp.min(0.1 * looks[0].top, 2.4) * (wp.randf(of_tress) - 0.45 + 0.7 * (wp.randf(of_lock) - 0.5))
         bright = wp.randf(of_lock) - 0.5 + 0.7 * (wp.randf(of_tress) - 0.5)
         last = wp.randf(of_tress) - 0.5 + 0.8 * (wp.randf(of_lock) - 0.5)
         swing = wp.randf(dice) - 0.5
@@ -173,7 +173,7 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, count: wp
                 n = along(posed.normals, base + near, row0) * (1.0 - own) + along(posed.normals, base + far, row1) * own
                 n = wp.normalize(n)
                 inside = step_between(-2.0, 25.0, end - v)
-                lift = -0.6 + 1.9 * depth + 0.5 * wp.sin(turn + 0.09 * v) + stands * (0.3 + 0.7 * inside)
+                lift = -0.8 + 1.7 * depth + 0.5 * wp.sin(turn + 0.09 * v) + stands * (0.3 + 0.7 * inside)
                 if stray:
                     lift = lift + 5.0 * t * t * (0.4 + swing)
                     p = p + wp.cross(n, wp.vec3(0.0, 1.0, 0.0)) * (0.006 * swing * t * t)
@@ -194,7 +194,7 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, count: wp
                 )
                 u = posed.strand[near][0] * (1.0 - aside) + posed.strand[far][0] * aside
                 noise = strands_at(head.tiles, u + looks[0].hair_u, v + looks[0].hair_v)
-                shade = 1.0 + looks[0].hair_contrast * (0.8 * (tone - 0.5) + 0.9 * bright + 0.3 * noise[3])
+                shade = 1.0 + looks[0].hair_contrast * (0.9 * (tone - 0.5) + 1.3 * bright + 0.3 * noise[3])
                 under = 0.72 + 0.22 * depth + 0.09 * stands
                 tips = 1.0 + looks[0].hair_tips * step_between(-20.0, 160.0, v)
                 colour = looks[0].hair * (wp.max(shade, 0.25) * wp.clamp(under, 0.3, 1.3) * tips)
@@ -203,7 +203,7 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, count: wp
                     along(posed.vertices, base + near, row0 + 0.5) - along(posed.vertices, base + near, row0 - 0.5)
                 )
                 gleam = shine(looks, n, tangent + n * (0.25 * swing), p, e)
-                light = wp.cw_mul(colour, e + gleam * 2.5) + gleam * 0.2
+                light = wp.cw_mul(colour, e + gleam * 2.5) + gleam * 0.15
                 taper = step_between(1.0, 0.55, t) * step_between(0.0, 0.12, t)
                 hairs.light[number] = wp.vec4(light[0], light[1], light[2], 0.15 + 0.85 * taper)
                 q = looks[0].camera * p + looks[0].camera_offset
