@@ -81,8 +81,8 @@ class Task(Guarded, ABC):
         """The output head: features (B,channels,h,w) -> prediction."""
 
     def build_wide_head(self, channels: int, inputs: int) -> nn.Module | None:
-        """An output head that reads more, (B,inputs,h,w) -> prediction: behind the features the encoder's maps of every
-        size, and the pixels (`Pyramid.with_levels`). None, as by default: `build_head`'s reads the features alone."""
+        """An output head that reads more, `Pyramid.parts` of `inputs` channels -> prediction: behind the features the
+        encoder's maps of every size, and the pixels. None, as by default: `build_head`'s reads the features alone."""
         return None
 
     def build_adapter(self, schema: str, channels: int) -> nn.Module:

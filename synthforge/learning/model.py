@@ -33,7 +33,7 @@ from .losses import EVERY, resized_logits
 from .networks.adapters import WithEncoder
 from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
-from .networks.pyramid import Pyramid
+from .networks.pyramid import Pyramid, stacked
 from .weights import read_weights, write_weights
 
 WEIGHTS = "model.safetensors"
@@ -42,6 +42,13 @@ FORMAT = 1
 DIGESTS = "sha256"
 
 Prediction = dict[str, torch.Tensor]
+#: a feature map, or `Pyramid.parts`
+Features = torch.Tensor | list[torch.Tensor]
+
+
+def feature_map(features: Features) -> torch.Tensor:
+    """The feature map (B,C,h,w) of what `FaceModel.features` gives."""
+    return features if isinstance(features, torch.Tensor) else features[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +99,7 @@ class FaceModel(nn.Module):
         self._folded = Folded(self.backbone)
         self._frozen = False
         self.heads = nn.ModuleDict()
-        self.wide: set[str] = set()  # tasks whose output head reads `Pyramid.with_levels`
+        self.wide: set[str] = set()  # tasks whose output head reads `Pyramid.parts`
         for name, task in tasks.items():
             self.heads[name] = self._build_head(task)
         schemas = {name: task.schema for name, task in tasks.items()}
@@ -182,43 +189,38 @@ class FaceModel(nn.Module):
         """The task as the adapter behind its output head was configured: what this one learns by."""
         return _with_options(self.tasks[task], self.adapter_info[task].options)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> Features:
         """What the output heads read of images (B,3,H,W) in [0,1], see `features_for`."""
         return self.features_for(images, tuple(self.tasks))[0]
 
-    def head(self, task: str, features: torch.Tensor) -> Prediction:
+    def head(self, task: str, features: Features) -> Prediction:
         """An output head's own prediction from what `features_for` gives, which may be more than it reads."""
-        prediction: Prediction = self.heads[task](
-            features if task in self.wide else features[:, : self.network.channels]
-        )
+        prediction: Prediction = self.heads[task](features if task in self.wide else feature_map(features))
         return prediction
 
     def features_for(
         self, images: torch.Tensor, tasks: Sequence[str], *, folded: bool = False
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor | None]]:
+    ) -> tuple[Features, dict[str, torch.Tensor | None]]:
         """The feature map (B,C,h,w) of images (B,3,H,W) in [0,1], for the heads, and by task what its adapter, if it
-        has one, reads beside the head's prediction. That is a feature map, or pixels for an encoder of its own. Behind
-        the first feature map stands more where the output head of one of these tasks reads it
-        (`Task.build_wide_head`). folded: normalisation is folded into the backbone's convolutions, which is faster
-        where nothing is learned."""
+        has one, reads beside the head's prediction. That is a feature map, or pixels for an encoder of its own. Where
+        the output head of one of these tasks reads more (`Task.build_wide_head`), `Pyramid.parts` instead of the
+        feature map alone. folded: normalisation is folded into the backbone's convolutions, which is faster where
+        nothing is learned."""
         infos = {task: self.adapter_info[task] for task in tasks if task in self.adapter_info}
         backbone = self._folded() if folded or self._frozen else self.backbone
         pixels = (images - self.mean) / self.std
         wide = not self.wide.isdisjoint(tasks)
-        if isinstance(backbone, Pyramid) and (
-            wide or any(info.with_levels and not info.own_encoder for info in infos.values())
-        ):
-            features, levels = backbone.with_levels(pixels)
-        else:
-            features = levels = backbone(pixels)
-        return levels if wide else features, {
+        stack = any(info.with_levels and not info.own_encoder for info in infos.values())
+        parts = backbone.parts(pixels) if isinstance(backbone, Pyramid) and (wide or stack) else [backbone(pixels)]
+        features, levels = parts[0], stacked(parts) if stack else None
+        return parts if wide else features, {
             task: pixels
             if info.own_encoder
             else (levels if info.with_levels else features if info.with_features else None)
             for task, info in infos.items()
         }
 
-    def run_heads(self, features: torch.Tensor) -> dict[str, Prediction]:
+    def run_heads(self, features: Features) -> dict[str, Prediction]:
         """Every output head's own prediction, dense maps at the resolution it works in."""
         return {name: self.head(name, features) for name in self.heads}
 
@@ -263,7 +265,7 @@ class FaceModel(nn.Module):
         kind, quick = images.device.type, native_bf16(images.device.type)
         with torch.autocast(kind, torch.bfloat16, enabled=quick):
             features, reads = self.features_for(images, chosen, folded=True)
-        features = features.float()
+        features = features.float() if isinstance(features, torch.Tensor) else [part.float() for part in features]
         found = {}
         for name in chosen:
             prediction = self.head(name, features)

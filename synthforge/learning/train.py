@@ -26,7 +26,16 @@ from .config import SelfSupervisionConfig, TrainConfig
 from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
 from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
-from .model import FaceModel, build_tasks, check_weights, load_model, read_description, to_size
+from .model import (
+    FaceModel,
+    Features,
+    build_tasks,
+    check_weights,
+    feature_map,
+    load_model,
+    read_description,
+    to_size,
+)
 from .networks.widened import start_weights
 from .sampling import Sampling, split
 
@@ -88,14 +97,14 @@ class MultiTask(nn.Module):
         return figures
 
     def _consistency(
-        self, images: torch.Tensor, features: torch.Tensor, raw: Mapping[str, Any], matrix: torch.Tensor
+        self, images: torch.Tensor, features: Features, raw: Mapping[str, Any], matrix: torch.Tensor
     ) -> torch.Tensor:
         moved, _ = transform(images, matrix)
         of_moved = self.model.features(moved.to(images.dtype))
         on = self.consistency.on
         term = torch.zeros((), device=images.device)
         if on in ("features", "both"):
-            term = term + map_consistency(of_moved, features, matrix)
+            term = term + map_consistency(feature_map(of_moved), feature_map(features), matrix)
         if on in ("outputs", "both"):
             size = (images.shape[-2], images.shape[-1])
             for name, prediction in self.model.run_heads(of_moved).items():

@@ -20,6 +20,7 @@ from synthforge.learning.networks.adapters import ClassAdapter, DepthAdapter, Po
 from synthforge.learning.networks.backbone import build_backbone
 from synthforge.learning.networks.blocks import resize, soft_argmax
 from synthforge.learning.networks.heads import HeatmapNet, PointHead, dense_net
+from synthforge.learning.networks.pyramid import PIXELS, stacked
 from synthforge.learning.networks.tokens import TokenHead
 from synthforge.learning.networks.unet import WIDTHS, UNet
 
@@ -145,11 +146,12 @@ def test_the_class_adapter_starts_at_the_known_mapping(target) -> None:  # type:
 def test_class_tokens_start_at_the_light_head_and_at_the_known_mapping_on_a_finer_grid(size: int) -> None:
     pyramid = build_backbone(NetworkConfig(backbone="residual", width=0.125, channels=12, input_size=size))
     with torch.no_grad():
-        features, levels = pyramid.eval().with_levels(torch.rand(2, 3, size, size))
+        parts = pyramid.eval().parts(torch.rand(2, 3, size, size))
+        levels = stacked(parts)
     head = TokenHead(12, levels.shape[1], len(SYNTHFORGE), "logits", width=0.25).eval()
-    logits = head(levels)["logits"]
+    logits = head(parts)["logits"]
     assert logits.shape[2:] == (16, 16)
-    torch.testing.assert_close(logits, resize(head.net(features), (16, 16)))
+    torch.testing.assert_close(logits, resize(head.net(parts[0]), (16, 16)))
     table = class_mapping("synthforge", CELEBAMASK19.name)
     here, there = len(SYNTHFORGE), len(CELEBAMASK19)
     adapter = ClassAdapter(here, there, levels.shape[1], table, head="tokens", width=0.25).eval()
@@ -160,14 +162,15 @@ def test_class_tokens_start_at_the_light_head_and_at_the_known_mapping_on_a_fine
     target = torch.randint(0, 3, (2, 16, 16), generator=torch.Generator().manual_seed(1))
     losses = []
     for _ in range(8):
-        losses.append(nn.functional.cross_entropy(head(levels)["logits"], target))
+        losses.append(nn.functional.cross_entropy(head(parts)["logits"], target))
         optimiser.zero_grad()
         losses[-1].backward()
         optimiser.step()
     assert losses[-1] < 0.9 * losses[0]
-    changed = levels.clone()
-    changed[:, :, 0, 0] += 3.0
-    assert not torch.equal(head(changed)["logits"][..., -1, -1], head(levels)["logits"][..., -1, -1])
+    whole = [levels[:, :12], levels[:, 12:-PIXELS], levels[:, -PIXELS:]]
+    torch.testing.assert_close(head(whole)["logits"], head(parts)["logits"])
+    whole[1][:, :, 0, 0] += 3.0
+    assert not torch.equal(head(whole)["logits"][..., -1, -1], head(parts)["logits"][..., -1, -1])
 
 
 def test_the_depth_adapter_starts_at_the_identity() -> None:

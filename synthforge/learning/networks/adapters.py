@@ -16,6 +16,7 @@ from torch import nn
 from .blocks import resize
 from .folded import Folded
 from .heads import HeatmapNet, dense_net, point_prediction
+from .pyramid import PIXELS
 from .tokens import TokenNet
 
 Prediction = Mapping[str, torch.Tensor]
@@ -111,7 +112,7 @@ class ClassAdapter(nn.Module):
         probability = prediction["logits"].float().softmax(1)
         if isinstance(self.net, TokenNet):
             assert features is not None
-            logits = self.net(features, probability).float()
+            logits = self.net([features[:, :-PIXELS], features[:, -PIXELS:]], probability).float()
             probability = resize(probability, (logits.shape[-2], logits.shape[-1]))
         else:
             logits = self.net(_with_features(probability, features, self.channels)).float()

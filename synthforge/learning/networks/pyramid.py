@@ -128,11 +128,15 @@ class Pyramid(nn.Module):
     def with_levels(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same, and with more behind it (B,level_channels,h,w): every map of the encoder, brought to its size, and
         the pixels of x as channels (`pixel_unshuffle`)."""
+        parts = self.parts(x)
+        return parts[0], stacked(parts)
+
+    def parts(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """The parts of `with_levels` one by one, the encoder's maps at their own sizes."""
         y, maps = self._merged(x)
-        size = y.shape[-2:]
-        maps = [functional.interpolate(m, size=size, mode="bilinear") for m in maps]
-        whole = functional.pad(x, (0, STRIDE * size[1] - x.shape[-1], 0, STRIDE * size[0] - x.shape[-2]))
-        return y, torch.cat([y, *maps, functional.pixel_unshuffle(whole, STRIDE).to(y.dtype)], dim=1)
+        height, width = y.shape[-2:]
+        whole = functional.pad(x, (0, STRIDE * width - x.shape[-1], 0, STRIDE * height - x.shape[-2]))
+        return [y, *maps, functional.pixel_unshuffle(whole, STRIDE).to(y.dtype)]
 
     def _merged(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         target = (-(-x.shape[-2] // STRIDE), -(-x.shape[-1] // STRIDE))
@@ -144,3 +148,10 @@ class Pyramid(nn.Module):
         if tuple(y.shape[-2:]) != target:
             y = functional.interpolate(y, size=target, mode="bilinear", align_corners=False)
         return y, maps
+
+
+def stacked(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Maps of any size behind each other, at the size of the first one."""
+    size = parts[0].shape[-2:]
+    sized = (p if p.shape[-2:] == size else functional.interpolate(p, size=size, mode="bilinear") for p in parts)
+    return torch.cat(list(sized), dim=1)

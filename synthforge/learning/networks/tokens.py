@@ -5,6 +5,8 @@ The idea is that of Segmenter (Strudel et al. 2021) and MaskFormer (Cheng et al.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -48,7 +50,7 @@ def _attended(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> to
 
 
 class TokenNet(nn.Module):
-    """`Pyramid.with_levels` (B,inputs,h,w) -> a map (B,outputs,2h,2w) that starts at zero.
+    """`Pyramid.parts`, of `inputs` channels together -> a map (B,outputs,2h,2w) that starts at zero.
 
     A pixel's vector is made at the resolution of the features, from these and from the photograph's pixels, four at
     once (sub-pixel convolution, Shi et al. 2016): half the cost of convolutions on the fine grid. given: channels of a
@@ -59,7 +61,7 @@ class TokenNet(nn.Module):
         super().__init__()
         between, width = max(8, round(64 * width)), _HEADS * max(2, round(_WIDTH * width / _HEADS))
         self.detail = nn.Sequential(conv(3, _DETAIL, stride=2), conv(_DETAIL, _DETAIL))
-        self.enter = nn.Sequential(conv(inputs - PIXELS, width, kernel=1), conv(width, width))
+        self.narrow, self.enter = conv(inputs - PIXELS, width, kernel=1), conv(width, width)
         self.mix = conv(width + 4 * (_DETAIL + given), between)
         self.embed = nn.Conv2d(between, 4 * width, 1)
         self.memory = nn.Linear(width, width)
@@ -69,33 +71,46 @@ class TokenNet(nn.Module):
         self.normalised = nn.LayerNorm(width)
         nn.init.zeros_(self.normalised.weight)
 
-    def forward(self, levels: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, parts: Sequence[torch.Tensor], given: torch.Tensor | None = None) -> torch.Tensor:
         """See the class."""
-        detail = self.detail(functional.pixel_shuffle(levels[:, -PIXELS:], STRIDE))
+        *maps, folded = parts
+        detail = self.detail(functional.pixel_shuffle(folded, STRIDE))
         if given is not None:
             detail = torch.cat([detail, resize(given, (detail.shape[-2], detail.shape[-1])).to(detail.dtype)], 1)
-        x = self.enter(levels[:, :-PIXELS])
-        x = self.mix(torch.cat([x, functional.pixel_unshuffle(detail, 2)], 1))
+        x = self.mix(torch.cat([self._entered(maps), functional.pixel_unshuffle(detail, 2)], 1))
         pixels = functional.pixel_shuffle(self.embed(x), 2)
         places = self.memory(functional.avg_pool2d(pixels, _POOLED).flatten(2).transpose(1, 2))
-        tokens = self.tokens.expand(levels.shape[0], -1, -1)
+        tokens = self.tokens.expand(folded.shape[0], -1, -1)
         for block in self.blocks:
             tokens = block(tokens, places)
         tokens = self.normalised(tokens) * tokens.shape[-1] ** -0.5
         return torch.einsum("bkw,bwyx->bkyx", tokens, pixels) + self.bias[:, None, None]
 
+    def _entered(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """A 1x1 convolution of all maps and what follows it: each is convolved at its own size, for a third of the
+        cost, and then brought to that of the first."""
+        weights = self.narrow[0].get_parameter("weight").split([each.shape[1] for each in maps], dim=1)
+        size = maps[0].shape[-2:]
+        found = [functional.conv2d(each, weight) for each, weight in zip(maps, weights, strict=True)]
+        x = found[0]
+        for each in found[1:]:
+            same = each.shape[-2:] == size
+            x = x + (each if same else functional.interpolate(each, size=size, mode="bilinear"))
+        entered: torch.Tensor = self.enter(self.narrow[1:](x))
+        return entered
+
 
 class TokenHead(nn.Module):
-    """Dense output head: `Pyramid.with_levels`, whose first `features` channels are the feature map, to one map
-    (B,outputs,2h,2w) under `key`: the light head's, and what tokens add on the fine grid."""
+    """Dense output head: `Pyramid.parts`, of which the first has `features` channels, to one map (B,outputs,2h,2w)
+    under `key`: the light head's, and what tokens add on the fine grid."""
 
     def __init__(self, features: int, inputs: int, outputs: int, key: str, *, width: float = 1.0) -> None:
         super().__init__()
-        self.features, self.key = features, key
+        self.key = key
         self.net = dense_net(features, outputs, head="light", width=width)
         self.fine = TokenNet(inputs, outputs, width=width)
 
-    def forward(self, levels: torch.Tensor) -> dict[str, torch.Tensor]:
+    def forward(self, parts: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """{key: map}."""
-        fine = self.fine(levels)
-        return {self.key: resize(self.net(levels[:, : self.features]), (fine.shape[-2], fine.shape[-1])) + fine}
+        fine = self.fine(parts)
+        return {self.key: resize(self.net(parts[0]), (fine.shape[-2], fine.shape[-1])) + fine}
