@@ -87,8 +87,8 @@ class TokenNet(nn.Module):
         return torch.einsum("bkw,bwyx->bkyx", tokens, pixels) + self.bias[:, None, None]
 
     def _entered(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """A 1x1 convolution of all maps and what follows it: each is convolved at its own size, for a third of the
-        cost, and then brought to that of the first."""
+        """A 1x1 convolution of all maps and what follows it. Each map is convolved at its own size, for a third of the
+        cost, and only then brought to that of the first."""
         weights = self.narrow[0].get_parameter("weight").split([each.shape[1] for each in maps], dim=1)
         size = maps[0].shape[-2:]
         found = [functional.conv2d(each, weight) for each, weight in zip(maps, weights, strict=True)]
