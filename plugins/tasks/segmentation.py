@@ -100,23 +100,25 @@ class Segmentation(Task):
     def build_adapter(self, schema: str, channels: int) -> nn.Module:
         """From these classes to those of `schema`, starting from the mapping between the two where one is known.
 
-        Raises ConfigError for a schema that is not one of classes, and `tokens` without the encoder's maps.
+        Raises ConfigError for a schema that is not one of classes. It is light instead of `tokens`, which read more.
         """
+        return self._adapter(schema, channels, "light" if self.config.head == "tokens" else self.config.head)
+
+    def build_wide_adapter(self, schema: str, channels: int) -> nn.Module:
+        """The same, where the encoder's maps are read: `tokens` too."""
+        return self._adapter(schema, channels, self.config.head)
+
+    def _adapter(self, schema: str, channels: int, head: str) -> nn.Module:
         from synthforge.learning.networks.adapters import ClassAdapter
-        from synthforge.learning.networks.pyramid import PIXELS
 
         if schema not in CLASS_SCHEMAS:
             raise ConfigError(f"the task segmentation cannot be fine-tuned to '{schema}', which is no class schema")
-        if self.config.head == "tokens" and channels <= PIXELS:
-            raise ConfigError(
-                "adapter.head: `tokens` reads the encoder's maps: give with_levels: true, or another head"
-            )
         try:
             mapping = class_mapping(self.schema, schema)
         except KeyError:
             mapping = None
         here, there = len(CLASS_SCHEMAS[self.schema]), len(CLASS_SCHEMAS[schema])
-        return ClassAdapter(here, there, channels, mapping, head=self.config.head, width=self.config.width)
+        return ClassAdapter(here, there, channels, mapping, head=head, width=self.config.width)
 
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Cross-entropy + `dice` * (1 - soft F1) (V-Net, Milletari et al. 2016).

@@ -96,6 +96,10 @@ class Task(Guarded, ABC):
             hint="Its plugin has no label fine-tuning network (`Task.build_adapter`).",
         )
 
+    def build_wide_adapter(self, schema: str, channels: int) -> nn.Module:
+        """The same, where it takes what `Pyramid.with_levels` gives: the encoder's maps of every size, and pixels."""
+        return self.build_adapter(schema, channels)
+
     @abstractmethod
     def loss(self, prediction: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """A scalar; the mean over the faces of the batch."""

@@ -172,12 +172,13 @@ class FaceModel(nn.Module):
         Raises ConfigError for options that the task's configuration does not have, and where a backbone without a
         feature pyramid has no levels to read.
         """
-        channels = self.network.channels if info.with_features else 0
-        if info.with_levels:
-            if not isinstance(self.backbone, Pyramid):
-                raise ConfigError(f"with_levels: the backbone '{self.network.backbone}' has no feature pyramid")
-            channels = self.backbone.level_channels
-        adapter = _with_options(self.tasks[task], info.options).build_adapter(info.schema, channels)
+        learned = _with_options(self.tasks[task], info.options)
+        if not info.with_levels:
+            adapter = learned.build_adapter(info.schema, self.network.channels if info.with_features else 0)
+        elif isinstance(self.backbone, Pyramid):
+            adapter = learned.build_wide_adapter(info.schema, self.backbone.level_channels)
+        else:
+            raise ConfigError(f"with_levels: the backbone '{self.network.backbone}' has no feature pyramid")
         if info.own_encoder:
             encoder = copy.deepcopy(self.backbone).requires_grad_(True)
             adapter = WithEncoder(encoder, adapter, levels=info.with_levels)

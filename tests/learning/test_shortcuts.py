@@ -20,7 +20,7 @@ from synthforge.core.seeding import numpy_rng
 from synthforge.learning import augment
 from synthforge.learning.config import FramingConfig, NetworkConfig, SelfSupervisionConfig
 from synthforge.learning.losses import TaskWeights, resized_logits
-from synthforge.learning.model import FaceModel, build_tasks, load_model
+from synthforge.learning.model import AdapterInfo, FaceModel, build_tasks, load_model
 from synthforge.learning.networks.widened import start_weights, widened
 from synthforge.learning.train import MultiTask, train
 
@@ -178,9 +178,20 @@ def test_class_tokens_learn_behind_an_encoder_that_stays_as_it_is(tmp_path: Path
     assert not torch.equal(before["heads.segmentation.net.1.bias"], after["heads.segmentation.net.1.bias"])
     model = load_model(tmp_path / "second")
     assert model.head("segmentation", model.features(_images()))["logits"].shape[2:] == (16, 16)
+    for levels in (False, True):  # a label network like the head, where it reads as much as the head does
+        model.add_adapter("segmentation", AdapterInfo("lapa11", with_features=True, with_levels=levels))
+        found = model.eval().predict(_images(), tasks=["segmentation"])["segmentation"]["logits"]
+        assert found.shape == (2, 11, 32, 32)
+        assert any("tokens" in key for key in model.adapters.state_dict()) == levels
+    third = dataclasses.replace(first, max_steps=1)
+    train(third, "", tmp_path / "third", dataset=Blobs(16), initial=tmp_path / "second")
+    back = load_model(tmp_path / "third").heads["segmentation"]
+    assert set(back.state_dict()) == {
+        key.removeprefix("heads.segmentation.") for key in before if key.startswith("heads.")
+    }
     second.network = NetworkConfig(backbone="unet", width=0.0625, channels=8, input_size=32)
     with pytest.raises(ConfigError, match=r"tokens.*needs a backbone with a feature pyramid"):
-        train(second, "", tmp_path / "third", dataset=Blobs(16))
+        train(second, "", tmp_path / "fourth", dataset=Blobs(16))
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,12 @@ def start_weights(given: nn.Module, model: nn.Module) -> dict[str, torch.Tensor]
     given_weights, own = given.state_dict(), model.state_dict()
     both = {_head(name) for name in given_weights} & {_head(name) for name in own}
     shared = [{k: v for k, v in weights.items() if _head(k) in both} for weights in (given_weights, own)]
-    # a head with more parts, as `tokens` has than `light`, keeps its own weights for these
-    shared[1] = {k: v for k, v in shared[1].items() if not _head(k) or k in shared[0]}
+    for head in filter(None, both):  # where one of two heads has more parts, as `tokens` than `light`: without these
+        names = [{name for name in weights if _head(name) == head} for weights in shared]
+        if names[0] <= names[1] or names[1] <= names[0]:
+            for weights in shared:
+                for name in names[0] ^ names[1]:
+                    weights.pop(name, None)
     return {**own, **widened(*shared)}
 
 
