@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 import warp as wp
 
@@ -47,6 +48,29 @@ def _without_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@cache
+def struct_type(struct: Any) -> np.dtype:
+    """Memory layout of a warp struct; warp works it out anew at every call."""
+    return np.dtype(struct.numpy_dtype())
+
+
+def stacked(records: Sequence[np.ndarray]) -> np.ndarray:
+    """Records of one struct as one array. `np.stack` compares their fields by name, which takes its time."""
+    out = np.empty((len(records), *records[0].shape), records[0].dtype)
+    for i, record in enumerate(records):
+        out[i] = record
+    return out
+
+
+def as_structs(records: np.ndarray, struct: Any, device: torch.device) -> Any:
+    """Records of the layout `struct_type` as a warp array."""
+    start()
+    data = torch.from_numpy(np.ascontiguousarray(records).view(np.uint8)).to(device)
+    array = wp.array(ptr=data.data_ptr(), dtype=struct, shape=records.shape, device=wp.device_from_torch(device))
+    array._tensor = data  # owns the memory
+    return array
 
 
 def devices() -> list[str]:

@@ -13,7 +13,7 @@ import warp as wp
 
 from synthforge.core.camera import Camera
 from synthforge.core.records import MATTES, Layers, Rendering, Scene, Surface
-from synthforge.geometry.warp_runtime import as_warp, launch
+from synthforge.geometry.warp_runtime import as_structs, as_warp, launch, stacked
 
 from ...schemas import SYNTHFORGE
 from .backdrops.folder import Folder
@@ -173,10 +173,10 @@ class Renderer:
         # what is held towards the camera is held towards the first one of a rig
         first = [camera_of({**p, "view": FIRST}, placed[i], resolution) for i, p in enumerate(parameters)]
         sines = iris_sines(static.head, head, parameters)
-        records = np.stack([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
+        records = stacked([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
         if crowd:
             records["gain"] = records["gain"][0]
-        looks: Any = wp.array(records, dtype=Look, device=wp.device_from_torch(self.device))
+        looks = as_structs(records, Look, self.device)
         clock("pack")
         dressed = dress(static, head, looks, parameters, first, points, calm)
         clock("dress")
@@ -188,7 +188,7 @@ class Renderer:
         solid, thin = (draw(static, posed, len(parameters), each, resolution) for each in ranges)
         clock("raster")
         shown = torch.zeros_like(solid) if crowd else solid  # pixels that hide the background
-        behind = backdrops(static, looks, parameters, shown, records["gain"], self.folder)
+        behind = backdrops(static, looks, parameters, shown, records, self.folder)
         posed.backdrop = flat(behind, wp.vec3)
         clock("background")
         if crowd:
@@ -211,7 +211,7 @@ class Renderer:
             if name in _UNEVEN or name.startswith("ambient_"):
                 plain[name] = 0
         plain["gain"] = plain["ambient"] = 1
-        looks: Any = wp.array(plain, dtype=Look, device=wp.device_from_torch(self.device))
+        looks = as_structs(plain, Look, self.device)
         glow = torch.ones(*seen.dressed.vertices.shape[:2], 4, device=static.device)
         glow[..., 3] = 0
         keep.append(glow)

@@ -37,15 +37,6 @@ def _box(draw: Draw) -> np.ndarray:
     return np.array([*(1.2 * u[8:10] - 0.1), *size, turn, _blur(u, f), 0.1, *_colour(u, f, second)])
 
 
-def _wall(draw: Draw) -> np.ndarray:
-    """Upright and level things, some as tall or as wide as the picture: doors, shelves, frames, windows."""
-    u, f, second = draw
-    size = np.array([0.03 + 0.3 * u[4] ** 1.5, 0.05 + 0.6 * u[5]])
-    size = size[::-1] if u[6] < 0.35 else size
-    colour = _colour(u, f, second) * (3.0 if u[3] > 0.93 else 1.0)  # now and then a lit window
-    return np.array([*(1.2 * u[8:10] - 0.1), *size, 0.06 * (u[7] - 0.5), _blur(u, f), 0.05, *colour])
-
-
 def _light_disk(draw: Draw) -> np.ndarray:
     """A point of light out of focus: all of one size, but for the eye of the lens."""
     u, f, _ = draw
@@ -87,19 +78,15 @@ def _person(draw: Draw) -> list[np.ndarray]:
 _MAKERS: dict[str, tuple[Callable[[Draw], Any], float]] = {
     "blobs": (_blob, 1.0),
     "boxes": (_box, 1.0),
-    "room": (_wall, 1.6),
     "bokeh": (_light_disk, 2.5),
     "foliage": (_leaves, 3.0),
     "crowd": (_person, 0.9),
-    "street": (_wall, 2.0),
 }
 #: kind -> the gradient: how steep between its two colours, its direction (None: any), share of the horizon's place from
 #: the top, texture added
 _GROUNDS: dict[str, tuple[float, float | None, float]] = {
     "noise": (1.0, None, 0.35),
-    "outdoor": (7.0, math.pi / 2, 0.15),
     "foliage": (2.5, math.pi / 2, 0.4),
-    "street": (5.0, math.pi / 2, 0.05),
     "crowd": (2.0, math.pi / 2, 0.05),
 }
 #: hue, saturation, value of the upper and the lower colour outdoors: skies over meadows, sand, sea, walls, evening
@@ -119,7 +106,7 @@ def draw_background(kind: str, f: Mapping[str, float], rng: np.random.Generator)
     near = rng.random(3)
     second = first * (1 - f["spread"]) + f["spread"] * from_hsv(near[0], f["saturation"] * near[1], near[2] ** 1.5)
     steep, turn, texture = _GROUNDS.get(kind, (1.0, None, 0.0))
-    if kind in ("outdoor", "foliage", "street"):
+    if kind == "foliage":
         above, below = _SKIES[int(near[0] * len(_SKIES))]
         light = 0.35 + 0.9 * near[1]
         first, second = (from_hsv(h + 0.04 * (near[2] - 0.5), s, v * light) for h, s, v in (above, below))
@@ -146,4 +133,7 @@ def draw_background(kind: str, f: Mapping[str, float], rng: np.random.Generator)
         "offset": rng.random(2),
         "file": "",
         "crop": rng.random(6),
+        "place": int(rng.integers(0, 2**31 - 1)),
+        "level": min(max(0.85 * math.sqrt(f["value"] / 0.18), 0.3), 1.5),
+        "blur": f["blur"],
     }

@@ -19,7 +19,7 @@ from .distributions import Distribution, choice, constant, log_normal, normal, u
 from .table import cause, chance, factor
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")  # of a folder of backgrounds
-BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street")
+BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street", "car")
 _TURN, _AROUND = math.pi, 2 * math.pi
 _AHEAD = (
     "most people look at the camera: a choice; the paper's uniform 0.8 rad by "
@@ -154,7 +154,7 @@ class BackgroundConfig:
     folder: str = key("", "Folder of pictures of your own (JPEG, PNG, WebP) to use instead; empty for none.")
     folder_share: float = key(1.0, "Share of all images with a picture of the folder.", low=0, high=1)
     kind: Distribution = cause(
-        choice({0: 0.18, 1: 0.05, 2: 0.04, 3: 0.05, 4: 0.2, 5: 0.09, 6: 0.1, 7: 0.09, 8: 0.1, 9: 0.1}),
+        choice({0: 0.17, 1: 0.04, 2: 0.03, 3: 0.03, 4: 0.23, 5: 0.12, 6: 0.09, 7: 0.08, 8: 0.09, 9: 0.12}),
         "Kind of background.",
         choices=BACKGROUNDS,
     )

@@ -177,7 +177,9 @@ def draw(group: Any, rng: np.random.Generator, own: Callable[[str], np.random.Ge
     values = {n: getattr(group, n).pick(u, z) for n, u, z in zip(shared, uniforms, normals, strict=True)}
     for name in further:
         distribution = getattr(group, name)
-        if distribution is not None:
+        if distribution is not None and distribution.kind == "constant":
+            values[name] = distribution.mean  # making a stream takes its time
+        elif distribution is not None:
             alone = own(name)
             values[name] = distribution.pick(alone.random(), alone.standard_normal(TRIES).tolist())
     return values
@@ -190,5 +192,10 @@ def kept(group: Any, values: Mapping[str, float], first: int = 0) -> dict[str, f
 
 def used(config: Any, use: str) -> list[tuple[str, str, Any]]:
     """(group, parameter, use) of every factor with a use of this name: `look`, `stain`, `change` or `exposed`."""
-    every = ((name, row) for name, group in groups(config).items() for row in factors(group))
+    return _used(tuple(groups(config).items()), use)
+
+
+@cache
+def _used(kinds: tuple[tuple[str, Any], ...], use: str) -> list[tuple[str, str, Any]]:
+    every = ((name, row) for name, group in kinds for row in factors(group))
     return [(name, row.name, found) for name, row in every if (found := getattr(row.place, use))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 import warp as wp
 from PIL import Image
 
-from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
+from synthforge.geometry.warp_runtime import as_structs, as_warp, chunks, launch, span, stacked, struct_type
 
 from ..factors.table import Exposed
 from .kernels import ENTRIES, GRAIN_SIDE, Stock, develop_kernel
@@ -65,14 +65,9 @@ def shouldered(shaped: np.ndarray, shoulder: float) -> np.ndarray:
     return np.asarray(shoulder * rolled + (1 - shoulder) * np.minimum(shaped, 1.0))
 
 
-@cache
-def _stock_type() -> np.dtype:
-    return np.dtype(Stock.numpy_dtype())  # type: ignore[attr-defined]
-
-
 def _stock(film: Mapping[str, Any]) -> np.ndarray:
     """One record of `kernels.Stock`."""
-    record, key = np.zeros((), _stock_type()), int(film["noise_key"])
+    record, key = np.zeros((), struct_type(Stock)), int(film["noise_key"])
     record["blur"], record["saturation"] = film["blur"], film["saturation"]
     record["noise"], record["floor"] = film["noise"] / STEPS_AT_MID_GREY, film["noise_floor"]
     record["grain"] = int(film["grain"])
@@ -98,7 +93,7 @@ def develop(
         _lens(light[i], film, size)
         for use, value in uses[i]:
             use(light[i], value)
-    stocks: Any = wp.array(np.stack([_stock(film) for film in films]), dtype=Stock, device=wp.device_from_torch(device))
+    stocks = as_structs(stacked([_stock(film) for film in films]), Stock, device)
     tables = torch.as_tensor(np.stack([tone_table(f["contrast"], f["shoulder"]) for f in films]), device=device)
     image = torch.empty(batch, size, size, 3, dtype=torch.uint8, device=device)
     step = span(size, device)

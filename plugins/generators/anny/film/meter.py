@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,16 @@ def expose(light: torch.Tensor, label: torch.Tensor, films: Sequence[Mapping[str
         if film["clipped"] < 1 and len(pixels) >= _FEWEST:
             grey = (pixels @ _LUMA)[:, None]
             strongest = (grey + film["saturation"] * (pixels - grey)).max(1)
-            ends = np.quantile(strongest, [_SHADOWS * film["clipped"], 1 - _HIGHLIGHTS * film["clipped"]])
+            ranks = np.array([_SHADOWS * film["clipped"], 1 - _HIGHLIGHTS * film["clipped"]])
+            places = (ranks * (len(strongest) - 1)).astype(int)
+            ends = np.partition(strongest, places)[places]
             low, high = np.maximum(ends, 1e-6).tolist()
             # noise and sharpening come later and brighten some pixels more
             noisy = film["noise"] / STEPS_AT_MID_GREY * math.sqrt(film["noise_floor"] + high / MID_GREY)
             high = (high + noisy) * (1 + _SHARPENED * max(0.0, -film["blur"]))
             gain, contrast = fitted(low, high, film["contrast"], film["shoulder"])
-            light[i] *= gain
+            if gain != 1:
+                light[i] *= gain
             film = {**film, "contrast": contrast}
         found.append(film)
     return found
@@ -51,8 +55,7 @@ def expose(light: torch.Tensor, label: torch.Tensor, films: Sequence[Mapping[str
 
 def fitted(low: float, high: float, contrast: float, shoulder: float) -> tuple[float, float]:
     """Factor of the light and slope of the tone curve with which light from `low` to `high` fits into its range."""
-    levels = np.linspace(0.5, 3.0, 251)
-    ends = _DARKEST, float(np.interp(_BRIGHTEST, shouldered(levels, shoulder), levels))
+    ends = _DARKEST, _brightest(shoulder)
 
     def light_at(slope: float) -> tuple[float, float]:
         return MID_GREY * (ends[0] / MID_GREY) ** (1 / slope), MID_GREY * (ends[1] / MID_GREY) ** (1 / slope)
@@ -66,3 +69,10 @@ def fitted(low: float, high: float, contrast: float, shoulder: float) -> tuple[f
         contrast = min(contrast, math.log(ends[1] / ends[0]) / math.log(high / low))
     darkest, brightest = light_at(contrast)
     return min(max(1.0, darkest / low), brightest / high), contrast
+
+
+@lru_cache(maxsize=64)
+def _brightest(shoulder: float) -> float:
+    """What becomes `_BRIGHTEST` after the roll-off."""
+    levels = np.linspace(0.5, 3.0, 251)
+    return float(np.interp(_BRIGHTEST, shouldered(levels, shoulder), levels))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import warp as wp
 
-from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
+from synthforge.geometry.warp_runtime import as_structs, as_warp, chunks, launch, span, stacked, struct_type
 
+from ..backdrops.places import PLACES
 from .arrays import Picture, flat
 from .draw_kernels import draw_kernel
 from .look import MAX_SHAPES
+from .places import look_into
 from .scenery import Shape, backdrop_kernel
 from .shade_kernel import shade_kernel
 
@@ -40,22 +41,26 @@ def backdrops(
     looks: Any,
     parameters: Sequence[Mapping[str, Any]],
     solid: torch.Tensor,
-    gains: np.ndarray,
+    records: np.ndarray,
     folder: Folder | None,
 ) -> torch.Tensor:
-    """The background (B,h,h,3) at half resolution. gains (B,3): by which light will be multiplied."""
+    """The background (B,h,h,3) at half resolution. records: the looks (B,)."""
     batch, size = solid.shape[:2]
     small = (size + 1) // 2
-    packed = np.stack([_pack_shapes(p["background"]) for p in parameters])
-    shapes: Any = wp.array(packed, dtype=Shape, device=wp.device_from_torch(static.device))
+    shapes = as_structs(stacked([_pack_shapes(p["background"]) for p in parameters]), Shape, static.device)
     out = torch.zeros(batch, small, small, 3, device=static.device)
     step = span(small, static.device)
     inputs = [looks, as_warp(static.tiles, wp.vec4), shapes, flat(solid), size, small, step]
     launch(backdrop_kernel, (batch, small, chunks(small, step)), [*inputs, flat(out, wp.vec3)], static.device)
+    inside = [i for i, p in enumerate(parameters) if p["background"]["kind"] in PLACES and not p["background"]["file"]]
+    if inside:
+        found = [parameters[i]["background"] for i in inside]
+        for i, light in zip(inside, look_into(found, records[inside], small, size, static.tiles), strict=True):
+            out[i] = light
     for i, p in enumerate(parameters):
         if p["background"]["file"] and folder is not None:
             # as bright as it was taken: exposure and white balance are the face's
-            picture = folder.load(p["background"], small) / np.maximum(gains[i], 1e-3)
+            picture = folder.load(p["background"], small) / np.maximum(records["gain"][i], 1e-3)
             out[i] = torch.as_tensor(picture.astype(np.float32), device=static.device)
     return out
 
@@ -98,7 +103,7 @@ def shade(
 def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
     """Records (MAX_SHAPES,) of `scenery.Shape`."""
     raw = background["shapes"]
-    filled = np.zeros(MAX_SHAPES, _shape_type())
+    filled = np.zeros(MAX_SHAPES, struct_type(Shape))
     packed, half = filled[: len(raw)], np.maximum(raw[:, 2:4], 0.005)
     packed["x"], packed["y"] = raw[:, 0], raw[:, 1]
     packed["cosine"], packed["sine"] = np.cos(raw[:, 4]), np.sin(raw[:, 4])
@@ -107,8 +112,3 @@ def _pack_shapes(background: Mapping[str, Any]) -> np.ndarray:
     packed["roundness"], packed["colour"] = raw[:, 6], raw[:, 7:]
     packed["reach"] = np.linalg.norm(half, axis=1) + raw[:, 5]
     return filled
-
-
-@cache
-def _shape_type() -> np.dtype:
-    return np.dtype(Shape.numpy_dtype())  # type: ignore[attr-defined]

@@ -6,14 +6,15 @@ No `from __future__ import annotations` here: warp reads the annotations of stru
 
 import math
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import numpy as np
 import warp as wp
 
 from synthforge.core.camera import Camera
+from synthforge.geometry.warp_runtime import struct_type
 
+from ..backdrops.places import PLACES
 from ..backdrops.shapes import SHAPES
 from ..factors.config import AnnyConfig
 from ..factors.table import used
@@ -157,15 +158,9 @@ _GROWN = {"full": (1.0, 75.0), "goatee": (0.8, 40.0), "moustache": (0.6, 8.0)}
 _NO_HAT = (1e4, 0.0, 0.0)  # a rim above every head
 
 
-@cache
-def _record_type() -> np.dtype:
-    """Memory layout of `Look`; warp works it out anew at every call."""
-    return np.dtype(Look.numpy_dtype())  # type: ignore[attr-defined]
-
-
 def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -> np.ndarray:
     """One record of `Look.numpy_dtype()`. iris_sine: sine of the angle the iris subtends at the eye's centre."""
-    record = np.zeros((), dtype=_record_type())
+    record = np.zeros((), dtype=struct_type(Look))
 
     def put(**values: Any) -> None:
         for name, value in values.items():
@@ -280,7 +275,7 @@ def _background(back: Mapping[str, Any]) -> dict[str, Any]:
         "back_scale": scale,
         "back_u": back["offset"][0] * 128.0,
         "back_v": back["offset"][1] * 128.0,
-        "shapes": back["count"],
+        "shapes": -1 if back["kind"] in PLACES or back["file"] else back["count"],  # -1: not even a gradient
     }
 
 

@@ -87,6 +87,8 @@ def backdrop_kernel(
     size = float(width)
     first = chunk * span
     last = wp.min(first + span, width)
+    if looks[b].shapes < 0:
+        last = first  # something else is behind the head
     py = (float(y) + 0.5) / size
     for x in range(first, last):
         column = wp.min(2 * x + 1, full - 1)

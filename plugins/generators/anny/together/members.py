@@ -17,6 +17,7 @@ from synthforge.geometry.cameras import orbit_camera
 from synthforge.geometry.rigs import Placement
 
 from ....heads.anny.expressions import name_of
+from ..backdrops.places import PLACES
 from ..backdrops.shapes import draw_background
 from ..factors.config import AnnyConfig
 from ..factors.motion import MotionConfig
@@ -98,8 +99,10 @@ def _panned(back: Mapping[str, Any], camera: Mapping[str, float], turn: np.ndarr
 
 
 def _elsewhere(group: Drawn, origin: Origin, number: int) -> Parameters:
-    """What lies behind the head as another camera sees it: other things, in the same colours."""
+    """What lies behind the head as another camera sees it: the same place, or else other things in the same colours."""
     back = group.parameters["background"]
+    if back["kind"] in PLACES:
+        return dict(back)
     other = draw_background(back["kind"], group.factors["background"], origin.stream(f"anny/background/view/{number}"))
     return {**other, "first": back["first"], "second": back["second"]}
 
