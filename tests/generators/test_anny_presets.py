@@ -58,14 +58,14 @@ def test_a_drivers_camera_looks_up_in_grey_at_caps_and_sunglasses(plugins: Plugi
 
 def test_a_webcam_is_close_wide_and_low(plugins: Plugins) -> None:
     built = config(plugins, preset="webcam")
-    assert draws(built, "camera", "field_of_view").min() >= 45
+    assert draws(built, "camera", "field_of_view").min() >= 38
     assert draws(built, "camera", "elevation").mean() < -0.08
     assert draws(built, "light", "key_kelvin").mean() > draws(AnnyConfig(), "light", "key_kelvin").mean() + 800
 
 
 def test_overrides_win_over_the_preset_key_by_key(plugins: Plugins) -> None:
     built = config(plugins, preset="webcam", camera={"field_of_view": {"high": 50.0}}, glasses={"present": 1.0})
-    assert built.camera.field_of_view.bounds == (45.0, 50.0)
+    assert built.camera.field_of_view.bounds == (38.0, 50.0)
     assert (built.glasses.present, built.glasses.sun) == (1.0, 0.0)
     fixed = config(plugins, preset="webcam", camera={"elevation_degrees": 6})
     assert fixed.camera.elevation.bounds == pytest.approx((0.10472, 0.10472), abs=1e-5)
