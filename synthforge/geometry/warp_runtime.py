@@ -68,7 +68,7 @@ def as_structs(records: np.ndarray, struct: Any, device: torch.device) -> Any:
     """Records of the layout `struct_type` as a warp array."""
     start()
     data = torch.from_numpy(np.ascontiguousarray(records).view(np.uint8)).to(device)
-    array = wp.array(ptr=data.data_ptr(), dtype=struct, shape=records.shape, device=wp.device_from_torch(device))
+    array: Any = wp.array(ptr=data.data_ptr(), dtype=struct, shape=records.shape, device=wp.device_from_torch(device))
     array._tensor = data  # owns the memory
     return array
 

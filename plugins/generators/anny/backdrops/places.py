@@ -7,7 +7,7 @@ key whenever it is seen, so that a sample's record stays small and every camera 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +60,8 @@ class _Dice:
     """Random numbers for those who build places; drawn a thousand at once, for one at a time is slow."""
 
     def __init__(self, rng: np.random.Generator) -> None:
-        self.rng, self.rest = rng, iter(())
+        self.rng = rng
+        self.rest: Iterator[float] = iter(())
 
     def share(self) -> float:
         for number in self.rest:
@@ -229,10 +230,12 @@ def _street(d: _Dice, first: Colour, second: Colour) -> Place:
                 place.add((edge, out), (floor + base - 0.5, floor + base), (z + 0.5, z + wide - 0.5), bright)
             z += wide + (d.number(2, 6) if d.chance(0.2) else 0.05)
     for _ in range(4 + d.whole(6)):
-        sign = d.whole(1)
-        x, z = (left + 1.6, right - 2.0)[sign], d.number(-35, 35)
+        side = d.whole(1)
+        beside, z = (left + 1.6, right - 2.0)[side], d.number(-35, 35)
         if abs(z) > 2.5:
-            _tree(d, place, x, floor, z, d.number(3.5, 7.0)) if d.chance(0.5) else _car_outside(d, place, x, floor, z)
+            _tree(d, place, beside, floor, z, d.number(3.5, 7.0)) if d.chance(0.5) else _car_outside(
+                d, place, beside, floor, z
+            )
     return place
 
 
