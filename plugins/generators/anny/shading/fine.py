@@ -177,7 +177,7 @@ def _shaded(
     posed.screen = flat(screen, wp.vec3)
     solid, thin = (draw(static, posed, 1, ranges, size) for ranges in (static.solid, static.thin))
     shown = torch.zeros_like(solid) if crowd else solid
-    behind = backdrops(static, looks, [parameters], shown, large["gain"], folder)
+    behind = backdrops(static, looks, [parameters], shown, large, folder)
     if crowd:
         behind.zero_()
     posed.backdrop = flat(behind, wp.vec3)

@@ -159,7 +159,7 @@ _NO_HAT = (1e4, 0.0, 0.0)  # a rim above every head
 
 
 def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -> np.ndarray:
-    """One record of `Look.numpy_dtype()`. iris_sine: sine of the angle the iris subtends at the eye's centre."""
+    """One record of the layout of `Look`. iris_sine: sine of the angle the iris subtends at the eye's centre."""
     record = np.zeros((), dtype=struct_type(Look))
 
     def put(**values: Any) -> None:
