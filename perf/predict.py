@@ -4,11 +4,11 @@
     python perf/predict.py MODEL --batch 1 8 --json speed.json
     python perf/predict.py MODEL --no-flip --float32    without the mirrored crop; as where bf16 is not native
 
-MODEL is a model folder or a shipped name. All tasks come from one network. `predict` adds what else `synthforge
-predict` does to a face: the crop, and landmarks, classes and depth mapped back to the photograph. That photograph's
-crop is twice as large as the network's input. They take turns in one run, so that a busy machine slows all alike.
-Figures are the median of the rounds, in images a second of processor time (and of wall time). The ratio is ours over
-ResNet-18: above 1 is faster.
+MODEL is a model folder or a shipped name. The tasks come from one network: those of `synthforge predict`, or --tasks.
+`predict` adds what else `synthforge predict` does to a face: the crop, and values mapped back to the photograph. That
+photograph's crop is twice as large as the network's input. They take turns in one run, so that a busy machine slows all
+alike. Figures are the median of the rounds, in images a second of processor time (and of wall time). The ratio is ours
+over ResNet-18: above 1 is faster.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def main() -> None:
     """Parse the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a model folder or a shipped name [default: random weights]")
+    parser.add_argument("--tasks", help="comma-separated, or `all` [default: those of `synthforge predict`]")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="of processor time for each round of each network")
@@ -62,11 +63,11 @@ def main() -> None:
     model = load_model(find_model(options.model)) if options.model else random_model()
     reference = resnet18()
     size, rows = model.input_size, []
-    predictor = Predictor(model, passes=1, flip=flip, input_size=size)
+    chosen = options.tasks.split(",") if options.tasks else None
+    predictor = Predictor(model, tasks=chosen, passes=1, flip=flip, input_size=size)
     parameters = sum(p.numel() for p in model.parameters())
-    print(
-        f"{options.model or 'random weights'}: {parameters / 1e6:.2f} M parameters, {size} px, {', '.join(model.tasks)}"
-    )
+    named = ", ".join(predictor.tasks)
+    print(f"{options.model or 'random weights'}: {parameters / 1e6:.2f} M parameters, {size} px, {named}")
     print(
         f"{'batch':>6}{'ours/s':>10}{'predict/s':>12}{'resnet18/s':>12}{'ratio':>8}    (wall: ours, predict, resnet18)"
     )
@@ -75,17 +76,17 @@ def main() -> None:
         photograph = np.random.default_rng(0).integers(0, 255, (3 * size, 3 * size, 3)).astype(np.uint8)
         half = size / model.crop_scale  # half of a box whose crop is twice the input
         box = (1.5 * size - half, 1.5 * size - half, 1.5 * size + half, 1.5 * size + half)
-        named: dict[str, Callable[[], Any]] = {
-            "ours": lambda images=images: model.predict(images, flip=flip),
+        asked: dict[str, Callable[[], Any]] = {
+            "ours": lambda images=images: model.predict(images, flip=flip, tasks=predictor.tasks),
             "predict": lambda b=batch, p=photograph, box=box: predictor(p, [box] * b),
             "resnet18": lambda images=images: forward(reference, images),
         }
-        found = measure(named, batch, options.rounds, options.seconds)
+        found = measure(asked, batch, options.rounds, options.seconds)
         ratio = found["ours"]["cpu"] / found["resnet18"]["cpu"]
         cells = "".join(
             f"{found[name]['cpu']:>{w}.1f}" for name, w in (("ours", 10), ("predict", 12), ("resnet18", 12))
         )
-        wall = ", ".join(f"{found[name]['wall']:.1f}" for name in named)
+        wall = ", ".join(f"{found[name]['wall']:.1f}" for name in asked)
         print(f"{batch:>6}{cells}{ratio:>8.2f}    ({wall})", flush=True)
         rows.append({"batch": batch, "ratio": ratio, **found})
     if options.json_file is not None:

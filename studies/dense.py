@@ -6,7 +6,8 @@
 DATASET: faces with all fields of `configs/dense.yaml`, none of which were learned from. DIR: a folder of 300W; only
 photographs of its training split are read, evenly over it. Their 68 points are compared with points of the mesh
 (`studies/peers.py`), the jaw at equal steps along its outline. NME is in % of the distance of the outer eye corners;
-Spearman's correlation is that of the mean standard deviation of a face with its mean error.
+"both" is what `synthforge.compat.mediapipe` makes of the mesh and the fitted head. Spearman's correlation is that of
+the mean standard deviation of a face with its mean error.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from peers import INNER, OUTLINE, along
 
+from synthforge.compat.mediapipe import joined
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
-from synthforge.core.schemas import POINT_SCHEMAS, translate_points
+from synthforge.core.schemas import POINT_SCHEMAS, point_mapping
 from synthforge.core.shipped import find_model
 from synthforge.datasets import crops
 from synthforge.datasets.reader import ShardDataset, read_manifest
@@ -40,6 +42,8 @@ from synthforge.learning.model import FaceModel, load_model
 from synthforge.prediction.predictor import Predictor
 
 BATCH = 25
+#: of the 478 points
+IRISES = slice(468, 478)
 CORNERS = POINT_SCHEMAS["ibug68"].eye_corners
 
 
@@ -74,8 +78,7 @@ def renders(model: FaceModel, folder: Path) -> dict[str, Any]:
     for name, columns in (("place", slice(0, 2)), ("space", slice(2, 5))):
         sigma, error = part["sigma"][..., columns].mean((1, 2)), part["error"][..., columns].mean((1, 2))
         figures[f"spearman_{name}"] = float(spearmanr(sigma, error)[0])
-    figures["nme"], figures["nme_of_the_fitted_head"] = (float(part[key].mean()) for key in ("nme", "fitted"))
-    return figures
+    return figures | {key: float(values.mean()) for key, values in part.items() if ":" in key}
 
 
 def _mesh_rows(found: Any, wanted: Any) -> dict[str, np.ndarray]:
@@ -83,18 +86,33 @@ def _mesh_rows(found: Any, wanted: Any) -> dict[str, np.ndarray]:
     truth = torch.cat([wanted["points"], wanted["space"]], -1).double().numpy()
     a, b = POINT_SCHEMAS["mediapipe478"].eye_corners
     eyes = np.linalg.norm(truth[:, a, :2] - truth[:, b, :2], axis=-1)
-    fitted = [
-        translate_points(points, "ibug68", "mediapipe478") for points in found["keypoints"]["points"].double().numpy()
-    ]
-    off = [np.linalg.norm(np.asarray(p)[..., :2] - truth[..., :2], axis=-1).mean(1) for p in (answer, fitted)]
-    return {
+    points = found["keypoints"]["points"].double().numpy()
+    fitted = np.stack([point_mapping("ibug68", "mediapipe478").translate(each) for each in points])
+    rows = {
         "error": np.abs(answer[..., :5] - truth),
         "sigma": np.exp(answer[..., 5:10]),
         "score": answer[..., 10],
         "visible": wanted["visible"].numpy(),
-        "nme": 100 * off[0] / eyes,
-        "fitted": 100 * off[1] / eyes,
     }
+    both = np.stack([joined(head, mesh) for head, mesh in zip(fitted, answer, strict=True)])
+    for name, given in (("mesh", in_space(answer)), ("fitted head", fitted), ("both", both)):
+        off = 100 * (given[..., :2] - truth[..., :2]) / eyes[:, None, None]
+        flat = np.linalg.norm(off, axis=-1)
+        rows |= {f"{name}: NME": flat.mean(1), f"{name}: NME of irises": flat[:, IRISES].mean(1)}
+        rows[f"{name}: error of z, %"] = np.abs(_depth(given, eyes) - _depth(in_space(truth), eyes)).mean(1)
+    return rows
+
+
+def _depth(points: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    return 100 * (points[..., 2] - points[..., 2].mean(1, keepdims=True)) / eyes[:, None]
+
+
+def in_space(numbers: np.ndarray) -> np.ndarray:
+    """x, y and z (B,478,3) in one unit, z from metres at the scale of x and y; numbers (B,478,5+) as of the task."""
+    flat, space = numbers[..., :2], numbers[..., 2:5]
+    centred = flat - flat.mean(1, keepdims=True)
+    scale = (centred * space[..., :2]).sum((1, 2)) / (space[..., :2] ** 2).sum((1, 2))
+    return np.concatenate([flat, scale[:, None, None] * space[..., 2:]], -1)
 
 
 def _area(seen: np.ndarray, score: np.ndarray) -> float:

@@ -10,12 +10,11 @@ from ..prediction.predictor import Predictor
 
 
 @cache
-def landmark_model(name: str, foreign: str, *instead: str) -> Predictor:
-    """The landmarks alone of a model; for a path that ends in `foreign`, another package's format, of the model `face`.
+def landmark_model(name: str, foreign: str, *more: str) -> Predictor:
+    """The landmarks of a model; for a path that ends in `foreign`, another package's format, of the model `face`.
 
-    instead: tasks that are answered in their place where the model has the first of them. Raises UserError for a name
-    that is no model.
+    more: further tasks, which are answered if the model has them. Raises UserError for a name that is no model.
     """
     model = load_model(find_model("face" if name.endswith(foreign) else name))
     landmarks = [task for task, each in model.tasks.items() if each.kind == "points2d"]
-    return Predictor(model, tasks=instead if instead and instead[0] in model.tasks else landmarks)
+    return Predictor(model, tasks=[*landmarks, *(task for task in more if task in model.tasks)])

@@ -4,10 +4,10 @@
     with mp.tasks.vision.FaceLandmarker.create_from_options(options) as landmarker:
         result = landmarker.detect(mp.Image.create_from_file("photo.jpg"))
 
-The 478 points are those of the model's task `mesh`, with the probability of being seen as `visibility`. For a model
-without that task they are read off the head that fits its 68 points; irises then look ahead. Points are in units of the
-image's width and height, z in units of its width, smaller towards the camera, as MediaPipe gives them. Blend shapes are
-those of the task `arkit`, within 0 and 1. Transformation matrices are not answered: asking for them is an error.
+The 478 points are read off the head that fits the model's 68 landmarks. z, irises and the probability of being seen
+(`visibility`) come from its task `mesh`; without that task z is the fitted head's, and irises look ahead. Points are in
+units of the image's width and height, z in units of its width, smaller towards the camera, as MediaPipe gives them.
+Blend shapes are those of the task `arkit`, within 0 and 1. Transformation matrices are an error.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ from . import landmark_model
 SCHEMA = "mediapipe478"
 #: tasks
 MESH, ACTIONS = "mesh", "arkit"
+#: of both eyes: points of the iris, and of the lids around it
+EYES = (
+    (slice(468, 473), [33, 160, 158, 133, 153, 144]),
+    (slice(473, 478), [362, 385, 387, 263, 373, 380]),
+)
 
 
 class ImageFormat(enum.IntEnum):
@@ -140,10 +145,10 @@ class FaceLandmarker:
         if options.output_facial_transformation_matrixes:
             raise UserError("compat.mediapipe answers face_landmarks and face_blendshapes, no matrices")
         self._options = options
-        asked = (MESH, ACTIONS) if options.output_face_blendshapes else (MESH,)
-        self._model = landmark_model(str(options.base_options.model_asset_path), ".task", *asked)
+        more = (MESH, ACTIONS) if options.output_face_blendshapes else (MESH,)
+        self._model = landmark_model(str(options.base_options.model_asset_path), ".task", *more)
         if options.output_face_blendshapes and ACTIONS not in self._model.tasks:
-            raise UserError("the model answers no blend shapes: it lacks the tasks mesh and arkit")
+            raise UserError("the model answers no blend shapes: it lacks the task arkit")
 
     @classmethod
     def create_from_options(cls, options: FaceLandmarkerOptions) -> FaceLandmarker:
@@ -184,18 +189,26 @@ class FaceLandmarker:
 
 
 def _points(face: Face, image: Image) -> list[NormalizedLandmark]:
-    unit, seen = np.array([image.width, image.height, image.width]), None
+    unit = np.array([image.width, image.height, image.width])
+    (task,) = (name for name in face.values if face.tasks[name].kind == "points2d")
+    places = point_mapping(face.schemas[task], SCHEMA).translate(np.asarray(face.points))
+    shown: list[float | None] = [None] * len(places)
     if MESH in face.values:
         mesh = face.values[MESH]
-        places, seen = mesh[:, :3].copy(), mesh[:, 10]
-        flat, space = mesh[:, :2] - mesh[:, :2].mean(0), mesh[:, 2:5]
-        places[:, 2] = space[:, 2] * (flat * space[:, :2]).sum() / (space[:, :2] ** 2).sum()  # metres as pixels
-    else:
-        (task,) = face.values
-        places = point_mapping(face.schemas[task], SCHEMA).translate(np.asarray(face.points))
-    shown = [None] * len(places) if seen is None else seen.tolist()
+        places, shown = joined(places, mesh), mesh[:, 10].tolist()
     rows = zip((places / unit).tolist(), shown, strict=True)
     return [NormalizedLandmark(x, y, z, visibility) for (x, y, z), visibility in rows]
+
+
+def joined(fitted: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+    """Points (478,3) in pixels: x and y of a fitted head (478,3); of the mesh (478,5+), as the task gives it, z at the
+    scale of its x and y, and where irises lie in their eyes. On photographs the fitted points are the better ones
+    (`studies/dense.py`)."""
+    places, flat, space = fitted.copy(), mesh[:, :2] - mesh[:, :2].mean(0), mesh[:, 2:5]
+    places[:, 2] = space[:, 2] * (flat * space[:, :2]).sum() / (space[:, :2] ** 2).sum()
+    for iris, lids in EYES:
+        places[iris, :2] = mesh[iris, :2] + (fitted[lids, :2] - mesh[lids, :2]).mean(0)
+    return places
 
 
 def _blend_shapes(face: Face) -> list[Category]:

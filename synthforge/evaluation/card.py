@@ -84,6 +84,10 @@ def card(
         "## How it was made",
         "",
         *_history(description.get("training", {})),
+        *(
+            f"- Output heads of {', '.join(each['tasks'])}, added later on the same encoder: {_seen(each['training'])}."
+            for each in description.get("heads", [])
+        ),
         f"- Weights: {facts['parameters']:,} parameters, {facts['bytes'] / MEGABYTE:.1f} MB, "
         f"SHA-256 `{facts['sha256']}`.",
         "- Real photographs, outputs of detectors, weights of others: none in training.",
@@ -108,9 +112,9 @@ def _history(training: Mapping[str, Any]) -> list[str]:
     while step:
         rounds.append(step)
         step = dict(step.get("initial") or {})
-    return [
-        f"- Round {number}: {item.get('samples', '?')} synthetic samples, {item.get('samples_seen', '?')} seen"
-        + (f"; {item['note']}" if item.get("note") else "")
-        + "."
-        for number, item in enumerate(reversed(rounds), start=1)
-    ]
+    return [f"- Round {number}: {_seen(item)}." for number, item in enumerate(reversed(rounds), start=1)]
+
+
+def _seen(training: Mapping[str, Any]) -> str:
+    counts = f"{training.get('samples', '?')} synthetic samples, {training.get('samples_seen', '?')} seen"
+    return f"{counts}; {training['note']}" if training.get("note") else counts

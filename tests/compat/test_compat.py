@@ -13,6 +13,7 @@ from PIL import Image
 
 import synthforge as sf
 from synthforge.core.errors import UserError
+from synthforge.core.shipped import find_model
 
 HERE = Path(__file__).parent
 pytest.importorskip("dlib", reason="the face detector dlib is not installed")
@@ -47,21 +48,64 @@ def test_a_script_for_mediapipe(photograph: Path, tmp_path: Path) -> None:
     new = "import synthforge.compat.mediapipe as mp"
     found = run("blink_by_mediapipe.py", "import mediapipe as mp", new, photograph, tmp_path)
     assert [each["count"] for each in found] == [478]
-    face = sf.load_model("face", tasks=["keypoints"])(photograph)[0]
-    nose = face.points_as("mediapipe478")[1] / 384
-    np.testing.assert_allclose(np.array(found[0]["nose"])[:2], nose, atol=1e-4)
-    assert found[0]["nose"][2] < -0.02, "the tip of the nose is nearer than the middle of the head"
+    face = sf.load_model("face", tasks=["keypoints", "mesh"])(photograph)[0]
+    np.testing.assert_allclose(np.array(found[0]["nose"])[:2], face.points_as("mediapipe478")[1] / 384, atol=1e-4)
+    near = np.linalg.norm(face.values["mesh"][1, :2] / 384 - np.array(found[0]["nose"])[:2])
+    assert near < 0.03, "the model's own mesh says the same"
+    assert found[0]["nose"][2] < -0.02, "the tip of the nose is nearer than the middle of the face"
     lids = face.points
     assert lids is not None
     wide = np.linalg.norm(lids[37] - lids[41]) / np.linalg.norm(lids[36] - lids[39])
     assert abs(found[0]["open"][0] - wide) < 0.15
 
 
-def test_what_is_not_answered_is_an_error() -> None:
+def test_blend_shapes_are_in_mediapipes_order(photograph: Path) -> None:
     from synthforge.compat import mediapipe as mp
 
     options = mp.tasks.vision.FaceLandmarkerOptions(output_face_blendshapes=True)
-    with pytest.raises(UserError, match="no blend shapes"):
+    with mp.tasks.vision.FaceLandmarker.create_from_options(options) as landmarker:
+        result = landmarker.detect(mp.Image.create_from_file(str(photograph)))
+    (shapes,), (points,) = result.face_blendshapes, result.face_landmarks
+    assert (len(shapes), len(points)) == (52, 478)
+    assert [shapes[i].category_name for i in (0, 1, 25, 51)] == [
+        "_neutral",
+        "browDownLeft",
+        "jawOpen",
+        "noseSneerRight",
+    ]
+    assert all(0 <= each.score <= 1 and each.index == i for i, each in enumerate(shapes))
+    wanted = sf.load_model("face", tasks=["arkit"])(photograph)[0].to_json()["arkit"]["values"]["jawOpen"]
+    assert shapes[25].score == pytest.approx(min(max(wanted, 0), 1), abs=1e-5)
+    assert all(0 <= (point.visibility or 0) <= 1 for point in points)
+
+
+def test_a_model_without_a_mesh_fits_a_head(photograph: Path, tmp_path: Path) -> None:
+    from synthforge.compat import mediapipe as mp
+    from synthforge.learning.model import FaceModel, load_model
+
+    whole = load_model(find_model("face"))
+    tasks = {"keypoints": whole.tasks["keypoints"]}
+    small = FaceModel(whole.network, tasks, whole.references, info={"crop_scale": whole.crop_scale})
+    small.load_state_dict(whole.state_dict(), strict=False)
+    small.save(tmp_path)
+    result = mp.tasks.vision.FaceLandmarker.create_from_model_path(str(tmp_path)).detect(
+        mp.Image.create_from_file(str(photograph))
+    )
+    wanted = sf.load_model(tmp_path)(photograph)[0].points_as("mediapipe478") / 384
+    found = [(point.x, point.y) for point in result.face_landmarks[0]]
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    options = mp.tasks.vision.FaceLandmarkerOptions(
+        mp.tasks.BaseOptions(model_asset_path=str(tmp_path)), output_face_blendshapes=True
+    )
+    with pytest.raises(UserError, match="lacks the task arkit"):
+        mp.tasks.vision.FaceLandmarker.create_from_options(options)
+
+
+def test_what_is_not_answered_is_an_error() -> None:
+    from synthforge.compat import mediapipe as mp
+
+    options = mp.tasks.vision.FaceLandmarkerOptions(output_facial_transformation_matrixes=True)
+    with pytest.raises(UserError, match="no matrices"):
         mp.tasks.vision.FaceLandmarker.create_from_options(options)
     with pytest.raises(UserError, match="uint8"):
         mp.Image(mp.ImageFormat.SRGB, np.zeros((4, 4), np.uint8))

@@ -161,7 +161,11 @@ def test_heads_learned_on_a_frozen_encoder_are_added_and_leave_other_answers_as_
     for folder in (base, other):
         for task, prediction in load_model(folder).predict(images, flip=False).items():
             assert all(torch.equal(prediction[key], answers[task][key]) for key in prediction), task
-    assert "- `depth`: camera z" in (both / "README.md").read_text()
+    page = (both / "README.md").read_text()
+    assert "- `depth`: camera z" in page
+    told = load_model(other).info["training"]
+    counts = f"{told['samples']} synthetic samples, {told['samples_seen']} seen"
+    assert f"- Output heads of depth, added later on the same encoder: {counts}." in page
     export_model(both, tmp_path / "again", heads=[other], dtype="float32")
     assert [each["tasks"] for each in load_model(tmp_path / "again").info["heads"]] == [["depth"]]
 

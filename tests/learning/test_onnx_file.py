@@ -77,7 +77,7 @@ def test_answers_are_those_of_torch(face: Path, monkeypatch: pytest.MonkeyPatch)
             images.append(torch.from_numpy(crops.crop(made.image, square, size)[0]).permute(2, 0, 1) / 255)
     for batch in (noise, {size: torch.stack(images) for size, images in rendered.items()}):
         gaps = differences(face, find_model("face"), batch)
-        assert list(gaps) == ["keypoints", "segmentation", "depth"]
+        assert {"keypoints", "segmentation", "depth", "mesh", "arkit", "head-pose", "gaze", "openness"} <= set(gaps)
         assert max(gaps.values()) < 1e-4, gaps
     assert face.stat().st_size < 15_000_000
 
@@ -98,6 +98,8 @@ def test_the_metadata_says_what_to_feed_and_what_comes_out(face: Path) -> None:
     assert len(told["tasks"]["segmentation"]["classes"]) == 29
     assert told["photographs_seen"] == []
     assert "metres" in told["tasks"]["depth"]["meaning"]
+    assert "logit of being seen" in told["tasks"]["mesh"]["frame"]
+    assert "jawOpen" in told["tasks"]["arkit"]["frame"]
 
 
 def test_networks_of_the_second_look_answer_as_in_torch(face: Path) -> None:
