@@ -8,10 +8,11 @@ CelebAMask-HQ. Only *training* photographs are read, and nothing learned here en
 Faces are framed by the middles of eyes and mouth (annotated landmarks; part masks of CelebAMask-HQ; true landmarks of
 renders), scaled down to --side pixels and stored as JPEG of quality 90. Faces seen at a smaller size, turned away or
 cut off by the picture's edge are left out of both kinds. Half of each kind trains a small residual network from scratch
-for every region, the other half is told apart. Beside it stands a logistic regression on simple figures: mean and
-spread of the colours, and the spectrum of luma. Intervals are 95 %: Wilson's for accuracy, bootstrap for the AUC. OUT
-receives `blind.json`, some framed faces, and a map of where the network of the whole face looks. It shows by
-how much the score of renders falls when a cell of the picture is replaced by the mean of all faces.
+for every region, the other half is told apart, and the other way round. Beside it stands a
+logistic regression on simple figures: mean and spread of the colours, and the spectrum of luma. Intervals are 95 %:
+Wilson's for accuracy, bootstrap for the AUC. OUT receives `blind.json`, some faces, and a map of where the network
+of the whole face looks. It shows by how much the score of renders falls when a cell of the picture is replaced by the
+mean of all faces.
 """
 
 from __future__ import annotations
@@ -216,16 +217,21 @@ def auc(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(ranks / (positive * (len(truth) - positive)))
 
 
-def measured(scores: torch.Tensor, truth: torch.Tensor) -> dict[str, float | list[float]]:
-    """Accuracy and AUC of scores (N,), with their intervals."""
-    values, labels = scores.numpy(), truth.numpy()
+def measured(scores: torch.Tensor, truth: torch.Tensor, first: torch.Tensor) -> dict[str, float | list[float]]:
+    """Accuracy and AUC of scores (N,), with their intervals. The AUC is the mean of those of the halves."""
+    values, labels, half_of = scores.numpy(), truth.numpy(), first.numpy()
     hit, n, z = float(((values > 0) == (labels > 0)).mean()), len(labels), 1.96
     centre, half = hit + z * z / (2 * n), z * math.sqrt(hit * (1 - hit) / n + z * z / (4 * n * n))
     accuracy = [(centre + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
     rng = np.random.default_rng(0)
-    drawn = [auc(values[k], labels[k]) for k in rng.integers(0, n, (500, n)) if 0 < labels[k].sum() < n]
+
+    def mean(rows: np.ndarray) -> float:
+        parts = (rows[half_of[rows] == half] for half in (False, True))
+        return float(np.mean([auc(values[part], labels[part]) for part in parts]))
+
+    drawn = [mean(rows) for rows in rng.integers(0, n, (500, n))]
     spread = [float(q) for q in np.quantile(drawn, [0.025, 0.975])]
-    return {"accuracy": hit, "accuracy_interval": accuracy, "auc": auc(values, labels), "auc_interval": spread}
+    return {"accuracy": hit, "accuracy_interval": accuracy, "auc": mean(np.arange(n)), "auc_interval": spread}
 
 
 @torch.no_grad()
@@ -263,20 +269,22 @@ def compared(fakes: np.ndarray, real: np.ndarray, regions: list[str], epochs: in
     order = np.random.default_rng(0)
     faces = np.concatenate([fakes[order.permutation(len(fakes))[:count]], real[order.permutation(len(real))[:count]]])
     truth = torch.cat([torch.ones(count), torch.zeros(count)])
-    trains = torch.arange(2 * count) % 2 == 0
+    first = torch.arange(2 * count) % 2 == 0
     found: dict[str, dict] = {}
     with progress_bar(place.name, len(regions), unit="regions") as advance:
         for region in regions:
             pixels = cut(faces, region)
-            model = trained(pixels[trains], truth[trains], epochs)
             simple = figures(pixels)
-            scores = answers(model, pixels[~trains]), regression(simple[trains], truth[trains], simple[~trains])
-            found[region] = {
-                name: measured(each, truth[~trains]) for name, each in zip(("network", "figures"), scores, strict=True)
-            }
+            scores = torch.zeros(2, 2 * count)
+            for half in (first, ~first):
+                model = trained(pixels[half], truth[half], epochs)
+                scores[0, ~half] = answers(model, pixels[~half])
+                scores[1, ~half] = regression(simple[half], truth[half], simple[~half])
+            names = ("network", "figures")
+            found[region] = {name: measured(each, truth, first) for name, each in zip(names, scores, strict=True)}
             found[region]["faces"] = count
             if region == "whole":
-                mine = pixels[~trains & (truth > 0)]
+                mine = pixels[first & (truth > 0)]
                 drawn(attention(model, mine, pixels.mean(0)), mine.mean(0)).save(place.with_suffix(".looks.png"))
             advance(1)
     rows = [np.concatenate(list(each[np.linspace(0, len(each) - 1, 8).astype(int)]), 1) for each in (fakes, real)]
@@ -302,7 +310,8 @@ def main() -> None:
     results = {}
     for root in given.datasets:
         fakes = gathered(root.name, renders(root), given.side, given.count)
-        print(f"\n{root.name}: {len(fakes)} renders, {len(real)} photographs, {given.side} pixels\n")
+        count = min(len(fakes), len(real))
+        print(f"\n{root.name}: {count} renders and as many photographs, {given.side} pixels\n")
         print("| region | accuracy | AUC | AUC of simple figures |\n|---|---|---|---|")
         results[root.name] = compared(fakes, real, given.regions, given.epochs, given.out / root.name)
         for region, each in results[root.name].items():
