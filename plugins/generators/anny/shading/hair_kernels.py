@@ -204,6 +204,9 @@ def grow_kernel(looks: wp.array(dtype=Look), head: Head, posed: Posed, count: wp
                 )
                 gleam = shine(looks, n, tangent + n * (0.25 * swing), p, e)
                 light = wp.cw_mul(colour, e + gleam * 2.5) + gleam * 0.15
+                # hair that hangs is dark where it is seen from inside
+                outside = step_between(-0.35, 0.1, wp.dot(n, wp.normalize(looks[0].eye - p)))
+                light = light * (0.2 + 0.8 * outside)
                 taper = step_between(1.0, 0.55, t) * step_between(0.0, 0.12, t)
                 hairs.light[number] = wp.vec4(light[0], light[1], light[2], 0.15 + 0.85 * taper)
                 q = looks[0].camera * p + looks[0].camera_offset
