@@ -74,6 +74,61 @@ def decode_photograph(
     return _decoded(data, where, formats, pixels, error)
 
 
+def read_radiance(path: Path) -> np.ndarray:
+    """Linear light (H,W,3) float32 of a Radiance picture (.hdr, RGBE), rows from top to bottom.
+
+    Ward, "Real Pixels", Graphics Gems II (1991), and the run lengths of Radiance 2. Raises DataError for anything but a
+    whole picture within `LIMITS`.
+    """
+    data = read_bytes(path, LIMITS.image_bytes)
+    hint = "Radiance pictures (.hdr) of the layout -Y H +X W in RGBE can be read; save it anew as such."
+    with boundary(path, "a whole Radiance picture", hint=hint):
+        end = data.find(b"\n\n")
+        line = data.find(b"\n", end + 2)
+        if not data.startswith(b"#?") or end < 0 or line < 0:
+            raise ValueError("it has no header of this format")
+        if b"FORMAT=32-bit_rle_rgbe" not in data[:end]:
+            raise ValueError("its pixels are not 32-bit_rle_rgbe")
+        words = data[end + 2 : line].split()
+        if len(words) != 4 or words[0] != b"-Y" or words[2] != b"+X":
+            raise ValueError("its rows do not run from top to bottom and left to right")
+        height, width = int(words[1]), int(words[3])
+        if not (height > 0 and width > 0):
+            raise ValueError("it has no pixels")
+        _check_size(width, height, len(data), path, DataError)
+        pixels = _rgbe(memoryview(data)[line + 1 :], height, width)
+        scale = np.where(pixels[..., 3] > 0, np.exp2(pixels[..., 3].astype(np.float32) - 136), 0)
+        return np.asarray(pixels[..., :3] * scale[..., None], np.float32)
+
+
+def _rgbe(view: memoryview, height: int, width: int) -> np.ndarray:
+    """Bytes (H,W,4): runs of each channel by row, or all pixels as they are."""
+    if not (8 <= width < 32768 and bytes(view[:2]) == b"\2\2" and len(view) > 3 and view[2] < 128):
+        if len(view) != 4 * height * width:
+            raise ValueError("it is truncated, or has runs of an old kind")
+        return np.frombuffer(view, np.uint8).reshape(height, width, 4)
+    found, place = np.empty((height, 4, width), np.uint8), 0
+    for y in range(height):
+        if bytes(view[place : place + 4]) != bytes((2, 2, width >> 8, width & 255)):
+            raise ValueError(f"row {y} does not begin as it should")
+        place += 4
+        for channel in found[y]:
+            x = 0
+            while x < width:
+                count = view[place]
+                run = count - 128 if count > 128 else count
+                if not 0 < run <= width - x:
+                    raise ValueError(f"a run in row {y} is too long")
+                if count > 128:
+                    channel[x : x + run] = view[place + 1]
+                    place += 2
+                else:
+                    channel[x : x + run] = np.frombuffer(view[place + 1 : place + 1 + run], np.uint8)
+                    place += 1 + run
+                x += run
+    return found.swapaxes(1, 2)
+
+
 def read_map(path: Path, *, indices: bool = False, grey: bool = False) -> np.ndarray:
     """The map in a PNG file, as `decode_map` gives it. Raises DataError."""
     return decode_map(read_bytes(path, LIMITS.image_bytes), path, indices=indices, grey=grey)

@@ -21,6 +21,7 @@ from synthforge.geometry.cameras import orbit_direction
 
 from ...heads.anny.head import AnnyHead
 from .backdrops.folder import Folder
+from .backdrops.surroundings import Surroundings
 from .factors.config import AnnyConfig
 from .factors.declared import declared_factors
 from .factors.sweeps import SWEEPS
@@ -48,7 +49,13 @@ class AnnyGenerator(OriginGenerator):
         self.batch_size = config.batch_size
         self.device = _device(config.device)
         place = config.background.folder
-        self.folder = Folder(place, "generators/anny: background.folder") if place else None
+        self.folder: Folder | Surroundings | None = (
+            Folder(place, "generators/anny: background.folder") if place else None
+        )
+        self.folder_share = config.background.folder_share
+        if config.background.hdri:
+            self.folder = Surroundings(config.background.hdri, "generators/anny: background.hdri")
+            self.folder_share = config.background.hdri_share
 
     @cached_property
     def head(self) -> AnnyHead:
@@ -76,7 +83,7 @@ class AnnyGenerator(OriginGenerator):
             shared = replace(origin, index=group)
             made = member_of(self.config, shared, *self._group(shared), member)
         if self.folder is not None:
-            self.folder.choose(made.parameters["background"], self.config.background.folder_share)
+            self.folder.choose(made.parameters, self.folder_share)
         details = {"drawn": recorded(made.drawn), "rendered": recorded(made.rendered)}
         return Scene(origin.seed, origin.index, made.parameters, **details, origin=origin)
 

@@ -17,6 +17,7 @@ from synthforge.geometry.warp_runtime import as_structs, as_warp, launch, stacke
 
 from ...schemas import SYNTHFORGE
 from .backdrops.folder import Folder
+from .backdrops.surroundings import Surroundings
 from .factors.table import Exposed
 from .film.border import add_margin
 from .film.develop import develop, publish
@@ -41,7 +42,7 @@ class Renderer:
     def __init__(self, static: StaticScene, exposed: Sequence[tuple[str, str, Exposed]] = ()) -> None:
         self.static, self.device, self.exposed = static, static.device, exposed
         # the generator sets these: backgrounds, and whether pictures are made by `refine`
-        self.folder: Folder | None = None
+        self.folder: Folder | Surroundings | None = None
         self.fine = False
 
     def render(

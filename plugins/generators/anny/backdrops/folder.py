@@ -31,12 +31,17 @@ class Folder:
         need_folder(where, path, PICTURES)
         self.names = [path.name for path in files_in(self.path, PICTURES)]
 
-    def choose(self, background: dict[str, Any], share: float) -> None:
-        """Write the name of this background's picture into it, in that share of all backgrounds."""
+    def choose(self, parameters: dict[str, Any], share: float) -> None:
+        """Write the name of its background's picture into a scene's parameters, in that share of all backgrounds."""
+        background = parameters["background"]
         if background["crop"][5] >= share:
             return
         background["file"] = self.names[int(background["crop"][0] * len(self.names))]
         background["count"] = 0
+
+    def behind(self, background: Mapping[str, Any], look: Any, side: int, size: int) -> np.ndarray:
+        """Light (side,side,3) behind the head, as bright as it was taken: exposure and balance are the face's."""
+        return np.asarray(self.load(background, side) / np.maximum(look["gain"], 1e-3), np.float32)
 
     def load(self, background: Mapping[str, Any], size: int) -> np.ndarray:
         """The background's picture (size,size,3), linear light: a square crop of at least half its shorter side,

@@ -18,6 +18,7 @@ from ..light.environment import NAMES as ENVIRONMENTS
 from .distributions import Distribution, choice, constant, log_normal, normal, uniform
 from .table import cause, chance, factor
 
+PANORAMAS = (".hdr",)
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")  # of a folder of backgrounds
 BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street", "car")
 _TURN, _AROUND = math.pi, 2 * math.pi
@@ -153,6 +154,8 @@ class BackgroundConfig:
     SHARED: ClassVar[int] = 9
     folder: str = key("", "Folder of pictures of your own (JPEG, PNG, WebP) to use instead; empty for none.")
     folder_share: float = key(1.0, "Share of all images with a picture of the folder.", low=0, high=1)
+    hdri: str = key("", "A panorama (.hdr) of your own, or a folder of them: background and light; empty for none.")
+    hdri_share: float = key(1.0, "Share of all images in a panorama.", low=0, high=1)
     kind: Distribution = cause(
         choice({0: 0.17, 1: 0.04, 2: 0.03, 3: 0.03, 4: 0.23, 5: 0.12, 6: 0.09, 7: 0.08, 8: 0.09, 9: 0.12}),
         "Kind of background.",
@@ -172,11 +175,19 @@ class BackgroundConfig:
     def __post_init__(self) -> None:
         if self.folder_share != 1 and not self.folder:
             raise ValueError(f"folder_share: {self.folder_share:g} of the images would show a folder; name it (folder)")
+        if self.hdri_share != 1 and not self.hdri:
+            raise ValueError(f"hdri_share: {self.hdri_share:g} of the images would show a panorama; name it (hdri)")
+        if self.folder and self.hdri:
+            raise ValueError("hdri: what lies behind the heads is already a picture of `folder`; leave one of them out")
 
     def check(self) -> None:
         """Raise ConfigError for a folder that is not there, or has no pictures."""
         if self.folder:
             need_folder("folder", self.folder, PICTURES)
+        if self.hdri:
+            from ..backdrops.surroundings import need_panoramas
+
+            need_panoramas("hdri", self.hdri)
 
 
 @dataclass

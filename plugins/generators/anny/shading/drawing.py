@@ -16,12 +16,13 @@ from ..backdrops.places import PLACES
 from .arrays import Picture, flat
 from .draw_kernels import draw_kernel
 from .look import MAX_SHAPES
-from .places import look_into
+from .places import look_into, out_of_focus
 from .scenery import Shape, backdrop_kernel
 from .shade_kernel import shade_kernel
 
 if TYPE_CHECKING:
     from ..backdrops.folder import Folder
+    from ..backdrops.surroundings import Surroundings
     from ..static_scene import StaticScene
 
 
@@ -42,7 +43,7 @@ def backdrops(
     parameters: Sequence[Mapping[str, Any]],
     solid: torch.Tensor,
     records: np.ndarray,
-    folder: Folder | None,
+    folder: Folder | Surroundings | None,
 ) -> torch.Tensor:
     """The background (B,h,h,3) at half resolution. records: the looks (B,)."""
     batch, size = solid.shape[:2]
@@ -59,9 +60,9 @@ def backdrops(
             out[i] = light
     for i, p in enumerate(parameters):
         if p["background"]["file"] and folder is not None:
-            # as bright as it was taken: exposure and white balance are the face's
-            picture = folder.load(p["background"], small) / np.maximum(records["gain"][i], 1e-3)
-            out[i] = torch.as_tensor(picture.astype(np.float32), device=static.device)
+            picture = torch.as_tensor(folder.behind(p["background"], records[i], small, size), device=static.device)
+            far = "panorama_turn" in p["background"]  # photographs of a folder are as sharp as they were taken
+            out[i] = out_of_focus(picture, p["background"]["blur"]) if far else picture
     return out
 
 

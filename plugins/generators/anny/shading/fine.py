@@ -23,6 +23,7 @@ from .probe_kernels import Probes, Scenery, mean_kernel, probe_kernel, scatter_k
 
 if TYPE_CHECKING:
     from ..backdrops.folder import Folder
+    from ..backdrops.surroundings import Surroundings
     from ..static_scene import StaticScene
 
 OVER = 2  # samples a pixel, along each side
@@ -41,7 +42,7 @@ def refine(
     dressed: Dressed,
     posed: Any,
     solid: torch.Tensor,
-    folder: Folder | None,
+    folder: Folder | Surroundings | None,
     crowd: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Linear light (B,H,W,3) and opacity (B,H,W) of pictures; records: looks of their own resolution, posed and solid:
@@ -155,7 +156,7 @@ def _shaded(
     mesh: tuple[torch.Tensor, torch.Tensor],
     probes: Any,
     size: int,
-    folder: Folder | None,
+    folder: Folder | Surroundings | None,
     crowd: bool,
 ) -> torch.Tensor:
     """Light and opacity (H,W,4) of one picture of side `size`, drawn `OVER` times as large and filtered. mesh: vertices

@@ -193,6 +193,8 @@ def light_directions(light: Mapping[str, Any], camera_azimuth: float) -> np.ndar
 
 def ambient_light(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray:
     """Light from everywhere as a polynomial (9,3) of the normal, see `environment`."""
+    if "around" in light:
+        return np.asarray(light["around"])
     turn, share, name = light["ambient_turn"] + camera_azimuth, light["environment_share"], light["environment"]
     result = gradient(light["ambient_side"], light["ambient_sky"], turn) * light["ambient"]
     if share > 0:

@@ -41,7 +41,16 @@ def look_into(
     inputs = [given, views, as_warp(tiles, wp.vec4), step, flat(out, wp.vec3)]
     launch(place_kernel, (len(sights), most, chunks(most, step)), inputs, tiles.device)
     parts = out.split((sights["cells"] ** 2).tolist())
-    return [_blurred(part, b, side) for part, b in zip(parts, backgrounds, strict=True)]
+    found = []
+    for part, background in zip(parts, backgrounds, strict=True):
+        width = math.isqrt(len(part))
+        light = out_of_focus(part.view(width, width, 3), background["blur"]) * background["level"]
+        if width != side:
+            wide = light.permute(2, 0, 1)[None]
+            wide = torch.nn.functional.interpolate(wide, (side, side), mode="bilinear", align_corners=False)
+            light = wide[0].permute(1, 2, 0)
+        found.append(light)
+    return found
 
 
 def _aim(sight: Any, background: Mapping[str, Any], look: Any, scale: float, cells: int) -> np.ndarray:
@@ -60,14 +69,10 @@ def _aim(sight: Any, background: Mapping[str, Any], look: Any, scale: float, cel
     return in_view(np.array(place.blocks), eye, middle / length, float(np.linalg.norm(reach)) / length)
 
 
-def _blurred(cells: torch.Tensor, background: Mapping[str, Any], side: int) -> torch.Tensor:
-    """Cells (N*N,3) as a picture (side,side,3) out of focus."""
-    width = math.isqrt(len(cells))
-    light = cells.view(1, width, width, 3).permute(0, 3, 1, 2) * background["level"]
-    radius = round(_SPREAD * background["blur"] * width)
+def out_of_focus(light: torch.Tensor, blur: float) -> torch.Tensor:
+    """A picture (N,N,3) blurred by so many image sizes."""
+    light, radius = light.permute(2, 0, 1)[None], round(_SPREAD * blur * len(light))
     for _ in range(2 if radius else 0):
         for kernel, pad in (((2 * radius + 1, 1), (radius, 0)), ((1, 2 * radius + 1), (0, radius))):
             light = torch.nn.functional.avg_pool2d(light, kernel, 1, pad, count_include_pad=False)
-    if width != side:
-        light = torch.nn.functional.interpolate(light, (side, side), mode="bilinear", align_corners=False)
     return light[0].permute(1, 2, 0)

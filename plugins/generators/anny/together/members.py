@@ -104,7 +104,7 @@ def _elsewhere(group: Drawn, origin: Origin, number: int) -> Parameters:
     if back["kind"] in PLACES:
         return dict(back)
     other = draw_background(back["kind"], group.factors["background"], origin.stream(f"anny/background/view/{number}"))
-    return {**other, "first": back["first"], "second": back["second"]}
+    return {**other, **{name: back[name] for name in ("first", "second", "place")}}
 
 
 #: Melanin and blood absorb little of near infrared (Jacques 2013). What is reflected instead, and the share that is
