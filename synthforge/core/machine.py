@@ -45,6 +45,21 @@ def need_folder(key: str, folder: str, suffixes: Sequence[str] = ()) -> None:
         raise ConfigError(f"{key}: {path} holds no file ending in {', '.join(suffixes)}", hint="Name another folder.")
 
 
+def need_file(key: str, path: str, suffixes: Sequence[str], hint: str) -> None:
+    """Raise ConfigError unless a key names a file with one of these suffixes, or a folder that holds one.
+
+    hint: what to do with files of other formats.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        if not files_in(place, suffixes):
+            raise ConfigError(f"{key}: {place} holds no file ending in {', '.join(suffixes)}", hint=hint)
+    elif not place.is_file():
+        raise ConfigError(f"{key}: there is no file or folder {place}", hint="Write an existing one there.")
+    elif place.suffix.lower() not in suffixes:
+        raise ConfigError(f"{key}: {place} does not end in {', '.join(suffixes)}", hint=hint)
+
+
 def need_device(key: str, name: str, count: int = 1) -> None:
     """Raise ConfigError unless torch has the device that a key names: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from synthforge.core.errors import ConfigError
 from synthforge.core.files import files_in
 from synthforge.core.images import read_radiance
+from synthforge.core.machine import need_file
 
-from ..factors.picture import PANORAMAS
+from ..factors.picture import CONVERT, PANORAMAS
 from ..light.environment import unit
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -34,7 +34,7 @@ class Surroundings:
         self.path, self.names = place.parent, [place.name]
         if place.is_dir():
             self.path, self.names = place, [file.name for file in files_in(place, PANORAMAS)]
-        need_panoramas(where, path)
+        need_file(where, path, PANORAMAS, CONVERT)
 
     def choose(self, parameters: dict[str, Any], share: float) -> None:
         """Write the panorama, its turn, and its light into a scene's parameters, in that share of all scenes."""
@@ -81,19 +81,6 @@ class Surroundings:
         listing = "\n".join(f"{name} {(self.path / name).stat().st_size}" for name in self.names)
         digest = hashlib.sha256(listing.encode()).hexdigest()
         return {"folder": str(self.path), "panoramas": len(self.names), "names_and_sizes_sha256": digest}
-
-
-def need_panoramas(key: str, path: str) -> None:
-    """Raise ConfigError unless a key names a .hdr file, or a folder that holds one."""
-    place = Path(path).expanduser()
-    hint = "Radiance panoramas (.hdr) are read; other formats are converted by `magick room.exr room.hdr`."
-    if place.is_dir():
-        if not files_in(place, PANORAMAS):
-            raise ConfigError(f"{key}: {place} holds no file ending in .hdr", hint=hint)
-    elif not place.is_file():
-        raise ConfigError(f"{key}: there is no file or folder {place}", hint="Write an existing one there.")
-    elif place.suffix.lower() not in PANORAMAS:
-        raise ConfigError(f"{key}: {place} does not end in .hdr", hint=hint)
 
 
 @lru_cache(maxsize=8)

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from synthforge.core.keys import key
-from synthforge.core.machine import need_folder
+from synthforge.core.machine import need_file, need_folder
 
 from ..light.environment import NAMES as ENVIRONMENTS
 from .distributions import Distribution, choice, constant, log_normal, normal, uniform
 from .table import cause, chance, factor
 
 PANORAMAS = (".hdr",)
+CONVERT = "Radiance panoramas (.hdr) are read; `magick room.exr room.hdr` converts others."
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")  # of a folder of backgrounds
 BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street", "car")
 _TURN, _AROUND = math.pi, 2 * math.pi
@@ -185,9 +186,7 @@ class BackgroundConfig:
         if self.folder:
             need_folder("folder", self.folder, PICTURES)
         if self.hdri:
-            from ..backdrops.surroundings import need_panoramas
-
-            need_panoramas("hdri", self.hdri)
+            need_file("hdri", self.hdri, PANORAMAS, CONVERT)
 
 
 @dataclass
