@@ -233,6 +233,17 @@ class Numbers(Task):
         values = super().to_photograph(value, frame)
         return values.T if self.row.rotation else values
 
+    def draw(
+        self, image: np.ndarray, frame: CropFrame, value: np.ndarray, schema: str, inside: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Numbers by name as bars; vectors are written."""
+        from synthforge.datasets import drawing
+
+        if self.row.vectors:
+            return None
+        named = dict(zip(self.row.names, value.tolist(), strict=True))
+        return drawing.draw_numbers(image, named, max(11, len(image) // 24))
+
     def record(self, value: np.ndarray, schema: str, index: int) -> dict[str, Any]:
         """The task's name: values by name and their unit; of a rotation its rows."""
         if self.row.rotation:
