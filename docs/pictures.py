@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -56,6 +57,17 @@ def qualities(indices: tuple[int, ...], seed: int = 7, side: int = 512, shown: i
     return Image.fromarray(np.concatenate(rows))
 
 
+def places() -> Image.Image:
+    """People in places, before a webcam, and in a car."""
+    orders: list[tuple[int, dict[str, Any]]] = [
+        *((index, {"background": {"kind": kind}}) for index, kind in ((7, "room"), (6, "street"), (8, "outdoor"))),
+        (4, {"preset": "webcam"}),
+        (6, {"preset": "driver-camera"}),
+    ]
+    shown = [sf.sample({"name": "anny", **order}, seed=7, index=i, resolution=SIDE).image for i, order in orders]
+    return Image.fromarray(np.concatenate(shown, axis=1))
+
+
 def gallery() -> Image.Image:
     """The page of a dataset with a sample opened: labels over the picture, and the surface of its depth map."""
     from playwright.sync_api import sync_playwright
@@ -84,6 +96,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     sheet((0, 1, 2, 3, 4, 5)).save(FOLDER / "faces.jpg", quality=88)
     qualities((2, 3, 6, 8)).save(FOLDER / "fine.jpg", quality=80)
+    places().save(FOLDER / "places.jpg", quality=85)
     gallery().save(FOLDER / "gallery.jpg", quality=82)
     faces = [face for face in sf.load_model("face")(data.astronaut()) if (face.score or 0) > 0.5]
     Image.fromarray(draw(data.astronaut(), faces)).save(FOLDER / "astronaut.jpg", quality=88)
