@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 from synthforge_plugins.generators.anny.people.sampling import drawn_factors
+from synthforge_plugins.heads.anny.sampling import sample_expression
 from test_origins import AnnyScenes
 
 from synthforge.core.errors import ConfigError
@@ -81,3 +82,18 @@ def test_an_unknown_preset_is_answered_with_the_nearest(plugins: Plugins) -> Non
 def test_a_plugin_without_presets_knows_no_such_key(plugins: Plugins) -> None:
     with pytest.raises(ConfigError, match="preset"):
         plugins.config("generator", {"name": "eg3d", "preset": "webcam"}, where="here.generator")
+
+
+def test_calm_presets_have_symmetric_faces(plugins: Plugins) -> None:
+    stems = ("mouthSmile", "browDown", "noseSneer", "mouthFrown", "mouthPress", "mouthUpperUp", "mouthDimple")
+    lids = ("eyeBlink", "eyeLookDown", "eyeLookUp", "eyeLookOut", "eyeLookIn")
+    names = [stem + side for side in ("Left", "Right") for stem in (*stems, *lids)]
+
+    def uneven(built: AnnyConfig) -> float:
+        rng, gaze = np.random.default_rng(3), np.zeros((2, 2))
+        drawn = np.stack([sample_expression(rng, built.head, names, gaze, "") for _ in range(400)])
+        left, right = drawn[:, : len(stems)], drawn[:, len(stems) + len(lids) :][:, : len(stems)]
+        return float((np.abs(left - right) > 0.2).any(1).mean())
+
+    assert uneven(config(plugins, preset="webcam")) < 0.6 * uneven(AnnyConfig())
+    assert uneven(config(plugins, preset="frontal")) < 0.02

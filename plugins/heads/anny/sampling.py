@@ -194,7 +194,7 @@ def sample_expression(
     kind, blink, talk, jaw, smile = rng.random(5)
     chosen = rng.random(len(_GROUPS))
     strength = rng.beta(1.3, 1.8, len(_GROUPS)) * config.strength
-    sides = np.clip(1 + 0.2 * _normal(rng, config, len(names)), 0, 1.4)
+    sides = np.clip(1 + config.sides * _normal(rng, config, len(names)), 0, 1.4)
     one_sided = rng.random(len(_GROUPS))
     if named:  # its actions alone, both sides nearly alike
         sides = np.clip(sides, 0.9, 1.1)
@@ -207,8 +207,9 @@ def sample_expression(
                 values[index] = max(values[index], min(1.0, value * sides[index]))
 
     for number, stems in enumerate(_GROUPS):
-        if chosen[number] < wanted:
-            skip = "Left" if one_sided[number] < 0.04 else "Right" if one_sided[number] > 0.96 else ""
+        if chosen[number] < wanted * (config.aside if stems[0].endswith(("Left", "Right")) else 1.0):
+            skip = "Left" if 2 * one_sided[number] < config.one_sided else ""
+            skip = "Right" if 2 * (1 - one_sided[number]) < config.one_sided else skip
             for stem in stems:
                 put(stem, strength[number], skip)
     if wanted and talk < config.talk:
