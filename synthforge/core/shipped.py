@@ -11,12 +11,21 @@ from .storage import is_remote, place
 DESCRIPTION = "model.json"
 
 
+def _root() -> Path:
+    try:
+        return Path(str(files("synthforge_models")))
+    except ModuleNotFoundError:  # an editable install from before there were models
+        return Path(__file__).resolve().parents[2] / "models"
+
+
+def shipped_file(name: str) -> Path:
+    """A file that comes with the installation beside the models: `shipped_file("NAME/weights.safetensors")`."""
+    return _root() / name
+
+
 def shipped_models() -> dict[str, Path]:
     """Model folders that come with the installation, by name."""
-    try:
-        root = Path(str(files("synthforge_models")))
-    except ModuleNotFoundError:  # an editable install from before there were models
-        root = Path(__file__).resolve().parents[2] / "models"
+    root = _root()
     return {str(path.parent.relative_to(root)): path.parent for path in sorted(root.rglob(DESCRIPTION))}
 
 

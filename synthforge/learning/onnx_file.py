@@ -50,14 +50,27 @@ PATCH = {
 MAP = "a value at each pixel of the crop, whose centres lie at (i + 0.5) / size"
 
 
-class _Graph(nn.Module):
+#: of each input the sizes that are free, by dimension: batch 0, rows 2, columns 3
+Free = list[dict[int, Any]]
+
+
+class Graph(nn.Module):
+    """A network as a file holds it. inputs: name and size of each, pictures (B,3,size,size) in [0,1]; free: which of
+    their sizes may differ; outputs: names, in the order of its answers."""
+
+    inputs: Mapping[str, int]
+    free: Free
+    outputs: Sequence[str]
+
+
+class _Graph(Graph):
     """One answer a task, from one crop a size; tasks of a size share the encoder's pass."""
 
     def __init__(self, model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> None:
         super().__init__()
         self.model, self.sizes = model, sizes
         self.inputs = {_input(size): size for size in sizes}
-        self.batches = ["batch"] * len(sizes)
+        self.free = [{0: torch.export.Dim("batch", min=1)}] * len(sizes)
         self.outputs = [name for names in sizes.values() for name in names]
 
     def forward(self, *crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -74,14 +87,14 @@ class _Graph(nn.Module):
         return tuple(answers)
 
 
-class _LookGraph(nn.Module):
+class _LookGraph(Graph):
     """The networks of the second look, each with an input and an output of its own."""
 
     def __init__(self, looks: Sequence[SecondLook]) -> None:
         super().__init__()
         self.looks = nn.ModuleList(looks)
         self.inputs = {f"patch{i}": look.info.size for i, look in enumerate(looks)}
-        self.batches = [f"batch{i}" for i in range(len(looks))]
+        self.free = [{0: torch.export.Dim(f"batch{i}", min=1)} for i in range(len(looks))]
         self.outputs = [f"points{i}" for i in range(len(looks))]
 
     def forward(self, *patches: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -106,35 +119,33 @@ def export_onnx(
     Raises UserError where the extra is missing or the model lacks a task or a second look, SynthForgeError for a graph
     that does not answer as torch does.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch.onnx works through it
-    except ImportError as error:
-        raise UserError(
-            f"ONNX files need the package {error.name}, which is not installed", hint="pip install 'synthforge[onnx]'"
-        ) from error
-    model, out = load_model(model_dir, plugins=plugins), place(out)
+    _check_extra()
+    model = load_model(model_dir, plugins=plugins)
     for name in tasks:
         if name not in model.tasks:
             raise UserError(f"the model has no task '{name}'", hint=f"It has: {', '.join(model.tasks)}.")
     sizes: dict[int, list[str]] = {}
     looks: list[SecondLook] = []
-    graph: _Graph | _LookGraph
     for name in model.tasks:
         if not tasks or name in tasks:
             sizes.setdefault(model.size_of(name), []).append(name)
             looks += model.looks_for(name)
     if second_look and not looks:
         raise UserError(f"{model_dir}: no network of a second look answers these tasks")
-    graph = _LookGraph(looks) if second_look else _Graph(model, sizes)
+    graph: Graph = _LookGraph(looks) if second_look else _Graph(model, sizes)
     graph.eval()
-    proto = _translated(graph)
-    _halve(proto)
     weights = hashlib.sha256((place(model_dir) / WEIGHTS).read_bytes()).hexdigest()
     metadata = _describe(model, weights) | (
         _describe_looks(model, looks) if second_look else _describe_tasks(model, sizes)
     )
+    return write_graph(graph, metadata, out)
+
+
+def write_graph(graph: Graph, metadata: dict[str, Any], out: Path | str) -> dict[str, Any]:
+    """Write a module in eval mode as ONNX. Returns and raises what `export_onnx` does."""
+    onnx, onnxruntime = _check_extra()
+    proto = _translated(graph)
+    _halve(proto)
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata, ensure_ascii=False)})
     proto.producer_name, proto.doc_string = "synthforge", "See the metadata entry 'synthforge' (JSON)."
     onnx.checker.check_model(proto, full_check=True)
@@ -142,10 +153,11 @@ def export_onnx(
     difference = _difference(graph, onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]))
     if not difference <= TOLERANCE:
         raise SynthForgeError(
-            f"{model_dir}: onnxruntime's answers differ from torch's by {difference:.1e}; nothing was written",
+            f"{', '.join(graph.outputs)}: onnxruntime's answers differ from torch's by {difference:.1e}; "
+            "nothing was written",
             hint="Report it with the versions of torch, onnx and onnxruntime.",
         )
-    write_bytes(out, data)
+    write_bytes(place(out), data)
     return {
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -154,19 +166,30 @@ def export_onnx(
     }
 
 
+def _check_extra() -> tuple[Any, Any]:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  torch.onnx works through it
+    except ImportError as error:
+        raise UserError(
+            f"ONNX files need the package {error.name}, which is not installed", hint="pip install 'synthforge[onnx]'"
+        ) from error
+    return onnx, onnxruntime
+
+
 def _input(size: int) -> str:
     return f"crop{size}"
 
 
-def _pictures(graph: _Graph | _LookGraph, count: int) -> tuple[torch.Tensor, ...]:
+def _pictures(graph: Graph, count: int) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.rand(count, 3, size, size, generator=generator) for size in graph.inputs.values())
 
 
-def _translated(graph: _Graph | _LookGraph) -> Any:
+def _translated(graph: Graph) -> Any:
     with torch.no_grad():
         graph(*_pictures(graph, 1))  # fills caches (`losses`), which must not keep what the exporter traces with
-    batches = {name: torch.export.Dim(name, min=1) for name in graph.batches}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, of calls it makes itself
         # its optimiser folds normalisation into weights, which half precision then no longer holds exactly
@@ -176,7 +199,7 @@ def _translated(graph: _Graph | _LookGraph) -> Any:
             dynamo=True,
             optimize=False,
             verbose=False,
-            dynamic_shapes=(tuple({0: batches[name]} for name in graph.batches),),
+            dynamic_shapes=(tuple(graph.free),),
             input_names=list(graph.inputs),
             output_names=graph.outputs,
         )
@@ -263,7 +286,7 @@ def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     return details
 
 
-def _difference(graph: _Graph | _LookGraph, session: Any) -> float:
+def _difference(graph: Graph, session: Any) -> float:
     crops = _pictures(graph, 3)  # another batch than the graph was traced with
     with torch.no_grad():
         wanted = [answer.numpy() for answer in graph(*crops)]

@@ -63,8 +63,8 @@ class Detector:
 
     module: what is imported; package: the distribution it comes in; install: the command that gets it. convention: what
     its box covers. load(device, faces, points): built once in a process, to look for faces, for points, or for both.
-    calibration: None for one whose boxes cannot be used to crop. rank: the calibrated one that ranks highest is the
-    default. scores: what they mean, empty for none.
+    calibration: None for one whose boxes cannot be used to crop. rank: of the calibrated ones
+    that are installed the highest is the default. scores: what they mean, empty for none.
     least_score: faces scored lower are left out of photographs. groups: the landmarks that each of its points
     stands for (their mean); takes_boxes: whether it finds points in a given box. point_assets, face_assets: licensed
     files it reads for points, and for finding faces.
@@ -117,13 +117,16 @@ DETECTORS = Table("detectors", "face detector", Detector)
 
 
 def find_detector(name: str = "") -> Detector:
-    """A detector by name; without one, the calibrated one that ranks highest. PluginError with the nearest name."""
+    """A detector by name; without one, the calibrated one that ranks highest of those whose packages are there.
+
+    Raises PluginError with the nearest name.
+    """
     if name:
         return DETECTORS[name]
     calibrated = [each for each in DETECTORS.values() if each.calibration is not None]
     if not calibrated:
         raise PluginError("no plugin registers a face detector with a calibration", hint="Give the boxes yourself.")
-    return max(calibrated, key=lambda each: (each.rank, each.name))
+    return max(calibrated, key=lambda each: (is_installed(each.name), each.rank, each.name))
 
 
 def check_scores(detector: str) -> None:

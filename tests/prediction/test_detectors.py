@@ -38,7 +38,7 @@ def blobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
         ]
 
     def loaded(detector: Detector) -> Detect:
-        assert detector.name == "dlib", "it ranks highest"
+        assert detector.name == "dlib"
         return find
 
     monkeypatch.setattr(detectors, "_loaded", loaded)
@@ -48,17 +48,17 @@ def blobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 def test_boxes_come_back_in_the_photographs_pixels_largest_first(blobs: list[tuple[int, ...]]) -> None:
     image = np.zeros((1536, 2048, 3), np.uint8)
     image[400:900, 600:1200] = 255
-    first, second = detect_faces(image)  # the empty box is dropped
+    first, second = detect_faces(image, "dlib")  # the empty box is dropped
     assert blobs == [(768, 1024, 3)]
     assert first == pytest.approx((600, 400, 1200, 900), abs=2)
     assert second == (0, 0, 4, 4)
-    scored = find_faces(image)
+    scored = find_faces(image, "dlib")
     assert [face.score for face in scored] == [0.5, -1.0]
     assert scored[0].points is not None
     assert scored[0].points.tolist() == [[8.0, 16.0]]
-    assert [face.score for face in find_faces(image, min_score=0.0)] == [0.5]
+    assert [face.score for face in find_faces(image, "dlib", min_score=0.0)] == [0.5]
     small = image[::4, ::4]
-    assert detect_faces(small)[0] == (150, 100, 300, 225)
+    assert detect_faces(small, "dlib")[0] == (150, 100, 300, 225)
     assert blobs[-1] == small.shape  # never enlarged here
 
 
@@ -82,6 +82,15 @@ def test_nothing_is_found_in_nothing(name: str) -> None:
     if not is_installed(name):
         pytest.skip(f"{DETECTORS[name].module} is not installed")
     assert detect_faces(np.full((120, 160, 3), 90, np.uint8), name) == []
+
+
+def test_the_default_is_the_highest_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"synthforge", "dlib", "mtcnn"}
+    monkeypatch.setattr(detectors, "is_installed", lambda name: name in there)
+    for gone, left in (("mtcnn", "dlib"), ("dlib", "synthforge")):
+        assert find_detector().name == gone
+        there.remove(gone)
+        assert find_detector().name == left
 
 
 def test_an_unknown_detector_is_answered_with_the_nearest() -> None:
