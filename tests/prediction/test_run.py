@@ -220,7 +220,7 @@ def test_faces_carry_the_detectors_score(model: Path, tmp_path: Path, monkeypatc
     Image.fromarray(np.zeros((60, 60, 3), np.uint8)).save(tmp_path / "a.png")
     listed = list_photographs([str(tmp_path / "a.png")]).photographs
     for least, scores in ((None, [1.25, 0.25]), (0.5, [1.25])):
-        options = PredictOptions(tasks=("keypoints",), overlay="none", min_score=least)
+        options = PredictOptions(detector="dlib", tasks=("keypoints",), overlay="none", min_score=least)
         predict_photographs(model, listed, tmp_path / "out", options, progress=False)
         assert [face["score"] for face in record(tmp_path / "out", "a")["faces"]] == scores
 
