@@ -53,7 +53,7 @@ REGIONS = {
     "jaw and neck": (0.0, 0.98, 0.6),
     "background": (-1.25, -1.25, 0.5),
 }
-JPEG, INPUT, CELLS = 90, 64, 12
+JPEG, INPUT, CELLS = 90, 64, 8
 Face = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # image, middles of right eye, left eye, mouth
 
 
@@ -65,19 +65,19 @@ def renders(root: Path) -> Iterator[Face]:
         yield sample["image"], *_middles(sample["landmarks2d"])
 
 
-def photographs(landmarks: Path, parsing: Path) -> Iterator[Face]:
+def photographs(landmarks: Path, parsing: Path, every: int = 1) -> Iterator[Face]:
     """Training photographs of CelebAMask-HQ, then of 300W."""
     plugins = load_plugins()
     benchmark = plugins.build("benchmark", {"name": "celebamask-hq", "root": str(parsing)}, where="studies")
     names = CELEBAMASK19.classes
-    for item in benchmark.items("train"):
+    for item in benchmark.items("train")[::every]:
         sample = benchmark.load(item)
         parts = (("r_eye",), ("l_eye",), ("mouth", "u_lip", "l_lip"))
         seen = [np.argwhere(np.isin(sample.target, [names.index(n) for n in part])) for part in parts]
         if all(len(pixels) for pixels in seen):
             yield sample.image, *(pixels.mean(0)[::-1] + 0.5 for pixels in seen)
     benchmark = plugins.build("benchmark", {"name": "300w", "root": str(landmarks)}, where="studies")
-    for item in benchmark.items("train"):
+    for item in benchmark.items("train")[::every]:
         sample = benchmark.load(item)
         yield sample.image, *_middles(np.asarray(sample.target))
 
@@ -284,7 +284,7 @@ def compared(fakes: np.ndarray, real: np.ndarray, regions: list[str], epochs: in
             found[region] = {name: measured(each, truth, first) for name, each in zip(names, scores, strict=True)}
             found[region]["faces"] = count
             if region == "whole":
-                mine = pixels[first & (truth > 0)]
+                mine = pixels[first & (truth > 0)][:100]
                 drawn(attention(model, mine, pixels.mean(0)), mine.mean(0)).save(place.with_suffix(".looks.png"))
             advance(1)
     rows = [np.concatenate(list(each[np.linspace(0, len(each) - 1, 8).astype(int)]), 1) for each in (fakes, real)]
@@ -300,13 +300,14 @@ def main() -> None:
     parser.add_argument("--parsing", type=Path, required=True, help="the folder of CelebAMask-HQ")
     parser.add_argument("--side", type=int, default=128, help="pixels of a framed face: half the renders' side")
     parser.add_argument("--count", type=int, default=1000, help="most renders, and most photographs")
+    parser.add_argument("--every", type=int, default=1, help="read every n-th photograph")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--regions", nargs="+", choices=list(REGIONS), default=list(REGIONS))
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    real = gathered("photographs", photographs(given.photographs, given.parsing), given.side, given.count)
+    real = gathered("photographs", photographs(given.photographs, given.parsing, given.every), given.side, given.count)
     results = {}
     for root in given.datasets:
         fakes = gathered(root.name, renders(root), given.side, given.count)
