@@ -199,10 +199,7 @@ class Segmentation(Task):
 
     def to_photograph(self, value: torch.Tensor, frame: CropFrame) -> np.ndarray:
         """Class ids (h,w) uint8, chosen at the photograph's resolution; 0 outside of the crop."""
-        import torch
-
-        # max(), not argmax(): the same first maximum, several times faster over the leading dimension on the CPU
-        return frame.map(value.float(), lambda logits, inside: (logits.max(dim=0).indices * inside).to(torch.uint8))
+        return frame.largest(value.float()).astype(np.uint8)
 
     def draw(
         self, image: np.ndarray, frame: CropFrame, value: np.ndarray, schema: str, inside: np.ndarray | None = None

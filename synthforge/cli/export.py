@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from .common import PATH_OR_URL, say, write_json_to, write_results
     "--onnx", "onnx_file", type=PATH_OR_URL, help="ONNX file of a model to write, for onnxruntime without torch."
 )
 @click.option("--second-look", type=PATH_OR_URL, help="ONNX file to write, of the networks of a second look.")
+@click.option(
+    "--int8", is_flag=True, help="8-bit integers in the ONNX files, calibrated on faces that are rendered for it."
+)
 @click.option("--task", "tasks", multiple=True, help="Of the ONNX file [default: all]; repeatable.")
 @click.option(
     "--evaluation",
@@ -58,6 +61,7 @@ def command(
     extra: tuple[str, ...],
     onnx_file: Path | None,
     second_look: Path | None,
+    int8: bool,
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
     heads: tuple[str, ...],
@@ -97,9 +101,11 @@ def command(
     if tasks and onnx_file is None:
         raise UserError("--task selects the outputs of an ONNX file", hint="Give --onnx FILE as well.")
     texts = {"title": title, "summary": summary, "limits": limits}
+    if int8 and not any(files.values()):
+        raise UserError("--int8 is for ONNX files", hint="Give --onnx FILE as well.")
     if heads and out is None:
         raise UserError("--heads adds to a model folder", hint="Give --out FOLDER as well.")
-    _model(source, out, files, tasks, evaluations, heads, dtype, texts, json_file)
+    _model(source, out, files, int8, tasks, evaluations, heads, dtype, texts, json_file)
 
 
 def _dataset(
@@ -120,6 +126,7 @@ def _model(
     model: str,
     out: Path | None,
     files: Mapping[str, Path | None],
+    int8: bool,
     tasks: tuple[str, ...],
     evaluations: tuple[Path, ...],
     heads: tuple[str, ...],
@@ -141,6 +148,12 @@ def _model(
         more = [find_model(each) for each in heads]
         facts = write(folder, out, found, CardText(**texts), dtype=dtype, heads=more, plugins=plugins)
         say(f"{out}: {facts['bytes'] / MEGABYTE:.1f} MB, {facts['parameters']:,} parameters")
+    faces: Sequence[Any] = ()
+    if int8:
+        from ..stages.export import rendered_faces
+
+        say("ONNX: rendering faces to calibrate on takes some seconds")
+        faces = rendered_faces(folder, plugins)
     for key, file in files.items():
         if file is None:
             continue
@@ -148,7 +161,7 @@ def _model(
 
         say("ONNX: translating the network takes up to a minute")
         again = key == "second_look"
-        made = export_onnx(folder, file, tasks=() if again else tasks, second_look=again, plugins=plugins)
+        made = export_onnx(folder, file, tasks=() if again else tasks, second_look=again, faces=faces, plugins=plugins)
         facts[key] = made
         answers = "second look" if again else ", ".join(made["metadata"]["tasks"])
         say(f"{file}: {made['bytes'] / MEGABYTE:.1f} MB, {answers}, within {made['difference']:.0e} of torch")

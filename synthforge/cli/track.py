@@ -40,12 +40,12 @@ def command(
     """
     from ..core.plugins import load_plugins
     from ..core.shipped import find_model
-    from ..learning.model import load_model
+    from ..prediction.onnx_network import open_network
     from ..prediction.predictor import Predictor
     from ..prediction.tracking import Tracker
     from ..prediction.videos import track_video
 
-    loaded = load_model(find_model(model), plugins=load_plugins(extra))
+    loaded = open_network(find_model(model), plugins=load_plugins(extra))
     tasks = [name for name, task in loaded.tasks.items() if task.kind == "points2d"]
     tracker = Tracker(Predictor(loaded, tasks=tasks, detector=detector), smooth=smooth)
     done = track_video(tracker, video, out, schema=schema, preview=preview)

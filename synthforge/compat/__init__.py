@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from ..core.shipped import find_model
-from ..learning.model import load_model
+from ..prediction.onnx_network import open_network
 from ..prediction.predictor import Predictor
 
 
@@ -15,6 +15,6 @@ def landmark_model(name: str, foreign: str, *more: str) -> Predictor:
 
     more: further tasks, which are answered if the model has them. Raises UserError for a name that is no model.
     """
-    model = load_model(find_model("face" if name.endswith(foreign) else name))
+    model = open_network(find_model("face" if name.endswith(foreign) else name))
     landmarks = [task for task, each in model.tasks.items() if each.kind == "points2d"]
     return Predictor(model, tasks=[*landmarks, *(task for task in more if task in model.tasks)])

@@ -6,7 +6,7 @@ Coordinates are continuous, pixel i covers [i, i + 1) and its centre lies at i +
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,44 @@ class CropFrame:
             mapped, inside = self._strip(values, row, min(row + step, bottom))
             parts.append(choose(mapped, inside) if choose is not None else mapped.movedim(0, -1))
         return torch.cat(parts).cpu().numpy()
+
+    def largest(self, values: torch.Tensor) -> np.ndarray:
+        """Which of a map's channels (C,h,w) is the largest at each pixel of `region`, interpolated: (H,W) int16.
+
+        The same as the maximum over `map`; outside of the crop 0. Where the four nearest pixels agree, so does every
+        mean of them: only the rest is interpolated, which takes a quarter of the time.
+        """
+        import torch
+
+        height, width = values.shape[1:]
+        nearest = (
+            values.max(dim=0).indices.cpu().numpy().astype(np.int16)
+        )  # argmax is several times slower over the first dimension
+        flat = values.flatten(1).T.contiguous()
+        left, top, right, bottom = self.region
+        inside_x, (x0, x1, across) = self._axis(0, left, right, width)
+        step = max(1, STRIP_PIXELS // max(1, right - left))
+        parts = []
+        for row in range(top, bottom, step):
+            inside_y, (y0, y1, down) = self._axis(1, row, min(row + step, bottom), height)
+            upper, lower = nearest[y0], nearest[y1]
+            labels, *others = upper[:, x0], upper[:, x1], lower[:, x0], lower[:, x1]
+            y, x = np.nonzero(np.logical_or.reduce([labels != other for other in others]))
+            corners = [flat[torch.from_numpy(a[y] * width + b[x])] for a in (y0, y1) for b in (x0, x1)]
+            part_x, part_y = (torch.from_numpy(part)[:, None].to(values) for part in (across[x], down[y]))
+            rows = [torch.lerp(*pair, part_x) for pair in (corners[:2], corners[2:])]
+            labels[y, x] = torch.lerp(*rows, part_y).argmax(dim=1).cpu().numpy()
+            parts.append(labels * (inside_y[:, None] & inside_x))
+        return np.concatenate(parts) if parts else np.zeros((0, right - left), np.int16)
+
+    def _axis(self, axis: int, first: int, last: int, count: int) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+        """Of pixels [first, last) of the photograph along an axis: whether they lie in the crop; between which two of
+        a map's `count` pixels, and at which part of the way."""
+        places = (np.arange(first, last) + 0.5) * self.matrix[axis, axis] + self.matrix[axis, 2]
+        at = np.clip(places * count / self.size - 0.5, 0, count - 1)
+        low = at.astype(np.int64)
+        inside = (places >= 0) & (places <= self.size)
+        return inside, (low, np.minimum(low + 1, count - 1), at - low)
 
     def _strip(self, values: torch.Tensor, top: int, bottom: int) -> tuple[torch.Tensor, torch.Tensor]:
         import torch

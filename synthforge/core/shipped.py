@@ -43,9 +43,12 @@ def _stem(reference: str) -> str:
 
 
 def find_model(name: str | Path) -> Path:
-    """A model folder by path or URL, or a shipped one by name. Raises UserError with the nearest name otherwise."""
+    """A model folder or an ONNX file by path or URL, or a shipped model by name.
+
+    Raises UserError with the nearest name otherwise.
+    """
     path = place(name)
-    if (path / DESCRIPTION).is_file():
+    if (path / DESCRIPTION).is_file() or (path.suffix == ".onnx" and path.is_file()):
         return path
     shipped = shipped_models()
     stem = _stem(str(name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -72,6 +72,15 @@ class SecondLookInfo:
         return len(self.parts[0])
 
 
+class Look(Protocol):
+    """Any network of a second look: patches (B,3,size,size) in [0,1] -> points (B,N,2) in [0,1] of the patch."""
+
+    @property
+    def info(self) -> SecondLookInfo: ...
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor: ...
+
+
 class SecondLook(nn.Module):
     """The network: three stages of a residual encoder, a feature pyramid, and heatmaps.
 
@@ -89,12 +98,12 @@ class SecondLook(nn.Module):
         self.head = PointHead(info.channels, info.points, head=HEADS[1], width=info.hidden)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(list(values)).view(1, 3, 1, 1), persistent=False)
-        self._folded = Folded(self.backbone)
+        self._folded, self._folded_head = Folded(self.backbone), Folded(self.head)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Patches (B,3,size,size) in [0,1] -> points (B,N,2) in [0,1] of the patch."""
-        pixels = ((patches - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        points: torch.Tensor = self.head(self._folded()(pixels))["points"]
+        pixels = ((patches.to(self.mean.device) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        points: torch.Tensor = self._folded_head()(self._folded()(pixels))["points"]
         return points
 
 

@@ -18,14 +18,23 @@ from ..core.files import write_bytes
 from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..core.storage import place
+from ..datasets.crops import crop, square_box, tight_box
+from .int8 import quantised
 from .looks import ROOM, SecondLook
 from .model import WEIGHTS, FaceModel, load_model, to_size
+from .patches import cut_patches
 
 #: entry of the file's metadata that holds the description, as JSON
 METADATA = "synthforge"
 FORMAT = 1
 #: largest difference to torch, as a share of the largest value of an output (of 1 where that is smaller)
 TOLERANCE = 1e-4
+#: of 8-bit integers: root mean square difference to torch over the output's standard deviation, on the rendered faces
+TOLERANCE_INT8 = 0.1
+INTEGERS = "8-bit integers, calibrated on rendered faces; first and last convolutions and all else in float32"
+
+#: image (H,W,3) uint8 and the points of its face (N,2) in pixels, of the schema in which the model answers
+Face = tuple[np.ndarray, np.ndarray]
 
 IMAGE = {
     "layout": "(batch, 3, size, size) float32",
@@ -107,14 +116,16 @@ def export_onnx(
     *,
     tasks: Sequence[str] = (),
     second_look: bool = False,
+    faces: Sequence[Face] = (),
     plugins: Plugins | None = None,
 ) -> dict[str, Any]:
     """Write a model folder's tasks, by default all, to the ONNX file `out`, and compare it with torch in onnxruntime.
 
     One input a crop size ("crop160", say) with a free batch axis; one output a task, by its name. A fine-tuned task
     answers through its label network. The mirrored crop and a second look are left out. second_look: its networks
-    instead, one input and one output each. Weights that half precision holds exactly are stored so. Returns {"bytes",
-    "sha256", "difference" (see `TOLERANCE`), "metadata"}.
+    instead, one input and one output each. Weights that half precision holds exactly are stored so. faces: rendered
+    ones, on which the file is calibrated for 8-bit integers (`int8`); none for single precision. Returns {"bytes",
+    "sha256", "difference" (see `TOLERANCE` and `TOLERANCE_INT8`), "metadata"}.
 
     Raises UserError where the extra is missing or the model lacks a task or a second look, SynthForgeError for a graph
     that does not answer as torch does.
@@ -138,20 +149,31 @@ def export_onnx(
     metadata = _describe(model, weights) | (
         _describe_looks(model, looks) if second_look else _describe_tasks(model, sizes)
     )
-    return write_graph(graph, metadata, out)
+    metadata["arithmetic"] = INTEGERS if faces else "float32"
+    return write_graph(graph, metadata, out, _calibration(graph, model, faces) if faces else ())
 
 
-def write_graph(graph: Graph, metadata: dict[str, Any], out: Path | str) -> dict[str, Any]:
-    """Write a module in eval mode as ONNX. Returns and raises what `export_onnx` does."""
+def write_graph(
+    graph: Graph, metadata: dict[str, Any], out: Path | str, pictures: Sequence[torch.Tensor] = ()
+) -> dict[str, Any]:
+    """Write a module in eval mode as ONNX, in 8-bit integers where `pictures` of each input to calibrate on are given.
+
+    Returns and raises what `export_onnx` does.
+    """
     onnx, onnxruntime = _check_extra()
-    proto = _translated(graph)
-    _halve(proto)
+    proto, exact = _translated(graph), not pictures
+    if exact:
+        _halve(proto)
+        pictures = _pictures(graph, 3)  # another batch than the graph was traced with
+    else:
+        proto = quantised(proto, _feed(graph, pictures))
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata, ensure_ascii=False)})
     proto.producer_name, proto.doc_string = "synthforge", "See the metadata entry 'synthforge' (JSON)."
     onnx.checker.check_model(proto, full_check=True)
     data = proto.SerializeToString()
-    difference = _difference(graph, onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]))
-    if not difference <= TOLERANCE:
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    difference = _difference(graph, session, pictures, mean=not exact)
+    if not difference <= (TOLERANCE if exact else TOLERANCE_INT8):
         raise SynthForgeError(
             f"{', '.join(graph.outputs)}: onnxruntime's answers differ from torch's by {difference:.1e}; "
             "nothing was written",
@@ -185,6 +207,10 @@ def _input(size: int) -> str:
 def _pictures(graph: Graph, count: int) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.rand(count, 3, size, size, generator=generator) for size in graph.inputs.values())
+
+
+def _feed(graph: Graph, pictures: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: each.numpy() for name, each in zip(graph.inputs, pictures, strict=True)}
 
 
 def _translated(graph: Graph) -> Any:
@@ -246,6 +272,7 @@ def _describe(model: FaceModel, weights: str) -> dict[str, Any]:
         "licences": dict(model.info.get("licences", {})),
         "photographs_seen": [str(item.get("benchmark", "?")) for item in model.info.get("real_data", [])]
         + [info.benchmark for info in model.adapter_info.values() if info.benchmark],
+        "real_data": list(model.info.get("real_data", [])),
     }
 
 
@@ -277,6 +304,9 @@ def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     details["unit"] = "" if classes else "share of the crop" if task.kind == "points2d" else task.unit
     places = MAP if task.output in task.maps else POINTS if points else ""
     details["frame"] = "; ".join(filter(None, (task.raw, places)))
+    info = model.adapter_info.get(name)
+    details["fine_tuned"], details["lean"] = info is not None, list(info.lean if info else ())
+    details["reference"] = dict(model.references[name])
     details["mean_with_mirrored_crop"] = name in model.mirrored
     details["second_look_left_out"] = bool(model.looks_for(name))
     if classes:
@@ -286,10 +316,27 @@ def _describe_task(model: FaceModel, name: str, size: int) -> dict[str, Any]:
     return details
 
 
-def _difference(graph: Graph, session: Any) -> float:
-    crops = _pictures(graph, 3)  # another batch than the graph was traced with
+def _calibration(graph: Graph, model: FaceModel, faces: Sequence[Face]) -> tuple[torch.Tensor, ...]:
+    """What each input sees of rendered faces."""
+    images, points = [image for image, _ in faces], [points for _, points in faces]
+    if isinstance(graph, _LookGraph):
+        looks = [(look.info, POINT_SCHEMAS[model.schema(look.info.task)].eye_corners) for look in looks_of(graph)]
+        return tuple(cut_patches(info, images, points, corners)[0] for info, corners in looks)
+    squares = [square_box(tight_box(each), model.crop_scale) for each in points]
+    cuts = (
+        np.stack([crop(image, square, size)[0] for image, square in zip(images, squares, strict=True)])
+        for size in graph.inputs.values()
+    )
+    return tuple(torch.from_numpy(each).permute(0, 3, 1, 2).contiguous().float() / 255 for each in cuts)
+
+
+def _difference(
+    graph: Graph, session: Any, pictures: Sequence[torch.Tensor], *, mean: bool = False
+) -> float:
+    """The largest difference as a share of the largest value, or with `mean` its mean as `TOLERANCE_INT8` says."""
     with torch.no_grad():
-        wanted = [answer.numpy() for answer in graph(*crops)]
-    feed = {name: crop.numpy() for name, crop in zip(graph.inputs, crops, strict=True)}
-    found = session.run(None, feed)
-    return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in zip(found, wanted, strict=True))
+        wanted = [answer.numpy() for answer in graph(*pictures)]
+    pairs = list(zip(session.run(None, _feed(graph, pictures)), wanted, strict=True))
+    if mean:
+        return max(float(np.sqrt(np.square(a - b).mean()) / max(1e-6, b.std())) for a, b in pairs)
+    return max(float(np.abs(a - b).max() / max(1.0, np.abs(b).max())) for a, b in pairs)

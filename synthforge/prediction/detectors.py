@@ -193,6 +193,20 @@ def to_crop_box(box: Box, detector: str = "") -> Box:
     return cx - half, cy - half, cx + half, cy + half
 
 
+def from_crop_box(box: Box, detector: str = "") -> Box:
+    """The tight box of the landmarks as the box that a detector would give on average, the inverse of `to_crop_box`.
+
+    The box itself for a detector whose boxes are not calibrated.
+    """
+    c = find_detector(detector).calibration
+    if c is None:
+        return box
+    x0, y0, x1, y1 = box
+    side = max(x1 - x0, y1 - y0) / c.scale
+    cx, cy, half = (x0 + x1) / 2, (y0 + y1) / 2 - c.down * side, side / 2
+    return cx - half, cy - half, cx + half, cy + half
+
+
 def is_installed(name: str) -> bool:
     """Whether a detector's package is there; nothing of it is imported."""
     return importlib.util.find_spec(DETECTORS[name].module) is not None

@@ -13,10 +13,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +27,12 @@ from ..core.interfaces import Task
 from ..core.plugins import Plugins
 from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS, point_mapping, translate_points
 from ..datasets import crops
-from ..learning.looks import SecondLook
-from ..learning.model import load_model
+from ..learning.looks import Look
 from .detectors import find_faces, to_crop_box
 from .faces import Face, Faces
+from .network import Function as Function
+from .network import Network
+from .onnx_network import open_network
 from .photographs import decode, read_bytes
 from .second_look import look_again
 
@@ -42,82 +44,6 @@ ALL = "all"
 BATCH = 16
 
 Region = tuple[int, int, int, int]
-
-
-class Network(Protocol):
-    """What a predictor needs of a model: `learning.model.FaceModel`, or anything like it."""
-
-    @property
-    def tasks(self) -> Mapping[str, Task]: ...
-
-    @property
-    def crop_scale(self) -> float: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    def size_of(self, task: str) -> int: ...
-
-    def schema(self, task: str) -> str: ...
-
-    def mirrors(self, task: str, flip: bool | None = None) -> bool: ...
-
-    def looks_for(self, task: str) -> Sequence[SecondLook]: ...
-
-    def predict(
-        self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
-    ) -> Mapping[str, Mapping[str, torch.Tensor]]: ...
-
-
-@dataclass(frozen=True)
-class Function:
-    """Any function as the network of a predictor, for one task.
-
-    call: crops (B,3,input_size,input_size) float32 in [0,1] -> the task's prediction, in `answers` (a schema, empty for
-    the task's own). crop_scale: side of the crop in units of the face box's larger side.
-    """
-
-    call: Callable[[torch.Tensor], Mapping[str, torch.Tensor]]
-    task: Task
-    answers: str = ""
-    input_size: int = 256
-    crop_scale: float = 1.0
-
-    @property
-    def device(self) -> torch.device:
-        """Where crops are put."""
-        return torch.device("cpu")
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """The one task by its name."""
-        return {self.task.name: self.task}
-
-    def size_of(self, task: str) -> int:
-        """See `Network`, as below."""
-        return self.input_size
-
-    def schema(self, task: str) -> str:
-        """The schema of the answers."""
-        return self.answers or self.task.schema
-
-    def mirrors(self, task: str, flip: bool | None = None) -> bool:
-        """Whether the mirrored crop is looked at too: when asked."""
-        return bool(flip)
-
-    def looks_for(self, task: str) -> Sequence[SecondLook]:
-        """No second look."""
-        return ()
-
-    def predict(
-        self, images: torch.Tensor, *, adapted: bool, flip: bool | None, tasks: Sequence[str]
-    ) -> Mapping[str, Mapping[str, torch.Tensor]]:
-        """The function's answer by the task's name, or its mean with that for the mirrored images."""
-        found = self.call(images)
-        if flip:
-            turned = self.task.flip(self.call(images.flip(-1)), self.schema(""))
-            found = self.task.mean([found, turned])
-        return {self.task.name: found}
 
 
 class Predictor:
@@ -170,9 +96,12 @@ class Predictor:
     def load(
         cls, folder: Path | str, *, plugins: Plugins | None = None, device: str = "cpu", **options: Any
     ) -> Predictor:
-        """A predictor of the model in `folder`; options as of the class, raises what `load_model` raises besides."""
+        """A predictor of the model in `folder`, or of an ONNX file of `export`; options as of the class.
+
+        Raises what `open_network` raises besides.
+        """
         size = int(options.get("input_size", 0))
-        return cls(load_model(folder, plugins=plugins, device=device, input_size=size), **options)
+        return cls(open_network(folder, plugins=plugins, device=device, input_size=size), **options)
 
     def __call__(self, image: np.ndarray | Path | str, boxes: Sequence[Box] | None = None) -> Faces:
         """The faces of a photograph, (H,W,3) uint8 sRGB or a file: those in `boxes`, or those the detector finds.
@@ -246,7 +175,7 @@ class Predictor:
             values = {name: self._translated(name, found[name][i]) for name in self.tasks}
             yield Face(box, square, regions[i], values, tasks, schemas, image)
 
-    def _looks(self, task: str) -> Sequence[SecondLook]:
+    def _looks(self, task: str) -> Sequence[Look]:
         """The networks of a second look at a task's points: where these are in the model's own schema."""
         own = self.answers[task] == self.model.schema(task)
         return self.model.looks_for(task) if self.second_look and own else ()
@@ -308,7 +237,7 @@ def _checked(task: Task, prediction: Mapping[str, torch.Tensor], count: int, sch
         given = ", ".join(prediction) if isinstance(prediction, Mapping) else type(prediction).__name__
         raise UserError(f"the prediction has no '{task.output}' (it gives {given})")
     values = prediction[task.output]
-    if len(values) != count or not bool(torch.isfinite(values).all()):
+    if len(values) != count or not math.isfinite(float(values.double().sum())):
         raise UserError(f"the prediction's '{task.output}' {tuple(values.shape)} is not finite or not {count} long")
     wanted = POINT_SCHEMAS.get(schema) or CLASS_SCHEMAS.get(schema)
     if wanted is not None and values.shape[1] != len(wanted):

@@ -33,9 +33,9 @@ from ..core.provenance import PREVIOUS, check_seal, digest, sealed, set_aside
 from ..core.scratch import working_folder
 from ..datasets import drawing
 from ..datasets.crops import Box
-from ..learning.model import load_model, model_digest
 from .detectors import WORKING_SIDE, calibration, check_scores, detect_faces, find_detector, find_faces, to_crop_box
 from .faces import Face
+from .onnx_network import network_digest, open_network
 from .outcomes import Outcome
 from .overlay import draw
 from .photographs import Photograph, decode, other_name, read_bytes, shown
@@ -114,7 +114,7 @@ def predict_photographs(
         if options.min_score is not None:
             check_scores(source)
         detect_faces(np.zeros((80, 80, 3), np.uint8), source)  # a missing package is said before any work
-    model = load_model(folder, plugins=plugins, input_size=options.input_size)
+    model = open_network(folder, plugins=plugins, input_size=options.input_size)
     wanted = {name: options.schema for name, task in model.tasks.items() if options.schema and task.kind == "points2d"}
     predictor = Predictor(
         model,
@@ -170,7 +170,7 @@ class _Run:
         facts = {task: predictor.facts(task) for task in predictor.tasks}
         self.model_facts = {
             "name": self.folder.name,
-            "sha256": model_digest(self.folder),
+            "sha256": network_digest(self.folder),
             "input_size": {task: fact["input_size"] for task, fact in facts.items()},
             "crop_scale": predictor.crop_scale,
             "mirrored": [task for task, fact in facts.items() if fact["flip"]],

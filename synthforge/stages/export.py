@@ -17,9 +17,14 @@ from . import promises
 from .report import check_evaluations, collect
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..core.plugins import Plugins
     from ..evaluation.card import CardText
     from ..evaluation.protocol import Evaluation
+
+#: on which an ONNX file in 8-bit integers is calibrated
+CALIBRATION_FACES = 96
 
 
 @dataclass
@@ -92,6 +97,24 @@ def write(
     meanings = {name: task.meaning for name, task in tasks.items()}
     write_card(out, {**description, "meanings": meanings}, facts, evaluations, text)
     return facts
+
+
+def rendered_faces(model: Path, plugins: Plugins) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pictures (H,W,3) uint8 by the default generator, and the points of their faces in the schema of the model's.
+
+    Raises PluginError where nothing translates the points.
+    """
+    from ..core.schemas import POINT_SCHEMAS, translate_points
+    from ..core.tables import Default
+    from ..learning.model import read_description
+    from .probe import Probe
+
+    names = Default("generators").found(), Default("annotators", several=True).found()[0]
+    made = Probe(plugins, {"name": names[0]}, {"name": names[1]}, persons=CALIBRATION_FACES)
+    field = made.field()
+    schemas = read_description(model)["schemas"].values()
+    schema = next((each for each in schemas if each in POINT_SCHEMAS), field.schema)
+    return [(face.image, translate_points(face.target, field.schema, schema)) for face in made.faces([], field)]
 
 
 KIND = StageKind("export", ExportConfig, run, inputs=("model", "heads", "evaluations"), promise=promise)

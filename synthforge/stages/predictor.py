@@ -41,12 +41,12 @@ def evaluate_model(
     """
     from ..evaluation.boxes import box_mode
     from ..evaluation.protocol import ScoringOptions, evaluate
-    from ..learning.model import load_model
     from ..prediction.detectors import find_detector
+    from ..prediction.onnx_network import open_network
     from ..prediction.predictor import PASSES, Predictor
 
     options = options or ScoringOptions()
-    model = load_model(folder, plugins=plugins, input_size=predictor.get("input_size", 0))
+    model: Any = open_network(folder, plugins=plugins, input_size=predictor.get("input_size", 0))
     if benchmark.task not in model.tasks:
         raise UserError(
             f"the model in {folder} has no task '{benchmark.task}', which {name} scores",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..assets.registry import find_asset
 from ..core.checksums import checksums
 from ..core.config import apply_overrides, resolve
 from ..core.errors import UserError, did_you_mean
@@ -27,6 +28,7 @@ from ..core.foreign import read_json
 from ..core.plugins import Plugins
 from ..core.records import Field, RealItem, RealSample
 from ..core.references import Bound
+from ..core.schemas import POINT_SCHEMAS
 from ..core.shipped import find_model
 from ..core.storage import here, is_url
 from ..core.versions import versions
@@ -35,6 +37,7 @@ from ..datasets.codecs import Encoding
 from ..datasets.crops import tight_box
 from ..evaluation import probing
 from ..evaluation.files import read_array
+from ..prediction.detectors import DETECTORS, find_detector, from_crop_box
 from ..prediction.onnx_network import read_onnx, task_of_points
 from ..prediction.predictor import Predictor
 from .job import ShardJob, samples
@@ -126,8 +129,8 @@ def settings_of(sweep: Sweep, level: float | str) -> list[str]:
 
 
 def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
-    """A model by folder or shipped name, an ONNX file, a callable `module:function` or a folder of pictures with the
-    answers of another tool beside them; and a digest of its bytes.
+    """A model by folder or shipped name, an ONNX file, a detector that answers points, a callable `module:function`, or
+    a folder of pictures with the answers of another tool beside them; and a digest of its bytes.
 
     A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. Raises
     UserError.
@@ -144,9 +147,11 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
         return lambda faces: [np.asarray(function(face.image, face.box)) for face in faces], digest
     if not is_url(name) and (answers := here(name) / BOXES).is_file():
         return _answers(answers.parent, plugins, schema)
+    if name in DETECTORS:
+        return _detector(name, schema)
     if name.endswith(".onnx"):
         network, files = read_onnx(here(name), plugins)
-        predictor = Predictor(network, passes=1)
+        predictor = Predictor(network)
     else:
         folder = find_model(name)
         predictor = Predictor.load(folder, plugins=plugins)
@@ -160,6 +165,27 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
         return [face.values[task] for face in ready.faces([f.image for f in faces], [f.box for f in faces])]
 
     return run, " ".join(checksums(files))
+
+
+def _detector(name: str, schema: str) -> tuple[Subject, str]:
+    """The points of a detector's package in the true box, which is made one as the detector gives them."""
+    detector = find_detector(name)
+    if not detector.takes_boxes or len(detector.groups) != len(POINT_SCHEMAS[schema]):
+        raise UserError(f"{name}: the detector answers no points of {schema} in a given box")
+    detector.check()
+    find = detector.build(faces=False, points=True)
+
+    def run(faces: Sequence[RealSample]) -> list[np.ndarray]:
+        found = []
+        for face in faces:
+            made = find(np.ascontiguousarray(face.image), from_crop_box(face.box, name))
+            if not made or made[0].points is None:
+                raise UserError(f"{name} answers no points of person {face.item.key}")
+            found.append(made[0].points)
+        return found
+
+    files = [find_asset(asset) for asset in detector.point_assets]
+    return run, " ".join([name, detector.version(), *checksums(files)])
 
 
 def _answers(folder: Path, plugins: Plugins, schema: str) -> tuple[Subject, str]:

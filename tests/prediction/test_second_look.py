@@ -19,7 +19,7 @@ from synthforge.core.schemas import POINT_SCHEMAS
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import DIGESTS, FaceModel, build_tasks, load_model
 from synthforge.prediction.predictor import Predictor
-from synthforge.prediction.second_look import cut
+from synthforge.learning.patches import cut
 
 EYES = {
     "task": "keypoints",
