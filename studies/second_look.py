@@ -44,8 +44,8 @@ from synthforge.learning.export import export_model
 from synthforge.learning.hardware import native_bf16
 from synthforge.learning.looks import SecondLook, SecondLookInfo, build_looks, looks_of
 from synthforge.learning.model import FaceModel, load_model
-from synthforge.prediction.predictor import Predictor
 from synthforge.learning.patches import cut
+from synthforge.prediction.predictor import Predictor
 
 MIRROR = IBUG68.mirror
 RIGHT, MOUTH = tuple(range(36, 42)), tuple(range(48, 68))

@@ -97,8 +97,8 @@ class CropFrame:
             y, x = np.nonzero(np.logical_or.reduce([labels != other for other in others]))
             corners = [flat[torch.from_numpy(a[y] * width + b[x])] for a in (y0, y1) for b in (x0, x1)]
             part_x, part_y = (torch.from_numpy(part)[:, None].to(values) for part in (across[x], down[y]))
-            rows = [torch.lerp(*pair, part_x) for pair in (corners[:2], corners[2:])]
-            labels[y, x] = torch.lerp(*rows, part_y).argmax(dim=1).cpu().numpy()
+            above, below = (torch.lerp(a, b, part_x) for a, b in (corners[:2], corners[2:]))
+            labels[y, x] = torch.lerp(above, below, part_y).argmax(dim=1).cpu().numpy()
             parts.append(labels * (inside_y[:, None] & inside_x))
         return np.concatenate(parts) if parts else np.zeros((0, right - left), np.int16)
 

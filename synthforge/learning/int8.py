@@ -27,7 +27,7 @@ def quantised(proto: Any, pictures: Mapping[str, np.ndarray]) -> Any:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import CalibrationDataReader
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._batches = _batches(pictures)
 

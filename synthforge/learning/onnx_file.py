@@ -20,7 +20,7 @@ from ..core.schemas import CLASS_SCHEMAS, POINT_SCHEMAS
 from ..core.storage import place
 from ..datasets.crops import crop, square_box, tight_box
 from .int8 import quantised
-from .looks import ROOM, SecondLook
+from .looks import ROOM, SecondLook, looks_of
 from .model import WEIGHTS, FaceModel, load_model, to_size
 from .patches import cut_patches
 

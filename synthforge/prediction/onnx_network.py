@@ -1,4 +1,4 @@
-"""An ONNX file as the network of a `Predictor`: ours by its own metadata, others' landmarks by a mapping beside them."""
+"""An ONNX file as the network of a `Predictor`: ours by its metadata, others' landmarks by a mapping beside them."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import POINT_SCHEMAS
 from synthforge.learning.config import NetworkConfig
 from synthforge.learning.model import DIGESTS, FaceModel, build_tasks, load_model
-from synthforge.prediction.predictor import Predictor
 from synthforge.learning.patches import cut
+from synthforge.prediction.predictor import Predictor
 
 EYES = {
     "task": "keypoints",
