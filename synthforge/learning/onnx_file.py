@@ -330,9 +330,7 @@ def _calibration(graph: Graph, model: FaceModel, faces: Sequence[Face]) -> tuple
     return tuple(torch.from_numpy(each).permute(0, 3, 1, 2).contiguous().float() / 255 for each in cuts)
 
 
-def _difference(
-    graph: Graph, session: Any, pictures: Sequence[torch.Tensor], *, mean: bool = False
-) -> float:
+def _difference(graph: Graph, session: Any, pictures: Sequence[torch.Tensor], *, mean: bool = False) -> float:
     """The largest difference as a share of the largest value, or with `mean` its mean as `TOLERANCE_INT8` says."""
     with torch.no_grad():
         wanted = [answer.numpy() for answer in graph(*pictures)]
