@@ -101,6 +101,40 @@ def shifted(image, box):
 """
 
 
+FINDER = """
+import numpy as np
+
+from synthforge.core.hookspecs import hookimpl
+from synthforge.core.seeding import numpy_rng
+from synthforge.prediction.detectors import Calibration, Detector, Found
+
+
+def load(device, faces, points):
+    def find(image, box):
+        x0, y0, x1, y1 = box
+        side = (x1 - x0) * 0.8
+        middle = np.array([x0 + x1, y0 + y1]) / 2
+        for index in range(64):
+            dots = numpy_rng(7, index, "grey").uniform(8, 56, (68, 2)).astype(np.float32).astype(float)
+            low, high = dots.min(0), dots.max(0)
+            if np.allclose((low + high) / 2, middle) and np.isclose(max(high - low), side):
+                return [Found(box, None, dots + [0.01 * side, 0.0])]
+        return []
+
+    return find
+
+
+@hookimpl
+def register_detectors(register):
+    register(
+        Detector(
+            name="finds", summary="", licence="MIT", module="math", package="numpy", install="", convention="",
+            load=load, calibration=Calibration(0.0, 0.8, (0.0, 0.0), ""), groups=tuple((i,) for i in range(68)),
+        )
+    )
+"""
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "greykit.py").write_text(PLUGIN)
@@ -155,6 +189,18 @@ def test_wrong_factors_and_callables_are_told(here: Path) -> None:
         told = f"{done.exception} {getattr(done.exception, 'hint', '')}"
         assert done.exit_code != 0
         assert said in told
+
+
+def test_a_detector_that_answers_points_is_asked_with_the_true_box(here: Path) -> None:
+    """Its own convention of boxes is a quarter larger; it moves every point by a hundredth of the true box."""
+    Path("finder.py").write_text(FINDER)
+    options = ["--generator", "grey", "--annotator", "dots", "--plugin", "greykit", "--plugin", "finder"]
+    done = CliRunner().invoke(
+        cli, ["probe", "finds", *options, "--seed", "7", "--resolution", "64", "--persons", "3", "--out", "out"]
+    )
+    assert done.exit_code == 0, done.output + str(done.exception)
+    rows = json.loads(Path("out/probe.json").read_text())["sweeps"][0]["lines"][0]["rows"]
+    assert [row["mean"] for row in rows] == pytest.approx([1.0] * len(rows), rel=0.15)
 
 
 def test_points_are_what_numpy_says() -> None:
