@@ -77,7 +77,8 @@ def test_every_key_and_reference_is_right(name: str, trees: Mapping[str, Path], 
         for s in pipeline.stages[:-1]
         if s.kind.name in ("generate", "finetune", "standin") and s.name not in used
     ]
-    assert not idle
+    only_pictures = all(stage.kind.name == "generate" for stage in pipeline.stages)  # for a study, or for the user
+    assert only_pictures or not idle
 
 
 @pytest.mark.usefixtures("no_files")

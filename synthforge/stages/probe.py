@@ -129,8 +129,8 @@ def settings_of(sweep: Sweep, level: float | str) -> list[str]:
 
 
 def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
-    """A model by folder or shipped name, an ONNX file, a detector that answers points, a callable `module:function`, or
-    a folder of pictures with the answers of another tool beside them; and a digest of its bytes.
+    """A model by folder or shipped name, an ONNX file, a detector that answers points, a callable `module:function`.
+    Or a folder of pictures with the answers of another tool beside them. And a digest of its bytes.
 
     A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. Raises
     UserError.

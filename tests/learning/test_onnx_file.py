@@ -154,6 +154,7 @@ def test_commands_take_a_file_as_a_model(face: Path, monkeypatch: pytest.MonkeyP
     assert len(found.values) == 8
 
 
+@pytest.mark.slow
 def test_integers_answer_nearly_as_torch_does(face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibrated on rendered faces; the points move by less than 1 % of the face, in a smaller file."""
     monkeypatch.setattr(learning, "native_bf16", lambda kind: False)
