@@ -48,9 +48,9 @@ def command(
     """Render the same persons at every level of a factor, all else unchanged, and measure the error of each MODEL.
 
     MODEL is a folder with model.json, the name of a shipped one, an ONNX file, or a detector that answers points
-    (`dlib`, `fan`). It may also be a callable `module:function` that takes an image and a box and returns points, or a folder of
-    --pictures with the answers of another tool beside them. Factors are those that the generator declares, or any key
-    of its configuration.
+    (`dlib`, `fan`). It may also be a callable `module:function` that takes an image and a box and returns points, or a
+    folder of --pictures with the answers of another tool beside them. Factors are those that the generator declares,
+    or any key of its configuration.
     After an interruption the same command resumes.
     """
     if pictures is None and (out is None or not models):
