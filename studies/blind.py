@@ -211,7 +211,7 @@ def regression(values: torch.Tensor, truth: torch.Tensor, asked: torch.Tensor) -
 
 
 def auc(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Probability that a render scores higher than a photograph."""
+    """Probability that what is true (a render, say) scores higher than what is not: area under the ROC curve."""
     positive = int(truth.sum())
     ranks = rankdata(scores)[truth > 0].sum() - positive * (positive + 1) / 2
     return float(ranks / (positive * (len(truth) - positive)))

@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from blind import auc
 from peers import INNER, OUTLINE, along
 
-from synthforge.compat.mediapipe import joined
+from synthforge.compat.mediapipe import depth_in_pixels, joined
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
 from synthforge.core.schemas import POINT_SCHEMAS, point_mapping
@@ -71,8 +72,8 @@ def renders(model: FaceModel, folder: Path) -> dict[str, Any]:
     within = (part["error"] < part["sigma"]).mean((0, 1))
     figures["within_sigma_by_coordinate"] = dict(zip("xyXYZ", (100 * within).round(1).tolist(), strict=True))
     seen, score = part["visible"], part["score"]
-    figures["auc_hidden"] = _area(seen.ravel(), score.ravel())
-    areas = [_area(a, b) for a, b in zip(seen, score, strict=True) if 0 < a.sum() < len(a)]
+    figures["auc_hidden"] = auc(score.ravel(), seen.ravel())
+    areas = [auc(b, a) for a, b in zip(seen, score, strict=True) if 0 < a.sum() < len(a)]
     figures["auc_hidden_within_faces"] = float(np.mean(areas))
     figures["hidden"] = float(1 - seen.mean())
     for name, columns in (("place", slice(0, 2)), ("space", slice(2, 5))):
@@ -109,16 +110,7 @@ def _depth(points: np.ndarray, eyes: np.ndarray) -> np.ndarray:
 
 def in_space(numbers: np.ndarray) -> np.ndarray:
     """x, y and z (B,478,3) in one unit, z from metres at the scale of x and y; numbers (B,478,5+) as of the task."""
-    flat, space = numbers[..., :2], numbers[..., 2:5]
-    centred = flat - flat.mean(1, keepdims=True)
-    scale = (centred * space[..., :2]).sum((1, 2)) / (space[..., :2] ** 2).sum((1, 2))
-    return np.concatenate([flat, scale[:, None, None] * space[..., 2:]], -1)
-
-
-def _area(seen: np.ndarray, score: np.ndarray) -> float:
-    """Area under the ROC curve of points that are seen, by their scores."""
-    ranks, count = rankdata(score)[seen], int(seen.sum())
-    return float((ranks.sum() - count * (count + 1) / 2) / (count * (len(seen) - count)))
+    return np.concatenate([numbers[..., :2], depth_in_pixels(numbers)[..., None]], -1)
 
 
 def photographs(model: FaceModel, folder: Path, count: int, pictures: Path | None) -> dict[str, Any]:

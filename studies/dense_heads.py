@@ -28,6 +28,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from synthforge.cli.common import shipped_configs
+from synthforge.core.config import read_yaml
 from synthforge.core.progress import progress_bar
 from synthforge.core.shipped import find_model
 from synthforge.core.versions import versions
@@ -40,19 +42,10 @@ from synthforge.learning.loop import averaged_model, cosine
 from synthforge.learning.model import FaceModel, build_tasks, load_model
 from synthforge.learning.policies import policy_of
 
-SIZE, BATCH, SEED = 160, 32, 3
-#: name, and what it is configured with; `trained` of the mesh counts steps, and its warm-up is a hundred of them
-TASKS = (
-    {"name": "mesh", "warm_up": 100},
-    "arkit",
-    {"name": "head-pose", "width": 12, "stride": 2, "places": 8},
-    "gaze",
-    {"name": "openness", "width": 16, "places": 8},
-)
-RATE, LAST, WARM_UP, DECAY, EMA = 3e-3, 1e-2, 20, 0.01, 0.995
-#: as the encoder's own training, but what is behind a dark patch stays as visible as it is
-STRONG = {"policy": "strong", "rotation": 8.0, "perspective": 0.02, "erase": [0.0, 0.3]}
-JITTERED = {"jitter_shift": 0.04, "jitter_scale": 0.08}
+#: what `synthforge run dense` trains by, which is done here as well
+STAGE = read_yaml(shipped_configs()["dense"])["stages"]["model"]
+SIZE, BATCH, SEED = STAGE["network"]["input_size"], STAGE["batch_size"], 3
+RATE, LAST, WARM_UP, DECAY, EMA = 3e-3, 1e-2, 20, 0.01, STAGE["ema"]
 
 Targets = dict[str, dict[str, torch.Tensor]]
 
@@ -70,7 +63,8 @@ def crops_of(model: FaceModel, root: Path, policy: Any) -> Faces:
     """The faces of a dataset as crops: augmented and jittered, or plain where `policy` is empty."""
     dataset = ShardDataset(root, fields=needed_fields(model.tasks.values(), read_manifest(root)))
     faces, plans, members = synthetic_faces(dataset, model.tasks, where=str(root))
-    framing = FramingConfig(crop_scale=model.crop_scale, **(JITTERED if policy else {}))
+    jitter = STAGE["framing"] if policy else {}
+    framing = FramingConfig(**{**jitter, "crop_scale": model.crop_scale})
     augmentation = policy_of(policy) if policy else None
     return Faces(CropDataset(faces, plans, SIZE, framing, policy=augmentation, seed=SEED), plans, members)
 
@@ -178,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(SEED)
     options.out.mkdir(parents=True, exist_ok=True)
     given = load_model(find_model(options.model))
-    tasks, references = build_tasks(TASKS)
+    tasks, references = build_tasks(STAGE["tasks"])
     info = {"crop_scale": given.crop_scale, "seed": SEED, "real_data": [], "licences": {}, "versions": versions()}
     info["mirrored"] = list(tasks)
     network = dataclasses.replace(given.network, input_size=SIZE)
@@ -190,12 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         manifest = read_manifest(root)
         info["licences"] |= manifest.get("licences", {})
         faces = crops_of(model, root, "")
-        half = count = len(faces.cut)
-        half //= 2
+        half, count = len(faces.cut) // 2, len(faces.cut)
         if kept is None:
-            kept, count = np.arange(count - options.kept, count), count - options.kept
-            first = faces
-        for name, policy, places in (("light", "light", range(half)), ("strong", STRONG, range(half, count))):
+            first, kept, count = faces, np.arange(count - options.kept, count), count - options.kept
+        strong = STAGE["augmentation"]
+        for name, policy, places in (("light", "light", range(half)), ("strong", strong, range(half, count))):
             at = options.out / f"{root.name}-{name}"
             parts.append(Remembered(model, crops_of(model, root, policy), places, at))
     steps = learn(model, parts, options.out, options.minutes)

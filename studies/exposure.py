@@ -20,10 +20,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from synthforge_plugins.generators.anny.film.meter import FACE, IN_FACE
+from synthforge_plugins.schemas import CELEBAMASK19, SYNTHFORGE
+
 from synthforge.core.plugins import load_plugins
 from synthforge.core.progress import progress_bar
 
-FACE = ("skin", "nose", "brow", "lid", "eye", "lip")
 BATCH = 16
 
 
@@ -64,18 +66,13 @@ def renders(preset: str, options: argparse.Namespace) -> Iterator[tuple[np.ndarr
 
 def faces_of(generator: Any, seed: int, count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Images (H,W,3) uint8, and where the face is (H,W)."""
-    from synthforge_plugins.schemas import SYNTHFORGE
-
-    inside = np.array([name.rpartition("_")[2] in FACE for name in SYNTHFORGE.classes])
     for first in range(0, count, BATCH):
         for made in generator.render([generator.sample(seed, first + i) for i in range(BATCH)], size):
-            yield made.image, inside[made.labels[SYNTHFORGE.name]]
+            yield made.image, IN_FACE[made.labels[SYNTHFORGE.name]]
 
 
 def photographs(root: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The same of CelebAMask-HQ's photographs at half their size."""
-    from synthforge_plugins.schemas import CELEBAMASK19
-
     benchmark = load_plugins().build("benchmark", {"name": "celebamask-hq", "root": str(root)}, where="studies")
     inside = np.array([name.rpartition("_")[2] in FACE for name in CELEBAMASK19.classes])
     for item in benchmark.items("train"):

@@ -260,7 +260,7 @@ class Collage:
             canvas.paste(thing, (x, y), thing)
             shown &= ~(np.linalg.norm(marked - np.array([x, y]) - size / 2, axis=-1) < size / 2)
         boxes = np.concatenate([marked.min(1), marked.max(1)], 1) if len(marked) else np.zeros((0, 4), np.float32)
-        return np.asarray(canvas), boxes, shown.mean(1) if len(shown) else np.zeros(0)
+        return np.array(canvas), boxes, shown.mean(1) if len(shown) else np.zeros(0)
 
     def batch(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, list[np.ndarray], list[np.ndarray]]:
         """Pictures (count,3,SIZE,SIZE) as photographs might show them, boxes, shares seen."""

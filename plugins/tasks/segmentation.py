@@ -70,6 +70,7 @@ class Segmentation(Task):
     output: ClassVar[str] = "logits"
     kind: ClassVar[FieldKind] = "label"
     maps: ClassVar[tuple[str, ...]] = ("logits",)
+    head_keys: ClassVar[tuple[str, ...]] = ("class_weights",)
     unit: ClassVar[str] = "class id"
     error: ClassVar[FaceError] = FaceError("100 - mean F1", "%")
 
@@ -129,8 +130,7 @@ class Segmentation(Task):
 
         logits, label = prediction["logits"].float(), target["label"]
         counted = (label != IGNORE).sum().clamp_min(1)
-        known = self.config.class_weights and logits.shape[1] == len(self._weights)
-        weight = self._weights.to(logits) if known else None
+        weight = self._weights.to(logits) if self.config.class_weights else None
         loss = functional.cross_entropy(logits, label, weight, ignore_index=IGNORE, reduction="sum") / counted
         return loss + self.config.dice * _dice_loss(logits, label) if self.config.dice else loss
 

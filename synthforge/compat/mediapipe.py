@@ -204,11 +204,18 @@ def joined(fitted: np.ndarray, mesh: np.ndarray) -> np.ndarray:
     """Points (478,3) in pixels: x and y of a fitted head (478,3); of the mesh (478,5+), as the task gives it, z at the
     scale of its x and y, and where irises lie in their eyes. On photographs the fitted points are the better ones
     (`studies/dense.py`)."""
-    places, flat, space = fitted.copy(), mesh[:, :2] - mesh[:, :2].mean(0), mesh[:, 2:5]
-    places[:, 2] = space[:, 2] * (flat * space[:, :2]).sum() / (space[:, :2] ** 2).sum()
+    places = fitted.copy()
+    places[:, 2] = depth_in_pixels(mesh)
     for iris, lids in EYES:
         places[iris, :2] = mesh[iris, :2] + (fitted[lids, :2] - mesh[lids, :2]).mean(0)
     return places
+
+
+def depth_in_pixels(mesh: np.ndarray) -> np.ndarray:
+    """z (...,478) of meshes (...,478,5+) as the task gives them: at the scale of x and y, from the middle."""
+    flat, space = mesh[..., :2] - mesh[..., :2].mean(-2, keepdims=True), mesh[..., 2:5]
+    scale = (flat * space[..., :2]).sum((-2, -1)) / (space[..., :2] ** 2).sum((-2, -1))
+    return np.asarray(scale[..., None] * space[..., 2])
 
 
 def _blend_shapes(face: Face) -> list[Category]:

@@ -82,9 +82,8 @@ class CropFrame:
         import torch
 
         height, width = values.shape[1:]
-        nearest = (
-            values.max(dim=0).indices.cpu().numpy().astype(np.int16)
-        )  # argmax is several times slower over the first dimension
+        # not argmax: it is several times slower over the first dimension
+        nearest = values.max(dim=0).indices.cpu().numpy().astype(np.int16)
         flat = values.flatten(1).T.contiguous()
         left, top, right, bottom = self.region
         inside_x, (x0, x1, across) = self._axis(0, left, right, width)

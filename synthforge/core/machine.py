@@ -36,13 +36,16 @@ def check_config(config: Any, where: str, *, made: Collection[str] = ()) -> None
                 check_config(each, f"{where}.{written_name(item)}")
 
 
-def need_folder(key: str, folder: str, suffixes: Sequence[str] = ()) -> None:
-    """Raise ConfigError unless the folder that a key names exists and, with suffixes, holds such a file."""
+def need_folder(key: str, folder: str, suffixes: Sequence[str] = (), hint: str = "Name another folder.") -> None:
+    """Raise ConfigError unless the folder that a key names exists and, with suffixes, holds such a file.
+
+    hint: what to do where it holds none.
+    """
     path = Path(folder).expanduser()
     if not path.is_dir():
         raise ConfigError(f"{key}: there is no folder {path}", hint="Write an existing folder there.")
     if suffixes and not files_in(path, suffixes):
-        raise ConfigError(f"{key}: {path} holds no file ending in {', '.join(suffixes)}", hint="Name another folder.")
+        raise ConfigError(f"{key}: {path} holds no file ending in {', '.join(suffixes)}", hint=hint)
 
 
 def need_file(key: str, path: str, suffixes: Sequence[str], hint: str) -> None:
@@ -52,8 +55,7 @@ def need_file(key: str, path: str, suffixes: Sequence[str], hint: str) -> None:
     """
     place = Path(path).expanduser()
     if place.is_dir():
-        if not files_in(place, suffixes):
-            raise ConfigError(f"{key}: {place} holds no file ending in {', '.join(suffixes)}", hint=hint)
+        need_folder(key, path, suffixes, hint)
     elif not place.is_file():
         raise ConfigError(f"{key}: there is no file or folder {place}", hint="Write an existing one there.")
     elif place.suffix.lower() not in suffixes:

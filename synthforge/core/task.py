@@ -67,6 +67,9 @@ class Task(Guarded, ABC):
     #: whether a trained output head is corrected by samples that it did not learn from (`calibrate`)
     calibrates: ClassVar[bool] = False
 
+    #: keys of its configuration that are its output head's alone: label networks have their defaults
+    head_keys: ClassVar[tuple[str, ...]] = ()
+
     #: the dataset fields it learns from: the first is required, the others are optional
     fields: tuple[str, ...]
     #: factor of its loss in the sum over all tasks; where factors are learned, their initial value

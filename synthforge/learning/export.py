@@ -14,7 +14,8 @@ from ..core.errors import DataError
 from ..core.plugins import Plugins
 from ..core.storage import place
 from .looks import looks_of
-from .model import WEIGHTS, FaceModel, load_model
+from .model import FaceModel, load_model
+from .weights import WEIGHTS
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 

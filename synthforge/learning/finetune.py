@@ -27,9 +27,11 @@ from . import hardware, loop, processes
 from .config import FinetuneConfig
 from .data import RealFaces
 from .feeds import RealFeed
-from .model import FaceModel, load_model, read_description, to_size
+from .losses import to_size
+from .model import FaceModel, load_model
 from .networks.adapters import WithEncoder
 from .planned import adapter_info
+from .weights import read_description
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -176,7 +178,7 @@ class _FinetuneProcess:
         before = feed.validate(module, module.adapter) if fabric.is_global_zero else {}
         before = fabric.broadcast(before, src=0)
         best.offer(module.adapter, before)
-        groups = _groups(module.adapter, config)
+        groups = hardware.groups_of(_parts(module.adapter, config), config.weight_decay)
 
         def validate(adapter: nn.Module, state: loop.State) -> loop.Figures:
             figures = feed.validate(module, adapter)
@@ -258,17 +260,11 @@ class _FinetuneProcess:
         (self.out / loop.CHECKPOINT).unlink(missing_ok=True)
 
 
-def _groups(adapter: nn.Module, config: FinetuneConfig) -> list[dict[str, Any]]:
-    """Parameters by learning rate and weight decay: an encoder has a rate of its own, only matrices decay."""
-    parts = [(1.0, adapter)]
+def _parts(adapter: nn.Module, config: FinetuneConfig) -> list[tuple[nn.Module, float]]:
+    """What learns, and its learning rate: an encoder has one of its own."""
     if isinstance(adapter, WithEncoder):
-        parts = [(config.encoder_factor, adapter.encoder), (1.0, adapter.net)]
-    return [
-        {"params": some, "lr": config.lr * factor, "weight_decay": decay}
-        for factor, part in parts
-        for decay, matrices in ((config.weight_decay, True), (0.0, False))
-        if (some := [p for p in part.parameters() if (p.ndim > 1) == matrices])
-    ]
+        return [(adapter.encoder, config.lr * config.encoder_factor), (adapter.net, config.lr)]
+    return [(adapter, config.lr)]
 
 
 class _Best:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ..core import events
 from ..core.cores import available_cores
@@ -68,6 +69,16 @@ def make_fabric(config: HardwareConfig, precision: str) -> Fabric:
 def is_forked(fabric: Fabric) -> bool:
     """Whether the processes of this Fabric are forks of the one that started them."""
     return fabric.world_size > 1 and getattr(fabric.strategy, "_start_method", "") == "fork"
+
+
+def groups_of(parts: Sequence[tuple[nn.Module, float]], weight_decay: float) -> list[dict[str, Any]]:
+    """What is learned of each part, at its learning rate; only matrices decay, biases and norms do not."""
+    return [
+        {"params": some, "lr": rate, "weight_decay": decay}
+        for part, rate in parts
+        for decay, matrices in ((weight_decay, True), (0.0, False))
+        if (some := [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == matrices])
+    ]
 
 
 def adamw(groups: list[dict[str, Any]], fabric: Fabric) -> torch.optim.AdamW:

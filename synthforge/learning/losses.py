@@ -116,3 +116,15 @@ def _interpolation(given: int, wanted: int) -> torch.Tensor:
     with torch.inference_mode(False):
         rows = torch.eye(given)[None, :, :, None]
         return functional.interpolate(rows, size=size, mode="bilinear", align_corners=False)[0, :, :, 0].T.contiguous()
+
+
+def to_size(
+    task: Task, prediction: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice] = EVERY
+) -> dict[str, torch.Tensor]:
+    """A task's prediction with its maps brought to (H,W), or to those rows and columns of it."""
+    return {k: _resized(v, size, pixels) if k in task.maps else v for k, v in prediction.items()}
+
+
+def _resized(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, slice]) -> torch.Tensor:
+    with torch.autocast(x.device.type, enabled=False):  # bf16 would round depth to centimetres
+        return resized_logits(x.float(), size, pixels)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,10 +15,9 @@ import torch
 from torch import nn
 
 from ..core.config import build_config
-from ..core.environment import hidden
 from ..core.errors import ConfigError, DataError, UserError, at
 from ..core.files import write_json
-from ..core.foreign import boundary, read_json
+from ..core.foreign import boundary
 from ..core.interfaces import Task
 from ..core.plugins import Plugins, load_plugins
 from ..core.references import Bound
@@ -29,17 +26,21 @@ from ..core.storage import place
 from .config import NetworkConfig
 from .hardware import native_bf16
 from .looks import LOOKS, SecondLook, build_looks, looks_of
-from .losses import EVERY, resized_logits
+from .losses import to_size
 from .networks.adapters import WithEncoder
 from .networks.backbone import BACKBONES, build_backbone
 from .networks.folded import Folded
 from .networks.pyramid import Pyramid, stacked
-from .weights import read_weights, write_weights
-
-WEIGHTS = "model.safetensors"
-FORMAT = 1
-#: key of `model.json` that holds the SHA-256 of the weights, and of itself without this key
-DIGESTS = "sha256"
+from .weights import (
+    DIGESTS,
+    FORMAT,
+    WEIGHTS,
+    description_digest,
+    read_description,
+    read_weights,
+    write_weights,
+    written_digest,
+)
 
 Prediction = dict[str, torch.Tensor]
 #: a feature map, or `Pyramid.parts`
@@ -300,32 +301,27 @@ class FaceModel(nn.Module):
         folder = place(folder)
         digest = write_weights(folder / WEIGHTS, self.state_dict() if weights is None else weights)
         described = self.describe()
-        described[DIGESTS] = {WEIGHTS: digest, DESCRIPTION: _description_digest(described)}
+        described[DIGESTS] = {WEIGHTS: digest, DESCRIPTION: description_digest(described)}
         write_json(folder / DESCRIPTION, described)
 
 
 def _with_options(task: Task, options: Mapping[str, Any]) -> Task:
-    """The same task, built with other values of its configuration. Raises ConfigError where it has no such keys."""
-    if not options:
+    """The task of a label network: built with other values of its configuration, without those of the output head.
+
+    Raises ConfigError where it has no such keys.
+    """
+    if not options and not task.head_keys:
         return task
     config = task.config
     if not dataclasses.is_dataclass(config) or isinstance(config, type):
         raise ConfigError(f"adapter: the task '{task.name}' has no configuration to change for its label network")
     rebuild: Any = type(task)
-    rebuilt: Task = rebuild(build_config(type(config), {**dataclasses.asdict(config), **options}, where="adapter"))
+    for name in task.head_keys:
+        if name in options:
+            raise ConfigError(f"adapter.{name}: belongs to the output head of the task '{task.name}' alone")
+    kept = {name: value for name, value in dataclasses.asdict(config).items() if name not in task.head_keys}
+    rebuilt: Task = rebuild(build_config(type(config), {**kept, **options}, where="adapter"))
     return rebuilt
-
-
-def to_size(
-    task: Task, prediction: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice] = EVERY
-) -> Prediction:
-    """A task's prediction with its maps brought to (H,W), or to those rows and columns of it."""
-    return {k: _resized(v, size, pixels) if k in task.maps else v for k, v in prediction.items()}
-
-
-def _resized(x: torch.Tensor, size: tuple[int, int], pixels: tuple[slice, slice]) -> torch.Tensor:
-    with torch.autocast(x.device.type, enabled=False):  # bf16 would round depth to centimetres
-        return resized_logits(x.float(), size, pixels)
 
 
 def build_tasks(
@@ -371,7 +367,7 @@ def load_model(
     folder = place(folder)
     description = read_description(folder)
     with boundary(folder / DESCRIPTION, "the description of a model"):
-        digest, of_weights = (_written_digest(description, name) for name in (DESCRIPTION, WEIGHTS))
+        digest, of_weights = (written_digest(description, name) for name in (DESCRIPTION, WEIGHTS))
         description.pop(DIGESTS, None)
         network = build_config(NetworkConfig, description["network"], where=f"{folder / DESCRIPTION}: network")
         own_size = network.input_size
@@ -403,48 +399,9 @@ def load_model(
             f"{folder / WEIGHTS} does not fit {DESCRIPTION}: {' '.join(str(error).split())[:300]}",
             hint="The folder is incomplete or was edited; train again or restore it.",
         ) from error
-    if digest not in ("", _description_digest(description)):
+    if digest not in ("", description_digest(description)):
         raise DataError(
             f"{folder / DESCRIPTION} was changed or damaged after it was written",
             hint=f"Restore it from a copy. If you changed it yourself, remove its key '{DIGESTS}' to accept it.",
         )
     return model.to(device).eval()
-
-
-def check_weights(folder: Path, description: Mapping[str, Any]) -> None:
-    """Raise DataError where the weights of a model folder are not there, or not those that `model.json` names."""
-    read_weights(folder / WEIGHTS, _written_digest(description, WEIGHTS))
-
-
-def _written_digest(description: Mapping[str, Any], name: str) -> str:
-    """The SHA-256 that a description gives of a file, empty where it gives none."""
-    given = description.get(DIGESTS)
-    return str(given.get(name, "")) if isinstance(given, dict) else ""
-
-
-def _description_digest(description: Mapping[str, Any]) -> str:
-    # twice: once read back from JSON, keys are strings and their order is another
-    plain = json.loads(hidden(json.dumps(dict(description), default=str)))
-    text = json.dumps(plain, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def model_digest(folder: Path) -> str:
-    """SHA-256 over a model folder's weights and description."""
-    total = hashlib.sha256()
-    for name in (WEIGHTS, DESCRIPTION):
-        total.update((folder / name).read_bytes())
-    return total.hexdigest()
-
-
-def read_description(folder: Path | str) -> dict[str, Any]:
-    """`model.json` of a model folder. Raises DataError when it is not there or not readable."""
-    path = place(folder) / DESCRIPTION
-    if not path.exists():
-        raise DataError(f"{folder} holds no model: there is no {DESCRIPTION}")
-    data = read_json(path)
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise DataError(
-            f"{path} is of format {data.get('format') if isinstance(data, dict) else '?'}; this version reads {FORMAT}"
-        )
-    return data

@@ -21,8 +21,10 @@ from ..core.storage import place
 from ..datasets.crops import crop, square_box, tight_box
 from .int8 import quantised
 from .looks import ROOM, SecondLook, looks_of
-from .model import WEIGHTS, FaceModel, load_model, to_size
+from .losses import to_size
+from .model import FaceModel, load_model
 from .patches import cut_patches
+from .weights import WEIGHTS
 
 #: entry of the file's metadata that holds the description, as JSON
 METADATA = "synthforge"

@@ -25,19 +25,11 @@ from . import hardware, loop, processes
 from .config import SelfSupervisionConfig, TrainConfig
 from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
-from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, transform
-from .model import (
-    FaceModel,
-    Features,
-    build_tasks,
-    check_weights,
-    feature_map,
-    load_model,
-    read_description,
-    to_size,
-)
+from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, to_size, transform
+from .model import FaceModel, Features, build_tasks, feature_map, load_model
 from .networks.widened import start_weights
 from .sampling import Sampling, split
+from .weights import check_weights, read_description
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -326,19 +318,12 @@ def _check_same_answers(given: FaceModel, wide: FaceModel) -> None:
 
 def _optimiser(config: TrainConfig, module: MultiTask, fabric: Fabric) -> torch.optim.Optimizer:
     o = config.optimiser
-    groups = []
-    for part, rate in ((module.model.backbone, o.lr * o.encoder_factor), (module.model.heads, o.lr)):
-        learned = [p for p in part.parameters() if p.requires_grad]
-        matrices = [p for p in learned if p.ndim > 1]
-        others = [p for p in learned if p.ndim <= 1]  # biases and norms are not decayed
-        groups += [
-            {"params": matrices, "lr": rate, "weight_decay": o.weight_decay},
-            {"params": others, "lr": rate, "weight_decay": 0.0},
-        ]
+    parts = [(module.model.backbone, o.lr * o.encoder_factor), (module.model.heads, o.lr)]
+    groups = hardware.groups_of(parts, o.weight_decay)
     weights = list(module.weights.parameters())
     if weights:
         groups.append({"params": weights, "lr": 10 * o.lr, "weight_decay": 0.0})
-    return hardware.adamw([group for group in groups if group["params"]], fabric)
+    return hardware.adamw(groups, fabric)
 
 
 def _finished(out: Path, mark: str) -> TrainResult | None:

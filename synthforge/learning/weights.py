@@ -1,9 +1,10 @@
-"""Weights and checkpoints that prove themselves: finite when they are written, held against a digest when read."""
+"""Weights, descriptions and checkpoints that prove themselves: held against a digest when they are read."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,17 @@ import safetensors.torch
 import torch
 
 from ..core.blocks import whole
+from ..core.environment import hidden
 from ..core.errors import DataError, SynthForgeError
 from ..core.files import write_bytes
-from ..core.foreign import opened
-from ..core.storage import RemotePath
+from ..core.foreign import opened, read_json
+from ..core.shipped import DESCRIPTION
+from ..core.storage import RemotePath, place
 
+WEIGHTS = "model.safetensors"
+FORMAT = 1
+#: key of `model.json` that holds the SHA-256 of the weights, and of itself without this key
+DIGESTS = "sha256"
 #: stands between a checkpoint and its SHA-256, behind the end of the zip archive where torch does not look
 _MARK = b"synthforge:sha256:"
 _LENGTH = len(_MARK) + hashlib.sha256().digest_size
@@ -88,3 +95,43 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} cannot be read: {' '.join(str(error).split())[:300]}", hint="Delete it to train from the start."
         ) from error
     return content
+
+
+def check_weights(folder: Path, description: Mapping[str, Any]) -> None:
+    """Raise DataError where the weights of a model folder are not there, or not those that `model.json` names."""
+    read_weights(folder / WEIGHTS, written_digest(description, WEIGHTS))
+
+
+def written_digest(description: Mapping[str, Any], name: str) -> str:
+    """The SHA-256 that a description gives of a file, empty where it gives none."""
+    given = description.get(DIGESTS)
+    return str(given.get(name, "")) if isinstance(given, dict) else ""
+
+
+def description_digest(description: Mapping[str, Any]) -> str:
+    """The SHA-256 of a description, which may have been read back."""
+    # twice: once read back from JSON, keys are strings and their order is another
+    plain = json.loads(hidden(json.dumps(dict(description), default=str)))
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_digest(folder: Path) -> str:
+    """SHA-256 over a model folder's weights and description."""
+    total = hashlib.sha256()
+    for name in (WEIGHTS, DESCRIPTION):
+        total.update((folder / name).read_bytes())
+    return total.hexdigest()
+
+
+def read_description(folder: Path | str) -> dict[str, Any]:
+    """`model.json` of a model folder. Raises DataError when it is not there or not readable."""
+    path = place(folder) / DESCRIPTION
+    if not path.exists():
+        raise DataError(f"{folder} holds no model: there is no {DESCRIPTION}")
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DataError(
+            f"{path} is of format {data.get('format') if isinstance(data, dict) else '?'}; this version reads {FORMAT}"
+        )
+    return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -17,6 +17,12 @@ class Network(Protocol):
 
     @property
     def tasks(self) -> Mapping[str, Task]: ...
+
+    @property
+    def info(self) -> Mapping[str, Any]: ...
+
+    @property
+    def adapter_info(self) -> Mapping[str, Any]: ...
 
     @property
     def crop_scale(self) -> float: ...
@@ -60,6 +66,16 @@ class Function:
     def tasks(self) -> Mapping[str, Task]:
         """The one task by its name."""
         return {self.task.name: self.task}
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Nothing is known of what it learned from."""
+        return {}
+
+    @property
+    def adapter_info(self) -> Mapping[str, Any]:
+        """No label fine-tuning network."""
+        return {}
 
     def size_of(self, task: str) -> int:
         """See `Network`, as below."""

@@ -22,8 +22,9 @@ from ..core.plugins import Plugins, load_plugins
 from ..core.schemas import POINT_SCHEMAS
 from ..core.storage import place
 from ..learning.looks import Look, SecondLookInfo
-from ..learning.model import build_tasks, load_model, model_digest
+from ..learning.model import build_tasks, load_model
 from ..learning.onnx_file import METADATA
+from ..learning.weights import model_digest
 from .network import Function, Network
 
 #: ending of the file of a second look beside `NAME.onnx`
@@ -72,15 +73,12 @@ def read_onnx(path: Path, plugins: Plugins) -> tuple[Network, list[Path]]:
     Ours answers all of its tasks, and looks again by the file `NAME.look.onnx` beside it, if there is one. Raises
     UserError without onnxruntime and for a mapping that does not fit, DataError for a damaged file.
     """
-    session, beside = _session(path), path.with_suffix(".json")
-    if not beside.is_file() and METADATA in session.get_modelmeta().custom_metadata_map:
-        return _own(path, plugins)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    beside = path.with_suffix(".json")
     if not beside.is_file():
-        raise UserError(
-            f"{path} does not say what it takes and answers",
-            hint=f'Write {beside}, such as {{"size": 224, "schema": NAME}} (docs/probe.md lists the keys).',
-        )
-    data, where = read_json(beside), str(beside)
+        return _own(path, plugins)
+    session, data, where = _session(path), read_json(beside), str(beside)
     if not isinstance(data, dict):
         raise DataError(f"{where}: a mapping of keys is expected")
     mapping = build_config(OnnxMapping, data, where=where)
@@ -197,7 +195,14 @@ class _Graph:
         self._onnx = _package("onnx", path)
         self._path, self._proto = path, self._onnx.load(path)
         self._sessions: dict[tuple[str, ...], Any] = {}
-        self.about: dict[str, Any] = json.loads(next(p.value for p in self._proto.metadata_props if p.key == METADATA))
+        said = {each.key: each.value for each in self._proto.metadata_props}
+        if METADATA not in said:
+            raise UserError(
+                f"{path} does not say what it takes and answers",
+                hint=f'Write {path.with_suffix(".json")}, such as {{"size": 224, "schema": NAME}} (docs/probe.md lists '
+                "the keys).",
+            )
+        self.about: dict[str, Any] = json.loads(said[METADATA])
 
     def session(self, outputs: Sequence[str]) -> Any:
         """A session with these outputs, in this order."""
@@ -260,8 +265,6 @@ class _Call:
 def _session(path: Path, data: bytes | None = None) -> Any:
     """onnxruntime with as many threads as torch has, which do not spin while they wait; data: instead of the file's."""
     onnxruntime = _package("onnxruntime", path)
-    if not path.is_file():
-        raise UserError(f"there is no file {path}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

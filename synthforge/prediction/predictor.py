@@ -30,7 +30,6 @@ from ..datasets import crops
 from ..learning.looks import Look
 from .detectors import find_faces, to_crop_box
 from .faces import Face, Faces
-from .network import Function as Function
 from .network import Network
 from .onnx_network import open_network
 from .photographs import decode, read_bytes
@@ -237,7 +236,7 @@ def _checked(task: Task, prediction: Mapping[str, torch.Tensor], count: int, sch
         given = ", ".join(prediction) if isinstance(prediction, Mapping) else type(prediction).__name__
         raise UserError(f"the prediction has no '{task.output}' (it gives {given})")
     values = prediction[task.output]
-    if len(values) != count or not math.isfinite(float(values.double().sum())):
+    if len(values) != count or not math.isfinite(float(values.sum(dtype=torch.float64))):
         raise UserError(f"the prediction's '{task.output}' {tuple(values.shape)} is not finite or not {count} long")
     wanted = POINT_SCHEMAS.get(schema) or CLASS_SCHEMAS.get(schema)
     if wanted is not None and values.shape[1] != len(wanted):

@@ -88,7 +88,8 @@ def write(
     """Export a model folder to `out` with its card, as `learning.export.export_model` does alone."""
     from ..evaluation.card import write_card
     from ..learning.export import export_model
-    from ..learning.model import build_tasks, read_description
+    from ..learning.model import build_tasks
+    from ..learning.weights import read_description
 
     plugins = plugins or load_plugins()
     facts = export_model(model, out, dtype=dtype, heads=heads, plugins=plugins)
@@ -106,7 +107,7 @@ def rendered_faces(model: Path, plugins: Plugins) -> list[tuple[np.ndarray, np.n
     """
     from ..core.schemas import POINT_SCHEMAS, translate_points
     from ..core.tables import Default
-    from ..learning.model import read_description
+    from ..learning.weights import read_description
     from .probe import Probe
 
     names = Default("generators").found(), Default("annotators", several=True).found()[0]

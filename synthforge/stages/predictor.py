@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..datasets.crops import Box
     from ..evaluation.boxes import Finder
     from ..evaluation.protocol import Evaluation, ScoringOptions
-    from ..learning.model import FaceModel
+    from ..prediction.network import Network
 
 
 def evaluate_model(
@@ -46,7 +46,7 @@ def evaluate_model(
     from ..prediction.predictor import PASSES, Predictor
 
     options = options or ScoringOptions()
-    model: Any = open_network(folder, plugins=plugins, input_size=predictor.get("input_size", 0))
+    model = open_network(folder, plugins=plugins, input_size=predictor.get("input_size", 0))
     if benchmark.task not in model.tasks:
         raise UserError(
             f"the model in {folder} has no task '{benchmark.task}', which {name} scores",
@@ -112,7 +112,7 @@ def _finder(detector: str) -> Finder:
     return find
 
 
-def _fine_tuned_on(model: FaceModel, benchmark: Benchmark, split: str, name: str, folder: Path) -> list[str]:
+def _fine_tuned_on(model: Network, benchmark: Benchmark, split: str, name: str, folder: Path) -> list[str]:
     """A remark if the label fine-tuning network was trained on these faces; UserError if only on some of them."""
     tuned = [
         row

@@ -15,7 +15,8 @@ from synthforge.core.errors import DataError
 from synthforge.core.plugins import Plugins, load_plugins
 from synthforge.evaluation.protocol import ScoringOptions, evaluate
 from synthforge.evaluation.report import write_report
-from synthforge.prediction.predictor import Function, Predictor
+from synthforge.prediction.network import Function
+from synthforge.prediction.predictor import Predictor
 from synthforge.stages.evaluate import EvaluateConfig
 from synthforge.testing import check_benchmark
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from by_path import load
 from synthforge_plugins.schemas import CELEBAMASK19, LAPA11, SYNTHFORGE
 from toy_benchmarks import TASKS, Toy, read_labels
 
@@ -11,7 +14,9 @@ from synthforge.core.errors import UserError
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import class_mapping
 from synthforge.evaluation.protocol import ScoringOptions, evaluate
-from synthforge.prediction.predictor import Function, Predictor
+from synthforge.prediction.network import Function
+from synthforge.prediction.predictor import Predictor
+from synthforge.stages.predictor import evaluate_model
 
 
 def map_logits(logits: torch.Tensor, target: str) -> torch.Tensor:
@@ -44,6 +49,16 @@ def test_the_subjects_left_brow_is_lapas_right_one() -> None:
     logits[0, SYNTHFORGE.id("left_brow")] = 20
     assert map_logits(logits, "lapa11").argmax() == LAPA11.id("right_brow")
     assert map_logits(logits, "celebamask19").argmax() == CELEBAMASK19.id("l_brow")
+
+
+def test_an_onnx_file_of_other_makers_is_scored(tmp_path: Path) -> None:
+    """All of its points lie at one place, so errors are those of that place."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    foreign = load(Path(__file__).parents[1] / "prediction" / "test_onnx_network.py").foreign
+    path = foreign(tmp_path / "mine.onnx", schema="ibug68", size=8)
+    found = evaluate_model(path, Toy("keypoints"), "test", plugins=load_plugins(), name="toy", passes=1)
+    assert found.scores.figures["nme"] > 0
 
 
 def test_a_mapped_predictor_is_scored() -> None:

@@ -14,7 +14,8 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.records import PublishedRow, RealItem, RealSample, Scores
 from synthforge.evaluation.protocol import Evaluation, ScoringOptions, evaluate
 from synthforge.evaluation.scoring import score_depth, score_labels, score_points
-from synthforge.prediction.predictor import Function, Predictor
+from synthforge.prediction.network import Function
+from synthforge.prediction.predictor import Predictor
 
 SIZE = (150, 190)  # height, width
 

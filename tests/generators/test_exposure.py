@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from by_path import load
 from hypothesis import given
 from hypothesis import strategies as st
 from synthforge_plugins.generators.anny.film.develop import tone_table
@@ -15,8 +15,7 @@ from synthforge_plugins.generators.anny.film.meter import fitted
 
 from synthforge.core.plugins import load_plugins
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "studies"))
-from exposure import faces_of, outside
+STUDY = load(Path(__file__).resolve().parents[2] / "studies" / "exposure.py")
 
 
 def byte_of(light: float, contrast: float, shoulder: float) -> float:
@@ -44,7 +43,7 @@ def test_faces_keep_their_highlights_unless_asked_for(preset: str) -> None:
     for allowed in (0.05, 1.0):
         settings = {"name": "anny", "preset": preset, "film": {"clipped": allowed}}
         generator = load_plugins().build("generator", settings, where="test")
-        shares[allowed] = np.array([outside(*face) for face in faces_of(generator, 7, 32, 64)]).sum(1)
+        shares[allowed] = np.array([STUDY.outside(*face) for face in STUDY.faces_of(generator, 7, 32, 64)]).sum(1)
     assert shares[0.05].max() <= 0.05
     assert shares[1.0].max() > 0.2
     calm = shares[1.0] < 0.001

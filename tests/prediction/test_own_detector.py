@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import by_path
 import numpy as np
 import pytest
 import torch
@@ -111,9 +111,7 @@ def test_its_onnx_file_answers_alike(tmp_path: Path) -> None:
 
 
 def test_targets_of_a_face_an_ignored_one_and_a_hidden_one() -> None:
-    sys.path.insert(0, str(ROOT / "studies"))
-    import train_detector as study
-
+    study = by_path.load(ROOT / "studies" / "train_detector.py")
     boxes = np.array([[20, 30, 60, 70], [100, 100, 140, 140], [150, 20, 180, 50]], np.float32)
     heat, known, place, box, weight = study.targets([boxes], [np.array([0.9, 0.2, 0.0])])
     assert (heat == 1).nonzero().tolist() == [[0, 6, 5]]

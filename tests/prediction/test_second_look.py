@@ -17,8 +17,9 @@ from synthforge.core.frames import apply
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import POINT_SCHEMAS
 from synthforge.learning.config import NetworkConfig
-from synthforge.learning.model import DIGESTS, FaceModel, build_tasks, load_model
+from synthforge.learning.model import FaceModel, build_tasks, load_model
 from synthforge.learning.patches import cut
+from synthforge.learning.weights import DIGESTS
 from synthforge.prediction.predictor import Predictor
 
 EYES = {

@@ -20,7 +20,9 @@ from synthforge.core.plugins import load_plugins
 from synthforge.core.records import Field, FieldKind
 from synthforge.core.schemas import IGNORE
 from synthforge.learning.augment import sampling_grid
+from synthforge.learning.config import NetworkConfig
 from synthforge.learning.fields import Moved, plan_field
+from synthforge.learning.model import AdapterInfo, FaceModel
 from synthforge.testing import check_task
 
 TASKS: list[Task] = [
@@ -56,9 +58,10 @@ def test_adapters_take_what_heads_give(task: Task) -> None:
 
 
 def test_a_class_counts_as_much_as_its_weight() -> None:
-    """Cross-entropy on two pixels of one class each; classes of another schema have no weight."""
+    """Cross-entropy on two pixels of one class each; a label network, whose classes are others, has no weights."""
     weighted, plain = (
-        Segmentation(SegmentationConfig(class_weights=weights)) for weights in ({"hair": 3.0, "skin": 0.5}, {})
+        Segmentation(SegmentationConfig(head="light", class_weights=weights))
+        for weights in ({"hair": 3.0, "skin": 0.5}, {})
     )
     hair, skin = SYNTHFORGE.id("hair"), SYNTHFORGE.id("skin")
     logits = torch.randn(1, len(SYNTHFORGE), 1, 2, generator=torch.Generator().manual_seed(0))
@@ -67,9 +70,12 @@ def test_a_class_counts_as_much_as_its_weight() -> None:
     ]
     both = {"label": torch.tensor([[[hair, skin]]])}
     torch.testing.assert_close(weighted.loss({"logits": logits}, both), (3.0 * each[0] + 0.5 * each[1]) / 2)
-    other = {"logits": logits[:, : len(LAPA11)]}
-    few = {"label": torch.tensor([[[1, 2]]])}
-    assert torch.equal(weighted.loss(other, few), plain.loss(other, few))
+    small = NetworkConfig(backbone="residual", width=0.125, channels=8, input_size=32)
+    model = FaceModel(small, {"segmentation": weighted}, {"segmentation": {}})
+    model.add_adapter("segmentation", AdapterInfo(LAPA11.name, False))
+    assert model.adapter_task("segmentation").config.class_weights == {}
+    with pytest.raises(ConfigError, match=r"adapter\.class_weights: belongs to the output head"):
+        model.add_adapter("segmentation", AdapterInfo(LAPA11.name, False, options={"class_weights": {"hair": 2.0}}))
     with pytest.raises(ValueError, match="no class 'moustache'"):
         SegmentationConfig(class_weights={"moustache": 2.0})
 

@@ -17,7 +17,8 @@ from PIL import Image
 from synthforge.core.plugins import Plugins
 from synthforge.learning.augment import sampling_grid
 from synthforge.learning.fields import Moved
-from synthforge.prediction.predictor import Function, Predictor
+from synthforge.prediction.network import Function
+from synthforge.prediction.predictor import Predictor
 from synthforge.testing import check_plugin
 
 HERE = Path(__file__).parent

@@ -26,6 +26,8 @@ class Folder:
     Raises ConfigError when there is no such folder or no JPEG, PNG or WebP file in it.
     """
 
+    blurred = False  # photographs are as sharp as they were taken
+
     def __init__(self, path: str, where: str) -> None:
         self.path = Path(path).expanduser()
         need_folder(where, path, PICTURES)

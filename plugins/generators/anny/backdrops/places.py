@@ -233,9 +233,10 @@ def _street(d: _Dice, first: Colour, second: Colour) -> Place:
         side = d.whole(1)
         beside, z = (left + 1.6, right - 2.0)[side], d.number(-35, 35)
         if abs(z) > 2.5:
-            _tree(d, place, beside, floor, z, d.number(3.5, 7.0)) if d.chance(0.5) else _car_outside(
-                d, place, beside, floor, z
-            )
+            if d.chance(0.5):
+                _tree(d, place, beside, floor, z, d.number(3.5, 7.0))
+            else:
+                _car_outside(d, place, beside, floor, z)
     return place
 
 

@@ -16,9 +16,9 @@ from synthforge.core.images import read_radiance
 from synthforge.core.machine import need_file
 
 from ..factors.picture import CONVERT, PANORAMAS
-from ..light.environment import unit
+from ..light.environment import basis, unit
+from ..light.palette import LUMA
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722])
 _ROWS = 32  # of the small panorama that light is summed over
 _BRIGHT, _SHARE = 20.0, 0.1  # a sun: so many times the mean, and so much of all light
 
@@ -28,6 +28,8 @@ class Surroundings:
 
     Raises ConfigError when there is none.
     """
+
+    blurred = True  # by the background's blur, as what is far away
 
     def __init__(self, path: str, where: str) -> None:
         place = Path(path).expanduser()
@@ -92,7 +94,7 @@ def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
     means = np.stack([light[row[0] : row[-1] + 1].mean(0) for row in rows if len(row)])
     small = np.stack([means[:, column[0] : column[-1] + 1].mean(1) for column in columns if len(column)], 1)
     weight = np.cos(_elevations(len(small)))[:, None]
-    mean = float((small @ _LUMA * weight).sum() / (weight.sum() * small.shape[1]))
+    mean = float((small @ LUMA * weight).sum() / (weight.sum() * small.shape[1]))
     return light / max(mean, 1e-9), small / max(mean, 1e-9)
 
 
@@ -114,9 +116,9 @@ def _light_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     towards = np.stack([np.sin(turn) * np.cos(rise), np.sin(rise), np.cos(turn) * np.cos(rise)], -1)
     # steradians over pi: what a white surface that faces a light of 1 from there reflects
     share = np.cos(rise) * (2 * math.pi / columns) * (math.pi / rows) / math.pi
-    power = small @ _LUMA * share
-    peak = np.unravel_index(int(np.argmax(small @ _LUMA)), power.shape)
-    near = (small @ _LUMA > _BRIGHT) & (towards @ towards[peak] > math.cos(0.5))
+    power = small @ LUMA * share
+    peak = np.unravel_index(int(np.argmax(small @ LUMA)), power.shape)
+    near = (small @ LUMA > _BRIGHT) & (towards @ towards[peak] > math.cos(0.5))
     sun = None
     if near.any() and power[near].sum() > _SHARE * power.sum():
         x, y, z = (power[near][:, None] * towards[near]).sum(0)
@@ -125,13 +127,7 @@ def _light_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         small[near] = np.median(small[~near], axis=0)
     normals = np.stack([unit(a, e) for e in np.linspace(-1.4, 1.4, 9) for a in np.linspace(0, 2 * math.pi, 16)])
     lit = np.maximum(normals @ towards.reshape(-1, 3).T, 0) @ (small * share[..., None]).reshape(-1, 3)
-    basis = np.stack([_raw(k, normals) for k in range(9)], 1)
-    return np.linalg.lstsq(basis, lit, rcond=None)[0], sun
-
-
-def _raw(term: int, normals: np.ndarray) -> np.ndarray:
-    x, y, z = normals.T
-    return np.asarray((np.ones_like(x), x, y, z, x * x, z * z, x * y, y * z, z * x)[term])
+    return np.linalg.lstsq(basis(normals), lit, rcond=None)[0], sun
 
 
 def _turned(polynomial: np.ndarray, turn: float) -> np.ndarray:

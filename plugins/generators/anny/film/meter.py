@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from ....schemas import SYNTHFORGE
+from ..light.palette import LUMA
 from .develop import MID_GREY, STEPS_AT_MID_GREY, shouldered
 
 #: classes that count as face, sides left out
 FACE = ("skin", "nose", "brow", "lid", "eye", "lip")
 IN_FACE = np.array([name.rpartition("_")[2] in FACE for name in SYNTHFORGE.classes])
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+_LUMA = LUMA.astype(np.float32)
 _GRID = 64  # pixels a side that are looked at
 _FEWEST = 16  # of the face
 _HIGHLIGHTS, _SHADOWS = 0.5, 0.2  # parts of what is allowed; what is not foreseen here takes the rest

@@ -149,8 +149,12 @@ def mean_luminance(polynomial: np.ndarray) -> float:
     return luminance(polynomial[0] + (polynomial[4] + polynomial[5]) / 3)
 
 
+def basis(normals: np.ndarray) -> np.ndarray:
+    """The terms (...,9) of the polynomials at unit normals (...,3)."""
+    x, y, z = np.moveaxis(np.asarray(normals, np.float64), -1, 0)
+    return np.stack([np.ones_like(x), x, y, z, x * x, z * z, x * y, y * z, z * x], -1)
+
+
 def at(polynomial: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Irradiance (...,3) on surfaces with unit normals (...,3), as the kernels compute it; never negative."""
-    x, y, z = np.moveaxis(np.asarray(normals, np.float64), -1, 0)
-    basis = np.stack([np.ones_like(x), x, y, z, x * x, z * z, x * y, y * z, z * x], -1)
-    return np.asarray(np.maximum(basis @ polynomial, 0.0))
+    return np.asarray(np.maximum(basis(normals) @ polynomial, 0.0))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+#: shares of linear red, green and blue in relative luminance (ITU-R BT.709)
+LUMA = np.array([0.2126, 0.7152, 0.0722])
 # Reflectance of bloodless, unpigmented skin, and how strongly one unit of melanin and of haemoglobin absorb in the
 # three channels. Melanin rises towards blue as in Jacques, "Optical properties of biological tissues" (2013), section
 # 3; haemoglobin peaks in green. The floor is light scattered back by the surface layer, which no pigment removes.
@@ -71,9 +73,9 @@ def white_light(kelvin: float) -> np.ndarray:
         return np.array([1.0 / (w**5 * (math.exp(0.014387769 / (w * temperature)) - 1.0)) for w in wavelengths])
 
     ratio = planck(kelvin) / planck(6500.0)
-    return np.asarray(ratio / float(ratio @ np.array([0.2126, 0.7152, 0.0722])))
+    return np.asarray(ratio / float(ratio @ LUMA))
 
 
 def luminance(colour: Sequence[float] | np.ndarray) -> float:
     """Relative luminance of a linear colour."""
-    return float(np.dot(np.asarray(colour), [0.2126, 0.7152, 0.0722]))
+    return float(np.dot(np.asarray(colour), LUMA))

@@ -61,8 +61,7 @@ def backdrops(
     for i, p in enumerate(parameters):
         if p["background"]["file"] and folder is not None:
             picture = torch.as_tensor(folder.behind(p["background"], records[i], small, size), device=static.device)
-            far = "panorama_turn" in p["background"]  # photographs of a folder are as sharp as they were taken
-            out[i] = out_of_focus(picture, p["background"]["blur"]) if far else picture
+            out[i] = out_of_focus(picture, p["background"]["blur"]) if folder.blurred else picture
     return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
+from synthforge.geometry.warp_runtime import as_structs, as_warp, chunks, launch, span
 
 from ..mesh import materials
 from .arrays import POSED, Posed, flat
@@ -84,10 +84,6 @@ def _alone(posed: Any, number: int, batch: int) -> Any:
     return found
 
 
-def _looks(static: StaticScene, records: np.ndarray) -> Any:
-    return wp.array(records, dtype=Look, device=wp.device_from_torch(static.device))
-
-
 def _triangles(
     static: StaticScene, records: np.ndarray, dressed: Dressed, numbers: Sequence[int]
 ) -> tuple[Any, list[Any]]:
@@ -127,7 +123,7 @@ def _probes(
     probes.width, probes.step = width, step
     probes.point, probes.normal, probes.light = (as_warp(each, wp.vec3) for each in three[:3])
     probes.seen = as_warp(four[0], wp.vec4)
-    looks, part = _looks(static, look), span(width, static.device)
+    looks, part = as_structs(look, Look, static.device), span(width, static.device)
     grid = (width, chunks(width, part))
     inputs = [looks, static.for_kernels, posed, flat(solid), size, scene, part, probes]
     launch(probe_kernel, grid, inputs, static.device)
@@ -170,7 +166,7 @@ def _shaded(
     large["ray_x"] /= OVER
     large["ray_y"] /= OVER
     large["brow_density"] *= _PAINTED  # single hairs make up for it
-    looks, count = _looks(static, large), static.num_vertices
+    looks, count = as_structs(large, Look, static.device), static.num_vertices
     step = span(count, static.device)
     screen = torch.empty_like(vertices)
     inputs = [looks, as_warp(vertices, wp.vec3), as_warp(dead), count, step, flat(screen, wp.vec3)]
