@@ -58,7 +58,8 @@ def test_an_onnx_file_of_other_makers_is_scored(tmp_path: Path) -> None:
     foreign = load(Path(__file__).parents[1] / "prediction" / "test_onnx_network.py").foreign
     path = foreign(tmp_path / "mine.onnx", schema="ibug68", size=8)
     found = evaluate_model(path, Toy("keypoints"), "test", plugins=load_plugins(), name="toy", passes=1)
-    assert found.scores.figures["nme"] > 0
+    assert len(found.scores.per_item) == 10
+    assert found.scores.values["nme"] > 0
 
 
 def test_a_mapped_predictor_is_scored() -> None:
