@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import label
 from synthforge_plugins.generators.anny import build
 from synthforge_plugins.generators.anny.factors.config import AnnyConfig
 from synthforge_plugins.generators.anny.factors.person import HAIR_STYLES
@@ -39,7 +40,8 @@ FRONTAL = {
     "shift_x": always(0.0),
     "shift_y": always(0.0),
 }
-BARE = {"glasses": {"present": 0.0}, "occluder": {"present": 0.0}}
+NONE = {"present": 0.0}
+BARE = {"glasses": NONE, "occluder": NONE}
 # of an age at which heads may be bald
 GROWN = {"children": 0.0, "age_low": 0.6}
 
@@ -255,6 +257,15 @@ def test_hair_is_there_when_it_should_be_and_hides_ears(make: Any) -> None:
         assert painted.mean() < 0.5
 
 
+def test_no_background_is_seen_between_hair_and_face(make: Any) -> None:
+    turned = {**FRONTAL, "azimuth_degrees": always(-34.0), "elevation_degrees": always(-20.0)}
+    for hair in (style("curly"), style("long", cover_ears=always(0.0))):
+        for r in render(make(camera=turned, head=GROWN, hair=hair, hand=NONE, **BARE), 4, size=192):
+            empty = label(mesh(r).face_id < 0)[0]
+            edge = np.unique(np.r_[empty[0], empty[-1], empty[:, 0], empty[:, -1]])
+            assert (~np.isin(empty, edge) & (empty > 0)).sum() <= 40  # 13 to 490 without the inner side of hair
+
+
 def test_a_full_beard_covers_the_chin_and_stubble_does_not_count(make: Any) -> None:
     men = {"gender_beta": 50.0}
     open_view = {name: {"present": 0.0} for name in ("hand", "mask", "scarf")}
@@ -362,7 +373,7 @@ def test_layers_agree_with_the_geometry_librarys_rasteriser(generator: AnnyGener
     vertices = torch.as_tensor(np.stack([mesh(r).vertices for r in renderings]))
     intrinsics, poses = stack_cameras([r.camera for r in renderings])
     solid = torch.zeros(len(static.faces), dtype=torch.bool)
-    for first, last in static.solid:
+    for first, last in static.layers[0]:
         solid[first:last] = True
     fragments = get_rasteriser("warp").rasterise(
         to_camera_torch(vertices, poses), torch.as_tensor(static.faces), intrinsics, SIZE, SIZE, face_mask=solid

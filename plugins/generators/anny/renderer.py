@@ -1,4 +1,4 @@
-"""From parameters to pixels: pose heads, dress them, draw two layers, shade, develop."""
+"""From parameters to pixels: pose heads, dress them, draw layers, shade, develop."""
 
 from __future__ import annotations
 
@@ -185,28 +185,28 @@ class Renderer:
         clock("shadows")
         posed, keep = posed_arrays(static, dressed, lit, looks, parameters)
         clock("paint")
-        ranges = (static.solid, static.thin)
-        solid, thin = (draw(static, posed, len(parameters), each, resolution) for each in ranges)
+        drawn = [draw(static, posed, len(parameters), each, resolution) for each in static.layers]
+        solid = drawn[0]
         clock("raster")
         shown = torch.zeros_like(solid) if crowd else solid  # pixels that hide the background
         behind = backdrops(static, looks, parameters, shown, records, self.folder)
         posed.backdrop = flat(behind, wp.vec3)
         clock("background")
         if crowd:
-            back = shade(static, looks, posed, shown, shown).light[:1]
+            back = shade(static, looks, posed, [shown] * len(drawn)).light[:1]
             behind.zero_()
-        shaded = shade(static, looks, posed, solid, thin, matted=crowd)
+        shaded = shade(static, looks, posed, drawn, matted=crowd)
         cover = None
         if self.fine:
             shaded.light, cover = refine(static, records, parameters, dressed, posed, solid, self.folder, crowd)
         if crowd:
             shaded.light = torch.cat([shaded.light, back])
         clock("shade")
-        return _Seen(head, points, cameras, sines, dressed, shaded, records, (posed, keep, solid, thin), cover)
+        return _Seen(head, points, cameras, sines, dressed, shaded, records, (posed, keep, drawn), cover)
 
     def _layers(self, seen: _Seen, parameters: Sequence[Mapping[str, Any]]) -> list[Layers]:
         """What the pictures are blended from: the same scenes under even white light."""
-        static, (posed, keep, solid, thin) = self.static, seen.state
+        static, (posed, keep, drawn) = self.static, seen.state
         plain = seen.records.copy()
         for name in plain.dtype.names or ():
             if name in _UNEVEN or name.startswith("ambient_"):
@@ -216,9 +216,11 @@ class Renderer:
         glow = torch.ones(*seen.dressed.vertices.shape[:2], 4, device=static.device)
         glow[..., 3] = 0
         keep.append(glow)
-        behind = torch.zeros(len(parameters), *((side + 1) // 2 for side in solid.shape[1:]), 3, device=static.device)
+        behind = torch.zeros(
+            len(parameters), *((side + 1) // 2 for side in drawn[0].shape[1:]), 3, device=static.device
+        )
         posed.glow, posed.backdrop = flat(glow, wp.vec4), flat(behind, wp.vec3)
-        shaded = shade(static, looks, posed, solid, thin, matted=True)
+        shaded = shade(static, looks, posed, drawn, matted=True)
         assert shaded.mattes is not None  # asked for
         albedo, mattes = shaded.light.clamp(0, 1).cpu().numpy(), shaded.mattes.cpu().numpy()
         for i, p in enumerate(parameters):
@@ -250,7 +252,7 @@ _UNEVEN = ("emboss_u", "emboss_v", "vignette", "folds", "crow", "forehead", "lid
 @dataclass(frozen=True)
 class _Seen:
     """A batch of scenes before the film: posed heads (B,V,3), landmarks (B,68,3), irises, and see the classes. records:
-    the looks; state: what was shaded, the arrays of kernels with the tensors that own them and the two layers; cover:
+    the looks; state: what was shaded, the arrays of kernels with the tensors that own them and the layers; cover:
     opacity by `refine`, None without it."""
 
     head: torch.Tensor
@@ -260,7 +262,7 @@ class _Seen:
     dressed: Dressed
     shaded: Shaded
     records: np.ndarray
-    state: tuple[Any, list[torch.Tensor], torch.Tensor, torch.Tensor]
+    state: tuple[Any, list[torch.Tensor], list[torch.Tensor]]
     cover: torch.Tensor | None
 
 

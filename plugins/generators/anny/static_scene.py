@@ -55,7 +55,7 @@ class StaticScene:
     """The static scene.
 
     Vertices: the head's, then hair, beard, glasses, accessories; faces likewise, so that the head's come first.
-    `solid` and `thin`: the ranges of faces that make up the two layers.
+    `layers`: the ranges of faces of what is opaque, of what may be thin, and of the inner side of hair.
     """
 
     def __init__(self, head: AnnyHead, device: torch.device, stains: Sequence[tuple[str, str, Stain]] = ()) -> None:
@@ -74,7 +74,7 @@ class StaticScene:
 
         parts: list[tuple[np.ndarray, int, int]] = [
             (self.hair.faces, 0, materials.HAIR),
-            (self.hair.inner_faces, (COLUMNS + 1) * ROWS, materials.HAIR),
+            (self.hair.faces[:, ::-1], (COLUMNS + 1) * ROWS, materials.HAIR),
             (self.beard.faces, len(self.beard.source), materials.BEARD),
             (LENS_FACES, 0, materials.LENS),
             (FRAME_FACES, GLASSES_VERTICES, materials.FRAME),
@@ -102,7 +102,10 @@ class StaticScene:
         number = np.cumsum([len(part) for part in faces])
         #: faces whose normals count: not the inner sides of hair and lashes, which use the vertices the other way round
         self.outer = np.r_[0 : number[1], number[2] : number[-2]]
-        self.solid, self.thin = _runs(self.material, materials.SOLID), _runs(self.material, materials.THIN)
+        drawn = self.material.copy()
+        drawn[number[1] : number[2]] = materials.UNUSED
+        solid, thin = (_runs(drawn, kinds) for kinds in (materials.SOLID, materials.THIN))
+        self.layers = (solid, thin, [(int(number[1]), int(number[2]))])
         self._shadows()
         self._arrays()
         where = [np.broadcast_to(stain.where(self.anatomy), head.num_vertices) for _, _, stain in stains]
@@ -131,6 +134,7 @@ class StaticScene:
         low = np.concatenate([self.mm[:, 1] < SHADOW_FLOOR, np.zeros(self.num_vertices - len(self.mm), bool)])
         low[self.first_skirt :] = True
         casts = np.isin(self.material, (materials.BODY, materials.HAIR, materials.WORN)) & ~low[self.faces].any(1)
+        casts[slice(*self.layers[2][0])] = False
         receives = np.isin(self.material, (*materials.SOLID[:5], materials.HAIR, materials.WORN)) & ~low[
             self.faces
         ].any(1)

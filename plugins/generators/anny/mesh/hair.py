@@ -19,7 +19,6 @@ BOUND_ROWS = 14
 HANG_ROWS = 9
 ROWS = BOUND_ROWS + HANG_ROWS
 _TOLERANCE = 2e-3  # of a face: a ray along an edge must not slip through
-_SEEN_INSIDE = 1.5  # radians from the front
 _CAP = 0.06  # radians around the crown left open
 
 
@@ -27,13 +26,12 @@ _CAP = 0.06  # radians around the crown left open
 class HairMesh:
     """Topology and binding. Vertices are numbered column by column, row by row.
 
-    faces (F,3) int32. inner_faces: those behind the neck once more, seen from inside; azimuth (C,) radians; corners
-    (C,BOUND_ROWS,3) int32 and weights (C,BOUND_ROWS,3) float32: the point of the head each bound vertex rests on; along
-    (C,BOUND_ROWS) float32: mm from it to the reference hairline on the canonical head (0 at the last row), negative.
+    faces (F,3) int32, seen from outside; azimuth (C,) radians; corners (C,BOUND_ROWS,3) int32 and weights
+    (C,BOUND_ROWS,3) float32: the point of the head each bound vertex rests on; along (C,BOUND_ROWS) float32: mm from it
+    to the reference hairline on the canonical head (0 at the last row), negative.
     """
 
     faces: np.ndarray
-    inner_faces: np.ndarray
     azimuth: np.ndarray
     corners: np.ndarray
     weights: np.ndarray
@@ -68,11 +66,7 @@ def build_hair_mesh(mm: np.ndarray, faces: np.ndarray) -> HairMesh:
         points = (mm[wedge[face]] * bary[..., None]).sum(1)
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
         along[column, :-1] = -steps[::-1].cumsum()[::-1]
-    outside = _grid_faces()
-    # hair behind the neck is seen from inside; in front of the ears only its outside is
-    behind = np.abs(azimuth[outside // ROWS]).min(1) > _SEEN_INSIDE
-    hanging = (outside % ROWS >= BOUND_ROWS - 1).all(1) & behind
-    return HairMesh(outside, outside[hanging][:, ::-1], azimuth.astype(np.float32), corners, weights, along)
+    return HairMesh(_grid_faces(), azimuth.astype(np.float32), corners, weights, along)
 
 
 def _grid_faces() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pixels of lit heads: two layers of triangles, the background behind them, and what each pixel shows."""
+"""Pixels of lit heads: layers of triangles, the background behind them, and what each pixel shows."""
 
 from __future__ import annotations
 
@@ -78,11 +78,9 @@ class Shaded:
     mattes: torch.Tensor | None = None
 
 
-def shade(
-    static: StaticScene, looks: Any, posed: Any, solid: torch.Tensor, thin: torch.Tensor, matted: bool = False
-) -> Shaded:
-    """What every pixel of the two layers shows; solid, thin: see `draw`."""
-    batch, size = solid.shape[:2]
+def shade(static: StaticScene, looks: Any, posed: Any, layers: Sequence[torch.Tensor], matted: bool = False) -> Shaded:
+    """What every pixel of the layers (see `StaticScene.layers` and `draw`) shows."""
+    batch, size = layers[0].shape[:2]
 
     def empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         return torch.empty(batch, size, size, *shape, dtype=dtype, device=static.device)
@@ -95,7 +93,7 @@ def shade(
     if made.mattes is not None:
         picture.matted, picture.mattes = 1, flat(made.mattes, wp.vec4)
     step = span(size, static.device)
-    inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), size, step, picture]
+    inputs = [looks, static.for_kernels, posed, *(flat(each) for each in layers), size, step, picture]
     launch(shade_kernel, (batch, size, chunks(size, step)), inputs, static.device)
     return made
 

@@ -172,7 +172,7 @@ def _shaded(
     inputs = [looks, as_warp(vertices, wp.vec3), as_warp(dead), count, step, flat(screen, wp.vec3)]
     launch(project_kernel, (1, chunks(count, step)), inputs, static.device)
     posed.screen = flat(screen, wp.vec3)
-    solid, thin = (draw(static, posed, 1, ranges, size) for ranges in (static.solid, static.thin))
+    solid, thin, lining = (draw(static, posed, 1, ranges, size) for ranges in static.layers)
     shown = torch.zeros_like(solid) if crowd else solid
     behind = backdrops(static, looks, [parameters], shown, large, folder)
     if crowd:
@@ -181,7 +181,7 @@ def _shaded(
     strands, hairs, keep = _hairs(static, looks, posed, probes, size)
     out = torch.empty(size, size, 4, device=static.device)
     part = span(size, static.device)
-    inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), as_warp(static.oily), probes]
+    inputs = [looks, static.for_kernels, posed, flat(solid), flat(thin), flat(lining), as_warp(static.oily), probes]
     inputs += [flat(strands), hairs, 1.0 / OVER, size, part, flat(out, wp.vec4)]
     launch(fine_kernel, (size, chunks(size, part)), inputs, static.device)
     del keep

@@ -12,7 +12,7 @@ import warp as wp
 from ..mesh import materials
 from .arrays import Head, Posed
 from .draw_kernels import face_of, weights_of
-from .fragments import between, shade_body, shade_eye, shade_other, shade_thin, shade_worn
+from .fragments import between, shade_body, shade_eye, shade_lining, shade_other, shade_thin, shade_worn
 from .hair_kernels import Hairs, hair_light
 from .look import Look
 from .probe_kernels import Probes, alike
@@ -90,6 +90,7 @@ def fine_kernel(
     posed: Posed,
     solid: wp.array(dtype=wp.int64),
     thin: wp.array(dtype=wp.int64),
+    lining: wp.array(dtype=wp.int64),
     oily: wp.array(dtype=wp.float32),
     probes: Probes,
     strands: wp.array(dtype=wp.int64),
@@ -108,7 +109,8 @@ def fine_kernel(
     for x in range(chunk * span, wp.min((chunk + 1) * span, size)):
         fx = float(x) + 0.5
         key = solid[row + x]
-        front = thin[row + x]
+        inner = lining[row + x]
+        front = wp.where(inner > thin[row + x], NOTHING, thin[row + x])
         over = wp.vec4(0.0, 0.0, 0.0, 0.0)
         strand = strands[row + x]
         if front > key and front > strand:
@@ -116,6 +118,9 @@ def fine_kernel(
             c = head.faces[face]
             w = weights_of(posed.screen, 0, c, fx, fy)
             over = shade_thin(looks, head, posed, 0, wp.int32(head.material[face]), c, w)
+        if over[3] < 1.0 and inner > key and inner > strand:
+            c = head.faces[face_of(inner)]
+            over = shade_lining(looks, head, posed, 0, c, weights_of(posed.screen, 0, c, fx, fy), over)
         colour = wp.vec3(0.0, 0.0, 0.0)
         opaque = float(1.0)
         if over[3] < 1.0:

@@ -54,6 +54,7 @@ def classes(*names: str):
 
 WEAVES, KNIT, SKIN = (wp.constant(n) for n in (slots.WEAVES, slots.KNIT, slots.SKIN))
 MIXED = wp.constant(MIXED_REGION)
+LINING = wp.constant(0.45)  # of the light that falls on hair, what its inner side shows
 C_SKIN, C_MOUTH, C_HAIR, C_BEARD, C_CLOTH = classes("skin", "inner_mouth", "hair", "facial_hair", "cloth")
 C_LEFT_BROW, C_RIGHT_BROW, C_LEFT_EAR, C_RIGHT_EAR = classes("left_brow", "right_brow", "left_ear", "right_ear")
 C_LEFT_LID, C_RIGHT_LID = classes("left_lid", "right_lid")
@@ -328,6 +329,20 @@ def shade_thin(
     glow = between(posed.glow, b * posed.count, c, w)
     gleam = lit(glow, looks[b].lens, 1.0)
     return wp.vec4(gleam[0], gleam[1], gleam[2], looks[b].tint)
+
+
+@wp.func
+def shade_lining(
+    looks: wp.array(dtype=Look), head: Head, posed: Posed, b: wp.int32, c: wp.vec3i, w: wp.vec3, over: wp.vec4
+) -> wp.vec4:
+    """Light and opacity of a thin fragment `over` with the inner side of hair behind it, which little light reaches."""
+    inside = hair_sample(looks, head, posed, b, c, w)
+    part = (1.0 - over[3]) * inside[3]
+    cover = over[3] + part
+    if cover <= 0.0:
+        return over
+    light = over * (over[3] / cover) + inside * (LINING * part / cover)
+    return wp.vec4(light[0], light[1], light[2], cover)
 
 
 @wp.func

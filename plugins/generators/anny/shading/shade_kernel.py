@@ -1,7 +1,8 @@
 """The shading kernel: what a pixel sees of the two layers, its colour, and the class that colour stands for.
 
 Layer A holds what is opaque, layer B what may be thin: hair, beards, lashes, lenses. Where B lies in front of A it is
-blended over it. The class map is decided at the pixel's centre, from the same numbers as the colour:
+blended over it, and between them the inner side of hair: what locks leave open shows hair, not the background.
+The class map is decided at the pixel's centre, from the same numbers as the colour:
 
 - what lies in layer A: by the fragment itself (see `fragments`);
 - hair, beards, lenses in layer B: where their opacity, strands included, reaches one half; then depth and face are
@@ -22,7 +23,16 @@ import warp as wp
 from ..mesh import materials
 from .arrays import Head, Picture, Posed
 from .draw_kernels import closeness_of, face_of, weights_of
-from .fragments import between, classes, shade_body, shade_eye, shade_other, shade_thin, shade_worn
+from .fragments import (
+    between,
+    classes,
+    shade_body,
+    shade_eye,
+    shade_lining,
+    shade_other,
+    shade_thin,
+    shade_worn,
+)
 from .look import Look
 from .scenery import enlarged
 
@@ -45,11 +55,12 @@ def shade_kernel(
     posed: Posed,
     solid: wp.array(dtype=wp.int64),
     thin: wp.array(dtype=wp.int64),
+    lining: wp.array(dtype=wp.int64),
     size: wp.int32,
     span: wp.int32,
     picture: Picture,
 ):
-    """Shade every pixel; see the module. solid, thin: key buffers of `draw_kernels`."""
+    """Shade every pixel; see the module. solid, thin, lining: key buffers of `draw_kernels`."""
     b, y, chunk = wp.tid()
     width = size
     row = (b * size + y) * size
@@ -58,12 +69,14 @@ def shade_kernel(
     for x in range(chunk * span, wp.min((chunk + 1) * span, width)):
         fx = float(x) + 0.5
         key = solid[row + x]
-        front = thin[row + x]
+        inner = lining[row + x]
+        front = wp.where(inner > thin[row + x], NOTHING, thin[row + x])
         cover = float(0.0)
         over = wp.vec4(0.0, 0.0, 0.0, 0.0)
         kind = 0
         glass = 0
         ahead = -1
+        lined = float(0.0)
         grown = 0
         below = 0
         face = -1
@@ -87,6 +100,17 @@ def shade_kernel(
                 face = thin_face
                 close = closeness_of(front)
                 w = v
+        if cover < 1.0 and inner > key:
+            c = head.faces[face_of(inner)]
+            v = weights_of(posed.screen, b * posed.count, c, fx, fy)
+            over = shade_lining(looks, head, posed, b, c, v, over)
+            if cover < 0.5 and over[3] >= 0.5:
+                kind = C_HAIR
+                face = face_of(inner)
+                close = closeness_of(inner)
+                w = v
+            lined = over[3] - cover
+            cover = over[3]
         if cover < 1.0:
             under = wp.vec3(0.0, 0.0, 0.0)
             if key != NOTHING:
@@ -132,9 +156,10 @@ def shade_kernel(
         fade = 1.0 - 2.0 * looks[b].vignette * (dx * dx + dy * dy)
         if picture.matted == 1:
             rest = 1.0 - cover
-            hair = rest * float(grown >> 16) / 255.0 + wp.where(ahead == IS_HAIR, cover, 0.0)
-            beard = rest * float((grown >> 8) & 255) / 255.0 + wp.where(ahead == IS_BEARD, cover, 0.0)
-            glasses = wp.where(below == C_GLASSES, rest, 0.0) + wp.where(ahead == IS_LENS, cover, 0.0)
+            first = cover - lined
+            hair = rest * float(grown >> 16) / 255.0 + lined + wp.where(ahead == IS_HAIR, first, 0.0)
+            beard = rest * float((grown >> 8) & 255) / 255.0 + wp.where(ahead == IS_BEARD, first, 0.0)
+            glasses = wp.where(below == C_GLASSES, rest, 0.0) + wp.where(ahead == IS_LENS, first, 0.0)
             solid_there = wp.where(key != NOTHING, rest, 0.0)
             picture.mattes[row + x] = wp.vec4(hair, beard, glasses, cover + solid_there)
         picture.light[row + x] = wp.cw_mul(colour, looks[b].gain * fade)
