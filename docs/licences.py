@@ -48,6 +48,7 @@ GIVEN = {
     "cuda-toolkit": ("LicenseRef-NVIDIA-Proprietary", "an empty package of NVIDIA's that names their CUDA libraries"),
     "easypytorch3d": ("BSD-3-Clause", "PyTorch3D's LICENSE file"),
     "mlcroissant": ("Apache-2.0", "its repository's LICENSE file"),
+    "OpenEXR": ("BSD-3-Clause", "the SPDX line of its README and its LICENSE file"),
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .errors import DataError, SynthForgeError
+from .errors import DataError, SynthForgeError, UserError
 from .foreign import LIMITS, Where, boundary, read_bytes
 
 PHOTOGRAPHS = ("JPEG", "PNG")
@@ -99,6 +99,34 @@ def read_radiance(path: Path) -> np.ndarray:
         pixels = _rgbe(memoryview(data)[line + 1 :], height, width)
         scale = np.where(pixels[..., 3] > 0, np.exp2(pixels[..., 3].astype(np.float32) - 136), 0)
         return np.asarray(pixels[..., :3] * scale[..., None], np.float32)
+
+
+def read_exr(path: Path) -> np.ndarray:
+    """Linear light (H,W,3) float32 of an OpenEXR picture (channels R, G, B or Y), rows from top to bottom.
+
+    Negative light is 0; alpha is left out. Raises DataError for anything but a whole picture of finite numbers within
+    `LIMITS`, UserError where the package OpenEXR is missing.
+    """
+    try:
+        import OpenEXR
+    except ImportError as error:
+        raise UserError(f"{path} needs the package OpenEXR", hint="pip install 'synthforge[exr]'") from error
+    hint = "OpenEXR pictures of one part with channels R, G, B can be read; save it anew as such, or as .hdr."
+    with boundary(path, "a whole OpenEXR picture", hint=hint):
+        size = path.stat().st_size
+        with OpenEXR.File(str(path), header_only=True) as file:
+            low, high = file.header()["dataWindow"]
+        width, height = (int(length) for length in high - low + 1)
+        _check_size(width, height, size, path, DataError)
+        with OpenEXR.File(str(path)) as file:
+            channels = {name: channel.pixels for name, channel in file.channels().items()}
+        found = next((channels[name] for name in ("RGB", "RGBA", "Y") if name in channels), None)
+        if found is None:
+            raise ValueError(f"it has no channels R, G, B, but {', '.join(channels)}")
+        light = np.asarray(found, np.float32).reshape(height, width, -1)[..., :3]
+        if not np.isfinite(light).all():
+            raise ValueError("some of its light is no finite number")
+        return np.repeat(np.maximum(light, 0), 3 // light.shape[-1], -1)
 
 
 def _rgbe(view: memoryview, height: int, width: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from synthforge_plugins.generators.anny.shading.look import ambient_light
 
 from synthforge.core.config import build_config
 from synthforge.core.errors import ConfigError, DataError
-from synthforge.core.images import read_radiance
+from synthforge.core.images import read_exr, read_radiance
 
 
 def rgbe(light: np.ndarray) -> np.ndarray:
@@ -81,6 +81,43 @@ def test_damaged_files_are_refused_by_name(tmp_path_factory: pytest.TempPathFact
     assert caught.value.hint
 
 
+def exr(path: Path, **channels: np.ndarray) -> Path:
+    openexr = pytest.importorskip("OpenEXR")
+    openexr.File({"type": openexr.scanlineimage, "compression": openexr.ZIP_COMPRESSION}, channels).write(str(path))
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_openexr_is_read(tmp_path: Path, kind: type) -> None:
+    light = np.random.default_rng(0).gamma(1.0, 20.0, (6, 40, 4)).astype(kind)
+    for name, channels in {"RGB": 3, "RGBA": 4}.items():
+        found = read_exr(exr(tmp_path / "a.exr", **{name: np.ascontiguousarray(light[..., :channels])}))
+        assert np.array_equal(found, light[..., :3].astype(np.float32))
+    grey = read_exr(exr(tmp_path / "a.exr", Y=light[..., 0].copy()))
+    assert np.array_equal(grey, np.repeat(light[..., :1], 3, -1).astype(np.float32))
+
+
+def test_damaged_openexr_is_refused_by_name(tmp_path: Path) -> None:
+    whole = exr(tmp_path / "whole.exr", RGB=np.random.default_rng(0).random((16, 32, 3), np.float32)).read_bytes()
+    path = tmp_path / "broken.exr"
+    for cut in (0, 3, 40, 300, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match=r"broken\.exr"):
+            read_exr(path)
+    for channels in ({"Z": np.ones((4, 8), np.float32)}, {"RGB": np.full((4, 8, 3), np.nan, np.float32)}):
+        with pytest.raises(DataError, match=r"broken\.exr.*(channels|finite)"):
+            read_exr(exr(path, **channels))
+
+
+def test_both_formats_give_the_same_light(tmp_path: Path) -> None:
+    (tmp_path / "room.hdr").write_bytes(radiance(room()))
+    exr(tmp_path / "room.exr", RGB=room())
+    around = [
+        generator(tmp_path / name).sample(5, 0).parameters["light"]["around"] for name in ("room.hdr", "room.exr")
+    ]
+    assert np.allclose(*around, atol=0.02 * np.abs(around[0]).max())
+
+
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "large.hdr"
     path.write_bytes(b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 90000 +X 90000\n")
@@ -127,9 +164,9 @@ def test_faces_are_lit_and_stand_before_it(tmp_path: Path) -> None:
     assert provenance["backgrounds"]["panoramas"] == 1
 
 
-@pytest.mark.parametrize(("name", "words"), [("gone.hdr", "no file or folder"), ("room.exr", "does not end in .hdr")])
+@pytest.mark.parametrize(("name", "words"), [("gone.hdr", "no file or folder"), ("room.tif", "does not end in .hdr")])
 def test_other_files_are_refused_with_what_to_do(tmp_path: Path, name: str, words: str) -> None:
-    (tmp_path / "room.exr").write_bytes(b"v/1\x01")
+    (tmp_path / "room.tif").write_bytes(b"II*\0")
     with pytest.raises(ConfigError, match=words) as caught:
         generator(tmp_path / name)
     assert name in str(caught.value)

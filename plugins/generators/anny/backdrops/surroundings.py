@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from synthforge.core.files import files_in
-from synthforge.core.images import read_radiance
+from synthforge.core.images import read_exr, read_radiance
 from synthforge.core.machine import need_file
 
 from ..factors.picture import CONVERT, PANORAMAS
@@ -24,7 +24,7 @@ _BRIGHT, _SHARE = 20.0, 0.1  # a sun: so many times the mean, and so much of all
 
 
 class Surroundings:
-    """Radiance panoramas (equirectangular, .hdr), one file or a folder of them in the order of their names.
+    """Equirectangular panoramas (.hdr, .exr), one file or a folder of them in the order of their names.
 
     Raises ConfigError when there is none.
     """
@@ -88,7 +88,7 @@ class Surroundings:
 @lru_cache(maxsize=8)
 def _loaded(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """A panorama (H,W,3) whose mean luminance is 1, and a small copy of it (_ROWS,2*_ROWS,3)."""
-    light = read_radiance(path)
+    light = (read_exr if path.suffix.lower() == ".exr" else read_radiance)(path)
     rows = np.array_split(np.arange(light.shape[0]), _ROWS)
     columns = np.array_split(np.arange(light.shape[1]), 2 * _ROWS)
     means = np.stack([light[row[0] : row[-1] + 1].mean(0) for row in rows if len(row)])

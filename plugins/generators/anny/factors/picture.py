@@ -18,8 +18,8 @@ from ..light.environment import NAMES as ENVIRONMENTS
 from .distributions import Distribution, choice, constant, log_normal, normal, uniform
 from .table import cause, chance, factor
 
-PANORAMAS = (".hdr",)
-CONVERT = "Radiance panoramas (.hdr) are read; `magick room.exr room.hdr` converts others."
+PANORAMAS = (".hdr", ".exr")
+CONVERT = "Panoramas as .hdr or .exr are read; `magick room.tif room.hdr` converts others."
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")  # of a folder of backgrounds
 BACKGROUNDS = ("plain", "noise", "blobs", "boxes", "room", "outdoor", "foliage", "bokeh", "crowd", "street", "car")
 _TURN, _AROUND = math.pi, 2 * math.pi
@@ -155,7 +155,9 @@ class BackgroundConfig:
     SHARED: ClassVar[int] = 9
     folder: str = key("", "Folder of pictures of your own (JPEG, PNG, WebP) to use instead; empty for none.")
     folder_share: float = key(1.0, "Share of all images with a picture of the folder.", low=0, high=1)
-    hdri: str = key("", "A panorama (.hdr) of your own, or a folder of them: background and light; empty for none.")
+    hdri: str = key(
+        "", "A panorama (.hdr, .exr) of your own, or a folder of them: background and light; empty for none."
+    )
     hdri_share: float = key(1.0, "Share of all images in a panorama.", low=0, high=1)
     kind: Distribution = cause(
         choice({0: 0.17, 1: 0.04, 2: 0.03, 3: 0.03, 4: 0.23, 5: 0.12, 6: 0.09, 7: 0.08, 8: 0.09, 9: 0.12}),
