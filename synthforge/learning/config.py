@@ -280,8 +280,8 @@ class FinetuneConfig:
     )
     own_encoder: bool = key(
         False,
-        "Those features come from an encoder of its own: it starts as a copy of the model's, sees the photograph, and "
-        "learns with the label network.",
+        "The label network stands behind an encoder and an output head of its own. They start as copies of the "
+        "model's, see the photograph, and learn with it.",
     )
     encoder_factor: float = key(1.0, "Factor on the learning rate of that encoder.", low=0, high=1)
     keep: str = key(
@@ -307,6 +307,8 @@ class FinetuneConfig:
     lr: float = key(1e-4, "Learning rate at the start.", above=0, high=10, source="paper, section 4.1")
     final_lr: float = key(1e-6, "Learning rate at the end of a cosine.", low=0, high=10, source="paper, section 4.1")
     weight_decay: float = key(0.01, "Weight decay of AdamW.", low=0, high=10)
+    warmup_steps: int = key(0, "Steps in which the learning rate rises to `lr`.", low=0)
+    clip: float = key(0.0, "Largest norm of the gradient, 0 for no limit.", low=0)
     precision: str = key(
         "auto", "Arithmetic; `auto` is bf16 where the device multiplies it natively, else 32 bit.", choices=PRECISIONS
     )

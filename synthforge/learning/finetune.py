@@ -63,8 +63,13 @@ class LabelNetwork(nn.Module):
 
     @torch.no_grad()
     def answer(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the frozen model says: its output head's prediction, and as `features` what the adapter reads beside."""
+        """What the frozen model says: its output head's prediction, and as `features` what the adapter reads beside.
+
+        Where the adapter needs neither, `features` are the pixels that it sees.
+        """
         model = self.frozen[0]
+        if model.is_apart(self.task):
+            return {"features": model.pixels(images)}
         features, reads = model.features_for(images, [self.task], folded=True)
         answer: dict[str, torch.Tensor] = dict(model.head(self.task, features))
         if (seen := reads[self.task]) is not None:
@@ -198,6 +203,8 @@ class _FinetuneProcess:
             final=config.final_lr / config.lr,
             seed=self.seed,
             fingerprint=mark,
+            warmup=config.warmup_steps,
+            clip=config.clip,
             ema=config.ema,
             validate=validate,
             validate_every=config.validate_every,
@@ -263,7 +270,8 @@ class _FinetuneProcess:
 def _parts(adapter: nn.Module, config: FinetuneConfig) -> list[tuple[nn.Module, float]]:
     """What learns, and its learning rate: an encoder has one of its own."""
     if isinstance(adapter, WithEncoder):
-        return [(adapter.encoder, config.lr * config.encoder_factor), (adapter.net, config.lr)]
+        own = adapter.encoder, config.lr * config.encoder_factor
+        return [own, (nn.ModuleList([adapter.head, adapter.net]), config.lr)]
     return [(adapter, config.lr)]
 
 

@@ -57,8 +57,8 @@ class AdapterInfo:
     """A label fine-tuning network: what it translates to, and whether it reads the feature map.
 
     options: keys of the task's configuration that it is built with where they differ from its output head's.
-    with_levels: it reads the encoder's maps of every size as well. own_encoder: it has an encoder of its own, which
-    makes these from the photograph. lean: constant label offset, the mean of `Task.offset` over the faces it learned
+    with_levels: it reads the encoder's maps of every size as well. own_encoder: it stands behind an encoder and an
+    output head of its own. lean: constant label offset, the mean of `Task.offset` over the faces it learned
     from; for points how far right and below annotations lie, in sides of the crop. `predict` adds it.
     """
 
@@ -181,8 +181,8 @@ class FaceModel(nn.Module):
         else:
             raise ConfigError(f"with_levels: the backbone '{self.network.backbone}' has no feature pyramid")
         if info.own_encoder:
-            encoder = copy.deepcopy(self.backbone).requires_grad_(True)
-            adapter = WithEncoder(encoder, adapter, levels=info.with_levels)
+            encoder, head = (copy.deepcopy(part).requires_grad_(True) for part in (self.backbone, self.heads[task]))
+            adapter = WithEncoder(encoder, head, adapter, wide=task in self.wide, levels=info.with_levels)
         self.adapters[task] = adapter
         self.adapter_info[task] = info
         return self.adapters[task]
@@ -190,6 +190,14 @@ class FaceModel(nn.Module):
     def adapter_task(self, task: str) -> Task:
         """The task as the adapter behind its output head was configured: what this one learns by."""
         return _with_options(self.tasks[task], self.adapter_info[task].options)
+
+    def is_apart(self, task: str) -> bool:
+        """Whether a label network answers the task that needs nothing of the frozen model (`AdapterInfo`)."""
+        return task in self.adapter_info and self.adapter_info[task].own_encoder
+
+    def pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B,3,H,W) in [0,1] as encoders see them."""
+        return (images - self.mean) / self.std
 
     def features(self, images: torch.Tensor) -> Features:
         """What the output heads read of images (B,3,H,W) in [0,1], see `features_for`."""
@@ -210,7 +218,7 @@ class FaceModel(nn.Module):
         nothing is learned."""
         infos = {task: self.adapter_info[task] for task in tasks if task in self.adapter_info}
         backbone = self._folded() if folded or self._frozen else self.backbone
-        pixels = (images - self.mean) / self.std
+        pixels = self.pixels(images)
         wide = not self.wide.isdisjoint(tasks)
         stack = any(info.with_levels and not info.own_encoder for info in infos.values())
         parts = backbone.parts(pixels) if isinstance(backbone, Pyramid) and (wide or stack) else [backbone(pixels)]
@@ -265,18 +273,19 @@ class FaceModel(nn.Module):
         chosen = [name for name in self.heads if tasks is None or name in tasks]
         images = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
         kind, quick = images.device.type, native_bf16(images.device.type)
+        found: dict[str, Prediction] = {}
+        rest = [name for name in chosen if not (adapted and self.is_apart(name))]
         with torch.autocast(kind, torch.bfloat16, enabled=quick):
-            features, reads = self.features_for(images, chosen, folded=True)
+            for name in set(chosen).difference(rest):
+                found[name] = self.adapters[name]({}, self.pixels(images))
+            features, reads = self.features_for(images, rest, folded=True) if rest else ([], {})
         features = features.float() if isinstance(features, torch.Tensor) else [part.float() for part in features]
-        found = {}
-        for name in chosen:
-            prediction = self.head(name, features)
+        for name in rest:
+            found[name] = self.head(name, features)
             if adapted and name in reads:
                 read = reads[name]
-                with torch.autocast(kind, torch.bfloat16, enabled=quick and self.adapter_info[name].own_encoder):
-                    prediction = self.adapters[name](prediction, None if read is None else read.float())
-            found[name] = {k: v.float() for k, v in prediction.items()}
-        return found
+                found[name] = self.adapters[name](found[name], None if read is None else read.float())
+        return {name: {k: v.float() for k, v in found[name].items()} for name in chosen}
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` holds."""

@@ -16,7 +16,7 @@ from torch import nn
 from .blocks import resize
 from .folded import Folded
 from .heads import HeatmapNet, dense_net, point_prediction
-from .pyramid import PIXELS
+from .pyramid import PIXELS, Pyramid, stacked
 from .tokens import TokenNet
 
 Prediction = Mapping[str, torch.Tensor]
@@ -142,24 +142,27 @@ class DepthAdapter(nn.Module):
 
 
 class WithEncoder(nn.Module):
-    """A label network with an encoder of its own, which starts as a copy of the frozen one and learns with it.
+    """A label network behind an encoder and an output head of its own, which start as copies of the frozen ones.
 
-    levels: the network also reads the encoder's maps of every size. The network works in 32 bit, the encoder in
-    whatever the caller computes in.
+    wide: the output head reads `Pyramid.parts`; levels: the label network reads the encoder's maps of every size. Head
+    and label network work in 32 bit, the encoder in whatever the caller computes in.
     """
 
-    def __init__(self, encoder: nn.Module, net: nn.Module, *, levels: bool) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module, net: nn.Module, *, wide: bool, levels: bool) -> None:
         super().__init__()
-        self.encoder, self.net, self.levels = encoder, net, levels
+        self.encoder, self.head, self.net = encoder, head, net
+        self.wide, self.levels = wide, levels
         self._folded = Folded(encoder)
 
     def forward(self, prediction: Prediction, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The frozen model's prediction and the normalised pixels (B,3,H,W) that it saw -> as `net` answers."""
+        """The normalised pixels (B,3,H,W) -> as `net` answers; the frozen model's prediction is not needed."""
         encoder: Any = self._folded()
-        features = encoder.with_levels(pixels)[1] if self.levels else encoder(pixels)
+        parts = encoder.parts(pixels) if isinstance(encoder, Pyramid) else [encoder(pixels)]
         with torch.autocast(pixels.device.type, enabled=False):  # heatmaps want more than the 8 bits of bf16
-            found: dict[str, torch.Tensor] = self.net(prediction, features.float())
-        return found
+            parts = [part.float() for part in parts]
+            found = self.head(parts if self.wide else parts[0])
+            answer: dict[str, torch.Tensor] = self.net(found, stacked(parts) if self.levels else parts[0])
+        return answer
 
 
 class MapAdapter(nn.Module):
