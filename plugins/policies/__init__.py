@@ -36,6 +36,27 @@ LIGHT = Policy(
     saturation=0.1,
     default_finetune=1,
 )
+# For few photographs, when a whole network learns from them.
+MEDIUM = dataclasses.replace(
+    LIGHT,
+    name="medium",
+    default_finetune=0,
+    rotation=12.0,
+    scale=0.08,
+    shift=0.03,
+    perspective=0.02,
+    brightness=0.08,
+    contrast=0.2,
+    gamma=0.2,
+    saturation=0.25,
+    colour=0.05,
+    grey=0.1,
+    blur=(0.2, 1.2),
+    noise=(0.2, 0.04),
+    lowres=(0.15, 0.4),
+    jpeg=(0.15, 35.0),
+    shade=(0.2, 0.5),
+)
 # For renderings that must stand in for any photograph: cameras, compression, colour casts, low resolution.
 STRONG = dataclasses.replace(
     PAPER,
@@ -57,6 +78,6 @@ STRONG = dataclasses.replace(
 
 @hookimpl
 def register_policies(register: Callable[[Policy], None]) -> None:
-    """Offer `none`, `light`, `paper` and `strong`."""
-    for policy in (Policy("none"), LIGHT, PAPER, STRONG):
+    """Offer `none`, `light`, `medium`, `paper` and `strong`."""
+    for policy in (Policy("none"), LIGHT, MEDIUM, PAPER, STRONG):
         register(policy)

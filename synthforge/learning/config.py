@@ -284,6 +284,13 @@ class FinetuneConfig:
         "model's, see the photograph, and learn with it.",
     )
     encoder_factor: float = key(1.0, "Factor on the learning rate of that encoder.", low=0, high=1)
+    second_look: float = key(
+        0.0,
+        "Factor on the shares of the model's second look at points, which then corrects the label network's answers "
+        "too; 0 for none.",
+        low=0,
+        high=1,
+    )
     keep: str = key(
         "best",
         "Which weights are kept: those of the best validation, or the averaged ones of the last step, which no "

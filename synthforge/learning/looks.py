@@ -6,8 +6,9 @@ look found, and turned so that the outer eye corners are level. What a network a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -99,6 +100,12 @@ class SecondLook(nn.Module):
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(list(values)).view(1, 3, 1, 1), persistent=False)
         self._folded, self._folded_head = Folded(self.backbone), Folded(self.head)
+
+    def weighed(self, factor: float) -> SecondLook:
+        """The same network with another share."""
+        other = copy.copy(self)
+        other.info = replace(self.info, share=factor * self.info.share)
+        return other
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Patches (B,3,size,size) in [0,1] -> points (B,N,2) in [0,1] of the patch."""

@@ -59,7 +59,8 @@ class AdapterInfo:
     options: keys of the task's configuration that it is built with where they differ from its output head's.
     with_levels: it reads the encoder's maps of every size as well. own_encoder: it stands behind an encoder and an
     output head of its own. lean: constant label offset, the mean of `Task.offset` over the faces it learned
-    from; for points how far right and below annotations lie, in sides of the crop. `predict` adds it.
+    from; for points how far right and below annotations lie, in sides of the crop. `predict` adds it. second_look:
+    factor on the shares of the model's second look, which corrects its answers too; 0 for none.
     """
 
     schema: str
@@ -69,6 +70,7 @@ class AdapterInfo:
     with_levels: bool = False
     own_encoder: bool = False
     lean: Sequence[float] = (0.0, 0.0)
+    second_look: float = 0.0
 
 
 class FaceModel(nn.Module):
@@ -152,8 +154,9 @@ class FaceModel(nn.Module):
         return task in self.mirrored if flip is None else flip
 
     def looks_for(self, task: str) -> list[SecondLook]:
-        """The networks of a second look at a task's points; none behind a label fine-tuning network."""
-        return [] if task in self.adapter_info else [look for look in looks_of(self) if look.info.task == task]
+        """The networks of a second look at a task's points, behind a label network as `AdapterInfo` says."""
+        factor = self.adapter_info[task].second_look if task in self.adapter_info else 1.0
+        return [look.weighed(factor) for look in looks_of(self) if look.info.task == task and factor]
 
     def _build_head(self, task: Task) -> nn.Module:
         inputs = self.backbone.level_channels if isinstance(self.backbone, Pyramid) else 0
@@ -170,9 +173,11 @@ class FaceModel(nn.Module):
     def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
         """Put a fresh label fine-tuning network behind an output head, in the place of any that is there.
 
-        Raises ConfigError for options that the task's configuration does not have, and where a backbone without a
-        feature pyramid has no levels to read.
+        Raises ConfigError for options that the task's configuration does not have, where a backbone without a feature
+        pyramid has no levels to read, and for a second look at points of another schema.
         """
+        if info.second_look and info.schema != self.tasks[task].schema:
+            raise ConfigError(f"second_look: it answers points of '{self.tasks[task].schema}', not of '{info.schema}'")
         learned = _with_options(self.tasks[task], info.options)
         if not info.with_levels:
             adapter = learned.build_adapter(info.schema, self.network.channels if info.with_features else 0)
@@ -397,6 +402,8 @@ def load_model(
         numbers = [model.crop_scale, *map(model.size_of, tasks), *(x for a in adapters.values() for x in a.lean)]
         if not all(map(math.isfinite, numbers)) or not set(model.mirrored) <= set(tasks):
             raise ValueError("crop_scale, task_sizes and lean are finite numbers, and mirrored names tasks")
+        if not all(0 <= each.second_look <= 1 for each in adapters.values()):
+            raise ValueError("second_look is in [0, 1]")
     try:
         model.load_state_dict(safetensors.torch.load(weights))
     except (RuntimeError, safetensors.SafetensorError) as error:

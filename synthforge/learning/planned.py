@@ -62,6 +62,7 @@ def adapter_info(config: FinetuneConfig, benchmark: Benchmark, name: str) -> Ada
         options=dict(config.adapter),
         with_levels=config.with_levels,
         own_encoder=config.own_encoder,
+        second_look=config.second_look,
     )
 
 

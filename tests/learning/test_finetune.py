@@ -128,14 +128,17 @@ def test_an_encoder_of_its_own_starts_as_the_frozen_one(model_dir: Path) -> None
         model, images = load_model(model_dir), torch.rand(2, 3, 32, 32)
         before = model.predict(images)[task]
         model.add_adapter(task, AdapterInfo(schema, True, own_encoder=True, with_levels=task == "depth"))
-        own = model.adapters[task].encoder
-        assert own is not model.backbone
-        frozen = model.backbone.state_dict()
-        assert all(torch.equal(value, frozen[name]) for name, value in own.state_dict().items())
+        adapter = model.adapters[task]
+        for own, frozen in ((adapter.encoder, model.backbone), (adapter.head, model.heads[task])):
+            assert own is not frozen
+            weights = frozen.state_dict()
+            assert all(torch.equal(value, weights[name]) for name, value in own.state_dict().items())
         after = model.eval().predict(images)[task]
         assert all(torch.allclose(after[key], before[key], atol=1e-6) for key in before)
         network = LabelNetwork(model, task)
-        answer = network.answer(images)
+        model.backbone.forward = None  # type: ignore[method-assign, assignment]
+        answer = network.answer(images)  # the frozen model is not asked
+        assert set(model.predict(images, tasks=[task])) == {task}
         target = model.tasks[task].example_target(2, 32)
         network(answer, target, (32, 32))["loss"].backward()
         assert {name for name, p in network.adapter.named_parameters() if p.grad is None} == set()
@@ -148,7 +151,9 @@ def test_an_encoder_of_its_own_starts_as_the_frozen_one(model_dir: Path) -> None
 def test_an_encoder_of_its_own_learns_while_the_model_stays_as_it_is(
     model_dir: Path, tmp_path: Path, task: str
 ) -> None:
-    chosen = config(own_encoder=True, keep="last", epochs=14, early_size=24, early_epochs=4, ema=0.9)
+    chosen = config(
+        own_encoder=True, keep="last", epochs=14, early_size=24, early_epochs=4, ema=0.9, warmup_steps=2, clip=1.0
+    )
     result = finetune(chosen, model_dir, BlobBenchmark(task), tmp_path, name="b")
     assert result.metrics["loss"] < (0.6 if task == "keypoints" else 0.85) * result.before["loss"]
     history = json.loads((tmp_path / "metrics.json").read_text())["history"]

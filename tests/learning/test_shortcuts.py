@@ -183,6 +183,11 @@ def test_class_tokens_learn_behind_an_encoder_that_stays_as_it_is(tmp_path: Path
         found = model.eval().predict(_images(), tasks=["segmentation"])["segmentation"]["logits"]
         assert found.shape == (2, 11, 32, 32)
         assert any("tokens" in key for key in model.adapters.state_dict()) == levels
+    own = AdapterInfo("lapa11", with_features=True, own_encoder=True, options={"head": "light"})
+    adapter = model.add_adapter("segmentation", own)
+    assert any("tokens" in key for key in adapter.head.state_dict())
+    found = model.eval().predict(_images(), tasks=["segmentation"])["segmentation"]["logits"]
+    assert found.shape == (2, 11, 32, 32)
     third = dataclasses.replace(first, max_steps=1)
     train(third, "", tmp_path / "third", dataset=Blobs(16), initial=tmp_path / "second")
     back = load_model(tmp_path / "third").heads["segmentation"]

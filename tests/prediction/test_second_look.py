@@ -12,12 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthforge.core.errors import DataError
+from synthforge.core.errors import ConfigError, DataError
 from synthforge.core.frames import apply
 from synthforge.core.plugins import load_plugins
 from synthforge.core.schemas import POINT_SCHEMAS
 from synthforge.learning.config import NetworkConfig
-from synthforge.learning.model import FaceModel, build_tasks, load_model
+from synthforge.learning.model import AdapterInfo, FaceModel, build_tasks, load_model
 from synthforge.learning.patches import cut
 from synthforge.learning.weights import DIGESTS
 from synthforge.prediction.predictor import Predictor
@@ -114,6 +114,27 @@ def test_a_model_with_a_second_look_is_read_back_as_it_was(tmp_path: Path, image
     model.save(tmp_path)
     before, after = (Predictor(each)(image, [(10.0, 12.0, 70.0, 80.0)])[0] for each in (model, load_model(tmp_path)))
     assert np.array_equal(before.points, after.points)  # type: ignore[arg-type]
+
+
+def test_a_label_network_is_looked_behind_with_part_of_the_share(tmp_path: Path) -> None:
+    model, patches = build([EYES]), torch.rand(2, 3, 32, 32)
+    wanted = model.looks_for("keypoints")[0](patches)
+    for factor, shares in ((0.0, []), (0.5, [0.25]), (1.0, [0.5])):
+        model.add_adapter("keypoints", AdapterInfo("ibug68", False, second_look=factor))
+        model.eval().save(tmp_path)
+        again = load_model(tmp_path)
+        looks = again.looks_for("keypoints")
+        assert [look.info.share for look in looks] == shares
+        assert all(torch.equal(look(patches), wanted) for look in looks)
+        assert Predictor(again).facts("keypoints").get("second_look", False) == bool(shares)
+    with pytest.raises(ConfigError, match="second_look: it answers points of 'ibug68', not of 'wflw98'"):
+        model.add_adapter("keypoints", AdapterInfo("wflw98", False, second_look=0.5))
+    described = json.loads((tmp_path / "model.json").read_text())
+    described["adapters"]["keypoints"]["second_look"] = 2.0
+    del described[DIGESTS]
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(DataError, match="second_look is in"):
+        load_model(tmp_path)
 
 
 @pytest.mark.parametrize(
