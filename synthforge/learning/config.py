@@ -311,6 +311,9 @@ class FinetuneConfig:
     max_steps: int | None = key(None, "Steps of the optimiser, null for no limit.", low=1)
     max_minutes: float | None = key(None, "Time, null for no limit.", unit="min", above=0)
     batch_size: int = key(16, "Faces a batch.", low=1, high=65536)
+    dense_stride: int = key(
+        1, "Losses of maps use every n-th row and column, with a random offset in each step.", low=1, high=256
+    )
     lr: float = key(1e-4, "Learning rate at the start.", above=0, high=10, source="paper, section 4.1")
     final_lr: float = key(1e-6, "Learning rate at the end of a cosine.", low=0, high=10, source="paper, section 4.1")
     weight_decay: float = key(0.01, "Weight decay of AdamW.", low=0, high=10)

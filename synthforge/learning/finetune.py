@@ -27,7 +27,7 @@ from . import hardware, loop, processes
 from .config import FinetuneConfig
 from .data import RealFaces
 from .feeds import RealFeed
-from .losses import to_size
+from .losses import EVERY, some_pixels, thinned, to_size
 from .model import FaceModel, load_model
 from .networks.adapters import WithEncoder
 from .planned import adapter_info
@@ -52,8 +52,9 @@ class FinetuneResult:
 class LabelNetwork(nn.Module):
     """The frozen model and the adapter of one task behind it; only the adapter has gradients and a training mode."""
 
-    def __init__(self, model: FaceModel, task: str) -> None:
+    def __init__(self, model: FaceModel, task: str, dense_stride: int = 1) -> None:
         super().__init__()
+        self.dense_stride = dense_stride
         self.adapter = model.adapters[task]
         self.task = task
         self.learned = model.adapter_task(task)
@@ -80,14 +81,20 @@ class LabelNetwork(nn.Module):
         self, answer: Mapping[str, torch.Tensor], target: Mapping[str, torch.Tensor], size: tuple[int, int]
     ) -> dict[str, torch.Tensor]:
         """The loss of the adapter on answers of the frozen model."""
-        return {"loss": self.learned.loss(self.adapted(self.adapter, answer, size), target)}
+        pixels = some_pixels(self.dense_stride)
+        found = self.adapted(self.adapter, answer, size, pixels)
+        return {"loss": self.learned.loss(found, thinned(target, size, pixels))}
 
     def adapted(
-        self, adapter: nn.Module, answer: Mapping[str, torch.Tensor], size: tuple[int, int]
+        self,
+        adapter: nn.Module,
+        answer: Mapping[str, torch.Tensor],
+        size: tuple[int, int],
+        pixels: tuple[slice, slice] = EVERY,
     ) -> dict[str, torch.Tensor]:
         """The prediction of an adapter, which is given float32 whatever the frozen model computed in."""
         given = {key: value.float() for key, value in answer.items() if key != "features"}
-        return to_size(self.learned, adapter(given, answer.get("features")), size)
+        return to_size(self.learned, adapter(given, answer.get("features")), size, pixels)
 
 
 def finetune(
@@ -173,7 +180,7 @@ class _FinetuneProcess:
         mark = digest(counts)[:16]
         torch.manual_seed(int(seed_sequence(self.seed, 0, "adapter").generate_state(1)[0]))
         model.add_adapter(task, adapter_info(config, benchmark, self.name))
-        module = LabelNetwork(model, task)
+        module = LabelNetwork(model, task, config.dense_stride)
         if config.hardware.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model.to(fabric.device)

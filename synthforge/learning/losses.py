@@ -63,6 +63,21 @@ def prediction_consistency(
     return total
 
 
+def some_pixels(stride: int) -> tuple[slice, slice]:
+    """Every `stride`-th row and column, from random first ones; the loop seeds torch each step."""
+    if stride == 1:
+        return EVERY
+    first = torch.randint(stride, (2,)).tolist()
+    return slice(first[0], None, stride), slice(first[1], None, stride)
+
+
+def thinned(
+    target: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice]
+) -> dict[str, torch.Tensor]:
+    """A task's targets at the chosen pixels: maps (B,...,H,W) are cut, points and flags are not."""
+    return {k: v[..., pixels[0], pixels[1]] if tuple(v.shape[-2:]) == size else v for k, v in target.items()}
+
+
 @torch.no_grad()
 def each_loss(task: Task, prediction: Prediction, target: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """A task's loss of every sample of a batch by itself, (B,)."""

@@ -25,7 +25,16 @@ from . import hardware, loop, processes
 from .config import SelfSupervisionConfig, TrainConfig
 from .data import needed_fields, synthetic_faces
 from .feeds import SyntheticFeed
-from .losses import EVERY, TaskWeights, each_loss, map_consistency, prediction_consistency, to_size, transform
+from .losses import (
+    TaskWeights,
+    each_loss,
+    map_consistency,
+    prediction_consistency,
+    some_pixels,
+    thinned,
+    to_size,
+    transform,
+)
 from .model import FaceModel, Features, build_tasks, feature_map, load_model
 from .networks.widened import start_weights
 from .sampling import Sampling, split
@@ -68,12 +77,12 @@ class MultiTask(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """`loss`, the loss of every task and, with `each`, `each` (B,): the summed task losses of every sample."""
         size = (images.shape[-2], images.shape[-1])
-        pixels = self._pixels()
+        pixels = some_pixels(self.dense_stride)
         features = self.model.features(images)
         raw = self.model.run_heads(features)
         tasks = self.model.tasks
         found = {name: to_size(tasks[name], prediction, size, pixels) for name, prediction in raw.items()}
-        targets = {name: _thinned(target, size, pixels) for name, target in targets.items()}
+        targets = {name: thinned(target, size, pixels) for name, target in targets.items()}
         losses = {name: task.loss(found[name], targets[name]) for name, task in tasks.items()}
         figures = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
         total = self.weights(losses)
@@ -104,20 +113,6 @@ class MultiTask(nn.Module):
                 sized = [to_size(task, each, size) for each in (prediction, raw[name])]
                 term = term + prediction_consistency(task, sized[0], sized[1], matrix)
         return term
-
-    def _pixels(self) -> tuple[slice, slice]:
-        """Every `dense_stride`-th row and column, from random first ones; the loop seeds torch each step."""
-        if self.dense_stride == 1:
-            return EVERY
-        first = torch.randint(self.dense_stride, (2,)).tolist()
-        return slice(first[0], None, self.dense_stride), slice(first[1], None, self.dense_stride)
-
-
-def _thinned(
-    target: Mapping[str, torch.Tensor], size: tuple[int, int], pixels: tuple[slice, slice]
-) -> dict[str, torch.Tensor]:
-    """A task's targets at the chosen pixels: maps (B,...,H,W) are cut, points and flags are not."""
-    return {k: v[..., pixels[0], pixels[1]] if tuple(v.shape[-2:]) == size else v for k, v in target.items()}
 
 
 def train(
