@@ -173,8 +173,8 @@ class FaceModel(nn.Module):
     def add_adapter(self, task: str, info: AdapterInfo) -> nn.Module:
         """Put a fresh label fine-tuning network behind an output head, in the place of any that is there.
 
-        Raises ConfigError for options that the task's configuration does not have, where a backbone without a feature
-        pyramid has no levels to read, and for a second look at points of another schema.
+        Raises ConfigError for options that the task's configuration does not have, and where a backbone without a
+        feature pyramid has no levels to read. A second look at points of another schema is refused likewise.
         """
         if info.second_look and info.schema != self.tasks[task].schema:
             raise ConfigError(f"second_look: it answers points of '{self.tasks[task].schema}', not of '{info.schema}'")
