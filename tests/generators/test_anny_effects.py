@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from synthforge_plugins.generators.anny.light.environment import (
     mean_luminance,
     unit,
 )
+from synthforge_plugins.generators.anny.light.lamps import FACE, Lamps, lamps_of
 from synthforge_plugins.generators.anny.shading.wrinkles import BOTTOM, FOLDS, HEIGHT, LEFT, TEXEL, WIDTH
 from synthforge_plugins.schemas import SYNTHFORGE
 
@@ -89,6 +91,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tint": ({}, {"film": {"tint": always(0.1)}}),
     "environment": ({}, {"light": {"environment": always(NAMES.index("window"))}}),
     "no lamp": ({}, {"light": {"count": always(0), "environment": always(NAMES.index("overcast"))}}),
+    "near light": ({}, {"near_light": {"present": 1.0}}),
     "wrinkles": (
         {"skin": {name: always(0.0) for name in ("forehead", "folds", "crow", "bags")}},
         {"skin": {"forehead": always(0.4), "folds": always(0.5), "crow": always(0.4), "bags": always(0.3)}},
@@ -118,6 +121,44 @@ def test_an_effect_is_seen_again_and_moves_no_label(render: Any, name: str) -> N
         assert np.array_equal(a.labels["synthforge"], b.labels["synthforge"])
         assert np.array_equal(a.surface.z, b.surface.z)
         assert np.array_equal(a.surface.vertices, b.surface.vertices)
+
+
+def test_a_near_light_has_its_level_at_the_face_and_falls_by_the_square(generator: AnnyGenerator) -> None:
+    scene = generator.sample(5, 0).parameters
+    for turn in (0.0, 1.2):
+        near = {"present": True, "x": 0.4, "y": 0.1, "z": 0.3, "size": 0.0, "colour": np.array([0.5, 1.0, 2.0])}
+        lamps = lamps_of({**scene, "near_light": near, "camera": {"azimuth": turn}})
+        place = lamps.towards[1] / lamps.near
+        side = np.array([math.cos(turn), 0.0, -math.sin(turn)])  # to the right of the camera's picture
+        assert (place - FACE) @ side == pytest.approx(0.4)
+        assert (place - FACE) @ unit(turn, 0.0) == pytest.approx(0.3)
+
+        def irradiance_at(point: np.ndarray, lamps: Lamps = lamps) -> np.ndarray:  # as the kernels compute it
+            towards = lamps.towards[1] - lamps.near * point
+            return np.asarray(lamps.colour[1] / (towards @ towards + lamps.size**2))
+
+        assert irradiance_at(FACE) == pytest.approx(near["colour"])
+        assert irradiance_at(2 * FACE - place) == pytest.approx(near["colour"] / 4)
+        assert lamps.casting == 2
+
+
+def test_a_near_light_lights_its_side_in_both_qualities(generator: AnnyGenerator) -> None:
+    dark = {"count": always(0), "ambient_level": always(0.02), "environment": always(0), "environment_share": always(0)}
+    head = {"children": 0.0, "neck": 0.0, "head": 0.0}
+    for quality in ("fast", "fine"):
+        means = []
+        for x in (-0.4, 0.4):
+            values = {"quality": quality, "film": CLEAN, "background": PLAIN, "light": dark, "head": head}
+            place = {"x": always(x), "y": always(0.0), "z": always(0.2), "size": always(0.02)}
+            values |= {"near_light": {"present": 1.0, **place}, "camera": {"azimuth_degrees": always(0.0)}}
+            other = build(build_config(AnnyConfig, values))
+            other.__dict__["head"], other.__dict__["renderer"] = generator.head, generator.renderer
+            (made,) = other.render([other.sample(5, 0)], SIZE)
+            grey, skin = made.image.mean(-1), made.labels["synthforge"] == SYNTHFORGE.id("skin")
+            left = np.arange(SIZE) < np.flatnonzero(skin.any(0)).mean()
+            means.append((grey[skin & left].mean(), grey[skin & ~left].mean()))
+        assert means[0][0] > 1.5 * means[0][1], quality
+        assert means[1][1] > 1.5 * means[1][0], quality
 
 
 def test_film_does_not_depend_on_the_batch(generator: AnnyGenerator) -> None:

@@ -25,7 +25,7 @@ from .person import (
     PersonConfig,
     SkinConfig,
 )
-from .picture import BackgroundConfig, CameraConfig, FilmConfig, LightConfig
+from .picture import BackgroundConfig, CameraConfig, FilmConfig, LightConfig, NearLightConfig
 from .worn import BorderConfig, HandConfig, HatConfig, JewelleryConfig, MaskConfig, OccluderConfig, ScarfConfig
 
 
@@ -64,6 +64,7 @@ class AnnyConfig:
     head: AnnyDistribution = key(AnnyDistribution, "Identity, expression, gaze and neck.")
     camera: CameraConfig = key(CameraConfig, "Where the camera stands and how large the face is.")
     light: LightConfig = key(LightConfig, "Directional lights and light from everywhere.")
+    near_light: NearLightConfig = key(NearLightConfig, "A light close to the face: a screen, lamp, phone or fire.")
     skin: SkinConfig = key(SkinConfig, "Pigments, lines, make-up and gloss of the skin.")
     eyes: EyesConfig = key(EyesConfig, "Iris, pupil, white, lashes.")
     brows: BrowsConfig = key(BrowsConfig, "Shape and colour of the brows.")

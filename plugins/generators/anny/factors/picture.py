@@ -149,6 +149,32 @@ class LightConfig:
 
 
 @dataclass
+class NearLightConfig:
+    """A light so close to the face that it falls off over it, beside those of `light`.
+
+    Its place counts from the middle of the face. It casts sharp shadows as the first of the others does, and takes the
+    place of a third one.
+    """
+
+    SHARED: ClassVar[int] = 6
+    present: float = chance(0.05, "Chance of a near light.", "near_light.present")
+    x: Distribution = factor(
+        normal(0.0, 0.35, -1.0, 1.0), "How far it stands to the right of the camera's picture.", -20, 20, "m"
+    )
+    y: Distribution = factor(normal(-0.05, 0.3, -0.7, 0.6), "How far it stands above the face.", -20, 20, "m")
+    z: Distribution = factor(
+        uniform(0.25, 0.8), "How far it stands in front of the face, towards the camera.", 0.15, 20, "m"
+    )
+    size: Distribution = factor(log_normal(0.06, 0.8, 0.005, 0.25), "Its radius.", 0, 2, "m")
+    level: Distribution = cause(
+        log_normal(0.9, 0.5, 0.2, 3.0), "Irradiance at the face; it falls by the square of the distance.", 0, 100
+    )
+    kelvin: Distribution = cause(
+        choice({1900: 0.12, 2700: 0.33, 4000: 0.15, 5500: 0.15, 7000: 0.25}), "Colour temperature of its light.", **_K
+    )
+
+
+@dataclass
 class BackgroundConfig:
     """What lies behind the head."""
 

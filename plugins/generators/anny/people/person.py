@@ -19,7 +19,7 @@ from ..factors.person import EXPRESSIONS, HAIR_STYLES
 
 #: anny's slider of age, and the years that MakeHuman gives its ends; newborns are anny's own
 _SLIDER, _YEARS = (-1 / 3, 0.0, 1 / 3, 2 / 3, 1.0), (0.0, 1.0, 10.0, 25.0, 90.0)
-_WORN = {"glasses": "worn", **dict.fromkeys(("hat", "mask", "scarf", "hand", "occluder"), "present")}
+_WORN = {"glasses": "worn", **dict.fromkeys(("hat", "mask", "scarf", "hand", "occluder", "near_light"), "present")}
 _LIGHTS = ("key_", "fill_", "back_")
 
 
@@ -113,7 +113,8 @@ def rendered(
     found["hair"] |= {other: None} | ({own: style} if style != drawn["hair"][own] else {})
     kind = "kind_men" if person["gender"] else "kind_women"
     found["hat"] |= {kind: None}
-    dark = _LIGHTS[parameters["light"]["count"] :]
+    near = parameters["near_light"]["present"]  # takes the place of a third one
+    dark = _LIGHTS[min(parameters["light"]["count"], 2 if near else 3) :]
     found["light"] |= {name: None for name in drawn["light"] if name.startswith(dark)}
     if not any(parameters["jewellery"]["worn"]):
         found["jewellery"] |= {"kind": None}

@@ -33,7 +33,7 @@ from ..factors.person import (
     HairConfig,
     SkinConfig,
 )
-from ..factors.picture import BACKGROUNDS, LightConfig
+from ..factors.picture import BACKGROUNDS, LightConfig, NearLightConfig
 from ..factors.rules import plausible, rules_of
 from ..factors.table import draw, groups, kept, rows, used
 from ..light.environment import NAMES as ENVIRONMENTS
@@ -125,6 +125,7 @@ def sample_with_factors(
         "head": head,
         "camera": factors["camera"],
         "light": _lights(factors["light"]),
+        "near_light": _near_light(factors["near_light"], chance.near_light.present, streams["near_light"]),
         "skin": skin,
         "eyes": _eyes(factors["eyes"]),
         "brows": _brows(factors["brows"], hair, skin, gender, config.brows.men),
@@ -203,6 +204,11 @@ def _lights(f: Mapping[str, float]) -> dict[str, Any]:
         "environment_share": 0.0 if environment == "gradient" else share,
         "environment_level": f["ambient_level"] * f["environment_gain"],
     }
+
+
+def _near_light(f: Mapping[str, float], present: float, rng: np.random.Generator) -> dict[str, Any]:
+    colour = f["level"] * white_light(f["kelvin"])
+    return {"present": bool(rng.random() < present), "colour": colour, **kept(NearLightConfig, f)}
 
 
 def _skin(

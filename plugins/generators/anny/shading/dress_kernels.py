@@ -19,7 +19,7 @@ from ..mesh.worn.slots import ABSENT as _ABSENT
 from .arrays import Marks, Stains
 from .beard_kernels import beard_density
 from .look import Look
-from .surfaces import sheen, sky_light, strand_highlight, wrapped
+from .surfaces import risen, second_light, sheen, sky_light, strand_highlight, wrapped
 from .tiles import CLOUD_START, square_at, step_between
 
 wp.set_module_options({"enable_backward": False})
@@ -172,10 +172,8 @@ def light_kernel(
     roughness_skin = looks[b].roughness
     eye = looks[b].eye
     l0 = looks[b].light0
-    l1 = looks[b].light1
     l2 = looks[b].light2
     c0 = looks[b].colour0
-    c1 = looks[b].colour1
     c2 = looks[b].colour2
     for i in range(chunk * span, wp.min((chunk + 1) * span, count)):
         kind = wp.int32(material[i])
@@ -209,7 +207,10 @@ def light_kernel(
                 e = wp.vec3(e[0] * (1.0 + 0.5 * scatter * (1.0 - sky)), e[1], e[2])
             ambient = e[1]
             d0 = wp.dot(n, l0)
-            d1 = wp.dot(n, l1)
+            second = second_light(looks, b, vertices[b, i])
+            l1 = wp.vec3(second[0], second[1], second[2])
+            c1 = looks[b].colour1 * second[3]
+            d1 = risen(looks, b, wp.dot(n, l1))
             d2 = wp.dot(n, l2)
             if kind == IS_HAIR:
                 scatter = 0.3
@@ -232,7 +233,7 @@ def light_kernel(
                 if kind == IS_BODY:
                     gloss = looks[b].sebum * (0.45 + 0.75 * oily[i])
                     roughness = roughness_skin
-                s = sheen(looks, b, n, view, ambient, sky, seen0, seen1, seen2, roughness) * gloss
+                s = sheen(looks, b, n, view, ambient, sky, seen0, seen1, seen2, second, roughness) * gloss
             glow[b, i] = wp.vec4(e[0], e[1], e[2], s)
 
 

@@ -18,7 +18,7 @@ from .look import Look
 from .probe_kernels import Probes, alike
 from .scenery import enlarged
 from .shade_kernel import IS_BODY, IS_LEFT_EYE, IS_RIGHT_EYE, IS_WORN, NOTHING
-from .surfaces import sheen
+from .surfaces import second_light, sheen
 from .tiles import SKIN_START, square_at
 
 wp.set_module_options({"enable_backward": False})
@@ -79,7 +79,8 @@ def arrived(
         up = wp.cross(n, aside)
         tilt = aside * (noise[2] + 0.7 * fine[2]) + up * (noise[3] + 0.7 * fine[3])
         m = wp.normalize(n - tilt * slope)
-    s = sheen(looks, 0, m, view, e[1] * seen[2], seen[2], seen[0], seen[1], seen[2], roughness)
+    second = second_light(looks, 0, p)
+    s = sheen(looks, 0, m, view, e[1] * seen[2], seen[2], seen[0], seen[1], seen[2], second, roughness)
     return wp.vec4(e[0], e[1], e[2], s * gloss)
 
 

@@ -35,6 +35,7 @@ from .surfaces import (
     lid_edge,
     lid_shadow,
     lit,
+    second_light,
     sky_light,
 )
 from .tiles import CLOUD_START, SKIN_START, square_at, step_between, strands_at, wrinkles_at
@@ -238,10 +239,15 @@ def shade_eye(
     sky = sky_light(looks, b, n)
     e = (wp.vec3(glow[0], glow[1], glow[2]) * 0.65 + sky * 0.35) * shade
     d0 = wp.dot(n, looks[b].light0)
-    d1 = wp.dot(n, looks[b].light1)
+    second = second_light(looks, b, p)
+    l1 = wp.vec3(second[0], second[1], second[2])
+    d1 = wp.dot(n, l1)
     # a lamp's or a window's image in the tear film: small, with a clear edge
-    spark0 = catchlight(looks, b, n, view, looks[b].light0, d0)
-    spark1 = catchlight(looks, b, n, view, looks[b].light1, d1)
+    spark0 = catchlight(looks, b, n, view, looks[b].light0, d0, looks[b].catchlight)
+    # the image of a near light is as large as it should be, and the dimmer the larger: F0 0.025 of its radiance
+    wide = looks[b].near_size * wp.sqrt(second[3])
+    spark1 = catchlight(looks, b, n, view, l1, d1, wp.max(looks[b].catchlight, 0.35 * wide)) * second[3]
+    spark1 = spark1 * wp.min(1.0, 0.016 / wp.max(wide * wide, 1.0e-6))
     # the cornea's bulge catches most lights
     bulge = 0.25 + 0.75 * step_between(1.5, 0.9, wp.sqrt(wp.max(1.0 - d[2] * d[2], 0.0)) / looks[b].iris_sine)
     spark = (looks[b].colour0 * spark0 + looks[b].colour1 * spark1) * bulge

@@ -11,12 +11,12 @@ import warp as wp
 from synthforge.geometry.warp_runtime import as_warp, chunks, launch, span
 
 from ....heads.anny.landmarks import surface_points
+from ..light.lamps import lamps_of
 from .arrays import Posed, flat
 from .draw_kernels import project_kernel
 from .dress_kernels import light_kernel, paint_kernel
 from .dressing import Dressed
-from .look import light_directions
-from .shadows import cast_shadows
+from .shadows import cast_shadows, near_softness
 from .strands import tangents
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ def shadows(static: StaticScene, dressed: Dressed, parameters: Sequence[Mapping[
     """Visibility (B,2,N) of the first two lights from the vertices that can be shaded."""
     pairs = []
     for i, p in enumerate(parameters):
-        light = p["light"]
-        directions = light_directions(light, p["camera"]["azimuth"])
-        casting = min(light["casting"], light["count"])
-        pairs += [(i, k, directions[k], light["softness"]) for k in range(casting)]
+        lamps, softness = lamps_of(p), p["light"]["softness"]
+        for k in range(lamps.casting):
+            near = lamps.near * k  # none but the second is
+            if near or k < p["light"]["count"]:
+                pairs.append((i, k, lamps.towards[k], near_softness(lamps.size) if near else softness, near))
     return cast_shadows(
         dressed.vertices, dressed.normals, dressed.dead, static.shadow_faces, static.shadow_vertices, pairs
     )

@@ -19,6 +19,7 @@ from ..backdrops.shapes import SHAPES
 from ..factors.config import AnnyConfig
 from ..factors.table import used
 from ..light.environment import FROM_THE_CAMERA, at, gradient, irradiance, unit
+from ..light.lamps import Lamps, lamps_of
 from ..light.palette import luminance
 
 _FROM_FACTORS = used(AnnyConfig(), "look")  # group, parameter, number
@@ -38,8 +39,8 @@ class Look:
     The rest are factors, added by the table: `mottle`, `freckles` ... (`look=` in `factors`).
     """
 
-    # light: three directional lights, the first `casting` of them (at most two) with shadow maps; ambient: polynomial
-    # of the normal, see `environment`
+    # light: three lamps, the first `casting` of them (at most two) with shadow maps, see `light.lamps`; ambient:
+    # polynomial of the normal, see `environment`
     light0: wp.vec3
     light1: wp.vec3
     light2: wp.vec3
@@ -56,6 +57,8 @@ class Look:
     ambient_yz: wp.vec3
     ambient_zx: wp.vec3
     casting: int
+    near: float
+    near_size: float
     emboss_u: float
     emboss_v: float
     # the camera: world to camera, pixels; eye: its centre, metres; the ray through pixel (x, y) has direction
@@ -169,7 +172,8 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     for group, name, number in _FROM_FACTORS:
         record[number] = parameters[group][name]
     skin, hair, beard, glasses = (parameters[k] for k in ("skin", "hair", "beard", "glasses"))
-    put(**_light(parameters["light"], parameters["camera"]["azimuth"]), **_camera(camera), **_hair(hair))
+    lamps, around = lamps_of(parameters), ambient_light(parameters["light"], parameters["camera"]["azimuth"])
+    put(**_light(lamps, around), **_camera(camera), **_hair(hair))
     put(tone=skin["tone"], lips=skin["lips"], shadow_colour=skin["shadow_colour"])
     offset = hair["offset"] * 256.0
     put(offset_u=offset[0], offset_v=offset[1], hair_u=offset[2], hair_v=offset[3])
@@ -182,13 +186,8 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     put(frame=glasses["colour"], lens=glasses["colour"] * 0.3, tint=glasses["tint"])
     hat = parameters["hat"]
     put(hat_rim=hat["rim"] if hat["present"] else _NO_HAT)
-    put(**_background(parameters["background"]), gain=_gain(parameters))
+    put(**_background(parameters["background"]), gain=_gain(parameters, lamps))
     return record
-
-
-def light_directions(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray:
-    """World unit vectors (3,3) towards the three lights; azimuths count from the camera's side."""
-    return np.stack([unit(light["azimuth"][i] + camera_azimuth, light["elevation"][i]) for i in range(3)])
 
 
 def ambient_light(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray:
@@ -207,15 +206,15 @@ def ambient_light(light: Mapping[str, Any], camera_azimuth: float) -> np.ndarray
 _AMBIENT = ("", "_x", "_y", "_z", "_xx", "_zz", "_xy", "_yz", "_zx")
 
 
-def _light(light: Mapping[str, Any], camera_azimuth: float) -> dict[str, Any]:
-    directions, colours = light_directions(light, camera_azimuth), light["colour"]
-    ambient = ambient_light(light, camera_azimuth)
-    result = {f"light{i}": directions[i] for i in range(3)} | {f"colour{i}": colours[i] for i in range(3)}
+def _light(lamps: Lamps, ambient: np.ndarray) -> dict[str, Any]:
+    result = {f"light{i}": lamps.towards[i] for i in range(3)} | {f"colour{i}": lamps.colour[i] for i in range(3)}
     result |= {f"ambient{name}": value for name, value in zip(_AMBIENT, ambient, strict=True)}
     return result | {
-        "casting": light["casting"],
-        "emboss_u": directions[0][0],
-        "emboss_v": directions[0][1],
+        "casting": lamps.casting,
+        "near": lamps.near,
+        "near_size": lamps.size,
+        "emboss_u": lamps.towards[lamps.strongest][0],
+        "emboss_v": lamps.towards[lamps.strongest][1],
     }
 
 
@@ -281,19 +280,17 @@ def _background(back: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _gain(parameters: Mapping[str, Any]) -> np.ndarray:
+def _gain(parameters: Mapping[str, Any], lamps: Lamps) -> np.ndarray:
     """By which light is multiplied (3,): exposure and white balance."""
     film, light = parameters["film"], parameters["light"]
-    # What a camera's automatic exposure sees: light on the face, weighted down for light coming from the side.
-    weights = np.maximum(np.cos(light["azimuth"]) * np.cos(light["elevation"]), 0.12) * [0.75, 0.75, 0.1]
-    level = sum(w * luminance(c) for w, c in zip(weights, light["colour"], strict=True))
+    level = sum(w * luminance(c) for w, c in zip(lamps.metered, lamps.colour, strict=True))
     azimuth = parameters["camera"]["azimuth"]
     towards = np.stack([unit(azimuth + turn, rise) for turn, rise in ((0.0, 0.0), (0.7, 0.3), (-0.7, 0.3))])
     around = at(ambient_light(light, azimuth), towards).mean(0)
     level += luminance(around)
     tone = luminance(parameters["skin"]["tone"])
     exposure = 2.0 ** film["exposure"] * 0.95 / max(level, 1e-3) * (0.32 / max(tone, 0.02)) ** 0.35
-    mean = around + sum(w * c for w, c in zip(weights, light["colour"], strict=True))
+    mean = around + sum(w * c for w, c in zip(lamps.metered, lamps.colour, strict=True))
     balance = (np.maximum(mean / max(luminance(mean), 1e-6), 0.2)) ** -film["adaptation"]
     warmth = np.exp(np.array([1.0, 0.0, -1.0]) * film["warmth"] + np.array([-0.5, 1.0, -0.5]) * film["tint"])
     return np.asarray(exposure * balance * warmth)

@@ -18,7 +18,7 @@ from .arrays import Head, Posed
 from .draw_kernels import face_of, weights_of
 from .fragments import between
 from .look import Look
-from .surfaces import sky_light, wrapped
+from .surfaces import risen, second_light, sky_light, wrapped
 
 wp.set_module_options({"enable_backward": False})
 
@@ -89,20 +89,28 @@ def cell_number(x: wp.int32, y: wp.int32) -> wp.int32:
 
 @wp.func
 def lamp(
-    scene: Scenery, start: wp.vec3, n: wp.vec3, light: wp.vec3, turned: wp.mat33, place: wp.int32, wanted: wp.int32
+    scene: Scenery,
+    start: wp.vec3,
+    n: wp.vec3,
+    light: wp.vec3,
+    size: wp.float32,
+    turned: wp.mat33,
+    place: wp.int32,
+    wanted: wp.int32,
 ) -> wp.float32:
-    """Share of a light, a disk about a direction of the world, that a point in the camera's axes sees."""
+    """Share of a light, a disk about a direction of the world, that a point in the camera's axes sees. size: radius of
+    the disk over its distance."""
     if wanted == 0:
         return 1.0
     towards = turned * light
-    if wp.dot(turned * n, towards) < -0.1:
+    if wp.dot(turned * n, towards) < -0.1 - size:
         return 0.0
     aside = wp.normalize(wp.cross(towards, wp.vec3(0.31, 0.87, 0.38)))
     up = wp.cross(towards, aside)
     total = float(0.0)
     for k in range(scene.shadows):
         number = k * 16 + place
-        radius = scene.size * wp.sqrt((float(number) + 0.5) / float(16 * scene.shadows))
+        radius = size * wp.sqrt((float(number) + 0.5) / float(16 * scene.shadows))
         angle = TURN * halved(number)
         total = total + passed(
             scene, start, wp.normalize(towards + (aside * wp.cos(angle) + up * wp.sin(angle)) * radius)
@@ -164,9 +172,14 @@ def probe_kernel(
                 angle = TURN * halved(number)
                 flat = (aside * wp.cos(angle) + up * wp.sin(angle)) * wp.sqrt(share)
                 sky = sky + passed(scene, start, flat + ahead * wp.sqrt(1.0 - share))
+            second = second_light(looks, 0, p)
+            towards = wp.vec3(second[0], second[1], second[2])
+            wide = scene.size
+            if looks[0].near > 0.0:
+                wide = looks[0].near_size * wp.sqrt(second[3])
             seen = wp.vec4(
-                lamp(scene, start, n, looks[0].light0, turned, place, wp.min(looks[0].casting, 1)),
-                lamp(scene, start, n, looks[0].light1, turned, place, wp.max(looks[0].casting - 1, 0)),
+                lamp(scene, start, n, looks[0].light0, scene.size, turned, place, wp.min(looks[0].casting, 1)),
+                lamp(scene, start, n, towards, wide, turned, place, wp.max(looks[0].casting - 1, 0)),
                 sky / float(scene.rays),
                 1.0 + float(head.material[face]),
             )
@@ -233,7 +246,9 @@ def mean_kernel(
             else:
                 e = e * sky
             e = e + wrapped(wp.dot(n, looks[0].light0), scatter, seen0, looks[0].colour0)
-            e = e + wrapped(wp.dot(n, looks[0].light1), scatter, seen1, looks[0].colour1)
+            second = second_light(looks, 0, p)
+            d1 = risen(looks, 0, wp.dot(n, wp.vec3(second[0], second[1], second[2])))
+            e = e + wrapped(d1, scatter, seen1, looks[0].colour1 * second[3])
             e = e + wrapped(wp.dot(n, looks[0].light2), scatter, seen2, looks[0].colour2)
             probes.light[cell] = e
         else:

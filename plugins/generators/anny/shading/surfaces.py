@@ -50,6 +50,30 @@ def wrapped(d: wp.float32, scatter: wp.float32, seen: wp.float32, colour: wp.vec
 
 
 @wp.func
+def second_light(looks: wp.array(dtype=Look), b: wp.int32, p: wp.vec3) -> wp.vec4:
+    """Unit direction towards the second light at p (world, metres), and the share of its colour that arrives there.
+
+    A near one is a disk: on its axis irradiance falls as 1 / (distance^2 + radius^2).
+    """
+    light = looks[b].light1
+    near = looks[b].near
+    if near == 0.0:
+        return wp.vec4(light[0], light[1], light[2], 1.0)
+    towards = light - p * near
+    square = wp.dot(towards, towards)
+    towards = towards / wp.sqrt(square)
+    size = looks[b].near_size
+    return wp.vec4(towards[0], towards[1], towards[2], 1.0 / (square + size * size))
+
+
+@wp.func
+def risen(looks: wp.array(dtype=Look), b: wp.int32, d: wp.float32) -> wp.float32:
+    """Cosine at which the second light counts: a near one is wide, so that its edge is seen past the horizon."""
+    wide = 0.5 * looks[b].near_size
+    return (d + wide) / (1.0 + wide)
+
+
+@wp.func
 def highlight(n: wp.vec3, view: wp.vec3, light: wp.vec3, d: wp.float32, roughness: wp.float32) -> wp.float32:
     """Specular reflection of unit light at cosine d: Schlick's rational lobe with a Fresnel term (F0 = 0.028)."""
     if d <= 0.0:
@@ -74,9 +98,11 @@ def sheen(
     seen0: wp.float32,
     seen1: wp.float32,
     seen2: wp.float32,
+    second: wp.vec4,
     roughness: wp.float32,
 ) -> wp.float32:
-    """Luminance that a smooth surface mirrors. ambient, sky: irradiance from everywhere and the share that arrives."""
+    """Luminance that a smooth surface mirrors. ambient, sky: irradiance from everywhere and the share that arrives;
+    second: see `second_light`."""
     graze = 1.0 - wp.max(wp.dot(n, view), 0.0)
     graze = graze * graze
     # what lies around is reflected, blurred, most where it is seen at a grazing angle
@@ -84,7 +110,8 @@ def sheen(
     s = (0.4 * ambient + 0.6 * mirror[1] * sky) * (0.03 + 0.3 * graze * graze)
     s = s + highlight(n, view, looks[b].light0, wp.dot(n, looks[b].light0), roughness) * seen0 * looks[b].colour0[1]
     if looks[b].colour1[1] > 0.0:
-        s = s + highlight(n, view, looks[b].light1, wp.dot(n, looks[b].light1), roughness) * seen1 * looks[b].colour1[1]
+        l1 = wp.vec3(second[0], second[1], second[2])
+        s = s + highlight(n, view, l1, wp.dot(n, l1), roughness) * seen1 * looks[b].colour1[1] * second[3]
     if looks[b].colour2[1] > 0.0:
         s = s + highlight(n, view, looks[b].light2, wp.dot(n, looks[b].light2), roughness) * seen2 * looks[b].colour2[1]
     return s
@@ -179,11 +206,10 @@ def eye_colour(looks: wp.array(dtype=Look), b: wp.int32, d: wp.vec3, noise: wp.v
 
 @wp.func
 def catchlight(
-    looks: wp.array(dtype=Look), b: wp.int32, n: wp.vec3, view: wp.vec3, light: wp.vec3, d: wp.float32
+    looks: wp.array(dtype=Look), b: wp.int32, n: wp.vec3, view: wp.vec3, light: wp.vec3, d: wp.float32, size: wp.float32
 ) -> wp.float32:
     """Mirror image of a light of some size on the wet eyeball with normal n, at cosine d."""
     off = 1.0 - wp.dot(n, wp.normalize(light + view))
-    size = looks[b].catchlight
     return 1.6 * step_between(1.5 * size, 0.6 * size, wp.sqrt(wp.max(off, 0.0))) * step_between(0.0, 0.2, d)
 
 

@@ -85,6 +85,8 @@ def _moved(person: Drawn, first: Drawn, size: float, x: float, y: float) -> Draw
     border = {**own["border"], "margin": False, "shift_x": 0.0, "shift_y": 0.0}
     parameters = {**own, "camera": camera, "border": border}
     parameters |= {name: shared[name] for name in ("light", "film", "background")}
+    if person is not first:  # whose near light does not reach the others
+        parameters["near_light"] = {**own["near_light"], "present": False}
     if shared["background"]["kind"] == _PAINTED:
         nothing = {"kind": _INSTEAD, "count": 0, "shapes": shared["background"]["shapes"][:0]}
         parameters["background"] = {**shared["background"], **nothing}

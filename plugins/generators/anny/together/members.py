@@ -132,6 +132,7 @@ def near_infrared(parameters: Mapping[str, Any]) -> Parameters:
         "hair": {**parameters["hair"], "colour": grey(parameters["hair"]["colour"], "hair")},
         "beard": {**parameters["beard"], "colour": grey(parameters["beard"]["colour"], "hair")},
         "clothes": {**parameters["clothes"], "colour": grey(parameters["clothes"]["colour"], "cloth")},
+        "near_light": {**parameters["near_light"], "present": False},
         "light": {**light, **lamp, "ambient": 0.25 * light["ambient"], "environment_share": 0.0},
         "film": {**parameters["film"], "monochrome": True, "saturation": 0.0},
     }
