@@ -35,57 +35,16 @@ PEERS = {
     "dlib": ["dlib-bin==20.0.0", "face_recognition_models==0.3.0", "numpy", "pillow", "setuptools<80"],
 }
 NAMES = {"ours": "SynthForge", "mediapipe": "MediaPipe 1.2.2", "dlib": "dlib (trained on 300W)"}
-#: MediaPipe's vertices. iBUG's points 0 to 16 are taken at equal steps on the outline, ear to chin and chin to ear.
-OUTLINE = (
-    (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152),
-    (152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356),
-)
-#: at iBUG's points 17 to 67
-INNER = (
-    *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 6, 195, 4, 98, 97, 2, 326, 327),
-    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181, 78, 81, 13, 311, 308, 402, 14, 178),
-)
-ROOM, LARGEST = 1.8, 640  # of MediaPipe's crop: side in boxes, most pixels
 
 
 def mediapipe_finder(folder: Path) -> Callable[[Image.Image, Box], np.ndarray | None]:
-    """Runs in MediaPipe's environment."""
-    import mediapipe as mp
+    """Runs in MediaPipe's environment; answers its 478 points."""
+    sys.path.append(str(ROOT / "plugins/detectors"))
+    from landmarker import landmarker  # type: ignore[import-not-found]
 
-    vision = mp.tasks.vision
     (task,) = folder.rglob("face_landmarker_v2.task")
-    landmarker = vision.FaceLandmarker.create_from_options(
-        vision.FaceLandmarkerOptions(
-            base_options=mp.tasks.BaseOptions(model_asset_path=str(task)),
-            min_face_detection_confidence=0.1,
-            min_face_presence_confidence=0.05,
-        )
-    )
-
-    def find(image: Image.Image, box: Box) -> np.ndarray | None:
-        centre, side = (np.array(box[:2]) + box[2:]) / 2, max(box[2] - box[0], box[3] - box[1]) * ROOM
-        corners = [int(value) for value in (*(centre - side / 2), *(centre + side / 2))]
-        crop = image.crop(tuple(corners))
-        if crop.width > LARGEST:
-            crop = crop.resize((LARGEST, LARGEST))
-        found = landmarker.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(crop)))
-        if not found.face_landmarks:
-            return None
-        mesh = np.array([[point.x, point.y] for point in found.face_landmarks[0]])
-        right, left = (along(mesh[list(half)], 9) for half in OUTLINE)
-        return (
-            np.concatenate([right, left[1:], mesh[list(INNER)]]) * np.subtract(corners[2:], corners[:2]) + corners[:2]
-        )
-
-    return find
-
-
-def along(line: np.ndarray, count: int) -> np.ndarray:
-    """Points (count,2) at equal steps on a polyline (N,2), its ends included."""
-    lengths = np.concatenate([[0], np.linalg.norm(np.diff(line, axis=0), axis=1).cumsum()])
-    places = np.linspace(0, lengths[-1], count)
-    return np.stack([np.interp(places, lengths, line[:, axis]) for axis in (0, 1)], axis=1)
+    find = landmarker(task)
+    return lambda image, box: next(iter(find(image, box)), None)
 
 
 def dlib_finder(folder: Path) -> Callable[[Image.Image, Box], np.ndarray | None]:
@@ -104,6 +63,7 @@ def dlib_finder(folder: Path) -> Callable[[Image.Image, Box], np.ndarray | None]
 
 
 FINDERS = {"mediapipe": mediapipe_finder, "dlib": dlib_finder}
+POINTS = {"mediapipe": 478, "dlib": 68}
 
 
 def answer(name: str, folder: Path, asked: Path, out: Path) -> None:
@@ -111,12 +71,14 @@ def answer(name: str, folder: Path, asked: Path, out: Path) -> None:
     find, points = FINDERS[name](folder), []
     for path, box in json.loads(asked.read_text()):
         found = find(Image.open(path).convert("RGB"), box)
-        points.append(np.full((68, 2), np.nan) if found is None else found)
+        points.append(np.full((POINTS[name], 2), np.nan) if found is None else found)
     np.save(out, np.stack(points))
 
 
 def peer(name: str, cache: Path, faces: Sequence[Any]) -> np.ndarray:
     """Points (F,68,2) by a peer."""
+    from synthforge.core.schemas import translate_points
+
     folder = cache / name
     python = folder / "bin/python"
     if not (folder / ".made").is_file():
@@ -137,7 +99,10 @@ def peer(name: str, cache: Path, faces: Sequence[Any]) -> np.ndarray:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        return np.load(out)
+        found = np.load(out)
+    if name == "mediapipe":
+        found = np.stack([translate_points(each, "mediapipe478", "ibug68") for each in found])
+    return found
 
 
 def dlib_box(box: Box) -> Box:

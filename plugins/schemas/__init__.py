@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from synthforge.core.hookspecs import hookimpl
-from synthforge.core.schemas import ClassMapping, ClassSchema, PointSchema
+from synthforge.core.schemas import ClassMapping, ClassSchema, PointMapping, PointSchema
 
 from .classes import CELEBAMASK19, FACESYNTHETICS19, FLAME20, FLOW, INSTANCES, LAPA11, SYNTHFORGE
 from .mappings import MAPPINGS
+from .mediapipe import MAPPING as MEDIAPIPE_TO_IBUG
 from .points import FACESYNTHETICS70, IBUG68, LAPA106, MEDIAPIPE478, WFLW98
 
 __all__ = [
@@ -37,7 +38,7 @@ def register_schemas(register: Callable[[ClassSchema | PointSchema], None]) -> N
 
 
 @hookimpl
-def register_mappings(register: Callable[[ClassMapping], None]) -> None:
+def register_mappings(register: Callable[[ClassMapping | PointMapping], None]) -> None:
     """Offer the mappings between them."""
-    for mapping in MAPPINGS:
+    for mapping in (*MAPPINGS, MEDIAPIPE_TO_IBUG):
         register(mapping)

@@ -48,9 +48,9 @@ def command(
     """Render the same persons at every level of a factor, all else unchanged, and measure the error of each MODEL.
 
     MODEL is a folder with model.json, the name of a shipped one, an ONNX file, or a detector that answers points
-    (`dlib`, `fan`). It may also be a callable `module:function` that takes an image and a box and returns points, or a
-    folder of --pictures with the answers of another tool beside them. Factors are those that the generator declares,
-    or any key of its configuration.
+    (`dlib`, `fan`, `mediapipe`). It may also be a callable `module:function` that takes an image and a box and returns
+    points, or a folder of --pictures with the answers of another tool beside them. Factors are those that the generator
+    declares, or any key of its configuration.
     After an interruption the same command resumes.
     """
     if pictures is None and (out is None or not models):
@@ -88,10 +88,10 @@ def command(
         data = probe(made, models, sweeps, out, cross=cross, advance=advance)
     for row in data["worst"]:
         low, high = row["difference_interval"]
-        say(
-            f"{row['factor']}: {row['label']} is worst at {row['level']}: {row['mean']:.2f} {data['error']}, "
-            f"{row['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
-        )
+        figures = f"{row['mean']:.2f} {data['error']}, {row['difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+        lost = f"{row['not_found']} of {row['not_found'] + row['persons']} faces not found"
+        said = [*([figures] if row["persons"] else []), *([lost] if row["not_found"] else [])]
+        say(f"{row['factor']}: {row['label']} is worst at {row['level']}: {'; '.join(said)}")
     say(f"page: {out / 'probe.html'}")
     write_json_to(data, json_file)
 

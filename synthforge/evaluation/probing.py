@@ -64,7 +64,8 @@ def curve(levels: Sequence[Any], base: Any, errors: Sequence[Sequence[float | No
 def write_page(path: Path, data: Mapping[str, Any]) -> None:
     """The page of a probe (`stages.probe.probe`): one file that needs no other. JSON goes beside it."""
     plots = [{**sweep, "plot": plot(sweep)} for sweep in data["sweeps"]]
-    write_text(path, page(__package__, "probe.html", **{**data, "sweeps": plots}))
+    lost = any(row.get("not_found") for sweep in plots for line in sweep["lines"] for row in line["rows"])
+    write_text(path, page(__package__, "probe.html", **{**data, "sweeps": plots, "lost": lost}))
     write_json(path.with_suffix(".json"), data)
 
 
@@ -97,7 +98,7 @@ def plot(sweep: Mapping[str, Any]) -> dict[str, Any]:
         there = [(v, row) for v, row in pairs if np.isfinite(row["mean"])]
         band = [(v, row["interval"]) for v, row in there if np.isfinite(row["interval"][0])]
         edge = [f"{x(v)},{y(high)}" for v, (_, high) in band] + [f"{x(v)},{y(low)}" for v, (low, _) in reversed(band)]
-        dots = [(x(v), y(row["mean"])) for v, row in there]
+        dots = [(x(v), y(row["mean"]), row.get("not_found", 0)) for v, row in there]
         lines.append({"label": line["label"], "band": " ".join(edge), "dots": dots})
     ticks = [{"x": x(v), "label": str(level)} for v, level in zip(at, levels, strict=True)]
     marks = np.arange(0, top + step / 2, step)

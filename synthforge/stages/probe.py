@@ -43,8 +43,8 @@ from ..prediction.predictor import Predictor
 from .job import ShardJob, samples
 from .recipe import Recipe
 
-#: faces with their image and tight box -> points (N,2) in pixels of each image
-Subject = Callable[[Sequence[RealSample]], Sequence[np.ndarray]]
+#: faces with their image and tight box -> points (N,2) in pixels of each image; None for a face that was not found
+Subject = Callable[[Sequence[RealSample]], Sequence[np.ndarray | None]]
 BOXES = "boxes.csv"  # of a folder of pictures
 Advance = Callable[[int], Any]
 
@@ -132,8 +132,8 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
     """A model by folder or shipped name, an ONNX file, a detector that answers points, a callable `module:function`.
     Or a folder of pictures with the answers of another tool beside them. And a digest of its bytes.
 
-    A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`. Raises
-    UserError.
+    A callable takes an image (H,W,3) uint8 and a box (x0, y0, x1, y1); it returns points (N,2) of `schema`, or None
+    where it finds no face. Raises UserError.
     """
     module, _, attribute = name.partition(":")
     if attribute and module.replace(".", "").isidentifier() and not is_url(name):
@@ -144,7 +144,7 @@ def subject(name: str, plugins: Plugins, schema: str) -> tuple[Subject, str]:
             raise UserError(f"{name}: {error}", hint="A callable is module:function, importable from here.") from None
         source = getattr(loaded, "__file__", None)
         digest = checksums([Path(source)])[0] if source else name
-        return lambda faces: [np.asarray(function(face.image, face.box)) for face in faces], digest
+        return lambda faces: [function(face.image, face.box) for face in faces], digest
     if not is_url(name) and (answers := here(name) / BOXES).is_file():
         return _answers(answers.parent, plugins, schema)
     if name in DETECTORS:
@@ -175,14 +175,9 @@ def _detector(name: str, schema: str) -> tuple[Subject, str]:
     detector.check()
     find = detector.build(faces=False, points=True)
 
-    def run(faces: Sequence[RealSample]) -> list[np.ndarray]:
-        found = []
-        for face in faces:
-            made = find(np.ascontiguousarray(face.image), from_crop_box(face.box, name))
-            if not made or made[0].points is None:
-                raise UserError(f"{name} answers no points of person {face.item.key}")
-            found.append(made[0].points)
-        return found
+    def run(faces: Sequence[RealSample]) -> list[np.ndarray | None]:
+        made = [find(np.ascontiguousarray(face.image), from_crop_box(face.box, name)) for face in faces]
+        return [each[0].points if each else None for each in made]
 
     files = [find_asset(asset) for asset in detector.point_assets]
     return run, " ".join([name, detector.version(), *checksums(files)])
@@ -243,15 +238,19 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
-def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float]:
+def errors_of(run: Subject, faces: Sequence[RealSample]) -> dict[str, float | None]:
     """The error of each face by its key: the mean distance of its points in percent of sqrt(width * height) of the box.
 
-    Unlike the distance between the eye corners, this unit stays large in profile views (Zhu et al. 2016). Raises
-    UserError for points that are not finite or not as many as the true ones.
+    None for a face that was not found. Unlike the distance between the eye corners, this unit stays large in profile
+    views (Zhu et al. 2016). Raises UserError for points that are not finite or not as many as the true ones.
     """
     found = run(faces) if faces else []
-    errors = {}
-    for face, points in zip(faces, found, strict=True):
+    errors: dict[str, float | None] = {}
+    for face, answer in zip(faces, found, strict=True):
+        if answer is None:
+            errors[face.item.key] = None
+            continue
+        points = np.asarray(answer)
         if points.shape != face.target.shape or not np.isfinite(points).all():
             raise UserError(
                 f"points {points.shape} of person {face.item.key}: expected {face.target.shape} finite values"
@@ -272,7 +271,7 @@ def probe(
     field = made.field()
     subjects = {name: subject(name, made.plugins, field.schema) for name in models}
 
-    def level(settings: list[str]) -> dict[str, dict[str, float]]:
+    def level(settings: list[str]) -> dict[str, dict[str, float | None]]:
         """Errors by model and person, from the file of an earlier run if there is one."""
         pictures, paths = made.level(settings), {}
         for name, (_, digest) in subjects.items():
@@ -291,10 +290,11 @@ def probe(
             found = [level(settings) for settings in levels]
             for name in models:
                 people = [[errors[name].get(str(i)) for i in range(made.persons)] for errors in found]
+                measured = probing.curve(sweep.levels, sweep.base, people)
+                for row, errors in zip(measured, found, strict=True):
+                    row["not_found"] = sum(error is None for error in errors[name].values())
                 label = f"{name}, {held}" if held else name
-                lines.append(
-                    {"label": label, "rows": probing.curve(sweep.levels, sweep.base, people), "errors": people}
-                )
+                lines.append({"label": label, "rows": measured, "errors": people})
         title = f"{sweep.name} at levels of {sweeps[1].name}" if cross else sweep.name
         shown = {"name": title, "levels": list(sweep.levels), "base": sweep.base, "unit": sweep.unit, "doc": sweep.doc}
         rows.append({**shown, "lines": lines})
@@ -318,12 +318,16 @@ def probe(
 
 
 def worst(sweeps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The worst level of every curve, the largest paired difference first."""
+    """The worst level of every curve, the largest paired difference first; worst of all is one without a face found."""
+
+    def more(row: Mapping[str, Any]) -> float:
+        return float(row["difference"]) if row["persons"] or not row["not_found"] else np.inf
+
     found = [
         {"factor": sweep["name"], "unit": sweep["unit"], "label": line["label"], **row}
         for sweep in sweeps
         for line in sweep["lines"]
-        if (rows := [row for row in line["rows"] if np.isfinite(row["difference"]) and not row["base"]])
-        for row in [max(rows, key=lambda row: row["difference"])]
+        if (rows := [row for row in line["rows"] if not np.isnan(more(row)) and not row["base"]])
+        for row in [max(rows, key=more)]
     ]
-    return sorted(found, key=lambda row: -row["difference"])
+    return sorted(found, key=more, reverse=True)

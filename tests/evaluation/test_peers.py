@@ -17,19 +17,10 @@ def peers() -> ModuleType:
     return load(PATH)
 
 
-def test_points_lie_at_equal_steps_on_a_line(peers: ModuleType) -> None:
-    found = peers.along(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 3.0]]), 5)
-    assert np.allclose(found, [[0, 0], [1, 0], [1, 1], [1, 2], [1, 3]])
-
-
 def test_dlibs_box_is_undone_by_its_calibration(peers: ModuleType) -> None:
     from synthforge.prediction.detectors import to_crop_box
 
     assert np.allclose(to_crop_box(peers.dlib_box((10, 20, 110, 120)), "dlib"), (10, 20, 110, 120))
-
-
-def test_every_point_of_68_has_a_vertex(peers: ModuleType) -> None:
-    assert len(peers.INNER) == len(set(peers.INNER)) == 51
 
 
 def test_a_table_says_how_sure_a_difference_is(peers: ModuleType) -> None:

@@ -9,7 +9,7 @@ from synthforge_plugins.heads.anny.head import AnnyHead
 
 from synthforge.core.errors import AnnotationError
 from synthforge.core.plugins import load_plugins
-from synthforge.core.schemas import POINT_SCHEMAS
+from synthforge.core.schemas import POINT_SCHEMAS, translate_points
 
 #: points of the schema that mark what these points of iBUG's 68 mark
 SAME = {
@@ -68,6 +68,19 @@ def test_lids_and_lips_of_mediapipe_follow_those_of_ibug(head: AnnyHead, rest: t
     pairs = {33: 36, 133: 39, 362: 42, 263: 45, 61: 48, 291: 54, 0: 51, 17: 57, 13: 62, 14: 66, 2: 33, 152: 8}
     for here, there in pairs.items():
         assert (points[here] - ibug[there]).norm() < 0.004, f"{here} and {there}"
+
+
+def test_points_of_mediapipe_become_ibugs(head: AnnyHead, rest: torch.Tensor) -> None:
+    """Of one head, seen from the front; the outline of MediaPipe's mesh is not iBUG's jaw."""
+    picture = [1000.0, -1000.0]
+    wanted = head.landmarks(rest)[0, :, :2].numpy() * picture
+    mesh = head.points("mediapipe478", rest)[0, :, :2].numpy() * picture
+    found = translate_points(mesh, "mediapipe478", "ibug68")
+    error = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted[36] - wanted[45])
+    assert error[17:].mean() < 0.04, "brows, nose, eyes and mouth"
+    assert error[:17].mean() < 0.12
+    steps = np.linalg.norm(np.diff(found[:9], axis=0), axis=1)
+    assert np.ptp(steps) < 0.1 * steps.mean(), "the jaw is in equal steps"
 
 
 def test_the_irises_turn_with_the_gaze(head: AnnyHead) -> None:

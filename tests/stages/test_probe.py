@@ -203,6 +203,27 @@ def test_a_detector_that_answers_points_is_asked_with_the_true_box(here: Path) -
     assert [row["mean"] for row in rows] == pytest.approx([1.0] * len(rows), rel=0.15)
 
 
+def test_faces_that_are_not_found_are_counted_and_not_scored(here: Path) -> None:
+    Path("shy.py").write_text(
+        PEER + "\n\ndef shy(image, box):\n    low = box[1] > 8.6\n"
+        "    return None if image[0, 0, 1] > 150 or (low and image[0, 0, 1] < 50) else shifted(image, box)\n"
+    )
+    options = ["--generator", "grey", "--annotator", "dots", "--plugin", "greykit", "--seed", "7"]
+    done = CliRunner().invoke(
+        cli, ["probe", "shy:shy", *options, "--resolution", "64", "--persons", "8", "--out", "out"]
+    )
+    assert done.exit_code == 0, done.output + str(done.exception)
+    rows = json.loads(Path("out/probe.json").read_text())["sweeps"][0]["lines"][0]["rows"]
+    assert [row["persons"] + row["not_found"] for row in rows] == [8, 8, 8]
+    assert 0 < rows[0]["not_found"] < 8
+    assert (rows[1]["not_found"], rows[2]["not_found"]) == (0, 8)
+    assert rows[0]["mean"] == pytest.approx(1.0, abs=1e-5), "the mean of those it finds"
+    assert "worst at 200: 8 of 8 faces not found" in done.output
+    page = Path("out/probe.html").read_text()
+    assert "Hollow dots" in page
+    assert f"({rows[0]['not_found']} not found)" in page
+
+
 def test_points_are_what_numpy_says() -> None:
     from synthforge.core.records import RealItem, RealSample
     from synthforge.stages.probe import errors_of
