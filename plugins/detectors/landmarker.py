@@ -5,7 +5,6 @@ It needs numpy, Pillow and mediapipe alone: `studies/peers.py` runs it in an env
 
 from __future__ import annotations
 
-import atexit
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,7 +27,7 @@ def landmarker(task: Path) -> Callable[[Image.Image, Sequence[float] | None], li
 
     @cache
     def load(faces: int) -> mp.tasks.vision.FaceLandmarker:
-        made = vision.FaceLandmarker.create_from_options(
+        return vision.FaceLandmarker.create_from_options(
             vision.FaceLandmarkerOptions(
                 base_options=mp.tasks.BaseOptions(model_asset_path=str(task)),
                 num_faces=faces,
@@ -36,8 +35,6 @@ def landmarker(task: Path) -> Callable[[Image.Image, Sequence[float] | None], li
                 min_face_presence_confidence=0.05,
             )
         )
-        atexit.register(made.close)  # at the end of Python it cannot close itself
-        return made
 
     def find(image: Image.Image, box: Sequence[float] | None) -> list[np.ndarray]:
         corners, shown = [0, 0, *image.size], image
