@@ -13,7 +13,7 @@ from ..core.pages import page
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-_PLOT = {"width": 460, "height": 250, "left": 48, "right": 14, "top": 12, "bottom": 44}
+_PLOT = {"width": 460, "height": 250, "left": 48, "right": 14, "top": 26, "bottom": 44}
 
 
 def interval(values: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
@@ -99,7 +99,8 @@ def plot(sweep: Mapping[str, Any]) -> dict[str, Any]:
         band = [(v, row["interval"]) for v, row in there if np.isfinite(row["interval"][0])]
         edge = [f"{x(v)},{y(high)}" for v, (_, high) in band] + [f"{x(v)},{y(low)}" for v, (low, _) in reversed(band)]
         dots = [(x(v), y(row["mean"]), row.get("not_found", 0)) for v, row in there]
-        lines.append({"label": line["label"], "band": " ".join(edge), "dots": dots})
+        none = [x(v) for v, row in pairs if row.get("not_found") and not row["persons"]]
+        lines.append({"label": line["label"], "band": " ".join(edge), "dots": dots, "none": none})
     ticks = [{"x": x(v), "label": str(level)} for v, level in zip(at, levels, strict=True)]
     marks = np.arange(0, top + step / 2, step)
     return {**p, "lines": lines, "x": ticks, "y": [{"y": y(float(v)), "label": f"{v:.4g}"} for v in marks]}

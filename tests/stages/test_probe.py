@@ -221,6 +221,7 @@ def test_faces_that_are_not_found_are_counted_and_not_scored(here: Path) -> None
     assert "worst at 200: 8 of 8 faces not found" in done.output
     page = Path("out/probe.html").read_text()
     assert "Hollow dots" in page
+    assert page.count(">×</text>") == 1, "the level at which it finds nobody"
     assert f"({rows[0]['not_found']} not found)" in page
 
 
