@@ -40,5 +40,6 @@ def register_schemas(register: Callable[[ClassSchema | PointSchema], None]) -> N
 @hookimpl
 def register_mappings(register: Callable[[ClassMapping | PointMapping], None]) -> None:
     """Offer the mappings between them."""
-    for mapping in (*MAPPINGS, MEDIAPIPE_TO_IBUG):
+    for mapping in MAPPINGS:
         register(mapping)
+    register(MEDIAPIPE_TO_IBUG)
