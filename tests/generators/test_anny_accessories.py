@@ -258,7 +258,7 @@ def test_a_hood_takes_the_fringe_a_cap_leaves_the_hair() -> None:
 
 
 def test_slots_share_no_vertex_and_faces_stay_inside() -> None:
-    runs = sorted((slot.first, slot.first + slot.size) for slot in SLOTS.values())
+    runs = sorted((slot.run.start, slot.run.stop) for slot in SLOTS.values())
     assert all(a[1] == b[0] for a, b in pairwise(runs))
     assert FACES.min() == 0
     assert FACES.max() == NUM_VERTICES - 1

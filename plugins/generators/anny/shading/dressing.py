@@ -72,6 +72,8 @@ def dress(
     fitted = wearers if calm is None else _wearers(static, *calm)
     paint, sky = _accessories(static, vertices, dead, parameters, cameras, wearers, fitted)
     normals = vertex_normals(vertices, static.incidence.faces, static.incidence)
+    hand = normals[:, static.worn_first :][:, static.wardrobe.hand_run]
+    hand *= torch.as_tensor(static.wardrobe.turned_out(parameters), device=static.device)[:, None, None]
     return Dressed(vertices, normals, strand, dead, paint, sky)
 
 

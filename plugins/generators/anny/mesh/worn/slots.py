@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-PARTS = 8  # lofts of things held: six of a hand, two of an object
+PARTS = 2  # lofts of a thing held
 SIDES, RINGS = 10, 12  # around and along a loft
 ABSENT = 2  # in the mask of dead vertices: not part of this picture
 
@@ -26,9 +26,9 @@ class Slot:
     first: int
 
     @property
-    def size(self) -> int:
-        """Vertices."""
-        return self.columns * self.rows
+    def run(self) -> slice:
+        """Its vertices."""
+        return slice(self.first, self.first + self.columns * self.rows)
 
     def faces(self) -> np.ndarray:
         """(F,3) into the accessories' vertices."""
@@ -59,7 +59,7 @@ def _layout() -> dict[str, Slot]:
 
 
 SLOTS = _layout()
-NUM_VERTICES = sum(slot.size for slot in SLOTS.values())
+NUM_VERTICES = max(slot.run.stop for slot in SLOTS.values())
 FACES = np.concatenate([slot.faces() for slot in SLOTS.values()])
 
 # what the surface shows besides its colour, see `fragments.shade_worn`

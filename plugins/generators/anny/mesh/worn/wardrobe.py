@@ -13,8 +13,9 @@ from synthforge.core.camera import Camera
 from .....schemas import SYNTHFORGE
 from ..anatomy import azimuth_of
 from .binding import build_shell, relief
+from .hands import Hand, laid
 from .headwear import hat_patch, rim_height
-from .held import hand_patches, place_hand, thing_patches
+from .held import is_right, place_hand, thing_patches
 from .jewellery import earring_patches, lobe_vertices
 from .masks import mask_patches
 from .neckwear import chain_patch, scarf_patch
@@ -37,10 +38,10 @@ class Wearer(NamedTuple):
 
 
 class Wardrobe:
-    """Static parts: where things sit on the head, and the faces of all slots, the clothes' continuation last."""
+    """Static parts: where things sit on the head, and the faces of all slots, of a hand, and of more clothes last."""
 
-    def __init__(self, mm: np.ndarray, body: np.ndarray, ear: np.ndarray) -> None:
-        """mm: canonical vertices (V,3); body: faces (F,3) of the skin; ear: mask (V,) of the ears."""
+    def __init__(self, mm: np.ndarray, body: np.ndarray, ear: np.ndarray, hand: Mapping[str, np.ndarray]) -> None:
+        """mm: canonical vertices (V,3); body: faces (F,3) of the skin; ear: mask (V,) of the ears; hand: see `Hand`."""
         self.mm = mm
         self.shell = build_shell(mm, body)
         self.skirt = build_skirt(mm, body)
@@ -49,9 +50,12 @@ class Wardrobe:
         self.skin = self.skin[mm[self.skin, 1] > -200.0]
         self.front = self.skin[(mm[self.skin, 1] > -150.0) & (mm[self.skin, 2] > -130.0)]
         self.azimuth = azimuth_of(mm)
-        self.first_skirt = NUM_VERTICES
-        self.num_vertices = NUM_VERTICES + len(self.skirt.source)
-        self.faces = np.concatenate([FACES, self.skirt.faces + NUM_VERTICES]).astype(np.int32)
+        self.hand = Hand(hand)
+        self.first_skirt = NUM_VERTICES + len(self.hand.points)
+        self.hand_run = slice(NUM_VERTICES, self.first_skirt)
+        self.num_vertices = self.first_skirt + len(self.skirt.source)
+        self.hand_faces = self.hand.faces + NUM_VERTICES
+        self.faces = np.concatenate([FACES, self.hand_faces, self.skirt.faces + self.first_skirt]).astype(np.int32)
         around = mm[self.skirt.source] + 1000.0 * self.skirt.along
         self.skirt_uv = np.stack([around[:, 0], around[:, 1] + 0.4 * around[:, 2]], axis=1)
 
@@ -89,13 +93,16 @@ class Wardrobe:
                 patches = {name: self._carried(patch, fitted[i], wearers[i]) for name, patch in patches.items()}
             patches |= self._bound(p, wearers[i])
             for name, patch in patches.items():
-                slot = SLOTS[name]
-                run = slice(slot.first, slot.first + slot.size)
+                run = self.hand_run if name == "hand" else SLOTS[name].run
                 vertices[i, run] = patch.points.reshape(-1, 3)
                 dead[i, run] = 0
-                _paint(paint[i, run], patch, (slot.columns, slot.rows))
+                _paint(paint[i, run], patch)
             sky[i] = self._shade(p, patches, wearers[i].head, wearers[i].frame)
         return vertices, paint, dead, sky
+
+    def turned_out(self, parameters: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """1 or -1 (B,): the sign of normals of the hand's faces, which are those of a left one."""
+        return np.array([-1.0 if is_right(p) else 1.0 for p in parameters], np.float32)
 
     def _bound(self, p: Mapping[str, Any], wearer: Wearer) -> dict[str, Patch]:
         """What is bound to places of the head."""
@@ -125,10 +132,10 @@ class Wardrobe:
             solid = np.concatenate([solid, rims])
         if p["hand"]["present"]:
             anchor, axes = place_hand(p["hand"], points, frame)
-            patches |= hand_patches(p["hand"], anchor, axes, solid, scale)
+            patches["hand"] = laid(self.hand, p["hand"], anchor, axes, solid, scale)
         if p["occluder"]["present"]:
             view = camera.world_to_camera[:3, :3]
-            patches |= thing_patches(p["occluder"], points, frame, view, solid, scale)
+            patches |= thing_patches(self.hand, p["occluder"], points, frame, view, solid, scale)
         return patches
 
     def _carried(self, patch: Patch, fitted: Wearer, wearer: Wearer) -> Patch:
@@ -155,7 +162,7 @@ class Wardrobe:
         if "neck" in patches:
             top = patches["neck"].points[..., 1].max(1).mean()
             sky *= 1 - 0.45 / (1 + np.exp((head[:, 1] - top - 0.008) / 0.006)) * (self.mm[:, 1] > -190)
-        held = [patch.points.reshape(-1, 3) for name, patch in patches.items() if name.startswith("part")]
+        held = [patch.points.reshape(-1, 3) for name, patch in patches.items() if name.startswith(("part", "hand"))]
         if held:
             middle, cloud = head[self.front].mean(0), np.concatenate(held)
             toward = frame[2] + 0.7 * np.sign((cloud.mean(0) - middle) @ frame[0]) * frame[0]
@@ -181,9 +188,9 @@ def anything(p: Mapping[str, Any]) -> bool:
     return present or any(p["jewellery"]["worn"]) or p["jewellery"]["necklace"]
 
 
-def _paint(into: np.ndarray, patch: Patch, shape: tuple[int, int]) -> None:
+def _paint(into: np.ndarray, patch: Patch) -> None:
     """Write a patch's paint (N,2,4)."""
-    into[:, 0, :3] = np.broadcast_to(patch.colour, (*shape, 3)).reshape(-1, 3)
+    into[:, 0, :3] = np.broadcast_to(patch.colour, patch.points.shape).reshape(-1, 3)
     into[:, 0, 3] = patch.gloss
     if patch.uv is not None:
         into[:, 1, :2] = patch.uv.reshape(-1, 2)
