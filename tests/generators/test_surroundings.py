@@ -152,6 +152,11 @@ def test_a_sun_casts_shadows_from_where_it_stands(tmp_path: Path) -> None:
     found = scene["light"]["azimuth"][0] + scene["camera"]["azimuth"]
     assert math.cos(found - expected) > 0.99
     assert abs(scene["light"]["elevation"][0] - math.pi * (0.5 - 16.5 / 64)) < 0.1
+    light[12:21, 15:27] = 60.0  # a bright window instead casts softer shadows
+    (tmp_path / "window.hdr").write_bytes(radiance(light))
+    window = generator(tmp_path / "window.hdr").sample(1, 0).parameters
+    assert window["light"]["casting"] == 1
+    assert window["light"]["softness"] > 2 * scene["light"]["softness"] > 0
 
 
 def test_faces_are_lit_and_stand_before_it(tmp_path: Path) -> None:

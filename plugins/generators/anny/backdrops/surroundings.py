@@ -17,9 +17,11 @@ from synthforge.core.machine import need_file
 
 from ..factors.picture import CONVERT, PANORAMAS
 from ..light.environment import basis, unit
+from ..light.lamps import PENUMBRA
 from ..light.palette import LUMA
 
 _ROWS = 32  # of the small panorama that light is summed over
+_SOFTEST = 5.0  # texels of shadow maps that their few taps still blur without steps
 _BRIGHT, _SHARE = 20.0, 0.1  # a sun: so many times the mean, and so much of all light
 
 
@@ -52,7 +54,8 @@ class Surroundings:
         azimuth, elevation, colour = light["azimuth"].copy(), light["elevation"].copy(), np.zeros((3, 3))
         if sun is not None:
             azimuth[0] = sun[0] + 2 * math.pi * turn - parameters["camera"]["azimuth"]
-            elevation[0], colour[0] = sun[1], sun[2:]
+            elevation[0], colour[0] = sun[1], sun[3:]
+            light = {**light, "softness": min(sun[2] / PENUMBRA, _SOFTEST)}
         lamps = {"count": int(sun is not None), "azimuth": azimuth, "elevation": elevation, "colour": colour}
         parameters["light"] = {**light, **lamps, "casting": int(sun is not None), "around": turned}
 
@@ -104,7 +107,8 @@ def _elevations(rows: int) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _light_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Light from everywhere, a polynomial (9,3) as in `light.environment`; and a sun: azimuth, elevation, colour.
+    """Light from everywhere, a polynomial (9,3) as in `light.environment`; and a sun: azimuth,
+    elevation, radius in radians, colour.
 
     For a panorama whose middle lies at azimuth 0. Ramamoorthi and Hanrahan 2001: nine numbers are enough.
     """
@@ -123,7 +127,7 @@ def _light_of(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if near.any() and power[near].sum() > _SHARE * power.sum():
         x, y, z = (power[near][:, None] * towards[near]).sum(0)
         colour = (small[near] * share[near][:, None]).sum(0)
-        sun = np.array([math.atan2(x, z), math.atan2(y, math.hypot(x, z)), *colour])
+        sun = np.array([math.atan2(x, z), math.atan2(y, math.hypot(x, z)), math.sqrt(share[near].sum()), *colour])
         small[near] = np.median(small[~near], axis=0)
     normals = np.stack([unit(a, e) for e in np.linspace(-1.4, 1.4, 9) for a in np.linspace(0, 2 * math.pi, 16)])
     lit = np.maximum(normals @ towards.reshape(-1, 3).T, 0) @ (small * share[..., None]).reshape(-1, 3)

@@ -13,6 +13,8 @@ from .palette import luminance
 
 #: where the middle of a face is in the world, metres: what a near light's place and level refer to
 FACE = np.array([0.0, -0.02, 0.08])
+#: radians of a light's radius, a shadow-map texel of softness
+PENUMBRA = 0.05
 _OUTSIDE = 0.25  # m from the world's origin, in the head's middle, that lamps keep
 
 

@@ -11,6 +11,7 @@ import warp as wp
 
 from synthforge.geometry.warp_runtime import as_structs, as_warp, chunks, launch, span
 
+from ..light.lamps import PENUMBRA
 from ..mesh import materials
 from .arrays import POSED, Posed, flat
 from .draw_kernels import project_kernel
@@ -30,7 +31,6 @@ OVER = 2  # samples a pixel, along each side
 CELLS = 256  # at most about so many cells of probes along a side, at least two pixels wide
 RAYS, SHADOW_RAYS = 3, 2  # a cell, of sixteen that are averaged
 HAIRS = 16_000
-_PENUMBRA = 0.05  # radians of a light's radius, a shadow-map texel of softness
 _PAINTED = 0.75  # opacity left to brows below their hairs
 _CASTING = (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE, materials.FRAME, materials.WORN, materials.TEETH)
 
@@ -57,7 +57,7 @@ def refine(
     for i in range(batch):
         alone, look = _alone(posed, i, batch), records[i : i + 1]
         scene, keep = shared or _triangles(static, records, dressed, [i])
-        scene.size = _PENUMBRA * parameters[i]["light"]["softness"]
+        scene.size = PENUMBRA * parameters[i]["light"]["softness"]
         probes, own = _probes(static, look, alone, solid[i : i + 1], scene)
         vertices, dead = dressed.vertices[i : i + 1], dressed.dead[i : i + 1]
         picture = _shaded(static, look, parameters[i], alone, (vertices, dead), probes, size, folder, crowd)
