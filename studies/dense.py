@@ -82,6 +82,23 @@ def renders(model: FaceModel, folder: Path) -> dict[str, Any]:
     return figures | {key: float(values.mean()) for key, values in part.items() if ":" in key}
 
 
+def directions(model: FaceModel, folder: Path, task: str = "gaze") -> dict[str, float]:
+    """The mean angle between answered and true vectors of rendered faces, degrees, with and without the second look."""
+    dataset = ShardDataset(folder, fields=["image", "landmarks2d", *model.tasks[task].fields])
+    errors: dict[str, list[float]] = {"first look": [], "second look": []}
+    predictors = [Predictor(model, tasks=[task], passes=1, second_look=again) for again in (False, True)]
+    with progress_bar(task, len(dataset), unit="faces") as advance:
+        for first in range(0, len(dataset), BATCH):
+            samples = [dataset[i] for i in range(first, min(first + BATCH, len(dataset)))]
+            images, boxes = [s["image"] for s in samples], [crops.tight_box(s["landmarks2d"]) for s in samples]
+            for kept, predictor in zip(errors.values(), predictors, strict=True):
+                for face, sample in zip(predictor.faces(images, boxes), samples, strict=True):
+                    cosine = (face.values[task] * sample[model.tasks[task].fields[0]]).sum(-1)
+                    kept.append(float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean()))
+            advance(len(samples))
+    return {f"{task}, {look}, degrees": float(np.mean(kept)) for look, kept in errors.items()}
+
+
 def _mesh_rows(found: Any, wanted: Any) -> dict[str, np.ndarray]:
     answer = found["mesh"]["mesh"].double().numpy()
     truth = torch.cat([wanted["points"], wanted["space"]], -1).double().numpy()
@@ -181,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = load_model(find_model(options.model))
     figures: dict[str, Any] = {}
     if options.renders:
-        figures["renders"] = renders(model, options.renders)
+        figures["renders"] = renders(model, options.renders) | directions(model, options.renders)
     if options.photographs:
         figures["photographs"] = photographs(model, options.photographs, options.count, options.pictures)
     text = json.dumps(figures, indent=1)

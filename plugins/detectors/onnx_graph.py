@@ -31,7 +31,7 @@ class CentresGraph(Graph):
 
     def __init__(self, network: Centres) -> None:
         super().__init__()
-        self.network, self.inputs, self.outputs = network, {"pictures": 256}, ["scores", "boxes"]
+        self.network, self.inputs, self.outputs = network, {"pictures": (3, 256, 256)}, ["scores", "boxes"]
         rows, columns = (COARSEST * torch.export.Dim(name, min=1, max=64) for name in ("rows", "columns"))
         self.free = [{0: torch.export.Dim("batch", min=1), 2: rows, 3: columns}]
 

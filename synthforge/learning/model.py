@@ -42,6 +42,9 @@ from .weights import (
     written_digest,
 )
 
+#: of batch normalisation: how many batches it has seen, which it never reads; files are 8 kB smaller without
+_COUNTER = ".num_batches_tracked"
+
 Prediction = dict[str, torch.Tensor]
 #: a feature map, or `Pyramid.parts`
 Features = torch.Tensor | list[torch.Tensor]
@@ -313,7 +316,8 @@ class FaceModel(nn.Module):
         `model.json` holds the SHA-256 of both. Raises SynthForgeError for weights that are not finite.
         """
         folder = place(folder)
-        digest = write_weights(folder / WEIGHTS, self.state_dict() if weights is None else weights)
+        weights = self.state_dict() if weights is None else weights
+        digest = write_weights(folder / WEIGHTS, {k: v for k, v in weights.items() if not k.endswith(_COUNTER)})
         described = self.describe()
         described[DIGESTS] = {WEIGHTS: digest, DESCRIPTION: description_digest(described)}
         write_json(folder / DESCRIPTION, described)
@@ -405,7 +409,8 @@ def load_model(
         if not all(0 <= each.second_look <= 1 for each in adapters.values()):
             raise ValueError("second_look is in [0, 1]")
     try:
-        model.load_state_dict(safetensors.torch.load(weights))
+        counters = {name: value for name, value in model.state_dict().items() if name.endswith(_COUNTER)}
+        model.load_state_dict(counters | safetensors.torch.load(weights))
     except (RuntimeError, safetensors.SafetensorError) as error:
         if network.input_size != own_size:
             raise ConfigError(

@@ -58,6 +58,10 @@ PATCH = {
     "resampling": f"as `crop`, an upright square {ROOM} times as large; the patch bilinearly from its pixels",
     "answer": "x, y in [0, 1] of the patch; for each part, a point moves by `share` of the way from the first answer",
 }
+DIRECTIONS = (
+    "a unit vector for each part, of `vectors`: the mean over parts of one vector; in the axes of the patch: x right, y "
+    "down, z into the picture. `first`: the same vector of the first answer, and the 2nd and 3rd axis of its `pose`"
+)
 MAP = "a value at each pixel of the crop, whose centres lie at (i + 0.5) / size"
 
 
@@ -66,10 +70,10 @@ Free = list[dict[int, Any]]
 
 
 class Graph(nn.Module):
-    """A network as a file holds it. inputs: name and size of each, pictures (B,3,size,size) in [0,1]; free: which of
-    their sizes may differ; outputs: names, in the order of its answers."""
+    """A network as a file holds it. inputs: name and shape of each, without the batch: pictures in [0,1], or unit
+    vectors; free: which of their sizes may differ; outputs: names, in the order of its answers."""
 
-    inputs: Mapping[str, int]
+    inputs: Mapping[str, tuple[int, ...]]
     free: Free
     outputs: Sequence[str]
 
@@ -80,7 +84,7 @@ class _Graph(Graph):
     def __init__(self, model: FaceModel, sizes: Mapping[int, Sequence[str]]) -> None:
         super().__init__()
         self.model, self.sizes = model, sizes
-        self.inputs = {_input(size): size for size in sizes}
+        self.inputs = {_input(size): (3, size, size) for size in sizes}
         self.free = [{0: torch.export.Dim("batch", min=1)}] * len(sizes)
         self.outputs = [name for names in sizes.values() for name in names]
 
@@ -99,17 +103,27 @@ class _Graph(Graph):
 
 
 class _LookGraph(Graph):
-    """The networks of the second look, each with an input and an output of its own."""
+    """The networks of the second look, each with inputs and outputs of its own."""
 
     def __init__(self, looks: Sequence[SecondLook]) -> None:
         super().__init__()
         self.looks = nn.ModuleList(looks)
-        self.inputs = {f"patch{i}": look.info.size for i, look in enumerate(looks)}
-        self.free = [{0: torch.export.Dim(f"batch{i}", min=1)} for i in range(len(looks))]
-        self.outputs = [f"points{i}" for i in range(len(looks))]
+        self.inputs, self.outputs, self.free = {}, [], []
+        for i, look in enumerate(looks):
+            inputs = {f"patch{i}": (3, look.info.size, look.info.size)}
+            inputs |= {f"first{i}": (3, 3)} if look.info.directions else {}
+            self.inputs |= inputs
+            self.free += [{0: torch.export.Dim(f"batch{i}", min=1)}] * len(inputs)
+            self.outputs += [f"points{i}", f"directions{i}"][: len(inputs)]
 
-    def forward(self, *patches: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(look(images) for look, images in zip(self.looks, patches, strict=True))
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        answers: list[torch.Tensor] = []
+        each = iter(given)
+        for look in self.looks:
+            assert isinstance(look, SecondLook)
+            patches = next(each)
+            answers += look.with_directions(patches, next(each)) if look.info.directions else [look(patches)]
+        return tuple(answers)
 
 
 def export_onnx(
@@ -125,7 +139,7 @@ def export_onnx(
 
     One input a crop size ("crop160", say) with a free batch axis; one output a task, by its name. A fine-tuned task
     answers through its label network. The mirrored crop and a second look are left out. second_look: its networks
-    instead, one input and one output each. Weights that half precision holds exactly are stored so. faces: rendered
+    instead, each with inputs and outputs of its own. Weights that half precision holds exactly are stored so. faces: rendered
     ones, on which the file is calibrated for 8-bit integers (`int8`); none for single precision. Returns {"bytes",
     "sha256", "difference" (see `TOLERANCE` and `TOLERANCE_INT8`), "metadata"}.
 
@@ -208,7 +222,7 @@ def _input(size: int) -> str:
 
 def _pictures(graph: Graph, count: int) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
-    return tuple(torch.rand(count, 3, size, size, generator=generator) for size in graph.inputs.values())
+    return tuple(torch.rand(count, *shape, generator=generator) for shape in graph.inputs.values())
 
 
 def _feed(graph: Graph, pictures: Sequence[torch.Tensor]) -> dict[str, np.ndarray]:
@@ -290,11 +304,15 @@ def _describe_looks(model: FaceModel, looks: Sequence[SecondLook]) -> dict[str, 
     for i, look in enumerate(looks):
         info = look.info
         parts = zip(info.parts, info.mirrored, info.sides, strict=True)
-        details.append(
+        detail = (
             {"input": f"patch{i}", "size": info.size, "output": f"points{i}", "task": info.task, "share": info.share}
             | {"corners": list(POINT_SCHEMAS[model.schema(info.task)].eye_corners)}
             | {"parts": [{"points": list(part), "mirrored": m, "side": side} for part, m, side in parts]}
         )
+        if info.directions:
+            names = {"first": f"first{i}", "output": f"directions{i}", "pose": info.pose, "meaning": DIRECTIONS}
+            detail["directions"] = {"task": info.directions, "vectors": list(info.vectors), **names}
+        details.append(detail)
     return {"patch": {**PATCH, "room": ROOM}, "second_look": details}
 
 
@@ -322,12 +340,16 @@ def _calibration(graph: Graph, model: FaceModel, faces: Sequence[Face]) -> tuple
     """What each input sees of rendered faces."""
     images, points = [image for image, _ in faces], [points for _, points in faces]
     if isinstance(graph, _LookGraph):
-        looks = [(look.info, POINT_SCHEMAS[model.schema(look.info.task)].eye_corners) for look in looks_of(graph)]
-        return tuple(cut_patches(info, images, points, corners)[0] for info, corners in looks)
+        given: list[torch.Tensor] = []
+        for info in (look.info for look in looks_of(graph)):
+            given.append(cut_patches(info, images, points, POINT_SCHEMAS[model.schema(info.task)].eye_corners)[0])
+            ahead = torch.tensor([[0.0, 0.0, -1.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]])  # upright, to the camera
+            given += [ahead.expand(len(given[-1]), 3, 3).contiguous()] if info.directions else []
+        return tuple(given)
     squares = [square_box(tight_box(each), model.crop_scale) for each in points]
     cuts = (
         np.stack([crop(image, square, size)[0] for image, square in zip(images, squares, strict=True)])
-        for size in graph.inputs.values()
+        for *_, size in graph.inputs.values()
     )
     return tuple(torch.from_numpy(each).permute(0, 3, 1, 2).contiguous().float() / 255 for each in cuts)
 

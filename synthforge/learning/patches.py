@@ -12,8 +12,8 @@ from torch.nn import functional
 from ..datasets import crops
 from .looks import ROOM, SecondLookInfo
 
-#: face, points of the part, and the map (2,3) from pixels of its patch to those of the photograph
-Place = tuple[int, list[int], np.ndarray]
+#: face, index of the part, and the map (2,3) from pixels of its patch to those of the photograph
+Place = tuple[int, int, np.ndarray]
 
 
 def cut_patches(
@@ -33,7 +33,7 @@ def cut_patches(
         largest = max(box[2] - box[0], box[3] - box[1])
         dx, dy = points[corners[1]] - points[corners[0]]
         turn = _turn(math.atan2(dy, dx))
-        for part, mirrored, share in zip(info.parts, info.mirrored, info.sides, strict=True):
+        for number, (part, mirrored, share) in enumerate(zip(info.parts, info.mirrored, info.sides, strict=True)):
             side, centre = share * largest, points[list(part)].mean(0)
             if not (np.isfinite(centre).all() and 1e-3 < side * ROOM < crops.MAX_SIDE):
                 continue
@@ -43,7 +43,7 @@ def cut_patches(
                 turns.append(turn)
             rows.append(index)
             mirrors.append(mirrored)
-            places.append((face, list(part), crops.invert(patch_matrix(centre, side, info.size, turn, mirrored))))
+            places.append((face, number, crops.invert(patch_matrix(centre, side, info.size, turn, mirrored))))
     if not rows:
         return torch.zeros(0, 3, info.size, info.size), places
     patches = _turned(np.stack(squares), np.stack(turns), info.size / room, info.size)[rows]

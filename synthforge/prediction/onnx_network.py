@@ -180,12 +180,19 @@ class OnnxModel:
 
 @dataclass(frozen=True)
 class _OnnxLook:
-    session: Any
+    graph: _Graph
     info: SecondLookInfo
-    input: str
+    about: Mapping[str, Any]
 
     def __call__(self, patches: torch.Tensor) -> torch.Tensor:
-        return _run(self.session, {self.input: np.ascontiguousarray(patches.numpy())})[0]
+        given = {self.about["input"]: np.ascontiguousarray(patches.numpy())}
+        return _run(self.graph.session([self.about["output"]]), given)[0]
+
+    def with_directions(self, patches: torch.Tensor, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        also = self.about["directions"]
+        given = {self.about["input"]: np.ascontiguousarray(patches.numpy()), also["first"]: first.numpy()}
+        points, directions = _run(self.graph.session([self.about["output"], also["output"]]), given)
+        return points, directions
 
 
 class _Graph:
@@ -234,8 +241,10 @@ def _own(path: Path, plugins: Plugins) -> tuple[OnnxModel, list[Path]]:
             raise ValueError(f"it belongs to another model than {path.name}")
         for each in again.about["second_look"]:
             points, mirrored, sides = ([part[key] for part in each["parts"]] for key in ("points", "mirrored", "side"))
-            info = SecondLookInfo(each["task"], points, mirrored, sides, each["size"], each["share"])
-            beside.append(_OnnxLook(again.session([each["output"]]), info, each["input"]))
+            also = {key: each["directions"][key] for key in ("vectors", "pose")} if "directions" in each else {}
+            also |= {"directions": each["directions"]["task"]} if also else {}
+            info = SecondLookInfo(each["task"], points, mirrored, sides, each["size"], each["share"], **also)
+            beside.append(_OnnxLook(again, info, each))
     return OnnxModel(graph, about, tasks, beside), [path, looks]
 
 

@@ -7,7 +7,7 @@
 3. Each task sees the last crop at the size its model is best at; tasks of one size share a forward pass.
 4. Tasks map their predictions back to the photograph's pixels (`Task.to_photograph`).
 5. Where the model has networks for it, patches around parts of the face are cut from the photograph, and their points
-   are averaged with those found so far (`second_look`).
+   are averaged with those found so far (`second_look`). Those of the eyes also answer where these look.
 """
 
 from __future__ import annotations
@@ -164,15 +164,26 @@ class Predictor:
             (0, 0, image.shape[1], image.shape[0]) if whole else _region(square, image)
             for square, image in zip(squares, images, strict=True)
         ]
-        found = self._look(images, squares, self.tasks, regions)
-        for name in found:
+        asked = self._asked()
+        found = self._look(images, squares, asked, regions)
+        for name in asked:
             if looks := self._looks(name):
-                found[name] = look_again(looks, images, found[name], POINT_SCHEMAS[self.answers[name]].eye_corners)
+                aims = [look.info for look in looks if look.info.directions in self.tasks]
+                firsts = {task: found[task] for info in aims for task in (info.directions, info.pose)}
+                corners = POINT_SCHEMAS[self.answers[name]].eye_corners
+                found[name], directions = look_again(looks, images, found[name], corners, firsts)
+                found |= directions
         tasks = {name: self.model.tasks[name] for name in self.tasks}
         schemas = {name: self.schemas[name] for name in self.tasks}
         for i, (image, box, square) in enumerate(zip(images, boxes, squares, strict=True)):
             values = {name: self._translated(name, found[name][i]) for name in self.tasks}
             yield Face(box, square, regions[i], values, tasks, schemas, image)
+
+    def _asked(self) -> Sequence[str]:
+        """The tasks of the first look: those wanted, and what a second look at one of these reads."""
+        infos = [(name, look.info) for name in self.model.tasks for look in self._looks(name)]
+        read = (task for name, info in infos if info.directions in self.tasks for task in (name, info.pose))
+        return tuple(dict.fromkeys((*self.tasks, *read)))
 
     def _looks(self, task: str) -> Sequence[Look]:
         """The networks of a second look at a task's points: where these are in the model's own schema."""
