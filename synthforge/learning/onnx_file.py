@@ -59,8 +59,8 @@ PATCH = {
     "answer": "x, y in [0, 1] of the patch; for each part, a point moves by `share` of the way from the first answer",
 }
 DIRECTIONS = (
-    "a unit vector for each part, of `vectors`: the mean over parts of one vector; in the axes of the patch: x right, y "
-    "down, z into the picture. `first`: the same vector of the first answer, and the 2nd and 3rd axis of its `pose`"
+    "a unit vector for each part, of `vectors`, the mean over parts of one vector; in the axes of the patch: x right, "
+    "y down, z into the picture. `first`: the same vector of the first answer, and the 2nd and 3rd axis of its `pose`"
 )
 MAP = "a value at each pixel of the crop, whose centres lie at (i + 0.5) / size"
 
@@ -110,7 +110,7 @@ class _LookGraph(Graph):
         self.looks = nn.ModuleList(looks)
         self.inputs, self.outputs, self.free = {}, [], []
         for i, look in enumerate(looks):
-            inputs = {f"patch{i}": (3, look.info.size, look.info.size)}
+            inputs: dict[str, tuple[int, ...]] = {f"patch{i}": (3, look.info.size, look.info.size)}
             inputs |= {f"first{i}": (3, 3)} if look.info.directions else {}
             self.inputs |= inputs
             self.free += [{0: torch.export.Dim(f"batch{i}", min=1)}] * len(inputs)
@@ -139,9 +139,9 @@ def export_onnx(
 
     One input a crop size ("crop160", say) with a free batch axis; one output a task, by its name. A fine-tuned task
     answers through its label network. The mirrored crop and a second look are left out. second_look: its networks
-    instead, each with inputs and outputs of its own. Weights that half precision holds exactly are stored so. faces: rendered
-    ones, on which the file is calibrated for 8-bit integers (`int8`); none for single precision. Returns {"bytes",
-    "sha256", "difference" (see `TOLERANCE` and `TOLERANCE_INT8`), "metadata"}.
+    instead, each with inputs and outputs of its own. Weights that half precision holds exactly are stored so. faces:
+    rendered ones, on which the file is calibrated for 8-bit integers (`int8`); none for single precision. Returns
+    {"bytes", "sha256", "difference" (see `TOLERANCE` and `TOLERANCE_INT8`), "metadata"}.
 
     Raises UserError where the extra is missing or the model lacks a task or a second look, SynthForgeError for a graph
     that does not answer as torch does.

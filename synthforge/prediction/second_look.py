@@ -45,9 +45,9 @@ def look_again(
                 _turned([firsts[info.directions][face][info.vectors[part]], *firsts[info.pose][face].T[1:]], turn.T)
                 for (face, part, _), turn in zip(places, turns, strict=True)
             ]
-            points, seen = look.with_directions(patches, torch.from_numpy(np.stack(first)).float())
-            for (face, part, _), turn, value in zip(places, turns, seen.double().cpu().numpy(), strict=True):
-                vectors[info.directions][face][info.vectors[part]] += _turned(value, turn)
+            points, directions = look.with_directions(patches, torch.from_numpy(np.stack(first)).float())
+            for (face, part, _), turn, seen in zip(places, turns, directions.double().cpu().numpy(), strict=True):
+                vectors[info.directions][face][info.vectors[part]] += _turned(seen, turn)
         else:
             points = look(patches)
         answers = points.double().cpu().numpy() * info.size
@@ -55,9 +55,9 @@ def look_again(
             rows = list(info.parts[part])
             results[face][rows] += info.share * (apply(back, answer) - found[face][rows])
     for task in aims:
-        for first, value in zip(firsts[task], vectors[task], strict=True):
-            none = ~value.any(1)
-            value[none] = first[none]
+        for before, value in zip(firsts[task], vectors[task], strict=True):
+            unseen = ~value.any(1)
+            value[unseen] = before[unseen]
             value /= np.linalg.norm(value, axis=1, keepdims=True)
     return results, vectors
 
