@@ -33,6 +33,8 @@ def again(model: str, image: Image.Image, first: np.ndarray) -> np.ndarray:
             patches.append((np.asarray(patch, np.float32).transpose(2, 0, 1) + 0.5) / 255)  # Pillow rounds down here
             places.append((part["points"], look["share"], centre, turn * side))
         feed[look["input"]] = np.stack(patches)
+        if "directions" in look:  # where eyes look, which is not asked for here
+            feed[look["directions"]["first"]] = np.zeros((len(patches), 3, 3), np.float32)
     answers = session.run([look["output"] for look in about["second_look"]], feed)
     every = (answer for patches in answers for answer in patches)
     for (part, share, centre, axes), answer in zip(places, every, strict=True):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from blobs import BlobBenchmark, Blobs, tiny
 from click.testing import CliRunner
+from torch.nn import functional
 
 import synthforge as sf
 from synthforge.cli.main import cli
@@ -112,12 +113,24 @@ def test_networks_of_the_second_look_answer_as_in_torch(face: Path) -> None:
     generator = torch.Generator().manual_seed(3)
     patches = [torch.rand(3 + i, 3, each["size"], each["size"], generator=generator) for i, each in enumerate(told)]
     feed = {each["input"]: images.numpy() for each, images in zip(told, patches, strict=True)}
+    firsts = {
+        each["directions"]["first"]: functional.normalize(torch.rand(len(images), 3, 3, generator=generator), dim=-1)
+        for each, images in zip(told, patches, strict=True)
+        if "directions" in each
+    }
+    assert len(firsts) == 1
+    feed |= {name: value.numpy() for name, value in firsts.items()}
     found = session.run([each["output"] for each in told], feed)
+    also = told[0]["directions"]
+    (directions,) = session.run([also["output"]], feed)
+    wanted = looks[0].with_directions(patches[0], firsts[also["first"]])[1].numpy()
+    assert float(np.abs(directions - wanted).max()) < 1e-4
+    assert (also["task"], also["vectors"]) == ("gaze", list(looks[0].info.vectors))
     for look, each, images, points in zip(looks, told, patches, found, strict=True):
         assert float(np.abs(points - look(images).numpy()).max()) < 1e-4
         parts = [(list(part["points"]), part["mirrored"], part["side"]) for part in each["parts"]]
-        wanted = zip(map(list, look.info.parts), look.info.mirrored, look.info.sides, strict=True)
-        assert parts == list(wanted)
+        expected = zip(map(list, look.info.parts), look.info.mirrored, look.info.sides, strict=True)
+        assert parts == list(expected)
         assert each["share"] == look.info.share
 
 

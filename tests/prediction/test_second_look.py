@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,10 @@ EYES = {
 }
 
 
-def build(looks: list[dict[str, object]], **info: object) -> FaceModel:
+def build(looks: list[dict[str, object]], names: Sequence[str] = ("keypoints",), **info: object) -> FaceModel:
     torch.manual_seed(0)
-    tasks, references = build_tasks([{"name": "keypoints", "head": "light", "width": 8}], load_plugins())
+    described = [{"name": name, "width": 8, **({"head": "light"} if name == "keypoints" else {})} for name in names]
+    tasks, references = build_tasks(described, load_plugins())
     network = NetworkConfig(backbone="residual", width=0.125, channels=8, input_size=32)
     return FaceModel(network, tasks, references, looks=looks, info=info).eval()
 
@@ -137,9 +139,43 @@ def test_a_label_network_is_looked_behind_with_part_of_the_share(tmp_path: Path)
         load_model(tmp_path)
 
 
+AIMED = EYES | {"directions": "gaze", "vectors": [1, 0], "pose": "head-pose"}
+AIMS = ("keypoints", "gaze", "head-pose")
+
+
+def test_where_eyes_look_is_seen_again_and_points_stay(tmp_path: Path, image: np.ndarray) -> None:
+    """Gaze alone gives what gaze with all the rest gives, from a model that was written and read."""
+    build([AIMED], AIMS).save(tmp_path)
+    model, boxes = load_model(tmp_path), [(10.0, 12.0, 70.0, 80.0)]
+    whole, alone, first = (
+        Predictor(model, tasks=tasks, second_look=again)(image, boxes)[0].values
+        for tasks, again in ((AIMS, True), (["gaze"], True), (AIMS, False))
+    )
+    (points,) = Predictor(model, tasks=["keypoints"])(image, boxes)
+    assert np.array_equal(whole["gaze"], alone["gaze"])
+    assert np.array_equal(whole["keypoints"], points.points)  # type: ignore[arg-type]
+    assert np.array_equal(whole["head-pose"], first["head-pose"])
+    assert np.abs(whole["gaze"] - first["gaze"]).max() > 1e-3
+    np.testing.assert_allclose(np.linalg.norm(whole["gaze"], axis=1), 1, atol=1e-6)
+
+
+def test_a_mirrored_face_looks_the_other_way(image: np.ndarray) -> None:
+    model = build([AIMED], AIMS, mirrored=list(AIMS))
+    box, width = (10.0, 12.0, 70.0, 80.0), image.shape[1]
+    (face,), (turned,) = (
+        Predictor(model, tasks=["gaze"])(image, [box]),
+        Predictor(model, tasks=["gaze"])(
+            np.ascontiguousarray(image[:, ::-1]), [(width - box[2], box[1], width - box[0], box[3])]
+        ),
+    )
+    np.testing.assert_allclose(turned.values["gaze"][::-1] * [-1, 1, 1], face.values["gaze"], atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"directions": "gaze", "vectors": [1, 0], "pose": "head-pose"}, "no tasks"),
+        ({"directions": "gaze", "vectors": [1], "pose": "head-pose"}, "vectors has"),
         ({"parts": [[36, 68]], "mirrored": [False]}, "no such points"),
         ({"parts": [[1, 2], [3]]}, "all as long"),
         ({"parts": []}, "all as long"),
