@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .blocks import resize
+from .blocks import exact, resize
 from .folded import Folded
 from .heads import HeatmapNet, dense_net, point_prediction
 from .pyramid import PIXELS, Pyramid, stacked
@@ -158,7 +158,7 @@ class WithEncoder(nn.Module):
         """The normalised pixels (B,3,H,W) -> as `net` answers; the frozen model's prediction is not needed."""
         encoder: Any = self._folded()
         parts = encoder.parts(pixels) if isinstance(encoder, Pyramid) else [encoder(pixels)]
-        with torch.autocast(pixels.device.type, enabled=False):  # heatmaps want more than the 8 bits of bf16
+        with exact(pixels):  # heatmaps want more than the 8 bits of bf16
             parts = [part.float() for part in parts]
             found = self.head(parts if self.wide else parts[0])
             answer: dict[str, torch.Tensor] = self.net(found, stacked(parts) if self.levels else parts[0])
