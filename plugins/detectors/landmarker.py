@@ -5,6 +5,8 @@ It needs numpy, Pillow and mediapipe alone: `studies/peers.py` runs it in an env
 
 from __future__ import annotations
 
+import atexit
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,7 +29,7 @@ def landmarker(task: Path) -> Callable[[Image.Image, Sequence[float] | None], li
 
     @cache
     def load(faces: int) -> mp.tasks.vision.FaceLandmarker:
-        return vision.FaceLandmarker.create_from_options(
+        made = vision.FaceLandmarker.create_from_options(
             vision.FaceLandmarkerOptions(
                 base_options=mp.tasks.BaseOptions(model_asset_path=str(task)),
                 num_faces=faces,
@@ -35,6 +37,9 @@ def landmarker(task: Path) -> Callable[[Image.Image, Sequence[float] | None], li
                 min_face_presence_confidence=0.05,
             )
         )
+        # Closed by a thread, which must still run: `atexit` is too late, and its own __del__ then prints a traceback.
+        getattr(threading, "_register_atexit", atexit.register)(made.close)
+        return made
 
     def find(image: Image.Image, box: Sequence[float] | None) -> list[np.ndarray]:
         corners, shown = [0, 0, *image.size], image
