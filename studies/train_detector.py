@@ -4,8 +4,9 @@
 
 The pictures are those of the pipeline `detector` (configs/detector.yaml), rendered into OUT/data or, with --data, taken
 from there. Each training picture is a collage of them: faces of 9 pixels to most of the picture, turned, mirrored, cut,
-covered, degraded as photographs are. Among them lie textures, emblems and faces in disorder, which are no faces. A face
-that shows few of its landmarks counts neither as one nor as none. Nothing real is read. It resumes where it stopped.
+covered, degraded as photographs are. Single people are cut out and stand before pictures of no face (no_faces.py);
+those that the network takes for faces come up more often from then on. A face that shows few of its landmarks counts
+neither as one nor as none. Nothing real is read. It resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from no_faces import backgrounds, piece, stamp
 from second_look import follow, save
 from synthforge_plugins.detectors.network import STRIDE, Centres, faces_of
 from synthforge_plugins.policies import STRONG
@@ -37,28 +39,34 @@ from synthforge.datasets.reader import ShardDataset
 from synthforge.learning.augment import degrade, draw, photometric
 from synthforge.learning.hardware import native_bf16
 
-SETS, HELD = ("crowds", "around", "portraits"), "held"
-SIZE, SMALLEST, LARGEST = 192, 9.0, 180.0
-PICTURES, BATCH, RATE = 36_000, 8, 2e-3
+SETS, CUT_OUT, PLACES, HELD = ("crowds", "around", "portraits"), ("faces", "turned"), "places", "held"
+SIZE, SMALLEST, LARGEST = 256, 9.0, 240.0
+PICTURES, BATCH, RATE = 100_000, 8, 2e-3
 #: shares of a face's 68 landmarks: one that shows fewer than the first is no face, than the second is ignored
 NONE, SOME = 0.1, 0.36
 #: a face's place in the map of centres: sigma in shares of its box; the box is learned where the map is above NEAR
 SIGMA, NEAR = 0.1, 0.3
 BOX_WEIGHT = 2.0
 #: how often: a tile turned up to 75 degrees, a tile of no face, a picture of 1, 4 or 9 tiles, a thing in the way
-TURNED, EMPTY, TILES, THINGS = 0.3, 0.08, (0.45, 0.45, 0.1), 0.5
-TEXTURES, STAMPS = 240, 240
+TURNED, EMPTY, TILES, THINGS = 0.3, 0.12, (0.45, 0.4, 0.15), 0.5
+#: how often a tile shows a person cut out, and a background is one of those taken for faces, which are HARD of all
+CUT, HARDER, HARD = 0.65, 0.4, 0.15
+BACKGROUNDS, STAMPS, PIECES = 2000, 240, 600
+#: so often in all the backgrounds are looked through for faces
+LOOKS = 5
 #: light, film and compression alone; what lies where is the collage's
 POLICY = dataclasses.replace(STRONG, name="detector", rotation=0, scale=0, shift=0, perspective=0, flip=0, erase=(0, 0))
 LEAST = 0.3  # of the figures printed while it trains
 
 
 class Source(NamedTuple):
-    """Rendered pictures (N,S,S,3) uint8, and of each its people: landmarks (P,68,2) in pixels and which are seen."""
+    """Rendered pictures (N,S,S,3) uint8, and of each its people: landmarks (P,68,2) in pixels and which are seen; of
+    single people the class of each pixel (N,S,S), 0 behind them."""
 
     images: np.ndarray
     points: list[np.ndarray]
     seen: list[np.ndarray]
+    classes: np.ndarray | None = None
 
 
 def render(folder: Path) -> None:
@@ -68,171 +76,95 @@ def render(folder: Path) -> None:
 
 def read(folder: Path) -> Source:
     """A dataset as arrays, decoded once into files beside it."""
-    images, labels = (folder.with_name(f"{folder.name}.{end}") for end in ("npy", "npz"))
+    images, shapes, labels = (folder.with_name(f"{folder.name}{end}") for end in (".npy", "_classes.npy", ".npz"))
     if not labels.exists():
-        data = ShardDataset(folder, fields=["image", "people"])
-        shape = np.asarray(data[0]["image"]).shape
-        pictures = np.lib.format.open_memmap(images, "w+", np.uint8, (len(data), *shape))
+        data = ShardDataset(folder)
+        single = "segmentation" in data[0]
+        shape = (len(data), *np.asarray(data[0]["image"]).shape)
+        pictures = np.lib.format.open_memmap(images, "w+", np.uint8, shape)
+        classes = np.lib.format.open_memmap(shapes, "w+", np.uint8, shape[:3]) if single else None
         points, seen, counts = [], [], []
         with progress_bar(f"read {folder.name}", len(data), unit="images") as advance:
             for index in range(len(data)):
                 sample = data[index]
                 pictures[index] = sample["image"]
-                points += [each["landmarks2d"] for each in sample["people"]]
-                seen += [each["landmark_visibility"] for each in sample["people"]]
-                counts.append(len(sample["people"]))
+                people = [sample] if classes is not None else sample["people"]
+                if classes is not None:
+                    classes[index] = sample["segmentation"]
+                points += [each["landmarks2d"] for each in people]
+                seen += [each["landmark_visibility"] for each in people]
+                counts.append(len(people))
                 advance(1)
         pictures.flush()
         np.savez(labels, points=np.array(points, np.float32), seen=np.array(seen, bool), counts=counts)
     stored = np.load(labels)
     ends = np.cumsum(stored["counts"])[:-1]
-    return Source(np.load(images, mmap_mode="r"), np.split(stored["points"], ends), np.split(stored["seen"], ends))
-
-
-def texture(rng: np.random.Generator, size: int = SIZE) -> Image.Image:
-    """A picture of no face: noise of several scales, stripes, checks, bricks, writing, shapes."""
-    low, high = (tuple(int(v) for v in _colour(rng)) for _ in range(2))
-    kind = rng.integers(6)
-    if kind < 2:
-        weight, total = rng.uniform(0.3, 0.9), np.zeros((size, size))
-        for octave in range(2, 8):
-            noise = Image.fromarray(rng.random((2**octave, 2**octave)).astype(np.float32) - 0.5)
-            total += weight**octave * np.asarray(noise.resize((size, size), Image.Resampling.BICUBIC))
-        share = (total - total.min()) / np.ptp(total)
-        return Image.fromarray((share[..., None] * low + (1 - share[..., None]) * high).astype(np.uint8))
-    image = Image.new("RGB", (size, size), low)
-    pen = ImageDraw.Draw(image)
-    if kind == 2:  # stripes or checks
-        step, checks = int(rng.integers(3, 60)), rng.random() < 0.5
-        for i in range(0, size, 2 * step):
-            pen.rectangle((i, 0, i + step, size), fill=high)
-            if checks:
-                pen.rectangle((0, i, size, i + step), outline=low, fill=None, width=max(1, step // 3))
-        return image.rotate(rng.uniform(0, 180), fillcolor=high)
-    if kind == 3:  # writing
-        font = ImageFont.load_default(int(rng.integers(8, 50)))
-        for y in range(0, size, int(rng.integers(12, 60))):
-            pen.text((rng.integers(-20, 60), y), _letters(rng, 24), fill=high, font=font)
-        return image
-    for _ in range(rng.integers(3, 60)):  # shapes, of many colours or of the colours of skin and hair
-        x, y = rng.uniform(-30, size, 2)
-        w, h = np.exp(rng.uniform(math.log(4), math.log(120), 2))
-        fill = _skin(rng) if kind == 4 else tuple(int(v) for v in _colour(rng))
-        (pen.ellipse if rng.random() < 0.5 else pen.rectangle)((x, y, x + w, y + h), fill=fill)
-    return image
-
-
-def _colour(rng: np.random.Generator) -> np.ndarray:
-    grey = rng.uniform(0, 255)
-    return grey + rng.uniform(0, 1) ** 2 * (rng.uniform(0, 255, 3) - grey)
-
-
-def _letters(rng: np.random.Generator, count: int) -> str:
-    return "".join(rng.choice(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ  abcdefghijklmnopqrstuvwxyz0123456789.,-"), count))
-
-
-def _skin(rng: np.random.Generator) -> tuple[int, int, int]:
-    light, red = rng.uniform(40, 240), rng.uniform(0.55, 0.9)
-    return int(light), int(light * red), int(light * red * rng.uniform(0.6, 1.0))
-
-
-def stamp(rng: np.random.Generator, size: int = 96) -> Image.Image:
-    """An emblem, a bare limb or a smooth ball (RGBA): round things that are no faces."""
-    image = Image.new("RGBA", (size, size))
-    pen = ImageDraw.Draw(image)
-    colours = [(*(int(v) for v in rng.integers(0, 256, 3)), 255) for _ in range(5)]
-    inset = int(rng.integers(0, size // 4))
-    box = (0, inset, size - 1, size - 1 - inset)
-    if rng.random() < 0.3:  # skin without a face
-        skin = np.array(_skin(rng))
-        pen.ellipse(box, fill=(*(int(v) for v in skin), 255))
-        grid = np.mgrid[:size, :size] / size - 0.5
-        angle = rng.uniform(0, 2 * math.pi)
-        shade = 1 + rng.uniform(0.2, 1.2) * (math.cos(angle) * grid[0] + math.sin(angle) * grid[1])
-        pixels = np.asarray(image).astype(float)
-        pixels[..., :3] *= shade[..., None]
-        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    draw_outer = pen.ellipse if rng.random() < 0.7 else pen.rectangle
-    draw_outer(box, fill=colours[0], outline=colours[1], width=int(rng.integers(1, 12)))
-    middle = size / 2
-    for _ in range(rng.integers(1, 9)):
-        x, y = rng.normal(middle, size / 5, 2)
-        r, colour = rng.uniform(2, size / 4), colours[rng.integers(1, 5)]
-        kind = rng.integers(5)
-        if kind == 0:
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=colour)
-        elif kind == 1:
-            pen.arc((x - 2 * r, y - 2 * r, x + 2 * r, y + 2 * r), *rng.uniform(0, 360, 2), fill=colour, width=3)
-        elif kind == 2:
-            pen.regular_polygon((x, y, r), int(rng.integers(3, 7)), int(rng.integers(0, 360)), fill=colour)
-        elif kind == 3:
-            pen.text((x - 2 * r, y), _letters(rng, 6), fill=colour, font=ImageFont.load_default(max(6, r)))
-        else:
-            pen.line((*rng.uniform(0, size, 4),), fill=colour, width=int(rng.integers(1, 8)))
-    return image
-
-
-def disordered(image: np.ndarray, rng: np.random.Generator) -> Image.Image:
-    """A rendered picture whose squares have changed places: skin, hair and eyes, and no face."""
-    count = int(rng.integers(4, 8))
-    side = len(image) // count
-    cut = image[: side * count, : side * count].reshape(count, side, count, side, 3).swapaxes(1, 2)
-    mixed = rng.permutation(cut.reshape(-1, side, side, 3)).reshape(count, count, side, side, 3).swapaxes(1, 2)
-    return Image.fromarray(np.ascontiguousarray(mixed.reshape(side * count, -1, 3))).resize((SIZE, SIZE))
+    parts = np.split(stored["points"], ends), np.split(stored["seen"], ends)
+    return Source(np.load(images, mmap_mode="r"), *parts, np.load(shapes, mmap_mode="r") if shapes.exists() else None)
 
 
 class Collage:
     """Training pictures from rendered ones."""
 
-    def __init__(self, sources: list[Source]) -> None:
-        self.sources = sources
-        ends = np.cumsum([len(each.images) for each in sources])
-        self.ends, self.count = ends, int(ends[-1])
+    def __init__(self, sources: list[Source], behind: np.ndarray) -> None:
+        self.cut, self.whole = ([s for s in sources if (s.classes is not None) is cut] for cut in (True, False))
+        self.behind, self.hard = behind, np.arange(len(behind))
         rng = np.random.default_rng(3)
-        self.textures = [texture(rng) for _ in range(TEXTURES)]
-        self.stamps = [stamp(rng) for _ in range(STAMPS)]
+        self.things = [stamp(rng) for _ in range(STAMPS)]
+        while self.cut and len(self.things) < STAMPS + PIECES:
+            source, own = self._any(rng, self.cut)
+            assert source.classes is not None
+            part = piece(source.images[own], source.classes[own], rng)
+            self.things += [part] if part else []
 
-    def _any(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        index = int(rng.integers(self.count))
-        which = int(np.searchsorted(self.ends, index, "right"))
-        own = index - (int(self.ends[which - 1]) if which else 0)
-        source = self.sources[which]
-        return source.images[own], source.points[own], source.seen[own]
+    def _any(self, rng: np.random.Generator, sources: list[Source]) -> tuple[Source, int]:
+        ends = np.cumsum([len(each.images) for each in sources])
+        index = int(rng.integers(ends[-1]))
+        which = int(np.searchsorted(ends, index, "right"))
+        return sources[which], index - (int(ends[which - 1]) if which else 0)
 
-    def _background(self, rng: np.random.Generator, image: np.ndarray) -> Image.Image:
-        back = disordered(image, rng) if rng.random() < 0.3 else self.textures[rng.integers(TEXTURES)]
-        return back.rotate(90 * int(rng.integers(4)))
+    def _background(self, rng: np.random.Generator, width: int, height: int) -> Image.Image:
+        among = self.hard if rng.random() < HARDER else np.arange(len(self.behind))
+        picture = Image.fromarray(self.behind[rng.choice(among)])
+        side = rng.uniform(0.25, 1) * picture.width
+        x, y = rng.uniform(0, picture.width - side, 2)
+        turned = picture.transpose(Image.Transpose(int(rng.integers(7))))
+        return turned.resize((width, height), box=(x, y, x + side, y + side), reducing_gap=1.0)
 
     def _tile(self, rng: np.random.Generator, width: int, height: int) -> tuple[Image.Image, np.ndarray, np.ndarray]:
         """A tile of the collage, its faces' landmarks and which are seen."""
-        image, points, seen = self._any(rng)
-        ground = self._background(rng, image).resize((width, height), reducing_gap=1.0)
-        share = seen.mean(1)
-        shown = np.flatnonzero(share >= SOME)
+        ground = self._background(rng, width, height)
+        source, own = self._any(rng, self.cut if self.cut and rng.random() < CUT else self.whole)
+        image, points, seen = source.images[own], source.points[own], source.seen[own]
         if rng.random() < EMPTY:
             return ground, points[:0], seen[:0]
+        shown = np.flatnonzero(seen.mean(1) >= SOME)
         side = max(width, height)
         size = math.exp(rng.uniform(math.log(max(SMALLEST, 0.08 * side)), math.log(min(LARGEST, 0.95 * side))))
         if len(shown):
             face = points[rng.choice(shown)]
-            own, middle = float(np.ptp(face, axis=0).max()), (face.min(0) + face.max(0)) / 2
-            zoom = min(max(size / own, 0.15), 2.5)
+            extent, middle = float(np.ptp(face, axis=0).max()), (face.min(0) + face.max(0)) / 2
+            zoom = min(max(size / extent, 0.08), 2.5)
         else:
             zoom, middle = math.exp(rng.uniform(-1.5, 0.5)), rng.uniform(0, len(image), 2)
         angle = math.radians(rng.uniform(-75, 75) if rng.random() < TURNED else float(rng.normal(0, 12)))
         c, s = zoom * math.cos(angle), zoom * math.sin(angle)
         turn = np.array([[c, -s], [s, c]]) @ np.diag([-1.0 if rng.random() < 0.5 else 1.0, 1.0])
-        place = rng.uniform(0.15, 0.85, 2) * (width, height)
-        offset = place - turn @ middle
+        offset = rng.uniform(0.15, 0.85, 2) * (width, height) - turn @ middle
         picture, smaller = Image.fromarray(image), 1
+        if source.classes is None:
+            cover = Image.new("L", picture.size, 255)
+        else:  # a pixel less all around: at its edge shows what was behind
+            cover = Image.fromarray(np.where(source.classes[own] > 0, np.uint8(255), np.uint8(0)))
+            cover = cover.filter(ImageFilter.MinFilter(3))
         while zoom * smaller < 0.6:
             smaller *= 2
-        picture = picture.reduce(smaller) if smaller > 1 else picture
+        if smaller > 1:
+            picture, cover = picture.reduce(smaller), cover.reduce(smaller)
         back = np.linalg.inv(turn)
-        start = -back @ offset
-        numbers = np.column_stack([back, start])[:, :3] / smaller
+        numbers = np.column_stack([back, -back @ offset]) / smaller
         affine = (width, height), Image.Transform.AFFINE, tuple(numbers.ravel())
-        cover = Image.new("L", picture.size, 255).transform(*affine)
+        cover = cover.transform(*affine, Image.Resampling.BILINEAR)
         ground.paste(picture.transform(*affine, Image.Resampling.BILINEAR), mask=cover)
         moved = points @ turn.T + offset
         inside = ((moved > 0) & (moved < (width, height))).all(-1)
@@ -255,7 +187,7 @@ class Collage:
         marked, shown = np.concatenate(points), np.concatenate(seen)
         while rng.random() < THINGS:
             size = round(math.exp(rng.uniform(math.log(8), math.log(150))))
-            thing = self.stamps[rng.integers(STAMPS)].resize((size, size)).rotate(rng.uniform(0, 360))
+            thing = self.things[rng.integers(len(self.things))].resize((size, size)).rotate(rng.uniform(0, 360))
             x, y = (int(v) for v in rng.uniform(-0.3 * size, SIZE - 0.7 * size, 2))
             canvas.paste(thing, (x, y), thing)
             shown &= ~(np.linalg.norm(marked - np.array([x, y]) - size / 2, axis=-1) < size / 2)
@@ -332,47 +264,64 @@ class Batches(torch.utils.data.IterableDataset[Any]):
             yield pixels, targets(boxes, shares)
 
 
-def train(sources: list[Source], held: Source, pictures: int, checkpoint: Path) -> Centres:
-    """A network that has learned from so many pictures, averaged over its last steps (EMA)."""
+def train(collage: Collage, held: Source, pictures: int, checkpoint: Path, fuse: bool) -> Centres:
+    """A network that has learned from so many pictures, averaged over its last steps (EMA). fuse: torch.compile."""
     torch.manual_seed(0)
     network = Centres().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.02)
     mean, step, steps = copy.deepcopy(network).eval(), 0, pictures // BATCH
+    stride = -(-steps // LOOKS)
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         for part, name in ((network, "network"), (mean, "mean"), (optimiser, "optimiser")):
             part.load_state_dict(saved[name])
-        step = saved["step"]
+        step, collage.hard = saved["step"], saved["hard"].numpy()
+    ask = torch.compile(network) if fuse else network
     kept, losses = time.time(), []
-    loader = torch.utils.data.DataLoader(
-        Batches(Collage(sources), range(step, steps)), batch_size=None, num_workers=1, prefetch_factor=4
-    )
     with progress_bar("train", (steps - step) * BATCH, unit="pictures") as advance:
-        for pixels, wanted in loader:
-            rate = RATE * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / steps) + 0.005)
-            optimiser.param_groups[0]["lr"] = rate
-            with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16("cpu")):
-                scores, found = network.train()(pixels.contiguous(memory_format=torch.channels_last))
-            loss = loss_of(scores, found, wanted)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-            optimiser.step()
-            step += 1
-            losses.append(float(loss.detach()))
-            follow(mean, network, 1 - min(0.998, step / (step + 10)))
-            advance(BATCH)
-            if step == steps or time.time() - kept > 240:
-                save(checkpoint, network=network, mean=mean, optimiser=optimiser, step=step)
-                found_share, false = held_out(mean, held)
-                told = f"loss {np.mean(losses):.3f}, {found_share:.1f} % found, {false:.3f} false a picture"
-                print(f"step {step} of {steps}: {told}", flush=True)
-                losses.clear()
-                kept = time.time()
+        while step < steps:
+            until = min(steps, (step // stride + 1) * stride)
+            for pixels, wanted in torch.utils.data.DataLoader(
+                Batches(collage, range(step, until)), batch_size=None, num_workers=1, prefetch_factor=4
+            ):
+                rate = RATE * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / steps) + 0.005)
+                optimiser.param_groups[0]["lr"] = rate
+                network.train()
+                with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16("cpu")):
+                    scores, found = ask(pixels.contiguous(memory_format=torch.channels_last))
+                loss = loss_of(scores, found, wanted)
+                optimiser.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimiser.step()
+                step += 1
+                losses.append(float(loss.detach()))
+                follow(mean, network, 1 - min(0.998, step / (step + 10)))
+                advance(BATCH)
+                if step == until < steps:
+                    collage.hard = mistaken(mean, collage.behind)
+                if step in (until, steps) or time.time() - kept > 120:
+                    hard = torch.from_numpy(collage.hard)
+                    save(checkpoint, network=network, mean=mean, optimiser=optimiser, step=step, hard=hard)
+                    found_share, false = held_out(mean, held)
+                    told = f"loss {np.mean(losses):.3f}, {found_share:.1f} % found, {false:.3f} false a picture"
+                    print(f"step {step} of {steps}: {told}", flush=True)
+                    losses.clear()
+                    kept = time.time()
     return mean
 
 
-def held_out(network: Centres, held: Source, count: int = 100) -> tuple[float, float]:
+def mistaken(network: Centres, pictures: np.ndarray) -> np.ndarray:
+    """Which of pictures without a face the network is surest to see one in: HARD of them."""
+    surest = np.zeros(len(pictures))
+    with torch.inference_mode():
+        for index, picture in enumerate(pictures):
+            pixels = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
+            surest[index] = float(network.fast()(pixels)[0].max())
+    return np.sort(np.argsort(surest)[-round(HARD * len(pictures)) :])
+
+
+def held_out(network: Centres, held: Source, count: int = 60) -> tuple[float, float]:
     """Share of the faces found in rendered crowds, %, and boxes a picture without a face, be it an ignored one."""
     from torchvision.ops import box_iou
 
@@ -407,15 +356,20 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--pictures", type=int, default=PICTURES, help="to learn from in all")
     parser.add_argument("--data", type=Path, help="the rendered pipeline [default: OUT/data, rendered if need be]")
+    parser.add_argument(
+        "--compile", action="store_true", help="fuse operations (torch.compile): faster, needs a C++ compiler"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.data is None:
-        render(options.out / "data")
     folder = options.data or options.out / "data"
+    if options.data is None:
+        render(folder)
     options.out.mkdir(parents=True, exist_ok=True)
-    sources = [read(folder / name) for name in SETS]
+    sources = [read(folder / name) for name in (*SETS, *CUT_OUT)]
+    large = [s.images for s in sources if s.classes is not None]
+    behind = backgrounds(options.out / "backgrounds.npy", BACKGROUNDS, large, read(folder / PLACES).images)
     held = read(folder / HELD)
-    network = train(sources, held, options.pictures, options.out / "detector.pt")
+    network = train(Collage(sources, behind), held, options.pictures, options.out / "detector.pt", options.compile)
     write(network, options.out / "detector")
 
 

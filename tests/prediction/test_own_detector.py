@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from synthforge_plugins.detectors.finders import WEIGHTS
 from synthforge_plugins.detectors.network import STRIDE, Centres, apart, faces_of, load
+from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.shipped import shipped_file
 from synthforge.evaluation.boxes import overlap
@@ -128,3 +129,40 @@ def test_targets_of_a_face_an_ignored_one_and_a_hidden_one() -> None:
     assert float(good) < 1e-3
     assert float(study.loss_of(-perfect, found, (heat, known, place, box, weight))) > 1
     assert find_detector(NAME).name == NAME
+
+
+def test_people_stand_cut_out_before_pictures_of_no_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = by_path.load(ROOT / "studies" / "train_detector.py")
+    drawing = by_path.load(ROOT / "studies" / "no_faces.py")
+    red, size = np.array([250, 0, 0], np.uint8), 128
+    classes = np.zeros((1, size, size), np.uint8)
+    classes[0, 30:100, 30:100] = SYNTHFORGE.classes.index("hair")
+    image = np.full((1, size, size, 3), (0, 0, 250), np.uint8)
+    image[classes > 0] = red
+    points = np.random.default_rng(0).uniform(40, 90, (1, 68, 2)).astype(np.float32)
+    blue = [image[:, :20, :20]]
+    behind = drawing.backgrounds(tmp_path / "b.npy", 6, blue, np.zeros((1, 40, 40, 3), np.uint8))
+    assert np.array_equal(behind, drawing.backgrounds(tmp_path / "b.npy", 6, [], behind))  # kept
+    assert len({picture.tobytes() for picture in behind}) == 6
+    people = study.Source(image, [points], [np.ones((1, 68), bool)], classes)
+    collage = study.Collage([people], np.full((2, 64, 64, 3), (0, 250, 0), np.uint8))
+    monkeypatch.setattr(study, "CUT", 1.0)
+    monkeypatch.setattr(study, "EMPTY", 0.0)
+    for number in range(8):
+        tile, marked, seen = collage._tile(np.random.default_rng(number), 100, 120)
+        pixels = np.asarray(tile)
+        assert pixels[..., 2].max() < 60  # nothing of what was behind the person
+        shown = marked[seen]
+        there = pixels[shown[:, 1].astype(int), shown[:, 0].astype(int)]
+        assert (np.abs(there.astype(int) - red).max(-1) < 40).all()
+
+
+def test_a_part_of_a_person_is_cut_out() -> None:
+    drawing = by_path.load(ROOT / "studies" / "no_faces.py")
+    image, classes = np.full((60, 60, 3), 9, np.uint8), np.zeros((60, 60), np.uint8)
+    classes[10:40, 5:25] = SYNTHFORGE.classes.index("hair")
+    parts = [drawing.piece(image, classes, np.random.default_rng(number)) for number in range(30)]
+    found = [part for part in parts if part is not None]
+    assert 0 < len(found) < 30
+    shares = [(np.asarray(part)[..., 3] > 0).mean() for part in found]
+    assert np.allclose(shares, 2 / 3, atol=0.03)
