@@ -196,7 +196,14 @@ class Collage:
 
     def batch(self, rng: np.random.Generator, count: int) -> tuple[torch.Tensor, list[np.ndarray], list[np.ndarray]]:
         """Pictures (count,3,SIZE,SIZE) as photographs might show them, boxes, shares seen."""
-        pictures, boxes, shares = zip(*(self.draw(rng) for _ in range(count)), strict=True)
+        sides = []
+        for _ in range(count // 2):  # shown twice, once mirrored: drawing takes longer than learning
+            picture, own, seen = self.draw(rng)
+            turned = own[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32) + np.array(
+                [SIZE, 0, SIZE, 0], np.float32
+            )
+            sides += [(picture, own, seen), (np.ascontiguousarray(picture[:, ::-1]), turned, seen)]
+        pictures, boxes, shares = zip(*sides, strict=True)
         drawn = [draw(POLICY, rng) for _ in range(count)]
         numbers = {name: torch.from_numpy(np.stack([each[name] for each in drawn])) for name in drawn[0]}
         degraded = np.stack([degrade(p, each, SIZE) for p, each in zip(pictures, drawn, strict=True)])

@@ -22,7 +22,8 @@ METADATA = {
     "maximum among its eight neighbours",
     "boxes": "x0, y0, x1, y1 in pixels of the input: the tight box of the 68 landmarks, brows to chin",
     "same": f"of two boxes with an intersection over union of {SAME} or more, the surer one is kept",
-    "sides": f"asked twice, with the longer side at {SIDES[0]} and at {SIDES[1]} pixels, never enlarged",
+    "sides": f"asked with the longer side at {', '.join(map(str, SIDES))} pixels, never enlarged; of one face the mean "
+    "box and probability, which is 0 at a size that does not show it",
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from synthforge_plugins.detectors.finders import WEIGHTS
-from synthforge_plugins.detectors.network import STRIDE, Centres, apart, faces_of, load
+from synthforge_plugins.detectors.network import STRIDE, Centres, agreed, apart, faces_of, load
 from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.shipped import shipped_file
@@ -76,6 +76,16 @@ def test_peaks_are_faces_and_of_two_boxes_of_one_face_the_surer_stays() -> None:
     assert first == pytest.approx(0.8808, abs=1e-4)
     assert second == 0.5
     assert apart([]) == []
+
+
+def test_a_face_that_one_of_two_looks_shows_is_half_as_sure() -> None:
+    (first, box), (second, other) = agreed(
+        [[(0.8, (0.0, 0.0, 20.0, 20.0))], [(0.4, (3.0, 0.0, 20.0, 20.0)), (0.6, (40.0, 0.0, 50.0, 10.0))]]
+    )
+    assert first == pytest.approx(0.6)
+    assert box == pytest.approx((1.0, 0.0, 20.0, 20.0))
+    assert (second, other) == (0.3, (40.0, 0.0, 50.0, 10.0))
+    assert agreed([[], []]) == []
 
 
 def test_the_network_answers_in_pixels_and_folding_changes_nothing() -> None:
