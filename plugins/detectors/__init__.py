@@ -31,8 +31,8 @@ OWN = Detector(
     convention="the tight box of the 68 landmarks, hidden ones too",
     load=load_own,
     scores="probability by its own judgement, 0 to 1",
-    calibration=Calibration(0.007, 1.017, (0.042, 0.056), _ORIGIN.replace("500", "150")),
-    least_score=0.46,  # chosen on AFW, a part of 300W: as many faces found as dlib finds
+    calibration=Calibration(0.007, 1.035, (0.045, 0.051), "112 faces of AFW, a part of 300W's training photographs"),
+    least_score=0.375,  # chosen on AFW, a part of 300W: the highest by which 99 % are found
     takes_boxes=False,
 )
 DLIB = Detector(

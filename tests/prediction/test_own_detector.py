@@ -41,7 +41,7 @@ def test_the_face_is_found_and_the_mission_patch_is_none(astronaut: Image.Image)
     surest = max(found, key=lambda face: face.score or 0)
     assert overlap(to_crop_box(surest.box, NAME), FACE) > 0.6
     assert surest.score is not None
-    assert 0.46 <= surest.score <= 1.0
+    assert 0.375 <= surest.score <= 1.0
     assert all(overlap(face.box, PATCH) == 0 for face in found)
 
 
