@@ -89,8 +89,10 @@ def apart(faces: list[tuple[float, Box]]) -> list[tuple[float, Box]]:
 
 
 def agreed(looks: list[list[tuple[float, Box]]]) -> list[tuple[float, Box]]:
-    """The faces of one picture that was looked at several times: of the boxes of one face the mean, weighted by
-    probability, and the mean probability, a look that does not show it counting as 0; the surest first."""
+    """The faces of one picture that was looked at several times, the surest first.
+
+    Each is the mean box, weighted by probability, and the mean probability; a look that does not show it counts as 0.
+    """
     faces = []
     for _, box in apart([face for look in looks for face in look]):
         own = [max((face for face in look if overlap(face[1], box) >= SAME), default=(0.0, box)) for look in looks]
