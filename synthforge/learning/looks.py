@@ -189,4 +189,5 @@ def build_looks(
 
 def looks_of(model: nn.Module) -> list[SecondLook]:
     """The networks of a second look that a model has."""
-    return [part for part in model.modules() if isinstance(part, SecondLook)]
+    parts = model if isinstance(model, nn.ModuleList) else model.modules()
+    return [part for part in parts if isinstance(part, SecondLook)]

@@ -159,7 +159,7 @@ class FaceModel(nn.Module):
     def looks_for(self, task: str) -> list[SecondLook]:
         """The networks of a second look at a task's points, behind a label network as `AdapterInfo` says."""
         factor = self.adapter_info[task].second_look if task in self.adapter_info else 1.0
-        return [look.weighed(factor) for look in looks_of(self) if look.info.task == task and factor]
+        return [look.weighed(factor) for look in looks_of(self.looks) if look.info.task == task and factor]
 
     def _build_head(self, task: Task) -> nn.Module:
         inputs = self.backbone.level_channels if isinstance(self.backbone, Pyramid) else 0
@@ -262,23 +262,30 @@ class FaceModel(nn.Module):
         float32; the encoder works in bf16 where the device multiplies it natively. The model is used as it is: put it
         in `eval()` mode (`load_model` does).
         """
-        found = self._predict(images, adapted, tasks)
-        twice = [name for name in found if self.mirrors(name, flip)]
-        if twice:
-            mirrored = self._predict(images.flip(-1), adapted, twice)
-            for name in twice:
-                task = self.tasks[name]
-                turned = task.flip(mirrored[name], self.schema(name) if adapted else task.schema)
-                found[name] = task.mean([found[name], turned])
+        chosen = [name for name in self.heads if tasks is None or name in tasks]
+        twice = [name for name in chosen if self.mirrors(name, flip)]
+        if twice == chosen:  # one batch: weights are read once, which counts where faces are few
+            both = self._predict(torch.cat([images, images.flip(-1)]), adapted, chosen)
+            halves = slice(len(images)), slice(len(images), None)
+            found, mirrored = (
+                {name: {key: value[half] for key, value in each.items()} for name, each in both.items()}
+                for half in halves
+            )
+        else:
+            found = self._predict(images, adapted, chosen)
+            mirrored = self._predict(images.flip(-1), adapted, twice) if twice else {}
+        for name, value in mirrored.items():
+            task = self.tasks[name]
+            turned = task.flip(value, self.schema(name) if adapted else task.schema)
+            found[name] = task.mean([found[name], turned])
         for name, info in self.adapter_info.items() if adapted else ():
             if any(info.lean) and name in found:
                 found[name] = self.tasks[name].shifted(found[name], info.lean)
         size = (images.shape[-2], images.shape[-1])
         return {name: to_size(self.tasks[name], prediction, size) for name, prediction in found.items()}
 
-    def _predict(self, images: torch.Tensor, adapted: bool, tasks: Sequence[str] | None) -> dict[str, Prediction]:
+    def _predict(self, images: torch.Tensor, adapted: bool, chosen: Sequence[str]) -> dict[str, Prediction]:
         """Predictions by task, dense maps at the resolution that output heads and adapters work in."""
-        chosen = [name for name in self.heads if tasks is None or name in tasks]
         images = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
         kind, quick = images.device.type, native_bf16(images.device.type)
         found: dict[str, Prediction] = {}
