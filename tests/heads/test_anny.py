@@ -205,8 +205,9 @@ def test_eyes_meet_the_camera_unless_they_would_turn_far(
     towards = orbit_direction(azimuth, elevation)
     config = AnnyDistribution(contact=1.0, vergence=0.0, gaze_yaw=0.0, gaze_pitch=0.0)
     drawn = head.sample_parameters(np.random.default_rng(seed), config, towards)
-    yaw, pitch = (float(angle) for angle in drawn["gaze"][0])
-    np.testing.assert_array_equal(drawn["gaze"][0], drawn["gaze"][1])
+    yaw, pitch = (float(angle) for angle in drawn["gaze"].mean(0))
+    inwards, down = drawn["gaze"][1] - drawn["gaze"][0]
+    assert down == 0
     turn = rodrigues(torch.as_tensor(drawn["neck"])) @ rodrigues(torch.as_tensor(drawn["head"]))
     seen_from_head = turn.T.double().numpy() @ towards
     looks = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
@@ -215,8 +216,10 @@ def test_eyes_meet_the_camera_unless_they_would_turn_far(
     limits = np.radians([38.0, 24.0])
     if (np.abs(there) <= limits).all():
         assert off < 7.1, "two degrees a number drawn, each within 2.5 sigmas"
+        assert inwards == pytest.approx(2 * np.arctan(0.0315 * np.cos(there[0])), abs=1e-5), "at one metre"
     else:  # a part of the way, as far as eyes turn
         assert (np.abs([yaw, pitch]) <= limits + 1e-6).all()
+        assert inwards == 0
         assert (np.array([yaw, pitch]) * there >= -1e-9).all()
 
 

@@ -173,7 +173,7 @@ class AnnyGenerator(OriginGenerator):
 @lru_cache(maxsize=2)
 def _head(device: torch.device) -> AnnyHead:
     with _one_thread():
-        return AnnyHead(device=device)
+        return AnnyHead(device=device, still_eyes=True)
 
 
 # A probe builds a generator for every level; what is drawn changes neither the head nor the static scene.

@@ -28,7 +28,10 @@ _HIGHEST = 1.5  # radians of elevation
 
 
 def posed_heads(head: AnnyHead, people: Sequence[Mapping[str, np.ndarray]], batch: int) -> torch.Tensor:
-    """Vertices (B,V,3) of heads, `batch` at a time: the last one is repeated to fill it."""
+    """Vertices (B,V,3) of heads, `batch` at a time: the last one is repeated to fill it.
+
+    Eyes look where `gaze` says, whatever way the identity's own eyeballs would.
+    """
     parts = []
     with torch.no_grad():
         for start in range(0, len(people), batch):
@@ -38,8 +41,28 @@ def posed_heads(head: AnnyHead, people: Sequence[Mapping[str, np.ndarray]], batc
                 name: torch.as_tensor(np.stack([h[name] for h in filled]), device=head.device) for name in filled[0]
             }
             values["gaze"] = EYE_TURN * values["gaze"] - values["gaze"].new_tensor([0.0, EYE_DROP])
-            parts.append(head.forward(values).vertices[: len(chunk)])
+            posed = head.forward(values).vertices
+            eyes, (centre, axis, _) = head.eye_vertices, head.eye_fronts(posed)
+            turns = torch.as_tensor(_turns_between(axis.cpu().numpy(), np.stack([_sight(h) for h in filled])))
+            about = centre[:, :, None].to(posed.dtype)
+            posed[:, eyes] = about + (posed[:, eyes] - about) @ turns.to(posed).mT
+            parts.append(posed[: len(chunk)])
     return torch.cat(parts)
+
+
+def _sight(head: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Optical axes (2,3) of the eyeballs, world: unit vectors."""
+    yaw, pitch = EYE_TURN * np.asarray(head["gaze"], np.float64).T - [[0.0], [EYE_DROP]]
+    turned = Rotation.from_rotvec(head["neck"]) * Rotation.from_rotvec(head["head"])
+    return turned.apply(np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], 1))
+
+
+def _turns_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The smallest rotations (...,3,3) that take unit vectors (...,3) to others, less than half a turn away."""
+    x, y, z = np.moveaxis(np.cross(first, second), -1, 0)
+    cross = np.stack([0 * x, -z, y, z, 0 * x, -x, -y, x, 0 * x], -1).reshape(*x.shape, 3, 3)
+    cosine = (first * second).sum(-1)[..., None, None]
+    return np.eye(3) + cross + cross @ cross / (1 + cosine)
 
 
 def still_heads(parameters: Sequence[Mapping[str, Any]]) -> list[Mapping[str, np.ndarray]]:

@@ -27,9 +27,9 @@ class AnnyDistribution:
     neutral: float = key(0.2, "Share of neutral faces.", low=0, high=1)
     few: float = key(0.6, "Share of faces with a few actions; the rest mix many.", low=0, high=1)
     strength: float = key(1.0, "Factor of all actions.", low=0, high=3)
-    sides: float = key(0.2, "Sigma by which the two sides of an action differ, relative.", low=0, high=1)
-    one_sided: float = key(0.08, "Share of actions on one side only: winks, sneers, lopsided grins.", low=0, high=1)
-    aside: float = key(1.0, "How often mouth and jaw are pushed aside, relative to other actions.", low=0, high=5)
+    sides: float = key(0.13, "Sigma by which the two sides of an action differ, relative.", low=0, high=1)
+    one_sided: float = key(0.03, "Share of actions on one side only: winks, sneers, lopsided grins.", low=0, high=1)
+    aside: float = key(0.4, "How often mouth and jaw are pushed aside, relative to other actions.", low=0, high=5)
     blink: float = key(0.06, "Chance of shut eyes.", low=0, high=1)
     talk: float = key(0.35, "Chance of an open jaw.", low=0, high=1)
     smile: float = key(0.62, "Chance of a smile; photographs show many.", low=0, high=1)
@@ -37,7 +37,13 @@ class AnnyDistribution:
     follow: float = key(1.0, "Eyes without contact turn up to this part of the way to the camera.", low=0, high=1)
     gaze_yaw: float = key(9.0, "Sigma of eyes that turn aside.", unit="degrees", low=0, high=45)
     gaze_pitch: float = key(6.0, "Sigma of eyes that turn up or down.", unit="degrees", low=0, high=45)
-    vergence: float = key(1.0, "Sigma of how far eyes turn towards each other.", unit="degrees", low=0, high=20)
+    vergence: float = key(
+        1.0,
+        "Sigma of how far each eye turns inwards; eyes that look into the camera converge on it instead.",
+        unit="degrees",
+        low=0,
+        high=20,
+    )
     neck: float = key(4.0, "Sigma of the neck's turn about x, y, z.", unit="degrees", low=0, high=45)
     head: float = key(6.0, "Sigma of the head's turn on the neck about x, y, z.", unit="degrees", low=0, high=45)
     limit: float = key(2.5, "Where normal distributions are cut.", unit="sigmas", above=0, high=10)

@@ -30,6 +30,9 @@ ORIGIN_OFFSET = (0.0, -0.025, -0.06)
 # Phenotypes of the canonical head: a young adult in the middle of everything.
 _CANONICAL = {"gender": 0.5, "age": 2 / 3, "muscle": 0.5, "weight": 0.5, "height": 0.5, "proportions": 0.5}
 _NECK_BONES = ("neck01", "neck02", "neck03")
+# What upper lids lack to follow eyes, as shares of other actions. They go with the eye in both directions (Becker &
+# Fuchs 1988); the shapes of the assets move them about half as far.
+_LIDS = {"eyeLookUp": ("eyeWide", 0.9), "eyeLookDown": ("eyeBlink", 0.12)}
 
 
 class Eyeballs(NamedTuple):
@@ -67,8 +70,12 @@ class AnnyHead(HeadModel):
     point_schema = "ibug68"
     other_schemas = tuple(RECIPES)
 
-    def __init__(self, cache: Path | None = None, device: torch.device | str = "cpu") -> None:
-        """Load the crop, building it first if it is not cached yet (half a minute, once)."""
+    def __init__(self, cache: Path | None = None, device: torch.device | str = "cpu", still_eyes: bool = False) -> None:
+        """Load the crop, building it first if it is not cached yet (half a minute, once).
+
+        still_eyes: `gaze` alone turns the eyeballs, and the actions `eyeLook*` move the lids, the upper ones as far
+        as the eyes. Without it these actions turn the eyeballs too, by more inwards than outwards.
+        """
         data = build.load_crop(cache)
         self.device = torch.device(device)
         self.faces = data["faces"]
@@ -101,9 +108,22 @@ class AnnyHead(HeadModel):
         self._origin_offset = torch.tensor(ORIGIN_OFFSET, device=self.device)
         self.rest: np.ndarray = self.forward({}).vertices[0].cpu().numpy()
         eyes = [np.unique(self.faces[self.face_group == self.group_names.index(s)]) for s in ("left_eye", "right_eye")]
-        self._eye_vertices = torch.as_tensor(np.stack(eyes), device=self.device).long()
+        if still_eyes:
+            self._still_eyes(np.concatenate(eyes))
+        #: ids (2,N) of the eyeballs' vertices, the left eye first
+        self.eye_vertices = torch.as_tensor(np.stack(eyes), device=self.device).long()
         centre_weights = np.stack([_sphere_weights(self.rest[e].astype(np.float64)) for e in eyes])
         self._eye_weights = torch.as_tensor(centre_weights, dtype=torch.float32, device=self.device)
+
+    def _still_eyes(self, vertices: np.ndarray) -> None:
+        first = len(self._projection[0])
+        rows = {name: self._basis[first + row] for row, name in enumerate(self.expression_names)}
+        for side in ("Left", "Right"):
+            for action, (lift, amount) in _LIDS.items():
+                rows[action + side] += amount * rows[lift + side]
+        for name in rows:
+            if name.startswith("eyeLook"):
+                rows[name].view(-1, 3)[vertices] = 0
 
     # -- parameters ---------------------------------------------------------------------------------------------
 
@@ -134,7 +154,7 @@ class AnnyHead(HeadModel):
     ) -> dict[str, np.ndarray]:
         """One plausible head, float32 arrays without a batch dimension; a pure function of the generator's state.
 
-        camera: (3,) direction from the head to the camera, world axes, which eyes may look into.
+        camera: (3,) metres from the head to the camera, world axes, which eyes may look into.
         """
         return sample_parameters(rng, config or AnnyDistribution(), self.local_names, self.expression_names, camera)
 
@@ -222,7 +242,7 @@ class AnnyHead(HeadModel):
 
         At rest the optical axis is +z through the centre, so the iris sits around rest points with the largest z.
         """
-        points = vertices[:, self._eye_vertices]
+        points = vertices[:, self.eye_vertices]
         centre = (points * self._eye_weights[..., None]).sum(2)
         return Eyeballs(centre, (points - centre[:, :, None]).norm(dim=-1).mean(-1))
 
@@ -234,10 +254,10 @@ class AnnyHead(HeadModel):
         """
         rest = torch.as_tensor(self.rest, device=self.device)[None]
         still = self.eyeballs(rest)
-        offset = (rest[:, self._eye_vertices] - still.centre[:, :, None]).double()[0]
+        offset = (rest[:, self.eye_vertices] - still.centre[:, :, None]).double()[0]
         firm = (offset[..., 2:] / offset.norm(dim=-1, keepdim=True)).clamp_min(0) ** 4
         firm = firm / firm.sum(1, keepdim=True)
-        points = vertices[:, self._eye_vertices].double()
+        points = vertices[:, self.eye_vertices].double()
         middle, old = (firm * points).sum(2, keepdim=True), (firm * offset).sum(1, keepdim=True)
         u, size, vt = torch.linalg.svd(torch.einsum("bevi,evj->beij", firm * (points - middle), offset - old))
         sign = torch.ones_like(size)

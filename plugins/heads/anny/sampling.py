@@ -74,6 +74,9 @@ _GROUPS: tuple[tuple[str, ...], ...] = (
     ("jawRight",),
     ("jawForward",),
 )
+# How much of the drawn strength some groups get: the shapes part rolled and shrugged lips without showing teeth, and
+# lids opened wide stare.
+_SHARES = {"eyeWide": 0.6, "mouthFunnel": 0.7, "mouthRollLower": 0.4, "mouthShrugLower": 0.5}
 _SHUT_SMILES = 0.2  # the share of smiles that show no teeth: most people smile for a camera
 
 # Of each pair only the stronger stays: the muscles pull against each other, or the meshes would collide.
@@ -112,6 +115,7 @@ _CENTRAL_OPPOSITES = (("mouthLeft", "mouthRight"), ("jawLeft", "jawRight"))
 #: degrees: eyes turn this far (yaw, pitch) to meet a camera; beyond, people turn their heads or look elsewhere.
 MEETS = (38.0, 24.0)
 _MEETS_SIGMA = 2.0  # how exactly, degrees
+_HALF_GAP = 0.0315  # metres: half the distance between adults' pupils (Dodgson 2004)
 
 
 def sample_parameters(
@@ -124,7 +128,7 @@ def sample_parameters(
 ) -> dict[str, np.ndarray]:
     """Parameters of one head for `AnnyHead.forward`, float32, without a batch dimension.
 
-    camera: (3,) direction from the head to the camera, world axes, which eyes may look into, or that of a turn of the
+    camera: (3,) metres from the head to the camera, world axes, which eyes may look into, or that of a turn of the
     head; expression: a name of `expressions.ACTIONS` instead of a drawn one.
     """
     neck, head = (np.radians(sigma) * _normal(rng, config, 3) for sigma in (config.neck, config.head))
@@ -211,7 +215,7 @@ def sample_expression(
             skip = "Left" if 2 * one_sided[number] < config.one_sided else ""
             skip = "Right" if 2 * (1 - one_sided[number]) < config.one_sided else skip
             for stem in stems:
-                put(stem, strength[number], skip)
+                put(stem, _SHARES.get(stems[0], 1.0) * strength[number], skip)
     if wanted and talk < config.talk:
         put("jawOpen", min(1.0, config.strength * jaw**3))
     if wanted and smile < config.smile:
@@ -226,8 +230,8 @@ def sample_expression(
     for number, (stem, (low, high)) in enumerate(actions.items()):
         put(stem, low + (high - low) * chosen[number])
     if blink < config.blink and "eyeWide" not in actions:
-        # the lids of the average head meet at 0.7
-        put("eyeBlink", 0.6 + 0.25 * jaw)
+        # the lids of the average head meet at 0.7: few are caught half way
+        put("eyeBlink", 0.68 + 0.2 * jaw)
     _resolve(values, position)
     follow_gaze(values, position, gaze)
     return np.clip(values, 0, 1)
@@ -254,13 +258,15 @@ def follow_gaze(values: np.ndarray, position: dict[str, int], gaze: np.ndarray) 
 
 
 def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray | None) -> np.ndarray:
-    """Both eyes turn together and converge a little on something near: (2,2) yaw, pitch in radians, left eye first.
+    """Both eyes look at one point, the camera or something nearer or farther: (2,2) yaw, pitch in radians, left eye
+    first.
 
-    camera: (3,) direction to the camera in the frame of the turned head.
+    camera: (3,) metres to the camera in the frame of the turned head.
     """
     yaw, pitch, near = _normal(rng, config, 3)
     meets, share = rng.random(2)
     angles = np.array([config.gaze_yaw * yaw, config.gaze_pitch * pitch])
+    converge = config.vergence * abs(near)
     if camera is not None:
         x, y, z = camera / np.linalg.norm(camera)
         there = np.degrees([np.arctan2(x, z), np.arcsin(np.clip(y, -1, 1))])
@@ -269,5 +275,6 @@ def _gaze(rng: np.random.Generator, config: AnnyDistribution, camera: np.ndarray
             angles += config.follow * share * towards
         else:
             angles = there + _MEETS_SIGMA * np.array([yaw, pitch])
-    converge = np.array([config.vergence * abs(near), 0.0])
-    return np.radians([angles - converge, angles + converge])
+            converge = np.degrees(np.arctan(_HALF_GAP * np.cos(np.radians(there[0])) / np.linalg.norm(camera)))
+    inwards = np.array([converge, 0.0])
+    return np.radians([angles - inwards, angles + inwards])

@@ -20,6 +20,7 @@ from ..factors.person import EXPRESSIONS, HAIR_STYLES
 #: anny's slider of age, and the years that MakeHuman gives its ends; newborns are anny's own
 _SLIDER, _YEARS = (-1 / 3, 0.0, 1 / 3, 2 / 3, 1.0), (0.0, 1.0, 10.0, 25.0, 90.0)
 _WORN = {"glasses": "worn", **dict.fromkeys(("hat", "mask", "scarf", "hand", "occluder", "near_light"), "present")}
+_FACE, _AHEAD = 0.137, 0.045  # metres: from an adult's chin to the brows; of the eyes before what cameras aim at
 _LIGHTS = ("key_", "fill_", "back_")
 
 
@@ -61,6 +62,12 @@ def turned_camera(camera: Mapping[str, float], who: Mapping[str, float], turn: R
     yaw, pitch = face_angles(turn, orbit_direction(camera["azimuth"], camera["elevation"]))
     x, y, z = turn.apply(orbit_direction(who.get("yaw", yaw), who.get("pitch", pitch)))
     return {**camera, "azimuth": math.atan2(x, z), "elevation": math.asin(min(max(y, -1.0), 1.0))}
+
+
+def distance_of(camera: Mapping[str, float]) -> float:
+    """About how far a camera is from the eyes, metres: what `view.camera_of` makes of a face of mean height."""
+    tangent = math.tan(math.radians(camera["field_of_view"]) / 2)
+    return _FACE / camera["face_fraction"] / (2 * tangent) - _AHEAD
 
 
 def facts_of(
