@@ -128,7 +128,8 @@ def test_a_mask_hides_the_mouth_but_leaves_its_landmarks_where_they_are(make: An
 
 
 def test_a_mask_below_the_nose_shows_it(make: Any) -> None:
-    for r in make(mask={"present": 1.0, "under_nose": 1.0}):
+    # a broad laugh lifts the edge of the upper lip above it
+    for r in make(mask={"present": 1.0, "under_nose": 1.0}, person={"expression": "neutral"}):
         assert landmarks(r)[1][30]
         assert not landmarks(r)[1][48:68].any()
 

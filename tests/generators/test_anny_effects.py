@@ -27,7 +27,16 @@ from synthforge_plugins.generators.anny.light.environment import (
     unit,
 )
 from synthforge_plugins.generators.anny.light.lamps import FACE, Lamps, lamps_of
-from synthforge_plugins.generators.anny.shading.wrinkles import BOTTOM, FOLDS, HEIGHT, LEFT, TEXEL, WIDTH
+from synthforge_plugins.generators.anny.shading.wrinkles import (
+    ACTIONS,
+    BOTTOM,
+    FOLDS,
+    HEIGHT,
+    LEFT,
+    TEXEL,
+    WIDTH,
+    creased,
+)
 from synthforge_plugins.schemas import SYNTHFORGE
 
 from synthforge.core.config import build_config
@@ -305,3 +314,45 @@ def test_a_folder_without_pictures_says_so(folder: Path, tmp_path: Path) -> None
     assert own.folder is not None
     with pytest.raises(DataError, match=r"a\.jpg"):
         own.folder.load({"file": "a.jpg", "crop": np.full(6, 0.5)}, 16)
+
+
+def test_skin_folds_where_the_muscles_act_and_not_at_rest(generator: AnnyGenerator) -> None:
+    names = generator.head.expression_names
+    assert all(any(name.startswith(action) for name in names) for parts in ACTIONS.values() for action in parts)
+    assert set(creased(np.zeros(len(names)), names).values()) == {0.0}
+    half, full = (creased([x * name.startswith("mouthSmile") for name in names], names) for x in (0.5, 1.0))
+    assert 0 < half["folds"] < full["folds"] <= 1
+    assert full["crow"] > 0
+    assert full["forehead"] == full["frown"] == 0
+    depths = []
+    for age in (6, 24, 80):
+        config = build_config(AnnyConfig, {"person": {"age": age}})
+        skin = build(config).sample(5, 0).parameters["skin"]
+        assert (skin["folds"] > 0) == (age == 80), "the young have none at rest"
+        depths.append(skin["crease"])
+    assert depths == sorted(depths)
+
+
+def test_creases_change_colours_alone(render: Any) -> None:
+    who = {"person": {"expression": "surprised", "age": 40}, "hat": {"present": 0.0}}
+    smooth, folded = (render(1, **who, skin={"crease": always(depth)})[0] for depth in (0.0, 0.5))
+    assert (smooth.labels[SYNTHFORGE.name] == folded.labels[SYNTHFORGE.name]).all()
+    skin = folded.labels[SYNTHFORGE.name] == SYNTHFORGE.id("skin")
+    assert np.abs(folded.image.astype(int) - smooth.image)[skin].max() > 12
+
+
+def test_gums_show_above_short_teeth_and_are_labelled(generator: AnnyGenerator, render: Any) -> None:
+    who = {"person": {"expression": "laughing", "yaw_degrees": 0, "pitch_degrees": 0}, "mask": {"present": 0.0}}
+    who |= {name: {"present": 0.0} for name in ("hand", "occluder")}
+    short, tall = (render(6, **who, skin={"crown": always(height)}) for height in (4.0, 19.0))
+    group, teeth = np.append(generator.head.face_group, 255), generator.head.group_names.index("upper_teeth")
+    gums, colours = 0, []
+    for few, many in zip(short, tall, strict=True):
+        hit = group[np.where(few.surface.face_id < 0, -1, few.surface.face_id).clip(-1, len(group) - 1)] == teeth
+        gum = hit & (few.labels[SYNTHFORGE.name] == SYNTHFORGE.id("inner_mouth"))
+        assert (many.labels[SYNTHFORGE.name][gum] == SYNTHFORGE.id("teeth")).all()
+        gums += gum.sum()
+        colours += [few.image[gum].astype(int) - many.image[gum]]
+    red, green, _ = np.concatenate(colours).mean(0)
+    assert gums > 20
+    assert red > green + 10, "gums are pink where teeth are white"

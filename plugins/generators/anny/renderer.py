@@ -174,7 +174,8 @@ class Renderer:
         # what is held towards the camera is held towards the first one of a rig
         first = [camera_of({**p, "view": FIRST}, placed[i], resolution) for i, p in enumerate(parameters)]
         sines = iris_sines(static.head, head, parameters)
-        records = stacked([pack_look(p, c, s) for p, c, s in zip(parameters, cameras, sines, strict=True)])
+        actions, each = static.head.expression_names, zip(parameters, cameras, sines, strict=True)
+        records = stacked([pack_look(p, c, s, actions) for p, c, s in each])
         if crowd:
             records["gain"] = records["gain"][0]
         looks = as_structs(records, Look, self.device)
@@ -246,7 +247,7 @@ def _at(layers: Callable[[], list[Layers]], number: int) -> Layers:
 
 
 #: numbers of a look that shade, besides light
-_UNEVEN = ("emboss_u", "emboss_v", "vignette", "folds", "crow", "forehead", "lid_shadow", "eye_gloss")
+_UNEVEN = ("emboss_u", "emboss_v", "vignette", "folds", "crow", "forehead", "frown", "lid_shadow", "eye_gloss")
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class SkinConfig:
     crow: Distribution = cause(uniform(0.0, 0.35), "Depth of the lines about the eyes in the old.", look="crow")
     bags: Distribution = cause(uniform(0.0, 0.6), "Darkness under the eyes in the old.", look="bags")
     wrinkled: Distribution = cause(
-        uniform(0.4, 1.3), "How much of these lines the oldest have; the young have 0.1 to 0.3.", 0, 5
+        uniform(0.4, 1.3), "How much of these lines the oldest have at rest; the young have none.", 0, 5
     )
     moles: Distribution = factor(
         choice({0.0: 0.45, 0.02: 0.35, 0.06: 0.2}), "Chance of a mole in each square of 12 mm.", look="moles"
@@ -143,6 +143,21 @@ class SkinConfig:
     )
     teeth_white: Distribution = factor(uniform(0.8, 2.0), "Brightness of the teeth.", 0, 5, look="teeth_white")
     teeth_parted: Distribution = factor(uniform(0.05, 0.5), "Darkness of the gaps between teeth.", look="teeth_parted")
+    crease: Distribution = cause(
+        uniform(0.1, 0.3),
+        "Depth of the lines that the strongest expression folds, on skin of 30 years; less on children, more with age.",
+        0,
+        2,
+    )
+    crown: Distribution = factor(
+        normal(9.7, 1.0, 7.5, 12.5),
+        "Height of the upper incisors below the gum.",
+        3,
+        20,
+        "mm",
+        source="10.5 mm (Wheeler's Dental Anatomy); the spread is a choice",
+        look="crown",
+    )
 
 
 @dataclass

@@ -25,6 +25,7 @@ from .worn import EARRING_KINDS, HAT_KINDS, THINGS
 TEENAGER, GROWN = 18.4, 21.1
 _MAN, _WOMAN = {"person.gender": (0.0, 0.0)}, {"person.gender": (1.0, 1.0)}
 _YOUNG, _CHILD = {"person.age": (0.0, TEENAGER)}, {"person.age": (0.0, GROWN)}
+_SMALL = {"person.age": (0.0, 13.0)}
 _SHORT = float(HAIR_STYLES.index("short"))
 
 
@@ -66,6 +67,15 @@ RULES: dict[str, Rule] = {
     "no_rouge_of_men": Rule("skin.rouge", _MAN, "few men paint their cheeks", 0),
     "no_rouge_of_children": Rule("skin.rouge", _YOUNG, "nor do children", 0),
     "no_pores_of_children": Rule("skin.pores", _YOUNG, "children's skin is smooth", 0),
+    "smooth_skin_of_children": Rule("skin.relief", _SMALL, "children's skin is smooth", times=0.25),
+    "even_skin_of_children": Rule("skin.mottle", _SMALL, "and even", times=0.5),
+    "fine_skin_of_children": Rule("skin.grain", _SMALL, "and fine", times=0.25),
+    "dull_skin_of_children": Rule("skin.sebum", _SMALL, "sebum comes with puberty", times=0.6),
+    "few_moles_of_children": Rule("skin.moles", _SMALL, "moles come with the years", times=0.25),
+    "rosy_cheeks_of_children": Rule("skin.blush", _SMALL, "children's cheeks are rosy", times=1.7),
+    "bright_sockets_of_children": Rule("skin.sockets", _SMALL, "eyes lie less deep", times=0.4),
+    "smooth_lids_of_children": Rule("eyes.lower_fold", _SMALL, "no folds under the eyes", times=0.3),
+    "white_eyes_of_children": Rule("eyes.veins", _SMALL, "children's sclera shows few vessels", times=0.3),
     "no_headscarves_of_boys": Rule(
         "hat.kind_men", _CHILD, "a knitted cap instead", **_swap(HAT_KINDS, "headscarf", "beanie")
     ),

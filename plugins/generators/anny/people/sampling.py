@@ -38,10 +38,20 @@ from ..factors.rules import plausible, rules_of
 from ..factors.table import draw, groups, kept, rows, used
 from ..light.environment import NAMES as ENVIRONMENTS
 from ..light.palette import IRIS, MELANIN_RANGE, from_hsv, hair_colour, skin_tone, white_light
-from .person import facts_of, named_expression, rendered, seen_angles, shape_person, turned_camera
+from .person import (
+    distance_of,
+    facts_of,
+    named_expression,
+    rendered,
+    seen_angles,
+    shape_person,
+    turned_camera,
+    years_of,
+)
 from .worn import adapt_hair, sample_accessories
 
 TEENAGER, YOUNG_ADULT = 0.52, 2 / 3  # in the phenotypes' unit of age
+_ELASTIC = (4.0, 14.0, 30.0), (0.2, 0.5, 1.0)  # years, and how deep expression folds the skin
 _LINES = ("forehead", "folds", "crow", "bags")
 
 
@@ -77,10 +87,11 @@ def sample_with_factors(
     streams = {name: origin.stream(f"anny/{name}") for name in groups(config)}
     drawn, chances = _draw(config, origin, streams)
     who, turned = drawn["person"], dict(drawn["camera"])
+    distance = distance_of(turned)
 
     def camera(turn: Rotation) -> np.ndarray:
         turned.update(turned_camera(turned, who, turn))
-        return orbit_direction(turned["azimuth"], turned["elevation"])
+        return distance * orbit_direction(turned["azimuth"], turned["elevation"])
 
     expression = named_expression(who)
     head = sample_parameters(origin.stream("anny/head"), config.head, local_names, expression_names, camera, expression)
@@ -108,7 +119,7 @@ def sample_with_factors(
         name: turned[name] for name in ("azimuth", "elevation") if turned[name] != drawn["camera"][name]
     }
     if any(factors["camera"][name] != turned[name] for name in ("azimuth", "elevation")):  # a rule has moved it
-        there = orbit_direction(factors["camera"]["azimuth"], factors["camera"]["elevation"])
+        there = distance * orbit_direction(factors["camera"]["azimuth"], factors["camera"]["elevation"])
         # the same draws: only eyes that look into the camera, and their lids, are other ones
         again = sample_parameters(
             origin.stream("anny/head"), config.head, local_names, expression_names, there, expression
@@ -226,7 +237,9 @@ def _skin(
     if f["lipstick"] > 0:
         paint = from_hsv(0.97 + 0.06 * f["hue"] / 0.1, 0.75, 0.45 - 0.3 * dark)
         lips = lips * (1 - f["lipstick"]) + paint * f["lipstick"]
-    aged = {n: f[n] * ((0.1 if n == "forehead" else 0.3) * float(age > TEENAGER) + f["wrinkled"] * old) for n in _LINES}
+    aged = {name: f[name] * f["wrinkled"] * old for name in _LINES}
+    # skin folds the deeper the less elastic it is: children's hardly does
+    crease = f["crease"] * (float(np.interp(years_of(age), *_ELASTIC)) + 0.5 * old)
     shadow = from_hsv(f["eyeshadow_hue"], 0.5, 0.5) * tone
     relief = f["relief"] + f["ageing"] * old
     return kept(SkinConfig, f) | {
@@ -238,6 +251,7 @@ def _skin(
         "eyeshadow": f["eyeshadow"],
         "shadow_colour": shadow,
         "rouge": f["rouge"],
+        "crease": crease,
         **aged,
     }
 

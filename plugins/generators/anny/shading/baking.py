@@ -45,13 +45,12 @@ def bake_kernel(
         found[3] = 1.0
     elif material == IS_HAIR or material == IS_BEARD or material == IS_LASHES or material == IS_LENS:
         found = shade_thin(looks, head, posed, b, material, c, w)
-    else:
-        plain = wp.vec3(0.0, 0.0, 0.0)
-        if material == IS_LEFT_EYE or material == IS_RIGHT_EYE:
-            plain = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, w, wp.vec3(0.0, 0.0, 1.0), glow)
-        else:
-            plain = shade_other(looks, head, b, material, c, w, glow)
+    elif material == IS_LEFT_EYE or material == IS_RIGHT_EYE:
+        plain = shade_eye(looks, head, posed, b, material - IS_LEFT_EYE, c, w, wp.vec3(0.0, 0.0, 1.0), glow)
         found = wp.vec4(plain[0], plain[1], plain[2], 1.0)
+    else:
+        found = shade_other(looks, head, b, material, f, c, w, glow)
+        found[3] = 1.0
     base = b * posed.count
     alive = wp.max(posed.screen[base + c[0]][2], wp.max(posed.screen[base + c[1]][2], posed.screen[base + c[2]][2]))
     if material == UNUSED or alive <= 0.0:

@@ -147,7 +147,8 @@ def fine_kernel(
                     worn = shade_worn(looks, head, posed, 0, c, w, glow)
                     colour = wp.vec3(worn[0], worn[1], worn[2])
                 else:
-                    colour = shade_other(looks, head, 0, material, c, w, glow)
+                    other = shade_other(looks, head, 0, material, face, c, w, glow)
+                    colour = wp.vec3(other[0], other[1], other[2])
             else:
                 colour = enlarged(posed.backdrop, (size + 1) >> 1, 0, y, x)
                 opaque = over[3]

@@ -58,7 +58,7 @@ MIXED = wp.constant(MIXED_REGION)
 LINING = wp.constant(0.45)  # of the light that falls on hair, what its inner side shows
 C_SKIN, C_MOUTH, C_HAIR, C_BEARD, C_CLOTH = classes("skin", "inner_mouth", "hair", "facial_hair", "cloth")
 C_LEFT_BROW, C_RIGHT_BROW, C_LEFT_EAR, C_RIGHT_EAR = classes("left_brow", "right_brow", "left_ear", "right_ear")
-C_LEFT_LID, C_RIGHT_LID = classes("left_lid", "right_lid")
+C_LEFT_LID, C_RIGHT_LID, C_GLASSES = classes("left_lid", "right_lid", "glasses")
 
 
 @wp.func
@@ -81,6 +81,13 @@ def speckled(
             part = posed.stains.amount[b, k] * where * step_between(spots[1], spots[2], noise[wp.int32(spots[0])])
             albedo = wp.cw_mul(albedo, wp.vec3(1.0 - part, 1.0 - part, 1.0 - part) + posed.stains.colour[k] * part)
     return albedo
+
+
+@wp.func
+def strayed(looks: wp.array(dtype=Look), b: wp.int32) -> wp.vec4:
+    """Irradiance that reflections between lips, cheeks and teeth leave where vertices see no light."""
+    rest = (looks[b].ambient + looks[b].colour0 * 0.3) * 0.12
+    return wp.vec4(rest[0], rest[1], rest[2], 0.0)
 
 
 @wp.func
@@ -123,9 +130,10 @@ def shade_body(
     albedo = wp.vec3(base[0], base[1], base[2]) * (1.0 + looks[b].mottle * noise[0] + looks[b].grain * noise[1])
     gloss = 1.0 + 0.1 * noise[1]
     lines = float(0.0)
-    if looks[b].folds > 0.0 or looks[b].crow > 0.0 or looks[b].forehead > 0.0:
+    if looks[b].folds > 0.0 or looks[b].crow > 0.0 or looks[b].forehead > 0.0 or looks[b].frown > 0.0:
         drawn = wrinkles_at(head.wrinkles, uv[0] + 0.8 * noise[0], uv[1] + 0.8 * noise[0])
         lines = looks[b].forehead * drawn[0] + looks[b].folds * drawn[1] + looks[b].crow * drawn[2]
+        lines = lines + looks[b].frown * drawn[3]
     if looks[b].pores > 0.0:
         # twice two texels a millimetre: what a picture of 256 pixels just resolves, and larger ones show
         pore = square_at(head.tiles, SKIN_START, uv[0] * 2.7 + looks[b].offset_v, uv[1] * 2.7 + looks[b].offset_u)
@@ -199,8 +207,9 @@ def shade_body(
     if label == C_MOUTH:
         # hardly any light gets out again from behind the teeth
         depth = head.mm[c[0]][2] * w[0] + head.mm[c[1]][2] * w[1] + head.mm[c[2]][2] * w[2]
-        albedo = wp.vec3(0.17, 0.04, 0.036)
-        glow = glow * (0.05 + 0.3 * step_between(0.0, 26.0, depth))
+        albedo = wp.vec3(0.22, 0.055, 0.05)
+        front = step_between(-45.0, 20.0, depth)
+        glow = glow * (0.05 + 0.3 * step_between(0.0, 26.0, depth)) + strayed(looks, b) * front
     # bumps brighten towards the key light and darken away from it
     emboss = 1.0 + relief * (noise[2] * looks[b].emboss_u + noise[3] * looks[b].emboss_v) + lines * (1.0 - lips)
     out = lit(glow, albedo, gloss) * emboss
@@ -249,7 +258,7 @@ def shade_eye(
     spark1 = catchlight(looks, b, n, view, l1, d1, wp.max(looks[b].catchlight, 0.35 * wide)) * second[3]
     spark1 = spark1 * wp.min(1.0, 0.016 / wp.max(wide * wide, 1.0e-6))
     # the cornea's bulge catches most lights
-    bulge = 0.25 + 0.75 * step_between(1.5, 0.9, wp.sqrt(wp.max(1.0 - d[2] * d[2], 0.0)) / looks[b].iris_sine)
+    bulge = 0.06 + 0.94 * step_between(1.5, 0.9, wp.sqrt(wp.max(1.0 - d[2] * d[2], 0.0)) / looks[b].iris_sine)
     spark = (looks[b].colour0 * spark0 + looks[b].colour1 * spark1) * bulge
     return wp.cw_mul(colour, e) + (spark * lid + sky * (0.012 * lid)) * looks[b].eye_gloss
 
@@ -353,15 +362,27 @@ def shade_lining(
 
 @wp.func
 def shade_other(
-    looks: wp.array(dtype=Look), head: Head, b: wp.int32, material: wp.int32, c: wp.vec3i, w: wp.vec3, glow: wp.vec4
-) -> wp.vec3:
-    """Teeth, tongue, frames."""
+    looks: wp.array(dtype=Look),
+    head: Head,
+    b: wp.int32,
+    material: wp.int32,
+    f: wp.int32,
+    c: wp.vec3i,
+    w: wp.vec3,
+    glow: wp.vec4,
+) -> wp.vec4:
+    """Teeth, gums, tongue, frames: reflected light and class."""
     if material == IS_FRAME:
-        return lit(glow, looks[b].frame, 1.2)
+        frame = lit(glow, looks[b].frame, 1.2)
+        return wp.vec4(frame[0], frame[1], frame[2], float(C_GLASSES))
     mm = between(head.mm, 0, c, w)
+    label = float(head.region[f])
+    glow = glow + strayed(looks, b)
     if material == IS_TONGUE:
-        return tongue_light(head, glow, mm)
-    return tooth_light(glow, mm, looks[b].teeth_white, looks[b].teeth_parted)
+        tongue = tongue_light(head, glow, mm)
+        return wp.vec4(tongue[0], tongue[1], tongue[2], label)
+    out = tooth_light(glow, mm, looks[b].teeth_white, looks[b].teeth_parted, looks[b].crown, looks[b].tone)
+    return wp.vec4(out[0], out[1], out[2], wp.where(out[3] < 0.5, label, float(C_MOUTH)))
 
 
 @wp.func

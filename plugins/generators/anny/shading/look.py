@@ -5,7 +5,7 @@ No `from __future__ import annotations` here: warp reads the annotations of stru
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..factors.table import used
 from ..light.environment import FROM_THE_CAMERA, at, gradient, irradiance, unit
 from ..light.lamps import Lamps, lamps_of
 from ..light.palette import luminance
+from .wrinkles import creased
 
 _FROM_FACTORS = used(AnnyConfig(), "look")  # group, parameter, number
 
@@ -77,6 +78,7 @@ class Look:
     shadow_colour: wp.vec3
     offset_u: float
     offset_v: float
+    frown: float
     # eyes
     iris: wp.vec3
     iris_sine: float
@@ -161,8 +163,11 @@ _GROWN = {"full": (1.0, 75.0), "goatee": (0.8, 40.0), "moustache": (0.6, 8.0)}
 _NO_HAT = (1e4, 0.0, 0.0)  # a rim above every head
 
 
-def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -> np.ndarray:
-    """One record of the layout of `Look`. iris_sine: sine of the angle the iris subtends at the eye's centre."""
+def pack_look(
+    parameters: Mapping[str, Any], camera: Camera, iris_sine: float, actions: Sequence[str] = ()
+) -> np.ndarray:
+    """One record of the layout of `Look`. iris_sine: sine of the angle the iris subtends at the eye's centre; actions:
+    names of the expression's, which creases the skin."""
     record = np.zeros((), dtype=struct_type(Look))
 
     def put(**values: Any) -> None:
@@ -177,6 +182,10 @@ def pack_look(parameters: Mapping[str, Any], camera: Camera, iris_sine: float) -
     put(tone=skin["tone"], lips=skin["lips"], shadow_colour=skin["shadow_colour"])
     offset = hair["offset"] * 256.0
     put(offset_u=offset[0], offset_v=offset[1], hair_u=offset[2], hair_v=offset[3])
+    record["frown"] = skin["forehead"]
+    if actions:
+        for group, amount in creased(parameters["head"]["expression"], actions).items():
+            record[group] += skin["crease"] * amount
     put(iris=parameters["eyes"]["iris"], iris_sine=iris_sine, brow=parameters["brows"]["colour"])
     parts = np.array(_BEARDS[beard["style"]]) * beard["density"]
     put(beard=beard["colour"], moustache=parts[0], chin=parts[1], jaw=parts[2])

@@ -39,9 +39,8 @@ from .scenery import enlarged
 wp.set_module_options({"enable_backward": False})
 
 IS_BODY, IS_LEFT_EYE, IS_RIGHT_EYE = (wp.constant(m) for m in (materials.BODY, materials.LEFT_EYE, materials.RIGHT_EYE))
-IS_HAIR, IS_LASHES, IS_BEARD, IS_FRAME, IS_LENS, IS_WORN = (
-    wp.constant(m)
-    for m in (materials.HAIR, materials.LASHES, materials.BEARD, materials.FRAME, materials.LENS, materials.WORN)
+IS_HAIR, IS_LASHES, IS_BEARD, IS_LENS, IS_WORN = (
+    wp.constant(m) for m in (materials.HAIR, materials.LASHES, materials.BEARD, materials.LENS, materials.WORN)
 )
 NOTHING = wp.constant(wp.int64(0))
 C_HAIR, C_BEARD, C_GLASSES, C_LENS = classes("hair", "facial_hair", "glasses", "lens")
@@ -133,10 +132,9 @@ def shade_kernel(
                     under = wp.vec3(sample[0], sample[1], sample[2])
                     below = wp.int32(sample[3])
                 else:
-                    under = shade_other(looks, head, b, material, c, v, glow)
-                    below = C_GLASSES
-                    if material != IS_FRAME:
-                        below = wp.int32(head.region[solid_face])
+                    sample = shade_other(looks, head, b, material, solid_face, c, v, glow)
+                    under = wp.vec3(sample[0], sample[1], sample[2])
+                    below = wp.int32(sample[3])
                 if face < 0:
                     kind = below
                     if glass == 1 and (
