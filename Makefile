@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 AUDIT  := 2.10.1
 STAMP  := $(VENV)/.installed
 
-.PHONY: help env quickstart test test-all coverage lint docs man perf reliability fuzz lock sbom wheel release audit clean
+.PHONY: help env quickstart test fast test-all coverage lint docs man perf reliability fuzz lock sbom wheel release audit clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -30,7 +30,9 @@ quickstart: env  ## Faces, training from the shipped model, label fine-tuning, a
 
 test: env  ## Lint, type-check and run the fast tests (under 10 minutes on two cores)
 	@echo "Linting, type checking and the fast tests: under 10 minutes on two cores."
-	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory -j 2 lint fast
+
+fast: env  ## The fast tests alone
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: env  ## Every test, slow ones and those on real photographs included

@@ -50,6 +50,7 @@ def test_the_readme_of_a_generator_works_as_written(tmp_path: Path, monkeypatch:
     assert Path("faces/manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_a_package_is_installed_and_its_tests_pass(tmp_path: Path) -> None:
     """As its README says, in a folder of its own."""
     new("detector", "fresh-detector", "--out", tmp_path / "made")

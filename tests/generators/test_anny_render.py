@@ -149,6 +149,7 @@ def digest(rendering: Rendering) -> str:
     return hashlib.sha256(rendering.image.tobytes() + rendering.labels["synthforge"].tobytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_fresh_process_makes_the_same_bytes(pictures: list[Rendering]) -> None:
     program = (
         "import hashlib\n"

@@ -149,6 +149,7 @@ def test_a_model_learns_from_both_datasets(made: Path) -> None:
     assert description["licences"]["generator ball"] == "CC0-1.0"
 
 
+@pytest.mark.slow
 def test_workers_and_kills_change_no_byte(made: Path, tmp_path: Path) -> None:
     wanted = digests(made / "run/harder")
     run = tmp_path / "run"
